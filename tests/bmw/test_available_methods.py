@@ -41,7 +41,7 @@ def directory(
     return ApiDirectory(urls, ask, COMMON, own=URL, local=lambda: (FACES,), strict=strict)
 
 
-def test_the_list_has_the_order_of_discovery() -> None:
+def test_lists_models_in_the_order_of_discovery() -> None:
     listed = AvailableMethods.of([(DET, [YOLO]), (SEG, [SEG1])], COMMON).to_json()
     names = ["blackening", "pixelating", "blurring"]
     assert json.dumps(listed) == json.dumps({
@@ -51,32 +51,32 @@ def test_the_list_has_the_order_of_discovery() -> None:
     })  # fmt: skip
 
 
-def test_own_models_come_after_those_of_others(tmp_path: Path) -> None:
+def test_lists_own_models_after_those_of_inference_apis(tmp_path: Path) -> None:
     listed = directory(tmp_path, {DET: [YOLO, FACES]}).refresh().to_json()
     assert listed["face"]["detection"] == {DET: ("faces",), URL: ("faces",)}
     assert [*listed] == ["person", "car", "face"]
 
 
-def test_strictly_own_models_are_there_only_alone(tmp_path: Path) -> None:
+def test_strict_mode_lists_own_models_only_without_inference_apis(tmp_path: Path) -> None:
     assert "face" not in directory(tmp_path, {DET: [YOLO]}, strict=True).refresh().labels
     assert [*directory(tmp_path, {}, strict=True).refresh().labels] == ["face"]
 
 
-def test_one_that_is_down_is_left_out_and_told(tmp_path: Path) -> None:
+def test_leaves_out_an_api_that_is_down_and_reports_it(tmp_path: Path) -> None:
     board = directory(tmp_path, {DET: Unavailable("it is down"), SEG: [SEG1]})
     assert [*board.refresh().labels] == ["background", "person", "face"]
     assert board.faults == {DET: "it is down"}
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_a_model_that_cannot_be_used_leaves_only_itself_out(tmp_path: Path, *, strict: bool) -> None:
+def test_leaves_out_only_the_model_that_cannot_be_used(tmp_path: Path, *, strict: bool) -> None:
     board = directory(tmp_path, {DET: [YOLO, RemoteModel("broken", fault="no labels")], SEG: [SEG1]}, strict=strict)
     assert {"person", "car", "background"} <= board.refresh().labels.keys()
     assert board.faults == {f"{DET} broken": "no labels"}
     board.forget_removed()
 
 
-def test_strictly_one_that_is_down_fails_all_and_what_was_known_stays(tmp_path: Path) -> None:
+def test_strict_mode_fails_when_one_api_is_down_and_keeps_the_old_list(tmp_path: Path) -> None:
     offers: dict[str, Sequence[RemoteModel] | Exception | threading.Event] = {DET: [YOLO], SEG: [SEG1]}
     board = directory(tmp_path, offers, strict=True)
     board.start()
@@ -89,7 +89,7 @@ def test_strictly_one_that_is_down_fails_all_and_what_was_known_stays(tmp_path: 
     board.close()
 
 
-def test_one_that_is_slow_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_api_does_not_delay_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(available_methods, "WAIT_SECONDS", 0.2)
     answers = threading.Event()
     board = directory(tmp_path, {DET: answers, SEG: [SEG1]})
@@ -103,7 +103,7 @@ def test_one_that_is_slow_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pyte
     assert board.faults == {}
 
 
-def test_those_that_were_down_are_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_failed_apis_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(available_methods, "RETRY_SECONDS", 0.02)
     offers: dict[str, Sequence[RemoteModel] | Exception | threading.Event] = {DET: Unavailable("it starts")}
     board = directory(tmp_path, offers)
@@ -117,7 +117,7 @@ def test_those_that_were_down_are_asked_again(tmp_path: Path, monkeypatch: pytes
     board.close()
 
 
-def test_a_list_that_cannot_be_read_takes_only_the_others_away(tmp_path: Path) -> None:
+def test_keeps_own_models_when_the_list_of_apis_is_unreadable(tmp_path: Path) -> None:
     board = directory(tmp_path, {DET: [YOLO]})
     (tmp_path / "url_configuration.json").write_text("{")
     board.start()
@@ -126,7 +126,7 @@ def test_a_list_that_cannot_be_read_takes_only_the_others_away(tmp_path: Path) -
     board.close()
 
 
-def test_own_models_that_cannot_be_listed_take_only_themselves_away(tmp_path: Path) -> None:
+def test_keeps_inference_apis_when_own_models_cannot_be_listed(tmp_path: Path) -> None:
     def broken() -> Sequence[RemoteModel]:
         raise Unavailable("the catalogue is damaged")
 
@@ -166,7 +166,7 @@ class Needy(Veil):
         super().__init__()
 
 
-def test_techniques_are_the_three_then_common_ones_then_special_ones() -> None:
+def test_lists_the_three_bmw_techniques_then_general_then_special_ones() -> None:
     found = list_techniques(RuntimeConfig(techniques={"Swap": Swap, "zveil": Veil, "needy": Needy}))
     assert [one.name for one in found] == ["blackening", "pixelating", "blurring", "zveil", "swap"]
     listed = AvailableMethods.of([(URL, [FACES, YOLO])], found).to_json()
@@ -194,5 +194,5 @@ DEGREES = [
 @pytest.mark.parametrize(
     ("one", "degree", "kind", "use"), [row[1:] for row in DEGREES], ids=[row[0] for row in DEGREES]
 )
-def test_degrees(one: ListedTechnique, degree: float, kind: str, use: str) -> None:
+def test_rounds_degrees_up_to_the_next_step(one: ListedTechnique, degree: float, kind: str, use: str) -> None:
     assert str(one.use(degree, kind)) == use

@@ -61,7 +61,7 @@ def answering(body: bytes, status: int = 200) -> InferenceApi:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_variant_says_what_it_has(profile: str, peers: HttpClient) -> None:
+def test_describes_the_models_of_every_variant(profile: str, peers: HttpClient) -> None:
     with StubInference(profile, labels=LABELS) as stub:
         api = InferenceApi(stub.url, peers)
         assert api.models() == ("yolo",)
@@ -75,7 +75,7 @@ def test_every_variant_says_what_it_has(profile: str, peers: HttpClient) -> None
 
 
 @pytest.mark.parametrize("profile", DETECTING)
-def test_every_detection_variant_gives_its_boxes(profile: str, peers: HttpClient) -> None:
+def test_reads_the_boxes_of_every_detection_variant(profile: str, peers: HttpClient) -> None:
     with StubInference(profile, [Shown("person", (10.5, 20.25, 50.5, 80.0)), Shown("car", (-3, 0, 9, 9))]) as stub:
         finds = InferenceApi(stub.url, peers).detect("yolo", PNG, "image.png", "image/png")
     assert [(find.label, find.percent) for find in finds] == [("person", 93.1), ("car", 93.1)]
@@ -84,7 +84,7 @@ def test_every_detection_variant_gives_its_boxes(profile: str, peers: HttpClient
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_pictures_go_out_as_every_variant_takes_them(profile: str, peers: HttpClient) -> None:
+def test_sends_images_as_every_variant_expects_them(profile: str, peers: HttpClient) -> None:
     path = "inference" if profile in SEGMENTING else "predict"
     with StubInference(profile, replies={f"/models/yolo/{path}": Reply.failed("enough")}) as stub:
         api = InferenceApi(stub.url.rstrip("/"), peers)
@@ -103,7 +103,7 @@ def test_pictures_go_out_as_every_variant_takes_them(profile: str, peers: HttpCl
 
 @pytest.mark.parametrize("profile", ["YCPU", "YGPU"])
 @pytest.mark.parametrize("unloaded", [None, Reply.of(None)], ids=["model not found", "labels are null"])
-def test_models_that_are_hidden_until_loaded_are_loaded_once(
+def test_loads_models_once_when_the_server_hides_them_until_then(
     profile: str, unloaded: Reply | None, peers: HttpClient
 ) -> None:
     with StubInference(profile) as stub:
@@ -131,7 +131,7 @@ def test_models_that_are_hidden_until_loaded_are_loaded_once(
     ids=["a list", "an object with hashes", "names alone", "none"],
 )
 @pytest.mark.parametrize("wrapped", [True, False], ids=["in an envelope", "bare"])
-def test_models_are_read_in_every_shape(listing: Any, names: tuple[str, ...], wrapped: bool) -> None:
+def test_reads_the_list_of_models_in_every_form(listing: Any, names: tuple[str, ...], wrapped: bool) -> None:
     body = Reply.of(listing).body if wrapped else dumps(listing)
     assert answering(body).models() == names
 
@@ -147,7 +147,7 @@ def test_models_are_read_in_every_shape(listing: Any, names: tuple[str, ...], wr
         ("classification", "classification"),
     ],
 )
-def test_kinds_are_told_from_the_type(stated: str, kind: str, peers: HttpClient) -> None:
+def test_derives_the_kind_from_the_type_of_a_model(stated: str, kind: str, peers: HttpClient) -> None:
     with StubInference("GLU", replies={"/models/yolo/config": Reply.of({"type": stated})}) as stub:
         known = InferenceApi(stub.url, peers).describe("yolo")
     assert (known.kind, known.stated) == (kind, stated)
@@ -160,7 +160,7 @@ def test_a_palette_is_optional(peers: HttpClient) -> None:
             assert InferenceApi(stub.url, peers).describe("yolo").palette is None
 
 
-def test_an_unknown_model_is_told_with_those_that_exist(peers: HttpClient) -> None:
+def test_the_error_for_an_unknown_model_lists_the_known_ones(peers: HttpClient) -> None:
     with (
         StubInference("TFC") as stub,
         pytest.raises(Unavailable, match=rf"{stub.url} has no model 'nope'; it has yolo"),
@@ -176,7 +176,7 @@ def test_an_unknown_model_is_told_with_those_that_exist(peers: HttpClient) -> No
         ("...", "/models/.../predict"),
     ],
 )
-def test_names_of_models_lead_nowhere_else(model: str, path: str, peers: HttpClient) -> None:
+def test_escapes_model_names_in_paths(model: str, path: str, peers: HttpClient) -> None:
     with StubInference("OVD", model=model) as stub:
         api = InferenceApi(stub.url, peers)
         assert api.detect(model, PNG, "image.png", "image/png") == ()
@@ -185,7 +185,7 @@ def test_names_of_models_lead_nowhere_else(model: str, path: str, peers: HttpCli
 
 
 @pytest.mark.parametrize("model", ["", ".", "..", "a\nb", "\ud800"])
-def test_names_that_no_path_can_have_are_refused(model: str) -> None:
+def test_refuses_model_names_that_no_path_can_hold(model: str) -> None:
     with pytest.raises(Unavailable, match="is not allowed"):
         answering(b"{}").detect(model, PNG, "image.png", "image/png")
 
@@ -201,14 +201,14 @@ def test_names_that_no_path_can_have_are_refused(model: str) -> None:
         "http://",
     ],
 )
-def test_addresses_that_cannot_be_are_refused(url: str, peers: HttpClient) -> None:
+def test_refuses_malformed_addresses(url: str, peers: HttpClient) -> None:
     with pytest.raises(BadPlan) as caught:
         InferenceApi(url, peers)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_failures_of_every_variant_are_failures(profile: str, peers: HttpClient) -> None:
+def test_reports_the_failures_of_every_variant(profile: str, peers: HttpClient) -> None:
     known = Description(("a",), "segmentation")
     with StubInference(profile) as stub:
         api = InferenceApi(stub.url, peers)
@@ -264,7 +264,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
-def test_what_is_not_whole_is_a_failure(body: bytes) -> None:
+def test_refuses_incomplete_responses(body: bytes) -> None:
     with pytest.raises(Unavailable, match="http://peer/ gave no usable answer to models/yolo/predict: ") as caught:
         answering(body).detect("yolo", PNG, "image.png", "image/png")
     assert len(str(caught.value)) < 1000
@@ -283,14 +283,14 @@ UNUSUAL = {
 
 
 @pytest.mark.parametrize("body", UNUSUAL.values(), ids=UNUSUAL.keys())
-def test_what_the_original_takes_is_taken(body: bytes) -> None:
+def test_reads_unusual_responses_that_the_original_reads(body: bytes) -> None:
     _, last = answering(body).detect("yolo", PNG, "image.png", "image/png")
     assert (last.label, last.ltrb) == ("person", (1, 2, 3, 4))
     assert last.percent in {50.0, 100.0}, "what cannot be read counts as certain: it must not be left out"
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 206])
-def test_any_status_of_success_is_one(status: int) -> None:
+def test_accepts_every_status_from_200_to_299(status: int) -> None:
     assert len(answering(boxes(), status).detect("yolo", PNG, "image.png", "image/png")) == 2
     known = Description(("a", "b"), "segmentation")
     body = painted(np.eye(4, dtype=np.uint8), voc_palette(2))
@@ -299,7 +299,7 @@ def test_any_status_of_success_is_one(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [204, 300, 400, 404, 500])
-def test_boxes_with_another_status_are_a_failure(status: int) -> None:
+def test_refuses_boxes_with_a_status_of_failure(status: int) -> None:
     with pytest.raises(Unavailable, match=f"status {status}"):
         answering(b"" if status == 204 else boxes(), status).detect("yolo", PNG, "image.png", "image/png")
 
@@ -314,7 +314,9 @@ def test_boxes_with_another_status_are_a_failure(status: int) -> None:
     ],
     ids=["confidence as a string", "beyond the picture", "inverted and huge", "in an envelope"],
 )
-def test_odd_boxes_are_read_as_they_are(body: bytes, percent: float, ltrb: tuple[float, ...]) -> None:
+def test_reads_boxes_beyond_the_image_and_inverted_ones_unchanged(
+    body: bytes, percent: float, ltrb: tuple[float, ...]
+) -> None:
     good, odd = answering(body).detect("yolo", PNG, "image.png", "image/png")
     assert list(good.ltrb) == [1, 2, 3, 4]
     assert (odd.percent, *odd.ltrb) == (percent, *ltrb)
@@ -339,7 +341,7 @@ BOX = st.fixed_dictionaries(
 
 
 @given(st.lists(BOX | ANYTHING, max_size=3), st.booleans())
-def test_no_box_is_lost(answered: list[Any], wrapped: bool) -> None:
+def test_returns_every_box_or_fails(answered: list[Any], wrapped: bool) -> None:
     value = {"bounding-boxes": answered}
     api = answering(json.dumps({"data": value, "error": "", "success": True} if wrapped else value).encode())
     try:
@@ -350,7 +352,7 @@ def test_no_box_is_lost(answered: list[Any], wrapped: bool) -> None:
 
 
 @given(ANYTHING | st.binary(), st.sampled_from([200, 300, 404, 500]))
-def test_any_answer_is_read_or_unavailable(answered: Any, status: int) -> None:
+def test_any_response_is_read_or_raises_unavailable(answered: Any, status: int) -> None:
     body = answered if isinstance(answered, bytes) else json.dumps(answered).encode()
     api = answering(body, status)
     known = Description(("a", "b"), "segmentation", (0, 0, 0, 9, 9, 9))
@@ -380,7 +382,7 @@ def test_any_answer_is_read_or_unavailable(answered: Any, status: int) -> None:
         ("歩行者", "=歩行者"),
     ],
 )
-def test_labels_are_written_so_that_a_rule_can_name_them(label: str, written: str) -> None:
+def test_escapes_labels_so_that_a_rule_can_name_them(label: str, written: str) -> None:
     assert exact(label) == written
     rule = Rule(exact(label), PartSpec("fixed"), PartSpec("blacken"))
     assert Rule.parse(str(rule)) == rule
@@ -391,7 +393,7 @@ LABEL = st.text(max_size=6) | st.text("aA_- :>%=\n", max_size=6) | st.sampled_fr
 
 @given(LABEL, LABEL)
 @settings(deadline=None)
-def test_a_label_stands_for_itself_alone(one: str, other: str) -> None:
+def test_an_escaped_label_matches_only_itself(one: str, other: str) -> None:
     assert covers(exact(one), exact(other)) == (one == other)
     assert not covers(one, exact(other)) or one.strip().startswith("=")
     Rule(exact(one), PartSpec("fixed"), PartSpec("blacken"))

@@ -112,7 +112,7 @@ def reading(tmp_path: Path) -> Callable[..., ModelFolderOptions]:
 Readings = Callable[..., ModelFolderOptions]
 
 
-def test_openvino_detection(folder: Path, reading: Readings, tmp_path: Path) -> None:
+def test_reads_an_openvino_detection_folder(folder: Path, reading: Readings, tmp_path: Path) -> None:
     make_ovd(folder)
     found = read(folder, reading())
     assert (found.name, found.family, found.threshold) == ("my-model", "ssd", 0.6)
@@ -126,7 +126,7 @@ def test_openvino_detection(folder: Path, reading: Readings, tmp_path: Path) -> 
     ("folder_name", "name"),
     [("saved_model", "saved_model"), ("Faces_v2", "Faces_v2"), ("2020 model", "model-2020-model"), ("-x", "x")],
 )
-def test_models_are_called_as_their_folders(tmp_path: Path, reading: Readings, folder_name: str, name: str) -> None:
+def test_names_a_model_after_its_folder(tmp_path: Path, reading: Readings, folder_name: str, name: str) -> None:
     """Configurations of clients name them so."""
     (tmp_path / folder_name).mkdir()
     make_ovd(tmp_path / folder_name)
@@ -137,7 +137,7 @@ def test_models_are_called_as_their_folders(tmp_path: Path, reading: Readings, f
     assert name in added_models(host), "the catalogue can be read again"
 
 
-def test_the_sample_that_states_21_classes_and_names_81_is_read(folder: Path, reading: Readings) -> None:
+def test_reads_the_sample_that_states_21_classes_and_names_81(folder: Path, reading: Readings) -> None:
     instances(folder / "model1.xml", classes=81)
     names = ["background", *(f"thing{i}" for i in range(1, 81))]
     config = {"classes": 21, "type": "segmentation", "classesname": names}
@@ -153,7 +153,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize(("conversion", "order", "why"), ORDERS)
-def test_channels_come_as_the_network_wants_them_unless_the_mistake_is_wanted(
+def test_feeds_channels_in_the_order_of_training_unless_told_to_reproduce_the_mistake(
     folder: Path, reading: Readings, conversion: dict[str, str], order: str, why: str
 ) -> None:
     make_ovd(folder, conversion=conversion)
@@ -161,12 +161,12 @@ def test_channels_come_as_the_network_wants_them_unless_the_mistake_is_wanted(
     assert read(folder, reading(reproduce=True)).input["order"] == "rgb"
 
 
-def test_network_that_counts_the_background_last(folder: Path, reading: Readings) -> None:
+def test_reads_a_network_whose_last_class_is_the_background(folder: Path, reading: Readings) -> None:
     make_ovd(folder, background=2)
     assert read(folder, reading()).labels == ("face", "license_plate")
 
 
-def test_openvino_segmentation(folder: Path, reading: Readings) -> None:
+def test_reads_an_openvino_segmentation_folder(folder: Path, reading: Readings) -> None:
     make_ovs(folder)
     found = read(folder, reading())
     assert (found.family, found.labels, found.threshold) == ("mask_rcnn", ("", "person", "car"), 0.5)
@@ -175,7 +175,7 @@ def test_openvino_segmentation(folder: Path, reading: Readings) -> None:
     assert read(folder, reading(reproduce=True)).input["order"] == "rgb"
 
 
-def test_yolo_of_the_cpu_service(folder: Path, reading: Readings) -> None:
+def test_reads_a_yolo_folder_of_the_cpu_service(folder: Path, reading: Readings) -> None:
     make_yolo(folder, image=IMAGE)
     found = read(folder, reading())
     assert (found.family, found.labels, found.threshold) == ("darknet", ("face", "license_plate"), 0.4)
@@ -184,20 +184,20 @@ def test_yolo_of_the_cpu_service(folder: Path, reading: Readings) -> None:
     assert read(folder, reading(reproduce=True)).input["order"] == "bgr"
 
 
-def test_yolo_of_the_gpu_service(folder: Path, reading: Readings) -> None:
+def test_reads_a_yolo_folder_of_the_gpu_service(folder: Path, reading: Readings) -> None:
     make_yolo(folder, detection_threshold=0.25, hier_threshold=0.5)
     found = read(folder, reading())
     assert (found.threshold, found.input["size_wh"], found.input["fit"]) == (0.25, (32, 32), "stretch")
     assert (found.input["order"], found.input["scale"]) == ("rgb", (1 / 255,) * 3)
 
 
-def test_what_the_user_says_wins(folder: Path, reading: Readings) -> None:
+def test_options_of_the_user_override_the_configuration(folder: Path, reading: Readings) -> None:
     make_yolo(folder)
     found = read(folder, reading(name="mine", labels=("a", "b"), threshold=0.1, licence="own"))
     assert (found.name, found.labels, found.threshold, found.licence) == ("mine", ("a", "b"), 0.1, "own")
 
 
-def test_a_folder_of_folders_is_walked(tmp_path: Path) -> None:
+def test_finds_the_model_folders_inside_a_folder(tmp_path: Path) -> None:
     for name in ("b", "a", "empty"):
         (tmp_path / name).mkdir()
     make_ovd(tmp_path / "a")
@@ -276,7 +276,7 @@ def make_tensorflow(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(OVD | {"inference_engine_name": "tensorflow_detection"}))
 
 
-def test_tensorflow_frozen_graph(folder: Path, reading: Readings, tmp_path: Path) -> None:
+def test_reads_a_tensorflow_frozen_graph(folder: Path, reading: Readings, tmp_path: Path) -> None:
     make_tensorflow(folder)
     found = read(folder, reading())
     assert (found.family, found.labels, found.threshold) == ("tf_detection", ("", "face", 'License "plate"'), 0.6)
@@ -284,7 +284,7 @@ def test_tensorflow_frozen_graph(folder: Path, reading: Readings, tmp_path: Path
     assert user_models.put(found, RuntimeConfig(models=tmp_path / "own")).file == "model.pb"
 
 
-def test_size_of_the_graphs_own_resizer_is_used(folder: Path, reading: Readings) -> None:
+def test_takes_the_input_size_of_the_resizer_in_the_graph(folder: Path, reading: Readings) -> None:
     make_tensorflow(folder)
     (folder / "pipeline.config").write_text(
         "model { ssd { image_resizer { fixed_shape_resizer {\n height: 300\n width: 640 } } } }"
@@ -336,7 +336,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], str, str | bytes | None, str]] =
 @pytest.mark.parametrize(
     ("make", "name", "content", "message"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN]
 )
-def test_what_is_wrong_with_a_folder_is_named(
+def test_errors_name_the_faulty_file_of_a_folder(
     folder: Path, reading: Readings, make: Any, name: str, content: str | bytes | None, message: str
 ) -> None:
     make(folder)
@@ -348,13 +348,13 @@ def test_what_is_wrong_with_a_folder_is_named(
         read(folder, reading())
 
 
-def test_config_alone_is_told_what_it_lacks(folder: Path, reading: Readings) -> None:
+def test_the_error_for_a_folder_without_network_lists_the_missing_files(folder: Path, reading: Readings) -> None:
     (folder / "config.json").write_text(json.dumps(OVD))
     with pytest.raises(BadInput, match="holds no network for openvino_detection; next to config.json"):
         read(folder, reading())
 
 
-def test_tensorflow_saved_model_is_stored_as_ir(folder: Path, reading: Readings, tmp_path: Path) -> None:
+def test_stores_a_tensorflow_saved_model_as_openvino_ir(folder: Path, reading: Readings, tmp_path: Path) -> None:
     make_saved_model(folder)
     found = read(folder, reading())
     assert (found.family, found.labels) == ("tf_detection", ("", "face", 'License "plate"'))
@@ -362,7 +362,7 @@ def test_tensorflow_saved_model_is_stored_as_ir(folder: Path, reading: Readings,
     assert [part.file for part in model.files] == ["model.xml", "model.bin"]
 
 
-def test_gluon_is_refused_with_the_way_to_convert(folder: Path, reading: Readings) -> None:
+def test_refuses_gluoncv_folders_and_says_how_to_convert_them(folder: Path, reading: Readings) -> None:
     (folder / "model_best.params").write_bytes(b"\x12\x01\0\0")
     (folder / "configuration.json").write_text("{}")
     with pytest.raises(BadInput, match="GluonCV network.*mxnet.onnx.export_model.*velum models add model.onnx"):
@@ -375,7 +375,7 @@ names = st.text(
 
 
 @given(st.dictionaries(st.integers(1, 30), names.filter(str.strip), min_size=1, max_size=5), st.sampled_from("\"'"))
-def test_any_label_map_reads_back(tmp_path_factory: pytest.TempPathFactory, labels: dict[int, str], quote: str) -> None:
+def test_reads_back_any_label_map(tmp_path_factory: pytest.TempPathFactory, labels: dict[int, str], quote: str) -> None:
     path = tmp_path_factory.mktemp("map") / "a.pbtxt"
     items = [f"item {{\n  id: {key} name: {quote}{name}{quote}\n}}\n" for key, name in labels.items()]
     path.write_text("".join(items), encoding="utf-8")
@@ -384,7 +384,7 @@ def test_any_label_map_reads_back(tmp_path_factory: pytest.TempPathFactory, labe
 
 
 @pytest.mark.real
-def test_real_network_in_a_folder(shared: Path, folder: Path, reading: Readings) -> None:
+def test_detects_with_a_real_network_from_a_folder(shared: Path, folder: Path, reading: Readings) -> None:
     name = "face-detection-adas-0001"
     for suffix in (".xml", ".bin"):
         (folder / f"m{suffix}").write_bytes((shared / "models" / name / f"{name}{suffix}").read_bytes())

@@ -66,7 +66,7 @@ def asked(stub: StubInference, kind: str = "detection") -> str:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_variant_keeps_the_contract(profile: str, host: RuntimeConfig) -> None:
+def test_every_variant_passes_the_localizer_contract(profile: str, host: RuntimeConfig) -> None:
     kind: Any = PROFILES[profile].type if profile in DETECTING else "segmentation"
     with StubInference(profile, [Shown("person", (-4, 1, 9e3, 7))], painted_like, labels=CLASSES) as stub:
         part = Bmw(stub.url, "yolo", host, kind=kind)
@@ -76,7 +76,7 @@ def test_every_variant_keeps_the_contract(profile: str, host: RuntimeConfig) -> 
 
 
 @pytest.mark.parametrize("profile", DETECTING)
-def test_boxes_of_every_variant_are_hidden_and_nothing_else(profile: str, host: RuntimeConfig, picture: Pixels) -> None:
+def test_hides_exactly_the_boxes_of_every_variant(profile: str, host: RuntimeConfig, picture: Pixels) -> None:
     found = [
         Shown("person", (10.0, 5.0, 20.0, 15.0)),
         Shown("person", (50.0, 40.0, 63.0, 47.0)),
@@ -93,7 +93,7 @@ def test_boxes_of_every_variant_are_hidden_and_nothing_else(profile: str, host: 
 
 
 @pytest.mark.parametrize("profile", SEGMENTING)
-def test_masks_of_every_variant_are_hidden_and_nothing_else(profile: str, host: RuntimeConfig, picture: Pixels) -> None:
+def test_hides_exactly_the_masks_of_every_variant(profile: str, host: RuntimeConfig, picture: Pixels) -> None:
     ids = np.zeros((HEIGHT, WIDTH), np.uint8)
     ids[4:12, 4:20:2] = 1
     ids[40, 60] = 1  # a single pixel is a thing, too
@@ -104,7 +104,7 @@ def test_masks_of_every_variant_are_hidden_and_nothing_else(profile: str, host: 
     assert np.array_equal(done, np.where((ids == 1)[..., None], 0, picture))
 
 
-def test_ids_that_ovs_combined_hide_both(host: RuntimeConfig, picture: Pixels) -> None:
+def test_hides_both_objects_whose_ids_openvino_combined(host: RuntimeConfig, picture: Pixels) -> None:
     ids = np.zeros((HEIGHT, WIDTH), np.uint8)
     ids[:10, :10], ids[10:20, :10] = 3, 2  # 1 and 2 make 3
     labels = ("background", "person", "bicycle", "car")
@@ -139,7 +139,9 @@ def test_ids_that_ovs_combined_hide_both(host: RuntimeConfig, picture: Pixels) -
         "without width", "right of the picture", "left of the picture", "huge",
     ],
 )  # fmt: skip
-def test_boxes_become_whole_pixels(ltrb: tuple[float, float, float, float], expected: tuple[int, ...] | None) -> None:
+def test_rounds_boxes_outwards_to_whole_pixels(
+    ltrb: tuple[float, float, float, float], expected: tuple[int, ...] | None
+) -> None:
     region = region_of(inference_wire.ApiDetection("person", 1, 50.0, ltrb), 100, 50)
     assert (region and region.box.xyxy) == expected
 
@@ -147,7 +149,7 @@ def test_boxes_become_whole_pixels(ltrb: tuple[float, float, float, float], expe
 @given(
     st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 4), st.floats(allow_nan=False), st.integers(1, 9)
 )
-def test_no_pixel_of_a_box_is_left_out(ltrb: tuple[float, float, float, float], percent: float, side: int) -> None:
+def test_covers_every_pixel_of_a_box(ltrb: tuple[float, float, float, float], percent: float, side: int) -> None:
     region = region_of(inference_wire.ApiDetection("person", 1, percent, ltrb), side, side)
     inside = [x for x in range(side) if ltrb[0] <= x < ltrb[2]], [y for y in range(side) if ltrb[1] <= y < ltrb[3]]
     if all(inside):
@@ -161,14 +163,14 @@ def test_no_pixel_of_a_box_is_left_out(ltrb: tuple[float, float, float, float], 
     assert region is None or region.box.clip(side, side) == region.box
 
 
-def test_the_best_comes_first_and_percent_becomes_a_score(host: RuntimeConfig, picture: Pixels) -> None:
+def test_sorts_by_score_and_converts_percent_to_scores(host: RuntimeConfig, picture: Pixels) -> None:
     found = [Shown("car", (1, 1, 9, 9), 20.0), Shown("person", (1, 1, 9, 9), 93.5), Shown("car", (2, 2, 9, 9), 250.0)]
     with StubInference("OVD", found) as stub:
         (regions,) = Bmw(stub.url, "yolo", host).locate([frame_of(picture)])
     assert [(region.label, region.score) for region in regions] == [("=car", 1.0), ("=person", 0.935), ("=car", 0.2)]
 
 
-def test_pictures_are_sent_upright(host: RuntimeConfig, picture: Pixels) -> None:
+def test_sends_images_upright(host: RuntimeConfig, picture: Pixels) -> None:
     with StubInference("OVD") as stub:
         Bmw(stub.url, "yolo", host).locate([frame_of(picture, orientation=Orientation.from_exif(6))])
         (part,) = stub.asked[-1].parts
@@ -185,7 +187,7 @@ def test_pictures_are_sent_upright(host: RuntimeConfig, picture: Pixels) -> None
         ("WEBP", "image.webp", "image/webp"),
     ],
 )
-def test_a_file_that_shows_the_frame_is_sent_as_it_came(
+def test_sends_the_source_file_when_it_shows_the_same_frame(
     kind: str, name: str, media_type: str, host: RuntimeConfig, picture: Pixels
 ) -> None:
     out = io.BytesIO()
@@ -198,7 +200,7 @@ def test_a_file_that_shows_the_frame_is_sent_as_it_came(
     assert part.headers["content-disposition"].endswith(f'filename="{name}"')
 
 
-def test_a_file_of_another_kind_is_sent_as_png(host: RuntimeConfig, picture: Pixels) -> None:
+def test_sends_other_formats_as_png(host: RuntimeConfig, picture: Pixels) -> None:
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "TIFF")
     with StubInference("TFC") as stub:
@@ -212,7 +214,7 @@ def by_brightness(body: bytes) -> list[Shown]:
     return [Shown("person", (0, 0, int(decoded(body)[0, 0, 0]), 10))]
 
 
-def test_frames_are_asked_about_side_by_side_and_answered_in_order(host: RuntimeConfig) -> None:
+def test_sends_frames_concurrently_and_returns_results_in_order(host: RuntimeConfig) -> None:
     frames = [frame_of(np.full((20, 100, 3), value, np.uint8), index=value) for value in range(10, 16)]
     together = threading.Barrier(len(frames), timeout=10)
 
@@ -225,7 +227,7 @@ def test_frames_are_asked_about_side_by_side_and_answered_in_order(host: Runtime
     assert [regions[0].box.width for regions in answers] == [10, 11, 12, 13, 14, 15]
 
 
-def test_threads_do_not_mix_their_answers(host: RuntimeConfig) -> None:
+def test_threads_get_their_own_results(host: RuntimeConfig) -> None:
     widths: dict[int, list[int]] = {}
     with StubInference(
         "GLU", mask=lambda body: (np.arange(100) < decoded(body)[0, 0, 0]).astype(np.uint8)[None]
@@ -254,7 +256,7 @@ def test_rules_of_one_model_share_one_inference(host: RuntimeConfig, picture: Pi
         assert sum(path.startswith("POST") for path in stub.paths()) == 1
 
 
-def test_the_server_is_asked_once_what_it_has_and_again_after_a_while(
+def test_fetches_the_model_description_once_and_again_after_a_while(
     host: RuntimeConfig, picture: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with StubInference("GLU", labels=CLASSES) as stub:
@@ -269,7 +271,7 @@ def test_the_server_is_asked_once_what_it_has_and_again_after_a_while(
         assert stub.paths().count("GET /models/yolo/labels") == 2
 
 
-def test_what_was_known_is_asked_again_when_a_mask_does_not_fit_it(host: RuntimeConfig, picture: Pixels) -> None:
+def test_fetches_the_description_again_when_a_mask_has_unknown_values(host: RuntimeConfig, picture: Pixels) -> None:
     ids = np.full((HEIGHT, WIDTH), 2, np.uint8)
     with StubInference("GLU", mask=ids, labels=CLASSES[:2], palette=[0] * 768) as stub:
         part = Bmw(stub.url, "yolo", host, kind="segmentation")
@@ -279,7 +281,7 @@ def test_what_was_known_is_asked_again_when_a_mask_does_not_fit_it(host: Runtime
     assert (region.label, region.box, region.mask) == ("=car", Box(0, 0, WIDTH, HEIGHT), None)
 
 
-def test_values_beyond_the_labels_are_hidden_with_every_label(host: RuntimeConfig, picture: Pixels) -> None:
+def test_hides_mask_values_without_a_label_for_every_label(host: RuntimeConfig, picture: Pixels) -> None:
     """Such as 255, which data sets have where nobody can tell what is there. The original leaves them as they are."""
     ids = np.zeros((HEIGHT, WIDTH), np.uint8)
     ids[4:8, 4:8], ids[20:30, 20:30] = 1, 255
@@ -292,7 +294,9 @@ def test_values_beyond_the_labels_are_hidden_with_every_label(host: RuntimeConfi
 
 
 @pytest.mark.parametrize(("profile", "kind"), [("OVD", "segmentation"), ("GLU", "detection"), ("GLU-T", "detection")])
-def test_the_wrong_kind_is_a_mistake_in_the_plan(profile: str, kind: str, host: RuntimeConfig, picture: Pixels) -> None:
+def test_refuses_a_plan_with_the_wrong_kind_of_model(
+    profile: str, kind: str, host: RuntimeConfig, picture: Pixels
+) -> None:
     with StubInference(profile) as stub, Engine(host=host) as engine:
         with pytest.raises(BadPlan, match=rf"not {kind}; write bmw\(\.\.\., kind="):
             engine.hide_pixels(picture, Plan.of(f"=person: {asked(stub, kind)} -> blacken"))
@@ -310,14 +314,14 @@ def test_the_wrong_kind_is_a_mistake_in_the_plan(profile: str, kind: str, host: 
         ("bmw(model='yolo')", "needs url"),
     ],
 )
-def test_mistakes_in_the_plan_show_before_anything_is_asked(use: str, why: str, picture: Pixels) -> None:
+def test_reports_plan_errors_before_any_request(use: str, why: str, picture: Pixels) -> None:
     peers = HttpClient(NetworkPolicy(allow=("127.0.0.1",)))
     with Engine(host=RuntimeConfig(peers=peers)) as engine, pytest.raises(BadPlan, match=why):
         engine.hide_pixels(picture, Plan.of(f"=person: {use} -> blacken"))
     peers.close()
 
 
-def test_a_label_that_the_model_lacks_is_told_with_those_that_it_has(host: RuntimeConfig, picture: Pixels) -> None:
+def test_the_error_for_an_unknown_label_lists_those_of_the_model(host: RuntimeConfig, picture: Pixels) -> None:
     with StubInference("OVD") as stub, Engine(host=host) as engine, pytest.raises(BadPlan, match="finds =car, =person"):
         engine.hide_pixels(picture, Plan.of(f"=dog: {asked(stub)} -> blacken"))
 
@@ -332,7 +336,7 @@ HOSTILE: dict[str, Callable[[StubInference], Any]] = {
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_nothing_is_published_when_the_server_fails(
+def test_publishes_nothing_when_the_server_fails(
     hostile: str, host: RuntimeConfig, picture: Pixels, tmp_path: Path
 ) -> None:
     source, target = tmp_path / "in.png", tmp_path / "out.png"
@@ -344,7 +348,7 @@ def test_nothing_is_published_when_the_server_fails(
     assert not target.exists()
 
 
-def test_a_photo_is_hidden_on_disk_with_its_own_connections(picture: Pixels, tmp_path: Path) -> None:
+def test_hides_a_photo_with_connections_of_its_own(picture: Pixels, tmp_path: Path) -> None:
     source, target = tmp_path / "in.png", tmp_path / "out.png"
     Image.fromarray(picture).save(source)
     with StubInference("YCPU", [Shown("person", (1, 1, 5, 5))]) as stub, Engine() as engine:
@@ -354,7 +358,7 @@ def test_a_photo_is_hidden_on_disk_with_its_own_connections(picture: Pixels, tmp
     assert np.array_equal(np.asarray(Image.open(target)), expected)
 
 
-def test_a_server_that_is_gone_is_unavailable(host: RuntimeConfig) -> None:
+def test_raises_unavailable_when_the_server_is_gone(host: RuntimeConfig) -> None:
     with StubInference("OVD") as stub:
         pass
     part = Bmw(stub.url, "yolo", host)

@@ -91,22 +91,22 @@ def gif(ids: Plane, palette: list[int] | None = None) -> bytes:
         "GIF of greys",
     ],
 )
-def test_ids_are_read_from_every_kind_of_picture(body: bytes) -> None:
+def test_reads_ids_from_every_image_mode(body: bytes) -> None:
     ids = mask.read(body, SIZE, 4, tuple(voc_palette(4)))
     assert planes(ids) == PLAIN
 
 
-def test_black_and_white_is_0_and_1() -> None:
+def test_reads_black_and_white_as_0_and_1() -> None:
     ids = mask.read(saved(Image.fromarray(IDS == 1)), SIZE, 2, None)
     assert planes(ids)[1] == PLAIN[1]
 
 
-def test_ids_come_from_indices_not_from_colours() -> None:
+def test_reads_palette_indices_and_not_colours() -> None:
     body = painted(IDS, [7, 7, 7] * 4)
     assert planes(mask.read(body, SIZE, 4, (7, 7, 7) * 4)) == PLAIN
 
 
-def test_colours_that_several_labels_share_count_for_each() -> None:
+def test_a_colour_shared_by_labels_counts_for_each() -> None:
     palette = (0, 0, 0, 9, 9, 9, 5, 0, 0, 9, 9, 9)
     seen = planes(mask.read(saved(coloured(IDS, list(palette))), SIZE, 4, palette))
     assert seen[1] == seen[3] == np.isin(IDS, (1, 3)).astype(int).tolist()
@@ -118,12 +118,12 @@ def test_labels_beyond_a_short_palette_are_grey() -> None:
     assert planes(mask.read(saved(grey), SIZE, 4, (0, 0, 0, 1, 2, 3))) == PLAIN
 
 
-def test_merged_ids_stand_for_all_whose_bits_they_have() -> None:
+def test_a_merged_id_counts_for_every_label_whose_bits_it_has() -> None:
     seen = planes(mask.read(painted(IDS, voc_palette(5)), SIZE, 5, None, merged=True))
     assert seen == {**PLAIN, 1: np.isin(IDS, (1, 3)).astype(int).tolist(), 2: np.isin(IDS, (2, 3)).astype(int).tolist()}
 
 
-def test_a_mask_of_another_size_is_stretched() -> None:
+def test_resizes_a_mask_to_the_image() -> None:
     ids = mask.read(painted(IDS, voc_palette(4)), (10, 9), 4, None)
     assert np.array_equal(ids.plane, IDS.repeat(3, 0).repeat(2, 1))
 
@@ -149,7 +149,7 @@ def test_a_mask_of_another_size_is_stretched() -> None:
         "a strange colour", "ids that wrapped", "a GIF cut off", "much larger than the picture",
     ],
 )  # fmt: skip
-def test_a_mask_that_cannot_be_trusted_is_refused(
+def test_refuses_masks_that_cannot_be_interpreted(
     body: bytes, labels: int, palette: tuple[int, ...] | None, why: str
 ) -> None:
     with pytest.raises(BadInput) as caught:
@@ -157,19 +157,19 @@ def test_a_mask_that_cannot_be_trusted_is_refused(
     assert why in str(caught.value)
 
 
-def test_values_beyond_the_labels_count_for_every_label() -> None:
+def test_values_without_a_label_count_for_every_label() -> None:
     ids = mask.read(painted(IDS, voc_palette(4)), SIZE, 3, None)
     assert ids.has_unknown_values
     assert planes(ids) == {label: (np.isin(IDS, (label, 3))).astype(int).tolist() for label in range(3)}
     assert not mask.read(painted(IDS, voc_palette(4)), SIZE, 4, None).has_unknown_values
 
 
-def test_pieces_are_apart() -> None:
+def test_separates_connected_components() -> None:
     found = [(label, box.xyxy) for label, box, _ in mask.components(mask.Ids(IDS, {1: [1], 2: [2]}))]
     assert sorted(found) == [(1, (1, 0, 3, 2)), (2, (4, 0, 5, 1)), (2, (4, 2, 5, 3))]
 
 
-def test_noise_is_one_piece() -> None:
+def test_merges_the_components_of_noise() -> None:
     noise = np.zeros((200, 200), np.uint8)
     noise[::3, ::3] = 1
     ((label, box, inside),) = mask.components(mask.Ids(noise, {1: [1]}))
@@ -179,7 +179,7 @@ def test_noise_is_one_piece() -> None:
 
 
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 3)))
-def test_pieces_cover_every_pixel_and_no_other(plane: Plane) -> None:
+def test_components_cover_exactly_the_pixels_of_a_label(plane: Plane) -> None:
     size = (plane.shape[1], plane.shape[0])
     ids = mask.read(painted(plane, voc_palette(4)), size, 4, tuple(voc_palette(4)))
     present = {int(value) for value in np.unique(plane)}
@@ -187,7 +187,7 @@ def test_pieces_cover_every_pixel_and_no_other(plane: Plane) -> None:
 
 
 @given(st.data())
-def test_damage_is_told(data: st.DataObject) -> None:
+def test_reports_a_damaged_mask(data: st.DataObject) -> None:
     body = bytearray(painted(IDS, voc_palette(4)))
     for _ in range(data.draw(st.integers(1, 3))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
@@ -198,7 +198,7 @@ def test_damage_is_told(data: st.DataObject) -> None:
     assert ids.plane.shape == SIZE[::-1]
 
 
-def test_a_depth_that_cannot_be_is_not_believed() -> None:
+def test_ignores_an_impossible_bit_depth() -> None:
     good = saved(Image.fromarray(IDS))
     strange = good[12:24] + b"\0" + good[25:29]
     ids = mask.read(good[:8] + good[8:12] + strange + zlib.crc32(strange).to_bytes(4) + good[8:], SIZE, 4, None)

@@ -64,12 +64,12 @@ ERRORS = [
 
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize(("entry", "text"), [row[1:] for row in ERRORS], ids=[row[0] for row in ERRORS])
-def test_what_cannot_be_is_told(entry: Entry, text: str, *, strict: bool) -> None:
+def test_refuses_an_impossible_entry_with_the_text_of_the_original(entry: Entry, text: str, *, strict: bool) -> None:
     """The angle brackets are the original's: clients look for the whole text."""
     assert order([entry], KNOWN, strict=strict) == Refusal((text,))
 
 
-def test_all_errors_are_told_in_the_order_of_the_entries() -> None:
+def test_reports_all_errors_in_the_order_of_the_entries() -> None:
     refusal = order([changed(label="x"), PERSON, changed(technique="zap")], KNOWN, strict=False)
     assert isinstance(refusal, Refusal)
     assert [error.split()[1] for error in refusal.errors] == ["label", "technique"]
@@ -88,11 +88,11 @@ LATER = [
 
 
 @pytest.mark.parametrize(("entry", "text"), [row[1:] for row in LATER], ids=[row[0] for row in LATER])
-def test_wrong_types_in_later_entries_are_told_as_by_the_original(entry: Entry, text: str) -> None:
+def test_reports_wrong_types_in_later_entries_as_the_original(entry: Entry, text: str) -> None:
     assert order([PERSON, entry], KNOWN, strict=True) == Refusal((text,))
 
 
-def test_a_degree_that_is_none_fails_unexpectedly_where_nothing_else_is_wrong() -> None:
+def test_an_invalid_degree_alone_is_an_unexpected_error() -> None:
     with pytest.raises(RequestRefused, match="^unexpected server error$"):
         order([PERSON, changed(degree=None)], KNOWN, strict=True)
 
@@ -110,7 +110,7 @@ VIDEOS = [
 
 
 @pytest.mark.parametrize(("entries", "told"), [row[1:] for row in VIDEOS], ids=[row[0] for row in VIDEOS])
-def test_a_video_is_told_what_stops_the_original(entries: list[Entry], told: list[int]) -> None:
+def test_a_video_reports_the_errors_at_which_the_original_stops(entries: list[Entry], told: list[int]) -> None:
     def numbers(*, strict: bool, video: bool) -> list[int]:
         refusal = order(entries, KNOWN, strict=strict, video=video)
         assert isinstance(refusal, Refusal)
@@ -131,14 +131,14 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("known", "first", "strict"), [row[1:] for row in CHOICES], ids=[row[0] for row in CHOICES])
-def test_the_address_is_chosen(known: AvailableMethods, first: str, strict: str) -> None:
+def test_chooses_an_address_when_the_entry_names_none(known: AvailableMethods, first: str, strict: str) -> None:
     for expected, how in ((first, False), (strict, True)):
         made = order([changed(model="y")], known, strict=how)
         assert isinstance(made, ParsedRequest)
         assert made.plan.rules[0].locate.options["url"] == expected
 
 
-def test_rules_name_what_they_are_to() -> None:
+def test_makes_a_rule_with_localizer_and_technique_of_each_entry() -> None:
     face = Entry("face", "centerface", "detection", "swap", 1)
     made = order([PERSON, face, changed(kind="segmentation", model="seg", technique="blackening")], KNOWN, strict=False)
     assert isinstance(made, ParsedRequest)
@@ -150,7 +150,7 @@ def test_rules_name_what_they_are_to() -> None:
     assert made.services == {A, B, OWN_MODELS}
 
 
-def test_equal_entries_are_one_rule_and_fail_together() -> None:
+def test_equal_entries_share_one_rule_and_one_failure() -> None:
     made = order([PERSON, changed(label="car"), PERSON], KNOWN, strict=False)
     assert isinstance(made, ParsedRequest)
     assert len(made.plan.rules) == 2
@@ -162,7 +162,7 @@ def test_equal_entries_are_one_rule_and_fail_together() -> None:
     assert [error.split("info <")[1][0] for error in made.refuse_localizers(frozenset({use})).errors] == ["1", "2", "3"]
 
 
-def test_a_weak_technique_never_keeps_a_strong_one_away() -> None:
+def test_a_strong_technique_wins_over_a_weak_one() -> None:
     degrees = [("blurring", 0.0), ("blackening", 0.5), ("blurring", 0.2), ("pixelating", 1.0), ("blackening", 1.0)]
     made = order([changed(technique=name, degree=degree) for name, degree in degrees], KNOWN, strict=False)
     assert isinstance(made, ParsedRequest)

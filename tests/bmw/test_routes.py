@@ -55,7 +55,7 @@ GENERIC = [
 @pytest.mark.parametrize(
     ("method", "path", "status", "body", "location"), [row[1:] for row in GENERIC], ids=[row[0] for row in GENERIC]
 )
-def test_what_every_server_says(
+def test_answers_unknown_paths_and_methods_as_the_original(
     steady: TestClient, method: str, path: str, status: int, body: bytes, location: str | None
 ) -> None:
     answer = steady.request(method, path)
@@ -67,7 +67,7 @@ def missing(*names: str) -> bytes:
     return json.dumps({"detail": entries}, separators=(",", ":")).encode()
 
 
-def test_forms_that_lack_something(alone: TestClient) -> None:
+def test_refuses_forms_without_a_required_field(alone: TestClient) -> None:
     text = {"loc": ["body", "image"], "msg": "Expected UploadFile, received: <class 'str'>", "type": "value_error"}
     assert alone.post("/set_url", data={"url": ""}).content == missing("url")
     assert alone.post("/remove_url", data={"other": "x"}).content == missing("url")
@@ -78,7 +78,7 @@ def test_forms_that_lack_something(alone: TestClient) -> None:
 
 
 @pytest.mark.parametrize("kind", ["data", "files"])
-def test_the_list_of_addresses(tmp_path: Path, kind: str) -> None:
+def test_adds_lists_and_removes_addresses(tmp_path: Path, kind: str) -> None:
     def send(path: str, url: str) -> bytes:
         form: dict[str, Any] = {"data": {"url": url}} if kind == "data" else {"files": {"url": (None, url)}}
         answer = it.post(path, **form)
@@ -113,7 +113,7 @@ BAD_URLS = [
 
 
 @pytest.mark.parametrize("url", [row[1] for row in BAD_URLS], ids=[row[0] for row in BAD_URLS])
-def test_addresses_that_are_none_are_refused(steady: TestClient, url: str) -> None:
+def test_refuses_malformed_addresses(steady: TestClient, url: str) -> None:
     answer = steady.post("/set_url", data={"url": url})
     assert answer.content == (
         b'{"data":null,"error":"wrong url format. expected format: http://ip:port/","success":false}'
@@ -125,7 +125,7 @@ CLOSED = NetworkPolicy()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]"])
-def test_addresses_that_may_not_be_reached_are_not_and_that_is_told(tmp_path: Path, host: str) -> None:
+def test_refuses_forbidden_addresses_and_names_the_setting(tmp_path: Path, host: str) -> None:
     """With the setting that opens them; the original's text would send people looking for a mistake in the address."""
     for strict in (False, True):
         with client(made(tmp_path / str(strict), [], reach=CLOSED, strict=strict)) as it:
@@ -138,14 +138,12 @@ def test_addresses_that_may_not_be_reached_are_not_and_that_is_told(tmp_path: Pa
             assert "VELUM_REMOTE_PRIVATE=true" in error
 
 
-def test_which_address_a_name_stands_for_is_not_told(tmp_path: Path) -> None:
+def test_does_not_reveal_the_ip_address_of_a_host(tmp_path: Path) -> None:
     with client(made(tmp_path, [], reach=CLOSED)) as it:
         assert "127.0.0.1" not in it.post("/set_url", data={"url": "http://localhost:9/"}).text
 
 
-def test_listed_addresses_that_may_not_be_reached_are_told_at_the_start(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_logs_forbidden_addresses_of_the_list_at_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with StubInference("OVD") as api, client(made(tmp_path, [api.url], reach=CLOSED)) as it:
         it.get("/available_methods/")
         why = it.get("/health/ready").json()["faults"][api.url]
@@ -157,7 +155,7 @@ def test_listed_addresses_that_may_not_be_reached_are_told_at_the_start(
     assert lines == [{"url": api.url, "cause": why}], "once, not in every round"
 
 
-def test_a_corrupt_list_is_told(tmp_path: Path) -> None:
+def test_reports_a_corrupt_list_of_addresses(tmp_path: Path) -> None:
     chosen = made(tmp_path, [])
     (tmp_path / "jsonFiles/url_configuration.json").write_text("{")
     with client(chosen) as it:
@@ -169,14 +167,14 @@ def test_a_corrupt_list_is_told(tmp_path: Path) -> None:
         assert it.post("/remove_all_urls").json()["success"]
 
 
-def test_a_missing_list_is_an_error_where_strict(tmp_path: Path) -> None:
+def test_strict_mode_requires_the_list_of_addresses(tmp_path: Path) -> None:
     with client(made(tmp_path, strict=True)) as it:
         assert it.get("/list_urls").json()["error"] == (
             "[Errno 2] No such file or directory: '../jsonFiles/url_configuration.json'"
         )
 
 
-def test_alone_it_is_useful_at_once(alone: TestClient) -> None:
+def test_hides_with_its_own_model_without_any_inference_api(alone: TestClient) -> None:
     assert alone.get("/available_methods/").content == (
         b'{"face":{"detection":{"http://velum/":["centerface"]},"technique":["blackening","pixelating","blurring"]}}'
     )
@@ -191,14 +189,14 @@ def test_alone_it_is_useful_at_once(alone: TestClient) -> None:
     assert np.array_equal(hidden[:, 45:], before[:, 45:])
 
 
-def test_every_listed_technique_works_and_spelling_is_folded(alone: TestClient) -> None:
+def test_applies_every_listed_technique_in_any_capitalization(alone: TestClient) -> None:
     image = picture()
     for name in ("Blackening", "PIXELATING", "blurring"):
         answer = post(alone, image, configuration(entry(anonymization_technique=name, inference_type="Detection")))
         assert not np.array_equal(pixels(answer.content)[FACE.box.slices], pixels(image)[FACE.box.slices]), name
 
 
-def test_jpeg_for_who_asks_for_it(alone: TestClient, tmp_path: Path) -> None:
+def test_returns_jpeg_when_the_client_accepts_it(alone: TestClient, tmp_path: Path) -> None:
     for accept, start in [
         ("image/jpeg", b"\xff\xd8"), ("text/html, image/jpeg;q=0.9, */*", b"\xff\xd8"), ("*/*", b"\x89PNG"),
         ("image/png, image/jpeg", b"\x89PNG"), ("image/*", b"\x89PNG"),
@@ -208,14 +206,14 @@ def test_jpeg_for_who_asks_for_it(alone: TestClient, tmp_path: Path) -> None:
         assert post(it, picture(), configuration(), {"accept": "image/jpeg"}).content.startswith(b"\x89PNG")
 
 
-def test_pictures_are_upright_before_they_are_looked_at(alone: TestClient) -> None:
+def test_turns_images_upright_before_detection(alone: TestClient) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     answer = post(alone, picture(64, 48, "JPEG", exif=exif), configuration())
     assert pixels(answer.content).shape == (64, 48, 3)
 
 
-def test_nothing_found_is_told_in_the_headers(tmp_path: Path) -> None:
+def test_headers_say_that_nothing_was_found(tmp_path: Path) -> None:
     with client(made(tmp_path), found=()) as it:
         answer = post(it, picture(), configuration())
     assert answer.headers["x-velum-hidden"] == "0"
@@ -242,13 +240,13 @@ BAD_REQUESTS = [
 @pytest.mark.parametrize(
     ("image", "config", "body"), [row[1:] for row in BAD_REQUESTS], ids=[row[0] for row in BAD_REQUESTS]
 )
-def test_bad_requests_are_told(steady: TestClient, image: bytes, config: bytes, body: bytes) -> None:
+def test_reports_bad_requests_with_status_200(steady: TestClient, image: bytes, config: bytes, body: bytes) -> None:
     answer = post(steady, image, config)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert answer.content == body
 
 
-def test_remote_models_are_listed_and_used(tmp_path: Path) -> None:
+def test_lists_and_uses_remote_models(tmp_path: Path) -> None:
     image = picture()
     with StubInference("OVD", boxes=[BOX, Shown("car", (40, 20, 60, 40))]) as det, StubInference(
         "GLU", model="seg", labels=("background", "person"), mask=np.eye(48, 64, dtype=np.uint8)
@@ -271,7 +269,7 @@ def test_remote_models_are_listed_and_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_many_objects_are_hidden_as_strongly_as_by_the_original(tmp_path: Path, *, strict: bool) -> None:
+def test_hides_many_objects_as_strongly_as_the_original(tmp_path: Path, *, strict: bool) -> None:
     """The original goes over each of N boxes N times, so weak degrees hide more where there is more."""
     found = [Shown("person", (x, y, x + 20, y + 20)) for y in (0, 24) for x in range(0, 144, 24)]
     image = picture(150, 48)
@@ -307,7 +305,7 @@ class White:
             plane.pixels[:] = 255
 
 
-def test_a_special_technique_hides_its_label_wherever_it_was_found(tmp_path: Path) -> None:
+def test_applies_a_special_technique_to_its_label_from_any_model(tmp_path: Path) -> None:
     image = picture()
     with StubInference("OVD", labels=("Person", "car"), boxes=[Shown("Person", (10, 8, 34, 30))]) as api, client(
         made(tmp_path, [api.url]), techniques={"white": White}
@@ -324,7 +322,7 @@ def failing(api: StubInference) -> None:
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_an_inference_api_that_fails_is_told_for_each_entry(tmp_path: Path, *, strict: bool) -> None:
+def test_reports_a_failing_inference_api_for_each_entry(tmp_path: Path, *, strict: bool) -> None:
     with StubInference("OVD", boxes=[BOX]) as good, StubInference("YCPU", labels=("dog",), model="yolo") as bad, client(
         made(tmp_path, [good.url, bad.url], strict=strict)
     ) as it:  # fmt: skip
@@ -341,7 +339,7 @@ def test_an_inference_api_that_fails_is_told_for_each_entry(tmp_path: Path, *, s
         assert post(it, picture(), configuration(entry(**REMOTE))).json()["success"] is False
 
 
-def test_one_that_goes_away_fails_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fails_closed_when_an_inference_api_disappears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken_off(*_: object) -> Reply:
         raise ConnectionAbortedError
 
@@ -353,14 +351,14 @@ def test_one_that_goes_away_fails_closed(tmp_path: Path, monkeypatch: pytest.Mon
         assert [*it.get("/available_methods/").json()] == ["face"]
 
 
-def test_strictly_one_that_is_down_fails_the_list(tmp_path: Path) -> None:
+def test_strict_mode_fails_the_list_when_one_api_is_down(tmp_path: Path) -> None:
     with StubInference("OVD") as api, client(made(tmp_path, [api.url, "http://127.0.0.1:1/"], strict=True)) as it:
         assert it.get("/available_methods/").content == UNEXPECTED
         assert post(it, picture(), configuration(entry(**REMOTE))).headers["content-type"] == "image/jpeg"
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_a_model_that_its_service_cannot_load_leaves_only_itself_out(tmp_path: Path, *, strict: bool) -> None:
+def test_leaves_out_only_the_model_that_its_server_cannot_load(tmp_path: Path, *, strict: bool) -> None:
     listed = Reply.of({"models": ["broken", "yolo"]})
     with StubInference("TFC", boxes=[BOX], replies={"/models": listed}) as api, client(
         made(tmp_path, [api.url], strict=strict)
@@ -371,7 +369,7 @@ def test_a_model_that_its_service_cannot_load_leaves_only_itself_out(tmp_path: P
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_a_box_whose_edges_are_exchanged_is_hidden(tmp_path: Path, *, strict: bool) -> None:
+def test_hides_a_box_with_exchanged_edges(tmp_path: Path, *, strict: bool) -> None:
     turned = Shown("person", (34, 30, 10, 8))
     with StubInference("OVD", boxes=[turned]) as api, client(made(tmp_path, [api.url], strict=strict)) as it:
         it.get("/available_methods/")
@@ -379,7 +377,7 @@ def test_a_box_whose_edges_are_exchanged_is_hidden(tmp_path: Path, *, strict: bo
     assert not hidden[8:30, 10:34].any()
 
 
-def test_it_starts_though_an_address_is_down(tmp_path: Path) -> None:
+def test_starts_while_an_address_is_down(tmp_path: Path) -> None:
     with client(made(tmp_path, ["http://127.0.0.1:1/"])) as it:
         assert post(it, picture(), configuration()).headers["x-velum-hidden"] == "1"
 
@@ -431,7 +429,7 @@ HOSTILE: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize("data", [row[1] for row in HOSTILE], ids=[row[0] for row in HOSTILE])
-def test_hostile_answers_never_give_a_picture(tmp_path: Path, data: Any) -> None:
+def test_returns_no_image_for_hostile_responses(tmp_path: Path, data: Any) -> None:
     with StubInference("OVD") as api, client(made(tmp_path, [api.url])) as it:
         it.get("/available_methods/")
         api.replies["/models/yolo/predict"] = Reply.of(data)
@@ -447,7 +445,7 @@ NUMBERS = st.integers(-200, 200) | st.floats(-1e6, 1e6) | st.sampled_from([1e308
     edges=st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=4),
     broken=st.sampled_from([b"", b"<html>", b"[]", b'{"data":NaN}', b'{"success":true}', None]),
 )
-def test_any_answer_gives_hidden_pictures_or_errors(served: Any, edges: Any, broken: bytes | None) -> None:
+def test_any_response_gives_a_hidden_image_or_an_error(served: Any, edges: Any, broken: bytes | None) -> None:
     it, api = served
     boxes = [
         {"ObjectClassName": "person", "ObjectClassId": 0, "confidence": 50,
@@ -483,7 +481,7 @@ FIELDS = dict.fromkeys(entry(), LEAVES) | {"url": LEAVES}
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.fixed_dictionaries({}, optional=FIELDS), max_size=3) | LEAVES)
-def test_any_configuration_gives_a_hidden_picture_or_an_error(served: Any, entries: Any) -> None:
+def test_any_configuration_gives_a_hidden_image_or_an_error(served: Any, entries: Any) -> None:
     it, _ = served
     answer = post(it, picture(), json.dumps({"sensitive_info": entries}).encode())
     assert answer.status_code == 200
@@ -493,7 +491,7 @@ def test_any_configuration_gives_a_hidden_picture_or_an_error(served: Any, entri
         assert answer.json()["success"] is False
 
 
-def test_requests_at_the_same_time_get_their_own_answers(tmp_path: Path) -> None:
+def test_concurrent_requests_get_their_own_responses(tmp_path: Path) -> None:
     with client(made(tmp_path, parallel=2)) as it:
         answers: dict[int, bytes] = {}
 
@@ -512,7 +510,7 @@ def test_requests_at_the_same_time_get_their_own_answers(tmp_path: Path) -> None
             assert pixels(data)[FACE.box.slices].any() == bool(seed % 2)
 
 
-def test_pictures_have_a_limit(tmp_path: Path) -> None:
+def test_refuses_images_above_the_limit(tmp_path: Path) -> None:
     with client(made(tmp_path, limit={"pixels": 1000})) as it:
         answer = post(it, picture(), configuration())
     assert (answer.status_code, answer.json()["success"]) == (413, False)

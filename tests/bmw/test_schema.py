@@ -26,7 +26,7 @@ def without(name: str) -> dict[str, Any]:
     return {key: value for key, value in GOOD.items() if key != name}
 
 
-def test_names_of_kinds_and_techniques_are_folded_and_nothing_else_is() -> None:
+def test_folds_the_case_of_kinds_and_techniques_only() -> None:
     entry = GOOD | {"class_name": "Person", "model_name": "YOLO", "anonymization_technique": "BLURRING", "more": [1]}
     (read,) = read_configuration(dumped(entry), strict=False)
     assert read == wire.Entry("Person", "YOLO", "detection", "blurring", 0.5, "http://a:80/")
@@ -74,14 +74,14 @@ TEXTS = [
 
 @pytest.mark.parametrize(("entry", "text"), [row[1:] for row in TEXTS], ids=[row[0] for row in TEXTS])
 @pytest.mark.parametrize("strict", [True, False])
-def test_what_does_not_fit_is_told_as_the_original_tells_it(entry: Any, text: str, *, strict: bool) -> None:
+def test_reports_violations_with_the_texts_of_the_original(entry: Any, text: str, *, strict: bool) -> None:
     with pytest.raises(RequestRefused) as caught:
         read_configuration(dumped(entry), strict=strict)
     assert str(caught.value) == PREFIX + text
 
 
 @pytest.mark.parametrize("name", wire.REQUIRED)
-def test_each_field_is_required(name: str) -> None:
+def test_requires_each_field(name: str) -> None:
     with pytest.raises(RequestRefused, match=f"^{PREFIX}'{name}' is a required property\n"):
         read_configuration(dumped(without(name)), strict=False)
 
@@ -101,13 +101,13 @@ ROOTS = [
 
 
 @pytest.mark.parametrize(("text", "error"), [row[1:] for row in ROOTS], ids=[row[0] for row in ROOTS])
-def test_a_file_that_is_none_is_told(text: bytes, error: str) -> None:
+def test_refuses_a_file_that_is_not_a_configuration(text: bytes, error: str) -> None:
     with pytest.raises(RequestRefused) as caught:
         read_configuration(text, strict=False)
     assert str(caught.value).startswith(PREFIX + error)
 
 
-def test_a_mark_at_the_start_of_the_file_is_no_mistake() -> None:
+def test_accepts_a_byte_order_mark() -> None:
     assert read_configuration(b"\xef\xbb\xbf" + dumped(GOOD), strict=True)
 
 
@@ -129,7 +129,7 @@ LATER = [
 
 
 @pytest.mark.parametrize(("entry", "place", "strict_text"), [row[1:] for row in LATER], ids=[row[0] for row in LATER])
-def test_later_entries_are_checked_too_unless_strict(entry: Any, place: str, strict_text: str | None) -> None:
+def test_validates_later_entries_unless_strict(entry: Any, place: str, strict_text: str | None) -> None:
     with pytest.raises(RequestRefused, match=PREFIX) as caught:
         read_configuration(dumped(GOOD, entry), strict=False)
     assert place in str(caught.value)
@@ -142,12 +142,12 @@ def test_later_entries_are_checked_too_unless_strict(entry: Any, place: str, str
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_nothing_to_hide_is_an_error(*, strict: bool) -> None:
+def test_refuses_a_configuration_without_entries(*, strict: bool) -> None:
     with pytest.raises(RequestRefused, match=wire.UNEXPECTED):
         read_configuration(dumped(), strict=strict)
 
 
-def test_large_ones_are_refused() -> None:
+def test_refuses_too_many_bytes_or_entries() -> None:
     with pytest.raises(LimitExceeded, match="bytes"):
         read_configuration(b" " * (MOST_BYTES + 1), strict=False)
     with pytest.raises(LimitExceeded, match="entries"):
@@ -162,7 +162,7 @@ JSON = st.recursive(
 
 
 @given(JSON | st.dictionaries(st.just("sensitive_info"), st.lists(JSON), min_size=1), st.booleans())
-def test_any_json_is_read_or_told(value: Any, strict: bool) -> None:
+def test_any_json_is_read_or_refused(value: Any, strict: bool) -> None:
     try:
         entries = read_configuration(json.dumps(value).encode(), strict=strict)
     except RequestRefused as error:

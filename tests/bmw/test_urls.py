@@ -18,7 +18,7 @@ def written(folder: Path, text: str) -> Path:
     return file
 
 
-def test_the_file_is_that_of_the_original(tmp_path: Path) -> None:
+def test_writes_the_file_as_the_original_does(tmp_path: Path) -> None:
     urls = Urls(tmp_path / "jsonFiles")
     assert urls.content() == {"urls": []}
     assert not (tmp_path / "jsonFiles").exists(), "reading creates nothing"
@@ -30,7 +30,7 @@ def test_the_file_is_that_of_the_original(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "jsonFiles" / "url_configuration.json").read_text()) == {"urls": ["http://b:80/"]}
 
 
-def test_other_keys_stay(tmp_path: Path) -> None:
+def test_keeps_other_keys_of_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, '{"note": 1, "urls": []}')
     Urls(tmp_path).add("http://a/")
     assert json.loads(file.read_text()) == {"note": 1, "urls": ["http://a/"]}
@@ -43,7 +43,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("text", [row[1] for row in BAD], ids=[row[0] for row in BAD])
-def test_a_file_that_is_none_is_told_and_stays(tmp_path: Path, text: str) -> None:
+def test_reports_and_keeps_a_corrupt_file(tmp_path: Path, text: str) -> None:
     file, urls = written(tmp_path, text), Urls(tmp_path)
     for change in (urls.add, urls.remove):
         with pytest.raises(RequestRefused) as caught:
@@ -54,13 +54,13 @@ def test_a_file_that_is_none_is_told_and_stays(tmp_path: Path, text: str) -> Non
     assert json.loads(file.read_text()) == {"urls": []}
 
 
-def test_an_object_without_the_list_is_an_empty_one(tmp_path: Path) -> None:
+def test_reads_an_object_without_urls_as_an_empty_list(tmp_path: Path) -> None:
     written(tmp_path, "{}")
     assert Urls(tmp_path).content() == {}
     assert Urls(tmp_path).all() == ()
 
 
-def test_a_missing_file_is_an_error_only_where_strict(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_only_in_strict_mode(tmp_path: Path) -> None:
     urls = Urls(tmp_path, strict=True)
     for ask in (urls.content, urls.all, lambda: urls.add("http://a/"), lambda: urls.remove("http://a/")):
         with pytest.raises(RequestRefused) as caught:
@@ -70,25 +70,25 @@ def test_a_missing_file_is_an_error_only_where_strict(tmp_path: Path) -> None:
     assert urls.content() == {"urls": []}
 
 
-def test_what_is_not_there_cannot_be_removed(tmp_path: Path) -> None:
+def test_refuses_to_remove_an_unlisted_address(tmp_path: Path) -> None:
     with pytest.raises(RequestRefused, match=wire.UNKNOWN_ADDRESS):
         Urls(tmp_path).remove("http://a/")
 
 
-def test_changes_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+def test_keeps_all_concurrent_changes(tmp_path: Path) -> None:
     wanted = [f"http://{i}/" for i in range(12)]
     with ThreadPoolExecutor(6) as pool:
         assert all(pool.map(lambda url: Urls(tmp_path).add(url), wanted))
     assert set(Urls(tmp_path).all()) == set(wanted)
 
 
-def test_the_list_has_an_end(tmp_path: Path) -> None:
+def test_refuses_addresses_beyond_the_limit(tmp_path: Path) -> None:
     written(tmp_path, json.dumps({"urls": [f"http://{i}/" for i in range(MOST)]}))
     with pytest.raises(LimitExceeded):
         Urls(tmp_path).add("http://one-more/")
 
 
-def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+def test_reports_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputFailed, match="cannot write"):
         Urls(tmp_path / "file" / "folder").clear()

@@ -93,7 +93,7 @@ NAMES = [
     but_for([row[1:] for row in NAMES], [NAMES[1][1:], NAMES[3][1:], NAMES[9][1:]]),
     ids=[row[0] for row in NAMES],
 )
-def test_a_finished_video_has_the_name_of_the_original(alone: TestClient, tmp_path: Path, name: str, stem: str) -> None:
+def test_names_a_finished_video_as_the_original_does(alone: TestClient, tmp_path: Path, name: str, stem: str) -> None:
     answer = send(alone, clip(), name)
     assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "application/json", b'"Done"')
     (file,) = finished(tmp_path)
@@ -107,7 +107,7 @@ def test_a_finished_video_has_the_name_of_the_original(alone: TestClient, tmp_pa
     assert not left(tmp_path)
 
 
-def test_videos_of_one_name_and_second_are_all_kept(tmp_path: Path) -> None:
+def test_keeps_all_videos_of_one_name_and_second(tmp_path: Path) -> None:
     with client(made(tmp_path, videos=3)) as it:
         threads = [threading.Thread(target=send, args=(it, clip())) for _ in range(3)]
         for thread in threads:
@@ -127,7 +127,7 @@ def test_videos_of_one_name_and_second_are_all_kept(tmp_path: Path) -> None:
         ("webm", "libvpx", "libopus"),
     ],
 )
-def test_other_containers_and_their_sound_are_taken(
+def test_accepts_other_containers_and_copies_their_sound(
     alone: TestClient, tmp_path: Path, kind: str, codec: str, audio: str
 ) -> None:
     assert send(alone, clip(kind, codec, audio), "clip.mkv").content == b'"Done"'
@@ -148,7 +148,9 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("video", "config", "body"), [row[1:] for row in FAILURES], ids=[row[0] for row in FAILURES])
-def test_failures_publish_nothing(alone: TestClient, tmp_path: Path, video: bytes, config: bytes, body: bytes) -> None:
+def test_publishes_nothing_after_a_failure(
+    alone: TestClient, tmp_path: Path, video: bytes, config: bytes, body: bytes
+) -> None:
     answer = send(alone, video, config=config)
     assert (answer.status_code, answer.content) == (200, body)
     assert not finished(tmp_path)
@@ -164,9 +166,7 @@ def test_failures_publish_nothing(alone: TestClient, tmp_path: Path, video: byte
     ],
 )
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the processes that decode in /proc")
-def test_a_video_that_ends_its_decoder_ends_nothing_else(
-    tmp_path: Path, end: signal.Signals, status: int, body: bytes
-) -> None:
+def test_a_crashed_decoder_fails_only_its_video(tmp_path: Path, end: signal.Signals, status: int, body: bytes) -> None:
     before_the_end = iter(range(3, -1, -1))
 
     def found(_: Frame) -> list[Region]:
@@ -183,7 +183,7 @@ def test_a_video_that_ends_its_decoder_ends_nothing_else(
         assert send(it, clip()).content == b'"Done"'
 
 
-def test_an_inference_api_that_fails_publishes_nothing(tmp_path: Path) -> None:
+def test_publishes_nothing_when_an_inference_api_fails(tmp_path: Path) -> None:
     remote = configuration(entry(model_name="yolo", class_name="person"))
     with StubInference("OVD", boxes=[Shown("person", (10, 8, 34, 30))]) as api, client(made(tmp_path, [api.url])) as it:
         it.get("/available_methods/")
@@ -196,7 +196,7 @@ def test_an_inference_api_that_fails_publishes_nothing(tmp_path: Path) -> None:
     assert not left(tmp_path)
 
 
-def test_more_videos_than_may_be_are_refused(tmp_path: Path) -> None:
+def test_refuses_more_videos_than_allowed_at_a_time(tmp_path: Path) -> None:
     begun, goes_on = threading.Event(), threading.Event()
 
     def slowly(frame: Frame) -> list[Region]:
@@ -215,7 +215,7 @@ def test_more_videos_than_may_be_are_refused(tmp_path: Path) -> None:
         assert send(it, clip()).content == b'"Done"'
 
 
-def test_work_ends_when_the_client_goes_away(tmp_path: Path) -> None:
+def test_stops_working_when_the_client_disconnects(tmp_path: Path) -> None:
     looked: list[int] = []
     begun, gone = threading.Event(), threading.Event()
 
@@ -239,7 +239,7 @@ def test_work_ends_when_the_client_goes_away(tmp_path: Path) -> None:
     assert not finished(tmp_path)
 
 
-def test_what_a_killed_process_left_is_swept_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
+def test_removes_files_of_dead_processes_and_keeps_those_of_living_ones(tmp_path: Path) -> None:
     living, killed = ScratchDirs(tmp_path), tmp_path / ".velum-work-killed"
     living.open()
     killed.mkdir()

@@ -52,7 +52,7 @@ def wheel(run: Run, models: TinyModels, tmp_path: Path, monkeypatch: pytest.Monk
     return tmp_path / WHEEL
 
 
-def test_metadata_and_record_are_as_the_standards_say(wheel: Path) -> None:
+def test_metadata_and_record_follow_the_standards(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     info = "velum_weights-1.dist-info"
@@ -75,7 +75,7 @@ def test_metadata_and_record_are_as_the_standards_say(wheel: Path) -> None:
         assert b"Tag: py3-none-any\n" in archive.read(f"{info}/WHEEL")
 
 
-def test_the_same_models_give_the_same_bytes(wheel: Path, models: TinyModels, tmp_path: Path) -> None:
+def test_equal_models_give_equal_bytes(wheel: Path, models: TinyModels, tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     found = {registry.find(name): file for name, file in zip(("cats", "dogs"), models.files, strict=True)}
     write_bundle(found, bundle_target(tmp_path / "again"))
@@ -83,7 +83,7 @@ def test_the_same_models_give_the_same_bytes(wheel: Path, models: TinyModels, tm
 
 
 @pytest.mark.slow
-def test_pip_installs_it_and_velum_finds_the_weights(
+def test_finds_weights_in_a_wheel_that_pip_installed(
     run: Run, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = pip_install(wheel, tmp_path / "site")
@@ -94,7 +94,7 @@ def test_pip_installs_it_and_velum_finds_the_weights(
         assert run("verify", name).stdout == f"{name}: ok\n"
 
 
-def test_a_folder_of_wheels_stands_for_a_download(
+def test_takes_weights_from_a_folder_of_wheels(
     run: Run, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf = tmp_path / "shelf"
@@ -115,7 +115,7 @@ def test_a_folder_of_wheels_stands_for_a_download(
         pytest.param(lambda data: data.replace(b"<net", b"<met"), "is not a readable wheel: Bad CRC", id="changed"),
     ],
 )
-def test_a_damaged_wheel_is_named(
+def test_names_a_damaged_wheel(
     run: Run,
     wheel: Path,
     tmp_path: Path,
@@ -143,7 +143,9 @@ def test_a_damaged_wheel_is_named(
     ],
 )
 @pytest.mark.usefixtures("wheel")
-def test_where_no_wheel_can_be_written(run: Run, models: TinyModels, output: str, error: type, message: str) -> None:
+def test_refuses_targets_that_cannot_be_a_wheel(
+    run: Run, models: TinyModels, output: str, error: type, message: str
+) -> None:
     run("add", str(models.files[0]))
     with pytest.raises(error, match=message):
         raise run("bundle", "cats", "-o", output).exception or AssertionError
@@ -151,14 +153,14 @@ def test_where_no_wheel_can_be_written(run: Run, models: TinyModels, output: str
         assert run("bundle", "cats", "-o", output, "--overwrite").exit_code == 0
 
 
-def test_the_name_and_version_are_those_of_the_file(run: Run, models: TinyModels, tmp_path: Path) -> None:
+def test_takes_name_and_version_from_the_file_name(run: Run, models: TinyModels, tmp_path: Path) -> None:
     run("add", str(models.files[0]))
     assert run("bundle", "cats", "-o", "site_cats-2026.1-py3-none-any.whl").exit_code == 0
     with zipfile.ZipFile(tmp_path / "site_cats-2026.1-py3-none-any.whl") as archive:
         assert "Name: site-cats\nVersion: 2026.1\n" in archive.read("site_cats-2026.1.dist-info/METADATA").decode()
 
 
-def test_what_cannot_be_bundled(run: Run, models: TinyModels, tmp_path: Path) -> None:
+def test_refuses_added_models_unknown_licences_and_changed_files(run: Run, models: TinyModels, tmp_path: Path) -> None:
     run("add", str(models.files[0]), "--name", "mine", "--threshold", "0.5")
     with pytest.raises(BadPlan, match="mine cannot be bundled: a wheel holds files of velum's own catalogue"):
         raise run("bundle", "mine", "-o", ".").exception or AssertionError
@@ -172,7 +174,7 @@ def test_what_cannot_be_bundled(run: Run, models: TinyModels, tmp_path: Path) ->
     assert not (tmp_path / WHEEL).exists()
 
 
-def test_velum_has_the_text_of_every_licence_it_ships_models_under(tmp_path: Path) -> None:
+def test_has_the_text_of_every_licence_in_the_catalogue(tmp_path: Path) -> None:
     folder = Path(registry.__file__).parent / "weights" / "licences"
     assert {model.licence for model in registry.catalog().values()} <= {file.stem for file in folder.glob("*.txt")}
     assert all(model.copyright for model in registry.catalog().values() if model.licence == "MIT")

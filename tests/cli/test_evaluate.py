@@ -28,7 +28,7 @@ def run(truth: Path, *arguments: str) -> Result:
     return CliRunner().invoke(app, ["evaluate", "--truth", str(truth), *ZONE, *arguments])
 
 
-def test_for_people(truth: Path) -> None:
+def test_prints_tables_for_people(truth: Path) -> None:
     done = run(truth)
     assert done.exit_code == 0, done.output
     rows = [line.split() for line in done.stdout.splitlines()]
@@ -37,7 +37,7 @@ def test_for_people(truth: Path) -> None:
     assert "…" not in done.stdout
 
 
-def test_for_machines(truth: Path, tmp_path: Path) -> None:
+def test_prints_json_and_writes_a_page_without_local_paths(truth: Path, tmp_path: Path) -> None:
     done = run(truth, "--json", "--html", str(tmp_path / "page.html"))
     told: dict[str, Any] = json.loads(done.stdout)
     assert told["format"] == "velum-evaluation/1"
@@ -51,7 +51,7 @@ def test_for_machines(truth: Path, tmp_path: Path) -> None:
     assert str(tmp_path) not in page
 
 
-def test_a_profile_that_is_not_met(truth: Path) -> None:
+def test_exits_with_1_when_a_profile_is_not_met(truth: Path) -> None:
     done = run(truth, "--profile", "strict", "--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)["passed"] is False
@@ -61,7 +61,7 @@ def test_a_profile_that_is_not_met(truth: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["plan.toml", "plan.json"])
-def test_the_plan_of_a_wanted_recall(truth: Path, tmp_path: Path, name: str) -> None:
+def test_writes_a_plan_with_thresholds_for_the_wanted_recall(truth: Path, tmp_path: Path, name: str) -> None:
     out = tmp_path / name
     done = run(truth, "--recall", "0.5", "--min-height", "32", "--output", str(out))
     assert done.exit_code == 0, done.output
@@ -83,7 +83,7 @@ def test_the_plan_of_a_wanted_recall(truth: Path, tmp_path: Path, name: str) -> 
         (("--html", "truth.json"), OutputFailed, "truth.json"),
     ],
 )
-def test_refused(
+def test_refuses_wrong_options_before_any_work(
     truth: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], kind: type[Exception], why: str
 ) -> None:
     monkeypatch.chdir(truth.parent)

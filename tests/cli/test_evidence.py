@@ -40,7 +40,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_from_the_report_to_the_verdict(desk: Path) -> None:
+def test_creates_and_verifies_evidence_from_a_report(desk: Path) -> None:
     (desk / "check.json").write_text(json.dumps({"passed": True, "sha256": sha256_of(desk / "out.png")}))
     velum(
         "evidence", "create", "out.png", "--report", "report.json", "--original", "photo.png", "--check", "check.json",
@@ -59,7 +59,7 @@ def test_from_the_report_to_the_verdict(desk: Path) -> None:
     )
 
 
-def test_the_check_must_be_of_the_file(desk: Path) -> None:
+def test_refuses_a_check_of_another_file(desk: Path) -> None:
     told = {"format": "velum-check/1", "passed": True}
     create = ("evidence", "create", "out.png", "--report", "report.json", "--check", "check.json")
     for other in ({"sha256": sha256_of(desk / "photo.png")}, {}):
@@ -70,7 +70,7 @@ def test_the_check_must_be_of_the_file(desk: Path) -> None:
     velum(*create)
 
 
-def test_the_evaluation_must_be_of_the_plan(desk: Path) -> None:
+def test_refuses_an_evaluation_of_another_plan(desk: Path) -> None:
     report = json.loads((desk / "report.json").read_text())
     told = {"format": "velum-evaluation/1", "passed": True}
     create = ("evidence", "create", "out.png", "--report", "report.json", "--evaluation", "evaluation.json")
@@ -81,7 +81,7 @@ def test_the_evaluation_must_be_of_the_plan(desk: Path) -> None:
     velum(*create)
 
 
-def test_evidence_without_a_key_proves_nothing(desk: Path) -> None:
+def test_unsigned_evidence_does_not_verify(desk: Path) -> None:
     velum("evidence", "create", "out.png", "--report", "report.json", "-o", "evidence.json")
     assert "not signed" in velum("evidence", "verify", "evidence.json", code=1)
 
@@ -97,30 +97,30 @@ def test_evidence_without_a_key_proves_nothing(desk: Path) -> None:
         (("-o", "photo.png"), 8, "exists"),
     ],
 )
-def test_what_contradicts_itself_makes_no_evidence(desk: Path, more: tuple[str, ...], code: int, reason: str) -> None:
+def test_refuses_contradicting_options(desk: Path, more: tuple[str, ...], code: int, reason: str) -> None:
     assert reason in velum("evidence", "create", "out.png", "--report", "report.json", *more, code=code)
     assert not (desk / "out.png.evidence.json").exists()
 
 
-def test_the_report_of_another_file_makes_no_evidence(desk: Path) -> None:
+def test_refuses_the_report_of_another_file(desk: Path) -> None:
     assert "is not the result" in velum("evidence", "create", "photo.png", "--report", "report.json", code=3)
 
 
-def test_hiding_one_file_with_evidence(desk: Path) -> None:
+def test_hide_writes_evidence_of_one_file(desk: Path) -> None:
     velum("hide", "photo.png", "-o", "safe.png", "--rule", ZONE, "--evidence", "safe.json", "--key", "key")
     velum("evidence", "verify", "safe.json", "--file", "safe.png", "--public-key", "key.pub")
     assert json.loads((desk / "safe.json").read_text())["kind"] == "file"
 
 
 @pytest.mark.parametrize(("more", "code"), [(("--key", "report.json"), 4), (("--key", "none"), 4)])
-def test_a_wrong_key_shows_before_anything_is_hidden(desk: Path, more: tuple[str, ...], code: int) -> None:
+def test_reports_a_wrong_key_before_any_work(desk: Path, more: tuple[str, ...], code: int) -> None:
     velum("hide", "photo.png", "-o", "safe.png", "--rule", ZONE, "--evidence", "safe.json", *more, code=code)
     assert not (desk / "safe.png").exists()
     velum("hide", "photo.png", "-o", "safe.png", "--rule", ZONE, "--evidence", "report.json", code=8)
     assert not (desk / "safe.png").exists()
 
 
-def test_a_folder_has_one_evidence(desk: Path) -> None:
+def test_writes_one_evidence_file_for_a_folder(desk: Path) -> None:
     (desk / "photos" / "bad.jpg").write_bytes(b"")
     hide = ("hide", "photos", "-o", "safe", "--rule", ZONE, "--evidence", "safe/evidence.json", "--key", "key")
     velum(*hide, code=1)
@@ -137,7 +137,7 @@ def test_a_folder_has_one_evidence(desk: Path) -> None:
     velum(*verify)
 
 
-def test_a_folder_tells_who_looked_what_was_evaluated_and_each_check(desk: Path) -> None:
+def test_evidence_of_a_folder_has_reviewers_evaluation_and_checks(desk: Path) -> None:
     told = {
         "format": "velum-evaluation/1",
         "passed": True,
@@ -154,7 +154,7 @@ def test_a_folder_tells_who_looked_what_was_evaluated_and_each_check(desk: Path)
     assert "add --evidence FILE" in velum(*hide, code=2)
 
 
-def test_a_page_to_read(desk: Path) -> None:
+def test_writes_an_html_page_of_the_evidence(desk: Path) -> None:
     velum("hide", "photos", "-o", "safe", "--rule", ZONE, "--evidence", "evidence.json", "--key", "key")
     assert velum("evidence", "page", "evidence.json", "--public-key", "key.pub").strip() == "evidence.html"
     html = (desk / "evidence.html").read_text()
@@ -163,7 +163,7 @@ def test_a_page_to_read(desk: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["photo.png", "safe.png", "key"])
-def test_evidence_replaces_none_of_the_files_given(desk: Path, name: str) -> None:
+def test_evidence_never_replaces_a_given_file(desk: Path, name: str) -> None:
     before = (desk / "photo.png").read_bytes(), (desk / "key").read_bytes()
     hide = ("hide", "photo.png", "-o", "safe.png", "--rule", ZONE, "--key", "key", "--overwrite")
     assert "choose another name" in velum(*hide, "--evidence", name, code=4)

@@ -51,7 +51,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", ["hide", "locate", "check"])
-def test_libraries_say_nothing_on_the_screen(
+def test_discards_output_of_libraries(
     run: Run, tmp_path: Path, command: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGB", (64, 48), "red").save(tmp_path / "a.jpg")
@@ -62,7 +62,7 @@ def test_libraries_say_nothing_on_the_screen(
     assert capfd.readouterr().err == ""
 
 
-def test_quiet_says_nothing_and_verbose_all(run: Run, photos: Path) -> None:
+def test_quiet_prints_errors_only_and_verbose_each_file(run: Run, photos: Path) -> None:
     quiet = run("hide", "photos", "-o", "one", "--rule", ZONE, "-q")
     assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", "")
     assert len(list((photos.parent / "one").rglob("*.[pP]*"))) == 4
@@ -74,7 +74,7 @@ def test_quiet_says_nothing_and_verbose_all(run: Run, photos: Path) -> None:
     assert isinstance(broken.exception, OutputFailed), "errors are said all the same"
 
 
-def test_files_of_folders_are_chosen_by_patterns(run: Run, photos: Path) -> None:
+def test_selects_files_of_folders_by_patterns(run: Run, photos: Path) -> None:
     def made(folder: str, *options: str) -> set[str]:
         assert run("hide", "photos", "-o", folder, "--rule", ZONE, *options).exit_code == 0
         root = photos.parent / folder
@@ -96,11 +96,11 @@ def test_files_of_folders_are_chosen_by_patterns(run: Run, photos: Path) -> None
         ("a/b.jpg", [], ["b.png"], True),
     ],
 )
-def test_patterns(path: str, include: list[str], exclude: list[str], taken: bool) -> None:
+def test_matches_include_and_exclude_patterns(path: str, include: list[str], exclude: list[str], taken: bool) -> None:
     assert is_selected(Path(path), include, exclude) is taken
 
 
-def test_reports_go_to_a_file_one_line_a_source(run: Run, photos: Path) -> None:
+def test_writes_one_report_line_for_each_source(run: Run, photos: Path) -> None:
     (photos / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert run("hide", "photos", "-o", "safe", "--rule", ZONE, "--report", "made.jsonl").exit_code == 1
     lines = [json.loads(line) for line in (photos.parent / "made.jsonl").read_text().splitlines()]
@@ -117,12 +117,12 @@ def test_reports_go_to_a_file_one_line_a_source(run: Run, photos: Path) -> None:
 
 
 @pytest.mark.parametrize("option", [["--dry-run"], ["--evidence", "proof.json", "--key", "missing.pem"]])
-def test_a_run_that_hides_nothing_leaves_no_report_file(run: Run, photos: Path, option: list[str]) -> None:
+def test_writes_no_report_file_when_nothing_runs(run: Run, photos: Path, option: list[str]) -> None:
     run("hide", "photos/a.png", "-o", "x.png", "--rule", ZONE, "--report", "made.jsonl", *option)
     assert not (photos.parent / "made.jsonl").exists()
 
 
-def test_the_error_of_a_file_names_it_once_and_one_file_is_no_files(run: Run, photos: Path) -> None:
+def test_errors_name_a_file_once_and_counts_are_singular_for_one(run: Run, photos: Path) -> None:
     (photos / "inner" / "d_thumb.PNG").write_bytes(b"\x89PNG\r\n\x1a\n")
     done = run("hide", "photos/inner", "-o", "safe", "--rule", ZONE)
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("velum: ")]
@@ -131,7 +131,7 @@ def test_the_error_of_a_file_names_it_once_and_one_file_is_no_files(run: Run, ph
 
 
 @pytest.mark.parametrize(("total", "shown"), [(None, "3/?"), (8, "3/8")])
-def test_a_bar_shows_a_total_only_where_it_is_known(total: int | None, shown: str) -> None:
+def test_progress_bars_show_a_total_only_when_it_is_known(total: int | None, shown: str) -> None:
     messages = Messages()
     messages.console = Console(file=io.StringIO(), force_terminal=True, width=80)
     with frame_progress("a.mp4", messages) as progress:
@@ -139,7 +139,7 @@ def test_a_bar_shows_a_total_only_where_it_is_known(total: int | None, shown: st
     assert shown in messages.console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_jobs_can_be_read_on_80_columns() -> None:
+def test_the_table_of_jobs_fits_80_columns() -> None:
     job = Job(
         id="0" * 32, state="running", name="holidays.mp4", plan="", priority=0, submitted=0.0, started=None, ended=None,
         attempts=1, pieces_done=0, pieces_total=None, frames_done=7, frames_total=12_000, fps=None, seconds_left=9.0,
@@ -153,7 +153,7 @@ def test_jobs_can_be_read_on_80_columns() -> None:
     assert second == "    holidays.mp4"
 
 
-def test_a_warning_of_many_files_is_said_once_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_a_shared_warning_once_and_counts_it(capsys: pytest.CaptureFixture[str]) -> None:
     messages = Messages()
     for name in ("a", "b", "c"):
         messages.warn("the same [red] thing", of=Path(name))
@@ -166,7 +166,7 @@ def test_a_warning_of_many_files_is_said_once_and_counted(capsys: pytest.Capture
     ]
 
 
-def test_a_stop_says_what_is_finished_and_how_to_go_on(
+def test_an_interrupted_run_says_what_is_finished_and_how_to_resume(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_all = local.run
@@ -192,7 +192,7 @@ def test_a_stop_says_what_is_finished_and_how_to_go_on(
     assert (tmp_path / "safe" / local.MANIFEST).read_text().count("\n") >= 2
 
 
-def test_the_command_to_go_on_names_an_option_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_to_resume_has_each_option_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["velum", "hide", "a", "--resume"])
     assert command_again("--resume") == "velum hide a --resume"
 
@@ -210,31 +210,31 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
-def test_examples_of_the_help_can_be_typed(line: str) -> None:
+def test_the_examples_of_help_are_valid_commands(line: str) -> None:
     words = shlex.split(line)[1:]
     name = max((name for name in COMMANDS if words[: name.count(" ") + 1] == name.split()), key=len)
     COMMANDS[name].make_context(name, words[name.count(" ") + 1 :])
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_examples_stand_under_the_options(run: Run, name: str) -> None:
+def test_help_shows_examples_under_the_options(run: Run, name: str) -> None:
     shown = run(*name.split(), "--help").stdout
     assert "Examples:" in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
 
 
-def test_version_by_a_letter(run: Run) -> None:
+def test_prints_the_version_for_the_short_option(run: Run) -> None:
     assert run("-V").stdout == run("--version").stdout
 
 
-def test_models_fit_on_80_columns(run: Run) -> None:
+def test_the_table_of_models_fits_80_columns(run: Run) -> None:
     lines = run("models", "list").stdout.splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert lines[0].split() == ["name", "finds", "size", "state"]
     assert any("centerface" in line for line in lines)
 
 
-def test_settings_are_shown_with_meaning_and_origin(run: Run, tmp_path: Path) -> None:
+def test_config_show_prints_meaning_and_origin_of_settings(run: Run, tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text("[service]\nqueue = 7\n")
     shown = run("config", "show", "--config", "other.toml").stdout
     assert "service.queue = 7  (file other.toml)" in shown
@@ -246,19 +246,19 @@ def test_settings_are_shown_with_meaning_and_origin(run: Run, tmp_path: Path) ->
     assert isinstance(missing.exception, BadPlan)
 
 
-def test_a_model_may_be_written_with_an_underscore(run: Run) -> None:
+def test_accepts_underscores_in_model_names(run: Run) -> None:
     result = run("models", "path", "yolox_s")
     assert "yolox-s is not on this machine" in str(result.exception) or result.exit_code == 0
     assert "known are" in str(run("models", "path", "yolox_q").exception)
 
 
-def test_a_message_names_the_file_that_was_asked_for_also_when_it_is_verified(run: Run, photos: Path) -> None:
+def test_messages_name_the_requested_target_while_it_is_verified(run: Run, photos: Path) -> None:
     for verify in ((), ("--verify",)):
         refused = run("hide", "photos/a.png", "-o", "safe.xyz", "--rule", ZONE, *verify)
         assert "cannot tell the format of safe.xyz from its suffix" in str(refused.exception)
 
 
-def test_each_command_is_the_same_alone_and_among_the_others() -> None:
+def test_a_command_loaded_alone_equals_the_one_among_all() -> None:
     whole = vars(typer.main.get_command(app))["commands"]
     assert list(whole) == list(REGISTERED)
     for name in REGISTERED:

@@ -15,20 +15,20 @@ import velum
 RULE = ("--rule", "face: fake -> blacken with grow=0")
 
 
-def test_one_photo(velum_command: Command) -> None:
+def test_hides_one_photo(velum_command: Command) -> None:
     done = velum_command("hide", "photo.png", *RULE)
     assert "photo.hidden.png: 1 face hidden" in done.stdout
     assert (velum_command.pixels("photo.hidden.png")[5:25, 10:30] == 0).all()
 
 
-def test_json_report(velum_command: Command) -> None:
+def test_prints_the_report_as_json(velum_command: Command) -> None:
     done = velum_command("hide", "photo.png", "-o", "out.png", "--json", *RULE)
     report = json.loads(done.stdout)
     assert report["target"] == "out.png"
     assert report["hidden"][0]["xyxy"] == [10, 5, 30, 25]
 
 
-def test_plan_file_and_plan_show(velum_command: Command) -> None:
+def test_plan_show_prints_a_plan_that_hide_reads(velum_command: Command) -> None:
     shown = velum_command(
         "plan", "show", "--rule", "face: fake(x=0) -> pixelate", "--keep", "gps,datetime", "--quality", "80"
     )
@@ -40,7 +40,7 @@ def test_plan_file_and_plan_show(velum_command: Command) -> None:
     assert report["hidden"][0]["xyxy"] == [0, 5, 20, 25]
 
 
-def test_locate_then_hide(velum_command: Command) -> None:
+def test_hides_the_regions_that_locate_wrote(velum_command: Command) -> None:
     velum_command("locate", "photo.png", "-o", "regions.json", *RULE)
     regions = json.loads((velum_command.folder / "regions.json").read_text())
     regions["frames"][0]["regions"][0]["xyxy"] = [0, 0, 7, 7]
@@ -50,7 +50,7 @@ def test_locate_then_hide(velum_command: Command) -> None:
     assert json.loads(velum_command("locate", "photo.png", *RULE).stdout)["width"] == 60
 
 
-def test_a_corrected_file_may_choose_how_and_whether_for_each_region(velum_command: Command) -> None:
+def test_an_annotation_file_may_set_technique_and_off_for_each_region(velum_command: Command) -> None:
     velum_command("locate", "photo.png", "-o", "regions.json", *RULE)
     told = json.loads((velum_command.folder / "regions.json").read_text())
     told["frames"][0]["regions"] = [
@@ -68,7 +68,7 @@ def test_a_corrected_file_may_choose_how_and_whether_for_each_region(velum_comma
     assert (after[20:28, :8] == before[20:28, :8]).all()
 
 
-def test_a_folder_with_a_bad_file(velum_command: Command) -> None:
+def test_hides_the_other_files_of_a_folder_with_a_bad_one(velum_command: Command) -> None:
     folder = velum_command.folder / "photos"
     (folder / "sub").mkdir(parents=True)
     for name in ("a.png", "sub/b.png"):
@@ -112,7 +112,7 @@ def test_dry_run_writes_nothing(velum_command: Command) -> None:
         ([], 2, "SRC"),
     ],
 )
-def test_mistakes_have_one_message_and_an_exit_code(
+def test_each_mistake_has_one_message_and_an_exit_code(
     velum_command: Command, arguments: list[str], code: int, message: str
 ) -> None:
     folder = velum_command.folder
@@ -126,19 +126,19 @@ def test_mistakes_have_one_message_and_an_exit_code(
     assert (folder / "taken.png").read_bytes() == b"mine"
 
 
-def test_techniques_are_listed(velum_command: Command) -> None:
+def test_lists_the_techniques(velum_command: Command) -> None:
     lines = velum_command("techniques", "--json").stdout.splitlines()
     assert [json.loads(line)["name"] for line in lines] == ["blacken", "blur", "pixelate"]
     assert json.loads(lines[0])["options"]["degree"] == 1.0
     assert "pixelate(degree=0.2" in velum_command("techniques").stdout
 
 
-def test_version(velum_command: Command) -> None:
+def test_prints_the_version(velum_command: Command) -> None:
     assert velum_command("--version").stdout.strip() == f"velum {velum.__version__}"
 
 
 @pytest.mark.slow
-def test_in_processes_of_their_own(velum_command: Command, site: Path) -> None:
+def test_runs_as_a_module_and_as_a_command(velum_command: Command, site: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         env = os.environ | {"PYTHONPATH": str(site)}
         return subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=60, check=False)

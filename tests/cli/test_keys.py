@@ -26,7 +26,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return lambda *arguments: CliRunner().invoke(app, list(arguments))
 
 
-def test_a_key_is_made_and_shown_once(run: Run, tmp_path: Path) -> None:
+def test_shows_a_new_key_once(run: Run, tmp_path: Path) -> None:
     made = run(
         "keys", "add", "ada", "--scope", "anonymize", "--scope", "review", "--days", "2",
         "--requests-per-minute", "30", "--bytes-per-day", "1000",
@@ -38,7 +38,7 @@ def test_a_key_is_made_and_shown_once(run: Run, tmp_path: Path) -> None:
     assert secret not in made.stderr + run("keys", "list").stdout + run("keys", "list", "--json").stdout
 
 
-def test_keys_are_listed_with_what_became_of_them(run: Run) -> None:
+def test_lists_keys_with_their_state(run: Run) -> None:
     run("keys", "add", "ada")
     run("keys", "add", "eve", "--scope", "operate")
     assert "revoked eve" in run("keys", "revoke", "eve").stdout
@@ -59,13 +59,13 @@ def test_keys_are_listed_with_what_became_of_them(run: Run) -> None:
         (("revoke", "eve"), "there is no key 'eve'"),
     ],
 )
-def test_mistakes_are_named(run: Run, arguments: tuple[str, ...], message: str) -> None:
+def test_names_the_mistake_in_an_option(run: Run, arguments: tuple[str, ...], message: str) -> None:
     result = run("keys", *arguments)
     assert isinstance(result.exception, BadPlan)
     assert message in str(result.exception)
 
 
-def test_config_says_what_is_set_and_where(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_config_show_prints_values_and_origins(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "velum.toml").write_text('threads = 3\n[service]\nqueue = 5\n[remote]\nallow = ["a", "b"]\n')
     monkeypatch.setenv("VELUM_SERVICE_QUEUE", "7")
     monkeypatch.setenv("VELUM_JOBS_DATABASE", "postgresql://velum:hunter2@db/velum?sslpassword=hunter3")
@@ -83,7 +83,7 @@ def test_config_says_what_is_set_and_where(run: Run, tmp_path: Path, monkeypatch
     assert changed[2]["value"] == ["a", "b"]
 
 
-def test_an_audit_log_is_checked(run: Run, tmp_path: Path) -> None:
+def test_verifies_an_audit_log(run: Run, tmp_path: Path) -> None:
     log = Audit(tmp_path / "audit.jsonl")
     for n in range(3):
         log.write({"n": n})
@@ -99,7 +99,7 @@ def test_an_audit_log_is_checked(run: Run, tmp_path: Path) -> None:
     assert isinstance(run("audit", "verify", "none.jsonl").exception, BadInput)
 
 
-def test_the_service_does_not_start_for_everyone_by_mistake(run: Run) -> None:
+def test_refuses_to_serve_other_machines_without_a_key(run: Run) -> None:
     result = run("serve", "--host", "0.0.0.0")
     assert isinstance(result.exception, BadPlan)
     assert "would serve everyone who can reach 0.0.0.0" in str(result.exception)

@@ -63,7 +63,7 @@ def hidden_places(tmp_path: Path) -> tuple[bool, bool]:
     return image.getpixel((10, 60)) == 0, image.getpixel((55, 60)) == 0
 
 
-def test_pull_with_network_access(
+def test_the_first_way_out_pulls_the_models(
     run: Run, ways: list[list[str]], models: TinyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as access:
@@ -75,7 +75,7 @@ def test_pull_with_network_access(
 
 
 @pytest.mark.slow
-def test_a_wheel_from_another_machine(
+def test_the_second_way_out_installs_a_wheel(
     run: Run, ways: list[list[str]], models: TinyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as there:
@@ -87,7 +87,7 @@ def test_a_wheel_from_another_machine(
     assert hidden_places(tmp_path) == (True, True)
 
 
-def test_the_files_themselves(run: Run, ways: list[list[str]], models: TinyModels, tmp_path: Path) -> None:
+def test_the_third_way_out_adds_the_files(run: Run, ways: list[list[str]], models: TinyModels, tmp_path: Path) -> None:
     assert ways[2] == ["models", "add", "FILE"]
     assert run("models", "add", str(models.files[0])).exit_code == 0
     left = hide(run).exception
@@ -97,7 +97,7 @@ def test_the_files_themselves(run: Run, ways: list[list[str]], models: TinyModel
     assert hidden_places(tmp_path) == (True, True)
 
 
-def test_where_no_source_answers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_each_source_that_did_not_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan's error has the first reason in short, pulling the models has them all."""
     monkeypatch.setenv("VELUM_OFFLINE", "0")
     first, second = str(hide(run).exception).splitlines()
@@ -114,14 +114,14 @@ def test_where_no_source_answers(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert lines[-1] == second
 
 
-def test_what_is_kept_out_counts_too(run: Run) -> None:
+def test_models_of_keep_out_count_as_missing(run: Run) -> None:
     error = run(
         "hide", "photo.png", "--rule", "cat: cats -> blacken", "--keep-out", "dogs", "-o", "hidden.png"
     ).exception
     assert str(error).startswith("cats and dogs are not on this machine")
 
 
-def test_a_damaged_file_is_named(run: Run, models: TinyModels, tmp_path: Path) -> None:
+def test_names_a_damaged_file(run: Run, models: TinyModels, tmp_path: Path) -> None:
     run("models", "add", str(models.files[0]))
     (file,) = (tmp_path / "own").rglob("*.xml")
     file.write_bytes(b"x")

@@ -38,7 +38,7 @@ def yunet(shared: Path) -> Path:
     return shared / "models" / "yunet" / "face_detection_yunet_2023mar.onnx"
 
 
-def test_list_shows_every_model_and_that_it_is_not_here(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_says_that_no_model_is_on_this_machine(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     result = run("list")
     assert result.exit_code == 0
@@ -48,7 +48,7 @@ def test_list_shows_every_model_and_that_it_is_not_here(run: Run, monkeypatch: p
         assert "not here, and offline" in line
 
 
-def test_list_as_json_says_all_that_is_known(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_json_has_all_data_of_each_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VELUM_OFFLINE", "0")
     rows = {row["name"]: row for row in json.loads(run("list", "--json").stdout)}
     assert rows.keys() == registry.catalog().keys()
@@ -58,7 +58,7 @@ def test_list_as_json_says_all_that_is_known(run: Run, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("command", ["pull", "path", "verify"])
-def test_unknown_name_lists_the_known(run: Run, command: str) -> None:
+def test_the_error_for_an_unknown_name_lists_the_known_ones(run: Run, command: str) -> None:
     result = run(command, "nope")
     assert isinstance(result.exception, BadPlan)
     assert "known are centerface, " in str(result.exception)
@@ -75,14 +75,14 @@ def test_unknown_name_lists_the_known(run: Run, command: str) -> None:
         pytest.param(("verify", "yunet"), "missing or wrong: yunet", id="verify one"),
     ],
 )
-def test_what_is_missing_is_an_error_that_says_what_to_run(run: Run, arguments: tuple[str, ...], message: str) -> None:
+def test_the_error_for_a_missing_model_says_what_to_run(run: Run, arguments: tuple[str, ...], message: str) -> None:
     result = run(*arguments)
     assert isinstance(result.exception, Unavailable)
     assert message in str(result.exception)
     assert not any(line.startswith("/") for line in result.stdout.splitlines())
 
 
-def test_damaged_file_is_told_apart_from_a_missing_one(run: Run, cache: Path) -> None:
+def test_distinguishes_a_damaged_file_from_a_missing_one(run: Run, cache: Path) -> None:
     file = cached_path(registry.find("yunet"), RuntimeConfig(cache=cache))
     file.parent.mkdir(parents=True)
     file.write_bytes(b"half a mod")
@@ -93,14 +93,14 @@ def test_damaged_file_is_told_apart_from_a_missing_one(run: Run, cache: Path) ->
     assert isinstance(result.exception, Unavailable)
 
 
-def test_sample_is_printed_by_its_path_alone(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sample_prints_only_the_path(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "portrait.jpg"
     monkeypatch.setattr("velum.locate.weights.fetch.ensure_local", lambda asset, host: file)
     assert run("sample", "portrait").stdout == f"{file}\n"
 
 
 @pytest.mark.real
-def test_cached_model_is_found_and_verified(run: Run, cache: Path, yunet: Path) -> None:
+def test_finds_and_verifies_a_cached_model(run: Run, cache: Path, yunet: Path) -> None:
     file = cached_path(registry.find("yunet"), RuntimeConfig(cache=cache))
     file.parent.mkdir(parents=True)
     file.write_bytes(yunet.read_bytes())
@@ -111,7 +111,7 @@ def test_cached_model_is_found_and_verified(run: Run, cache: Path, yunet: Path) 
 
 
 @pytest.mark.real
-def test_given_model_is_found(run: Run, monkeypatch: pytest.MonkeyPatch, yunet: Path) -> None:
+def test_finds_a_model_file_that_the_settings_name(run: Run, monkeypatch: pytest.MonkeyPatch, yunet: Path) -> None:
     monkeypatch.setenv("VELUM_WEIGHTS_YUNET", str(yunet))
     assert run("path", "yunet").stdout == f"{yunet}\n"
     rows = {row["name"]: row for row in json.loads(run("list", "--json").stdout)}

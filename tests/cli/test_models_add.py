@@ -55,7 +55,7 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-def test_from_the_file_to_the_drawing(run: Run, tmp_path: Path, photo: Path) -> None:
+def test_adds_a_model_tries_it_and_removes_it(run: Run, tmp_path: Path, photo: Path) -> None:
     added = run("add", str(network(tmp_path / "dogs.xml")), "--licence", "own")
     assert added.stdout == "dogs: yolo, from a score of 0.25, finds person, dog\n"
     (row,) = [row for row in json.loads(run("list", "--json").stdout) if row["name"] == "dogs"]
@@ -73,7 +73,7 @@ def test_from_the_file_to_the_drawing(run: Run, tmp_path: Path, photo: Path) -> 
     assert isinstance(run("path", "dogs").exception, BadPlan)
 
 
-def test_a_drawing_never_replaces_a_file_unasked(run: Run, tmp_path: Path, photo: Path) -> None:
+def test_a_drawing_replaces_a_file_only_with_overwrite(run: Run, tmp_path: Path, photo: Path) -> None:
     run("add", str(network(tmp_path / "dogs.xml")))
     assert isinstance(run("try", "dogs", str(photo), "-o", str(photo)).exception, OutputFailed)
     assert isinstance(run("try", "dogs", "nope.jpg").exception, BadInput)
@@ -81,12 +81,12 @@ def test_a_drawing_never_replaces_a_file_unasked(run: Run, tmp_path: Path, photo
     assert run("try", "dogs", str(photo), "-o", str(photo), "--overwrite").exit_code == 0
 
 
-def test_added_and_tried_at_once(run: Run, tmp_path: Path, photo: Path) -> None:
+def test_adds_and_tries_a_model_in_one_command(run: Run, tmp_path: Path, photo: Path) -> None:
     result = run("add", str(network(tmp_path / "dogs.xml")), "--try", str(photo), "--labels", "cat,hound")
     assert "photo.dogs.jpg: 1 hound found and drawn" in result.stdout
 
 
-def test_coco_stands_for_its_labels(run: Run, tmp_path: Path) -> None:
+def test_coco_stands_for_its_80_labels(run: Run, tmp_path: Path) -> None:
     said = run("add", str(network(tmp_path / "things.xml")), "--labels", "coco").stdout
     assert said.endswith("finds person, bicycle, car, motorcycle, airplane, bus, train, truck and 72 more\n")
     (row,) = [row for row in json.loads(run("list", "--json").stdout) if row["name"] == "things"]
@@ -94,7 +94,7 @@ def test_coco_stands_for_its_labels(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_a_file_of_the_catalogue_is_known_by_its_hash(run: Run, tmp_path: Path, shared: Path) -> None:
+def test_recognizes_a_file_of_the_catalogue_by_its_hash(run: Run, tmp_path: Path, shared: Path) -> None:
     shutil.copy(shared / "models/yunet/face_detection_yunet_2023mar.onnx", tmp_path / "some.onnx")
     assert isinstance(run("path", "yunet").exception, Unavailable)
     added = run("add", "some.onnx")
@@ -112,7 +112,7 @@ def test_a_file_of_the_catalogue_is_known_by_its_hash(run: Run, tmp_path: Path, 
 
 
 @pytest.mark.real
-def test_a_file_of_the_catalogue_needs_what_belongs_next_to_it(run: Run, tmp_path: Path, shared: Path) -> None:
+def test_a_file_of_the_catalogue_needs_its_further_files(run: Run, tmp_path: Path, shared: Path) -> None:
     original = shared / "models/face-detection-retail-0004/face-detection-retail-0004.xml"
     file = shutil.copyfile(original, tmp_path / "faces.xml")
     missing = run("add", str(file))
@@ -125,7 +125,7 @@ def test_a_file_of_the_catalogue_needs_what_belongs_next_to_it(run: Run, tmp_pat
 
 
 @pytest.mark.real
-def test_a_file_of_the_catalogue_can_be_a_model_of_ones_own(run: Run, shared: Path) -> None:
+def test_options_make_a_catalogue_file_a_model_of_the_user(run: Run, shared: Path) -> None:
     file = str(shared / "models/yunet/face_detection_yunet_2023mar.onnx")
     assert run("add", file, "--name", "close", "--threshold", "0.8").stdout == (
         "close: yunet, from a score of 0.8, finds face\n"
@@ -138,7 +138,7 @@ def test_a_file_of_the_catalogue_can_be_a_model_of_ones_own(run: Run, shared: Pa
     assert "you added another of that name; run 'velum models remove yunet' first" in str(taken.exception)
 
 
-def test_labels_from_a_file(run: Run, tmp_path: Path) -> None:
+def test_reads_labels_from_a_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("one\ntwo\n")
     assert "finds one, two" in run("add", str(network(tmp_path / "a.xml")), "--labels", "labels.txt").stdout
     missing = run("add", str(tmp_path / "a.xml"), "--name", "b", "--labels", "nope.txt")
@@ -153,7 +153,7 @@ def model_folder(folder: Path) -> None:
     (folder / "classes.txt").write_text("cat\ndog\n")
 
 
-def test_every_model_of_a_folder_is_added_and_what_fails_is_named(run: Run, tmp_path: Path) -> None:
+def test_adds_every_model_of_a_folder_and_names_the_failures(run: Run, tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         model_folder(tmp_path / "models" / name)
     (tmp_path / "models" / "two" / "classes.txt").unlink()
@@ -166,7 +166,7 @@ def test_every_model_of_a_folder_is_added_and_what_fails_is_named(run: Run, tmp_
     assert isinstance(named.exception, BadPlan)
 
 
-def test_darknet_files_alone_can_be_added(run: Run, tmp_path: Path, photo: Path) -> None:
+def test_adds_darknet_files_without_a_folder(run: Run, tmp_path: Path, photo: Path) -> None:
     (tmp_path / "plates.cfg").write_text(
         "[net]\nwidth=32\nheight=32\n[convolutional]\nfilters=12\nsize=1\nstride=8\npad=1\nactivation=linear\n"
         "[yolo]\nmask=0,1\nanchors=8,9, 16,18\nclasses=1\n"
@@ -182,7 +182,7 @@ def test_darknet_files_alone_can_be_added(run: Run, tmp_path: Path, photo: Path)
     assert "88 license_plates found and drawn" in tried.stdout
 
 
-def test_a_mask_is_drawn_by_its_outline_and_lines_grow_with_the_picture() -> None:
+def test_draws_masks_as_outlines_with_lines_scaled_to_the_image() -> None:
     mask = np.zeros((40, 40), bool)
     mask[10:30, 10:30] = True
     small, large = np.full((100, 100, 3), 128, np.uint8), np.full((2000, 2000, 3), 128, np.uint8)

@@ -56,20 +56,20 @@ def found(tmp_path: Path, rule: str) -> list[tuple[str, tuple[int, int, int, int
     return [(one.label, one.box.xyxy) for one in report.hidden]
 
 
-def test_two_classes_in_rows_are_found_and_not_taken_for_a_list(run: Run, tmp_path: Path) -> None:
+def test_reads_rows_of_two_classes_as_scores_and_not_as_a_list_of_boxes(run: Run, tmp_path: Path) -> None:
     table = anchors(6, c4=0.1, c5=0.9)[None]
     saved(tmp_path / "two.xml", table, names="{0: 'face', 1: 'license_plate'}")
     assert run("add", "two.xml").exit_code == 0
     assert found(tmp_path, "license_plate: two -> blacken") == [("license_plate", (30, 30, 50, 70))]
 
 
-def test_faces_with_key_points_are_recognised_and_found(run: Run, tmp_path: Path) -> None:
+def test_recognizes_a_face_network_with_key_points(run: Run, tmp_path: Path) -> None:
     saved(tmp_path / "pose.xml", anchors(20, c4=0.9).T[None], names="{0: 'face'}", task="pose", kpt_shape="[5, 3]")
     assert run("add", "pose.xml").stdout == "pose: yolo_pose, from a score of 0.25, finds face\n"
     assert found(tmp_path, "face: pose -> blacken") == [("face", (30, 30, 50, 70))]
 
 
-def test_key_points_that_nobody_speaks_of_are_not_taken_for_classes(run: Run, tmp_path: Path) -> None:
+def test_does_not_take_key_points_for_classes(run: Run, tmp_path: Path) -> None:
     saved(tmp_path / "pose.xml", anchors(20, c4=0.9).T[None])
     refused = run("add", "pose.xml", "--labels", "face")
     assert isinstance(refused.exception, BadInput)
@@ -90,7 +90,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("table", "batch", "names", "why", "what"), REFUSED, ids=[one[-1] for one in REFUSED])
-def test_what_cannot_be_read_is_refused_and_not_stored(
+def test_refuses_unreadable_outputs_and_stores_no_model(
     run: Run, tmp_path: Path, table: np.ndarray, batch: int, names: str, why: str, what: str
 ) -> None:
     refused = run("add", str(saved(tmp_path / "net.xml", table, batch=batch, names=names)), "--family", "yolo")
@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_refused_and_not_stored(
     assert "net" not in [row["name"] for row in json.loads(run("list", "--json").stdout)]
 
 
-def test_labels_come_from_the_description_of_a_data_set(run: Run, tmp_path: Path) -> None:
+def test_reads_labels_from_a_data_yaml(run: Run, tmp_path: Path) -> None:
     saved(tmp_path / "net.xml", anchors(6, c4=0.9)[None])
     (tmp_path / "data.yaml").write_text("train: images\nnames:\n  1: license_plate\n  0: face\n")
     assert "finds face, license_plate" in run("add", "net.xml", "--family", "yolo", "--labels", "data.yaml").stdout
@@ -135,7 +135,7 @@ def share_found(tmp_path: Path, name: str) -> float:
     return float((hidden == 0).all(axis=2).mean())
 
 
-def test_what_a_segmenting_network_wants_to_see_must_be_said(run: Run, tmp_path: Path) -> None:
+def test_a_segmentation_network_needs_a_stated_normalization(run: Run, tmp_path: Path) -> None:
     bright(tmp_path / "net.xml")
     refused = run("add", "net.xml", "--labels", "background,person")
     assert isinstance(refused.exception, BadInput)
@@ -153,7 +153,7 @@ def test_what_a_segmenting_network_wants_to_see_must_be_said(run: Run, tmp_path:
     assert isinstance(wrong.exception, BadPlan)
 
 
-def test_what_the_file_says_of_its_input_is_enough(run: Run, tmp_path: Path) -> None:
+def test_takes_the_normalization_that_the_file_states(run: Run, tmp_path: Path) -> None:
     bright(tmp_path / "net.xml", mean_values="127.5 127.5 127.5", scale_values="127.5 127.5 127.5")
     assert run("add", "net.xml", "--labels", "background,person").exit_code == 0
     assert 0.2 < share_found(tmp_path, "net") < 0.35
@@ -177,12 +177,12 @@ class FailingModel(Failing):
         return {"model": "plates-v2"}
 
 
-def test_a_message_names_the_model_and_no_object_of_python() -> None:
+def test_messages_name_the_model_and_no_python_object() -> None:
     assert part_name(FailingModel()) == "model plates-v2"
     assert part_name(Failing()) == "Failing"
 
 
-def test_an_error_while_finding_names_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_during_detection_names_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.locate.fixed_boxes.Fixed.locate", Failing.locate)
     with Engine() as engine, pytest.raises(PluginFault, match="no memory") as failed:
         engine.hide_pixels(np.zeros((32, 32, 3), np.uint8), Plan.of("zone: fixed(box=[1, 1, 9, 9]) -> blacken"))

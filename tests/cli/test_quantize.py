@@ -48,7 +48,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["quantize", *arguments])
 
 
-def test_every_picture_of_the_folder_is_used_and_options_are_passed_on(asked: dict[str, Any], photos: Path) -> None:
+def test_uses_every_image_of_the_folder_and_passes_options_on(asked: dict[str, Any], photos: Path) -> None:
     result = run("yunet", "--images", str(photos), "--name", "quick", "--preset", "performance", "--replace")
     assert result.exit_code == 0
     assert asked.pop("say")
@@ -57,7 +57,7 @@ def test_every_picture_of_the_folder_is_used_and_options_are_passed_on(asked: di
     }  # fmt: skip
 
 
-def test_a_table_compares_each_arithmetic_with_the_original(
+def test_prints_a_table_that_compares_with_the_original_model(
     asked: dict[str, Any], photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
@@ -68,13 +68,13 @@ def test_a_table_compares_each_arithmetic_with_the_original(
     assert last == "yunet: made from yunet, compared on 3 images, the same as for calibration"
 
 
-def test_json_is_the_only_thing_on_standard_output(asked: dict[str, Any], photos: Path) -> None:
+def test_prints_only_json_on_standard_output(asked: dict[str, Any], photos: Path) -> None:
     answer = json.loads(run("yunet", "--images", str(photos), "--json").stdout)
     assert (answer["name"], answer["pictures"], answer["held_back"]) == ("yunet", 3, False)
     assert [one["again"] for one in answer["trials"]] == [4, 3]
 
 
-def test_mistakes_are_named(asked: dict[str, Any], photos: Path, tmp_path: Path) -> None:
+def test_names_the_mistake_in_an_option(asked: dict[str, Any], photos: Path, tmp_path: Path) -> None:
     assert isinstance(run("yunet", "--images", str(tmp_path / "nowhere")).exception, BadInput)
     wrong = run("yunet", "--images", str(photos), "--preset", "fast")
     assert wrong.exit_code == 2

@@ -46,7 +46,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "velum", "serve-models", *arguments]
 
 
-def test_it_serves_until_it_is_told_to_stop(environment: dict[str, str], tmp_path: Path) -> None:
+def test_serves_until_a_signal_stops_it(environment: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "folders" / "Street Faces"
     for one in (folder, tmp_path / "temporary"):
         one.mkdir(parents=True)
@@ -88,7 +88,7 @@ def test_it_serves_until_it_is_told_to_stop(environment: dict[str, str], tmp_pat
         ({"profile": "yolo", "names": ["fixed"]}, Unavailable, "cannot listen at 127.0.0.1, port"),
     ],
 )
-def test_mistakes_show_at_the_start(
+def test_reports_mistakes_before_it_serves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], error: type[VelumError], message: str
 ) -> None:
     monkeypatch.setenv("VELUM_CACHE", str(tmp_path / "cache"))
@@ -98,5 +98,5 @@ def test_mistakes_show_at_the_start(
         serve_models(port=taken.getsockname()[1], **options)
 
 
-def test_names_are_separated_outside_parentheses() -> None:
+def test_splits_names_at_commas_outside_parentheses() -> None:
     assert _split_names(["a, b(x=1, y=2)", "c"]) == ["a", "b(x=1, y=2)", "c"]

@@ -59,7 +59,9 @@ def hidden_frames(data: bytes | Path, folder: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "name"), [(".mkv", "mkv"), (".ts", "ts"), (".ts", "mp4")])
-def test_standard_input_to_standard_output(env: Mapping[str, str], tmp_path: Path, suffix: str, name: str) -> None:
+def test_hides_from_standard_input_to_standard_output(
+    env: Mapping[str, str], tmp_path: Path, suffix: str, name: str
+) -> None:
     done = piped(env, tmp_path, stream(tmp_path, suffix), "-", "-o", "-", "--format", name, "--json")
     assert hidden_frames(done.stdout, tmp_path) == 12
     report = json.loads(done.stderr.decode().splitlines()[-1])
@@ -67,7 +69,7 @@ def test_standard_input_to_standard_output(env: Mapping[str, str], tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_stream_into_a_file(env: Mapping[str, str], tmp_path: Path) -> None:
+def test_writes_a_stream_to_a_file(env: Mapping[str, str], tmp_path: Path) -> None:
     done = piped(env, tmp_path, stream(tmp_path, ".ts"), "-", "-o", "out.mkv")
     assert done.stdout.decode().startswith("out.mkv: 1 face hidden in 12 frames")
     assert hidden_frames(tmp_path / "out.mkv", tmp_path) == 12
@@ -86,7 +88,9 @@ def test_a_broken_stream_leaves_no_file(env: Mapping[str, str], tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_publishes_what_is_complete(env: Mapping[str, str], tmp_path: Path, number: signal.Signals) -> None:
+def test_an_interrupted_stream_publishes_complete_frames(
+    env: Mapping[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
     data = stream(tmp_path, ".ts", 100)
     with subprocess.Popen(
         command("-", "-o", "out.mkv"), stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=tmp_path
@@ -119,7 +123,9 @@ def test_a_stop_publishes_what_is_complete(env: Mapping[str, str], tmp_path: Pat
         (["rtsp://user:secret@127.0.0.1:9/a", "-o", "out.mkv"], 6, "cannot reach rtsp://127.0.0.1:9/a"),
     ],
 )
-def test_mistakes(velum_command: Command, arguments: list[str], code: int, says: str) -> None:
+def test_refuses_options_that_do_not_fit_a_stream(
+    velum_command: Command, arguments: list[str], code: int, says: str
+) -> None:
     done = velum_command("hide", *arguments, *RULE, code=code)
     assert says in " ".join(done.stderr.replace("│", " ").split())
     assert "secret" not in done.stderr

@@ -28,7 +28,7 @@ def run(*arguments: str) -> Result:
 
 
 @pytest.mark.slow
-def test_a_strong_and_a_weak_technique(photos: Path) -> None:
+def test_tells_a_strong_technique_from_a_weak_one(photos: Path) -> None:
     asked = (str(photos), "--with", "blacken", "--with", "blacken(degree=0.5)", *WHOLE, "--most", "10")
     done = run(*asked, "--json")
     assert done.exit_code == 0, done.output
@@ -42,7 +42,7 @@ def test_a_strong_and_a_weak_technique(photos: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_table_for_people(photos: Path) -> None:
+def test_prints_a_table_for_people(photos: Path) -> None:
     for seed in range(10, 12):
         (photos / f"{seed}.png").unlink()
     done = run(str(photos), "--with", "blacken", *WHOLE)
@@ -62,12 +62,14 @@ def test_the_table_for_people(photos: Path) -> None:
         ((*WHOLE, "--min-height", "1000"), BadInput, "no face is large enough"),
     ],
 )
-def test_mistakes(photos: Path, arguments: tuple[str, ...], kind: type[Exception], why: str) -> None:
+def test_names_the_mistake_in_an_option(
+    photos: Path, arguments: tuple[str, ...], kind: type[Exception], why: str
+) -> None:
     done = run(str(photos), *arguments)
     assert isinstance(done.exception, kind), why
 
 
-def test_a_technique_that_is_not_for_faces_is_refused(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refuses_a_technique_that_cannot_hide_faces(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = photos.parent / "techniques"
     folder.mkdir()
     (folder / "plates.py").write_text(

@@ -67,7 +67,7 @@ def lines(done: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_submit_wait_and_the_result_next_to_the_source(shared_velum: Velum) -> None:
+def test_waits_and_writes_the_result_beside_the_source(shared_velum: Velum) -> None:
     done = shared_velum("submit", "photo.png", "--wait")
     assert (done.exit_code, done.stdout) == (0, "photo.hidden.png: 1 face hidden\n"), done.output
     assert "warning: photo.png: look twice" in done.stderr
@@ -77,7 +77,7 @@ def test_submit_wait_and_the_result_next_to_the_source(shared_velum: Velum) -> N
     assert shared_velum("submit", "photo.png", "--wait", "--overwrite").exit_code == 0
 
 
-def test_several_files_of_which_some_fail(shared_velum: Velum) -> None:
+def test_continues_after_a_file_that_fails(shared_velum: Velum) -> None:
     Path("bad.png").write_bytes(picture())
     done = shared_velum("submit", "photo.png", "bad.png", "missing.png", "-o", "out", "--json")
     assert done.exit_code == 1
@@ -98,7 +98,9 @@ PLANS = [
 
 
 @pytest.mark.parametrize(("options", "plan"), PLANS, ids=[" ".join(one) or "none" for one, _ in PLANS])
-def test_plans(shared_velum: Velum, options: tuple[str, ...], plan: Plan | None) -> None:
+def test_submits_the_plan_that_the_options_make(
+    shared_velum: Velum, options: tuple[str, ...], plan: Plan | None
+) -> None:
     Path("own.json").write_text(json.dumps({"rules": ["face: centerface -> blacken"], "quality": 7}))
     (job,) = lines(shared_velum("submit", "photo.png", "--json", *options))
     assert plan is None or job["plan"] == plan.digest
@@ -118,14 +120,16 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("options", "kind", "why"), WRONG, ids=[why for _, _, why in WRONG])
-def test_what_is_wrong_is_told(shared_velum: Velum, options: tuple[str, ...], kind: type[VelumError], why: str) -> None:
+def test_names_the_mistake_in_an_option(
+    shared_velum: Velum, options: tuple[str, ...], kind: type[VelumError], why: str
+) -> None:
     Path("own.json").write_text("{}")
     done = shared_velum("submit", "photo.png", *options)
     assert isinstance(done.exception, kind), done.output
     assert why in str(done.exception)
 
 
-def test_jobs_are_listed_watched_fetched_and_deleted(velum: Velum) -> None:
+def test_lists_watches_downloads_and_deletes_jobs(velum: Velum) -> None:
     Path("slow.png").write_bytes(picture())
     Path("bad[red].png").write_bytes(picture())
     ids = {name: velum("submit", name).stdout.split()[0] for name in ("photo.png", "bad[red].png", "slow.png")}
@@ -160,12 +164,12 @@ def test_jobs_are_listed_watched_fetched_and_deleted(velum: Velum) -> None:
     assert "404" not in str(velum("jobs", "show", ids["photo.png"]).exception)
 
 
-def test_regions_are_hidden_instead(shared_velum: Velum) -> None:
+def test_submits_given_regions_instead_of_detecting(shared_velum: Velum) -> None:
     Path("regions.json").write_text(json.dumps({"format": "velum-regions/1", "width": 64, "height": 48, "frames": []}))
     assert shared_velum("submit", "photo.png", "--regions", "regions.json").exit_code == 0
 
 
-def test_keys_go_where_they_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sends_the_token_only_to_the_server_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     chosen = settings(tmp_path)
     _, secret = ApiKeys(keys_file(chosen)).add("anna", ["anonymize"])
@@ -201,7 +205,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("told", "name"), NAMES)
-def test_a_name_leads_out_of_no_folder(told: str | None, name: str) -> None:
+def test_a_result_name_cannot_leave_the_target_folder(told: str | None, name: str) -> None:
     job = Job(
         "0" * 32, "done", "x", "", 0, 0.0, None, None, 1, 1, 1, 1, 1, None, None, None, result=True,
         result_name=told, source_kept=True,

@@ -77,7 +77,7 @@ def damaged() -> bytes:
     return whole[:middle] + b"\x01\x55" * 20 + whole[middle + 40 :]
 
 
-def test_what_decoders_complain_of_is_a_line_of_the_log(tmp_path: Path) -> None:
+def test_logs_what_decoders_print(tmp_path: Path) -> None:
     (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\n')
     store = FolderStore(tmp_path / "data" / "store")
     database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
@@ -92,7 +92,7 @@ def test_what_decoders_complain_of_is_a_line_of_the_log(tmp_path: Path) -> None:
     database.close()
 
 
-def test_what_it_does_is_counted_and_traced_but_not_of_whom(tmp_path: Path) -> None:
+def test_counts_and_traces_jobs_without_personal_data(tmp_path: Path) -> None:
     (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\n[observability]\ntraces = true\n')
     store = FolderStore(tmp_path / "data" / "store")
     database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
@@ -124,7 +124,7 @@ def test_what_it_does_is_counted_and_traced_but_not_of_whom(tmp_path: Path) -> N
     database.close()
 
 
-def test_a_worker_does_jobs_of_a_bucket_until_told_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_jobs_of_a_bucket_until_a_signal_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\nstore = "s3://faces/velum"\n')
     (tmp_path / "data").mkdir()
     with s3() as bucket:
@@ -146,7 +146,7 @@ def test_a_worker_does_jobs_of_a_bucket_until_told_to_end(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("address", "code", "why"), [("here:there", 4, "write HOST:PORT"), ("127.0.0.1:{taken}", 6, "cannot be served")]
 )
-def test_an_address_that_cannot_be(tmp_path: Path, address: str, code: int, why: str) -> None:
+def test_refuses_an_address_for_metrics_that_cannot_be_used(tmp_path: Path, address: str, code: int, why: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = address.format(taken=other.getsockname()[1])
         command = [sys.executable, "-m", "velum", "worker", "--metrics", address]

@@ -68,7 +68,7 @@ def told(observed: Observations) -> dict[str, tuple[int, int]]:
     return {row.kind: (row.found.hits, row.found.total) for row in metrics.by_size(observed.outcomes)}
 
 
-def test_found_hidden_and_wrong(picture: Path) -> None:
+def test_counts_found_hidden_and_false_objects(picture: Path) -> None:
     stage = Stage([face(10, 10, 20), face(60, 10, 40, 0.6), face(2, 60, 8, 0.7)])
     known = truth(
         picture, thing(10, 10, 20, tags={"pose": "left"}), thing(60, 10, 50), thing(10, 60, 12, tags={"pose": "right"}),
@@ -86,12 +86,12 @@ def test_found_hidden_and_wrong(picture: Path) -> None:
     ]
 
 
-def test_nothing_is_wrong_where_not_everything_is_labelled(picture: Path) -> None:
+def test_counts_no_false_positives_where_labels_are_incomplete(picture: Path) -> None:
     observed = Stage([face(10, 10, 20)]).evaluate(truth(picture, complete=()), PLAN)
     assert (observed.wrong, metrics.precision(observed)) == ((), {})
 
 
-def test_what_is_never_hidden_is_not_counted_as_hidden(picture: Path) -> None:
+def test_areas_of_keep_out_do_not_count_as_hidden(picture: Path) -> None:
     kept = Plan.from_json({"rules": ["face: fake -> blacken with grow=0"], "keep_out": ["fixed(box=[0, 0, 20, 90])"]})
     stage = Stage([face(10, 10, 20)])
     assert [stage.evaluate(truth(picture, thing(10, 10, 20)), one).outcomes[0].covered for one in (PLAN, kept)] == [
@@ -101,7 +101,7 @@ def test_what_is_never_hidden_is_not_counted_as_hidden(picture: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "why"), [((90, 120), "label the upright image"), (SIZE, "cannot read it")])
-def test_what_cannot_be_looked_at_is_left_out_and_said(picture: Path, size: tuple[int, int], why: str) -> None:
+def test_leaves_out_unreadable_files_with_the_reason(picture: Path, size: tuple[int, int], why: str) -> None:
     good = truth(picture, thing(10, 10, 20)).items[0]
     path = picture if size != SIZE else picture.with_name("missing.png")
     bad = truth(path, thing(10, 10, 20), size=size).items[0]
@@ -125,7 +125,7 @@ def clip(path: Path, frames: int) -> Path:
 
 
 @pytest.mark.slow
-def test_exposure_in_videos(tmp_path: Path) -> None:
+def test_measures_exposure_in_videos(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mp4", 10)
     shown = Stage(lambda frame: [] if 3 <= frame.index < 7 else [face(10, 10, 20)])
     frames = {i: (thing(10, 10, 20, track="1"), thing(60, 10, 20, track="2")) if i < 8 else () for i in range(0, 10, 2)}
@@ -168,7 +168,7 @@ THINGS = [thing(10, 10, 20), thing(40, 10, 20), thing(70, 10, 20), thing(0, 60, 
         ),
     ],
 )  # fmt: skip
-def test_thresholds_are_chosen(
+def test_chooses_the_highest_thresholds_that_reach_the_recall(
     picture: Path, rule: str, wanted: thresholds.RecallTarget, chosen: str, right: tuple[int, int]
 ) -> None:
     stage = Stage(FINDS)
@@ -183,7 +183,7 @@ def test_thresholds_are_chosen(
     assert sum(one.score is not None for one in reached) == choices[0].chosen.found.hits
 
 
-def test_what_cannot_be_reached(picture: Path) -> None:
+def test_reports_a_recall_that_cannot_be_reached(picture: Path) -> None:
     stage = Stage(FINDS[:2])
     searched = stage.evaluate(truth(picture, *THINGS), thresholds.make_search_plan(PLAN, stage.engine))
     with pytest.raises(BadInput, match=r"only 66.7% \(2 of 3\) of face from 16 px"):
@@ -204,7 +204,7 @@ def test_what_cannot_be_reached(picture: Path) -> None:
         ("min_height = 300\ndetection_rate = 0.0\ncovered = 0.5", False),
     ],
 )
-def test_profiles(picture: Path, tmp_path: Path, demand: str, passed: bool) -> None:
+def test_judges_the_built_in_profiles(picture: Path, tmp_path: Path, demand: str, passed: bool) -> None:
     path = tmp_path / "house.toml"
     path.write_text(f"[house]\n[house.face]\n{demand}\n")
     observed = Stage([*FINDS[:1], face(41, 11, 20), face(100, 70, 12)]).evaluate(truth(picture, *THINGS[:3]), PLAN)
@@ -213,7 +213,7 @@ def test_profiles(picture: Path, tmp_path: Path, demand: str, passed: bool) -> N
     assert not any(one.is_sure for one in standing.results)
 
 
-def test_a_profile_is_not_met_by_a_plan_that_does_not_look(picture: Path) -> None:
+def test_a_plan_without_a_rule_for_a_label_does_not_meet_a_profile(picture: Path) -> None:
     observed = Stage([face(10, 10, 40)]).evaluate(truth(picture, thing(10, 10, 40)), PLAN)
     standing = requirements.judge_requirements(observed, requirements.load_profile("gbt-44464-2024"), ("face",))
     assert [one.is_met for one in standing.results] == [True]
@@ -234,19 +234,19 @@ def test_a_profile_is_not_met_by_a_plan_that_does_not_look(picture: Path) -> Non
         ("[a.face]\nmin_height = 1\ncovered = 2\ndetection_rate = 1", BadPlan, "from 0 to 1"),
     ],
 )
-def test_profiles_that_are_none(tmp_path: Path, text: str, kind: type[Exception], why: str) -> None:
+def test_refuses_malformed_profiles(tmp_path: Path, text: str, kind: type[Exception], why: str) -> None:
     path = tmp_path / "p.toml"
     path.write_text(text)
     with pytest.raises(kind, match=why):
         requirements.load_profile(str(path))
 
 
-def test_a_profile_of_no_name() -> None:
+def test_the_error_for_an_unknown_profile_lists_the_known_ones() -> None:
     with pytest.raises(BadPlan, match="gbt-44464-2024, strict"):
         requirements.load_profile("iso")
 
 
-def test_the_page_shows_the_worst_and_nothing_of_it_is_taken_for_html(picture: Path) -> None:
+def test_the_page_shows_the_worst_misses_and_escapes_html(picture: Path) -> None:
     bad = picture.rename(picture.with_name("<b>&.png"))
     known = truth(bad, *THINGS, thing(100, 70, 40, tags={"<i>": "<u>"}))
     stage = Stage(FINDS[:2])

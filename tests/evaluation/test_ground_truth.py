@@ -48,7 +48,7 @@ def only(truth: GroundTruth) -> tuple[GroundTruthBox, ...]:
     return things
 
 
-def test_coco(folder: Path) -> None:
+def test_reads_coco(folder: Path) -> None:
     truth = read(written(folder, COCO), None, Limits())
     one, other = truth.items
     assert (truth.kind, truth.notes) == ("COCO", ("1 box without an area left out",))
@@ -61,14 +61,14 @@ def test_coco(folder: Path) -> None:
     assert thing.outline == ((10, 20, 40, 20, 40, 60),)
 
 
-def test_pictures_of_coco_are_looked_for_in_images_too(folder: Path) -> None:
+def test_searches_images_of_coco_in_the_folder_images(folder: Path) -> None:
     (folder / "images").mkdir()
     (folder / "a.png").rename(folder / "images" / "a.png")
     assert read(written(folder, COCO), None, Limits()).items[0].path == folder / "images" / "a.png"
     assert read(written(folder, COCO), folder / "images", Limits()).items[0].path == folder / "images" / "a.png"
 
 
-def test_voc(folder: Path) -> None:
+def test_reads_voc(folder: Path) -> None:
     written(folder, VOC, "Annotations/a.xml")
     (folder / "JPEGImages").mkdir()
     (folder / "a.png").rename(folder / "JPEGImages" / "a.png")
@@ -84,7 +84,7 @@ def test_voc(folder: Path) -> None:
 @pytest.mark.parametrize(
     "form", ["data.yaml", "classes.txt beside", "classes.txt in labels", "outline", "with a score"]
 )
-def test_yolo(folder: Path, form: str) -> None:
+def test_reads_yolo(folder: Path, form: str) -> None:
     line = {"outline": "0 0.1 0.25 0.4 0.25 0.4 0.75\n", "with a score": "0 0.25 0.5 0.3 0.5 0.87\n"}.get(
         form, "0 0.25 0.5 0.3 0.5\n"
     )
@@ -110,7 +110,7 @@ def test_yolo(folder: Path, form: str) -> None:
         assert thing.outline[0] == pytest.approx((10, 20, 40, 20, 40, 60))
 
 
-def test_the_pictures_of_yolo_may_be_listed(folder: Path) -> None:
+def test_reads_a_yolo_split_listed_in_a_text_file(folder: Path) -> None:
     written(folder, "a.png\n", "val.txt")
     written(folder, "0 0.25 0.5 0.3 0.5\n", "a.txt")
     truth = read(written(folder, "val: val.txt\nnames: [face]\n", "data.yaml"), None, Limits())
@@ -118,7 +118,7 @@ def test_the_pictures_of_yolo_may_be_listed(folder: Path) -> None:
     assert only(truth)[0].xyxy == pytest.approx((10, 20, 40, 60))
 
 
-def test_velum(folder: Path) -> None:
+def test_reads_the_format_of_velum(folder: Path) -> None:
     value = {
         "a.png": {
             "width": 100, "height": 80, "exhaustive": ["Face"], "tags": {"light": "dim"},
@@ -168,7 +168,7 @@ def test_velum(folder: Path) -> None:
         ("readme", "", "holds no single truth file"),
     ],
 )  # fmt: skip
-def test_what_is_no_truth(tmp_path: Path, name: str, value: Any, why: str) -> None:
+def test_refuses_malformed_ground_truth(tmp_path: Path, name: str, value: Any, why: str) -> None:
     path = written(tmp_path, value, name)
     with pytest.raises(BadInput, match=why):
         read(tmp_path if name in {"a.xml", "readme"} else path, None, Limits())
@@ -177,13 +177,13 @@ def test_what_is_no_truth(tmp_path: Path, name: str, value: Any, why: str) -> No
 @pytest.mark.parametrize(
     "line", ["1 0.5 0.5 0.1 0.1", "0 0.5 0.5 0.1", "0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "x 1 2 3 4", "0 1 1 0 0"]
 )
-def test_lines_of_yolo_that_are_none(folder: Path, line: str) -> None:
+def test_refuses_malformed_yolo_lines(folder: Path, line: str) -> None:
     written(folder, "face\n", "classes.txt")
     written(folder, line, "a.txt")
     with pytest.raises(BadInput, match="line"):
         read(folder, None, Limits())
 
 
-def test_nothing_there(tmp_path: Path) -> None:
+def test_refuses_a_missing_path(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not exist"):
         read(tmp_path / "truth.json", None, Limits())

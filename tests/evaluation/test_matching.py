@@ -47,13 +47,13 @@ def thing(
         ([find(0, 0, 10, 10, label="truck")], [thing(0, 0, 10, 10)], {}, (0,)),
     ],
 )
-def test_match(
+def test_matches_detections_with_objects(
     finds: list[Region], things: list[GroundTruthBox], found: dict[int, int], wrong: tuple[int, ...]
 ) -> None:
     assert evaluator.match(finds, things, SAME, 0.3) == (found, list(wrong))
 
 
-def test_hidden_is_what_the_smallest_rule_hides_less_what_is_kept() -> None:
+def test_the_smallest_rule_counts_minus_excluded_areas() -> None:
     rules = [*RULES, Rule.parse("face: x -> blacken with grow=1")]
     mask = evaluator.hidden_mask([find(4, 4, 8, 8)], [find(0, 0, 5, 5)], rules, 20, 10)
     expected = np.zeros((10, 20), bool)
@@ -74,7 +74,7 @@ def test_hidden_is_what_the_smallest_rule_hides_less_what_is_kept() -> None:
         (GroundTruthBox("face", (0, 0, 10, 9), outline=((6, 0, 9, 0, 9, 9, 6, 9),)), 0.0),
     ],
 )
-def test_covered(labelled: GroundTruthBox, share: float) -> None:
+def test_measures_the_hidden_share_of_an_object(labelled: GroundTruthBox, share: float) -> None:
     mask = np.zeros((10, 20), bool)
     mask[:, :5] = True
     assert evaluator.hidden_share(mask, labelled) == pytest.approx(share)
@@ -85,16 +85,16 @@ def test_covered(labelled: GroundTruthBox, share: float) -> None:
     # Roots of (p - hits / total)² = z² p (1 - p) / total, in decimal arithmetic of 40 digits.
     [(9, 10, 0.59585, 0.98212), (0, 10, 0.0, 0.27753), (10, 10, 0.72247, 1.0), (450, 500, 0.87058, 0.92332)],
 )
-def test_intervals(hits: int, total: int, low: float, high: float) -> None:
+def test_computes_wilson_intervals(hits: int, total: int, low: float, high: float) -> None:
     assert Rate(hits, total).interval == pytest.approx((low, high), abs=1e-5)
 
 
-def test_of_nothing_nothing_is_known() -> None:
+def test_a_rate_without_objects_has_no_share() -> None:
     assert (Rate(0, 0).share, Rate(0, 0).interval) == (None, (0.0, 1.0))
 
 
 @given(st.integers(1, 10**6).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
-def test_an_interval_holds_its_share(counted: tuple[int, int]) -> None:
+def test_an_interval_contains_its_share(counted: tuple[int, int]) -> None:
     low, high = Rate(*counted).interval
     assert 0 <= low <= counted[0] / counted[1] <= high <= 1
 
@@ -103,6 +103,6 @@ def test_an_interval_holds_its_share(counted: tuple[int, int]) -> None:
     ("height", "name"),
     [(1, "under 16 px"), (15.9, "under 16 px"), (16, "16 to 31 px"), (127, "64 to 127 px"), (128, "128 px and more")],
 )
-def test_classes_of_size(height: float, name: str) -> None:
+def test_assigns_heights_to_size_classes(height: float, name: str) -> None:
     assert size_class(height) == name
     assert name in SIZE_CLASSES

@@ -100,7 +100,7 @@ GETS = [
 
 
 @pytest.mark.parametrize(("name", "path", "body"), GETS)
-def test_what_there_is(name: str, path: str, body: str) -> None:
+def test_lists_models_labels_and_configurations_as_the_original(name: str, path: str, body: str) -> None:
     answer = client(name).get(f"/{path}")
     assert (answer.status_code, answer.text) == (200, body)
     assert answer.headers["content-type"] == "application/json"
@@ -108,7 +108,7 @@ def test_what_there_is(name: str, path: str, body: str) -> None:
 
 @pytest.mark.parametrize("name", DETECTION)
 @pytest.mark.parametrize("called", ["fake", HASH])
-def test_boxes(name: str, called: str) -> None:
+def test_returns_the_boxes_of_each_variant(name: str, called: str) -> None:
     with client(name) as server:
         answer = server.post(f"/models/{called}/predict", files={"input_data": ("a.png", png(), "image/png")})
         assert (answer.status_code, answer.text) == (200, enveloped(BOXES[name]))
@@ -120,7 +120,7 @@ def test_boxes(name: str, called: str) -> None:
         assert (answer.status_code, answer.text) == (200, enveloped(f"[{both}]"))
 
 
-def test_the_client_need_not_name_the_kind_of_its_part() -> None:
+def test_accepts_a_form_part_without_content_type() -> None:
     body = (
         b'--x\r\nContent-Disposition: form-data; name="input_data"; filename="input_data"\r\n\r\n'
         + png()
@@ -133,7 +133,7 @@ def test_the_client_need_not_name_the_kind_of_its_part() -> None:
 
 
 @pytest.mark.parametrize("name", ["yolo", "yolo-gpu", "tensorflow", "gluoncv"])
-def test_hashes_of_labels(name: str) -> None:
+def test_lists_the_hashes_of_labels(name: str) -> None:
     server = client(name)
     labels = server.post("/get_labels", data={"model": "fake"}).json()
     listed = server.get("/models/fake/labels").json()["data"]
@@ -145,7 +145,7 @@ def test_hashes_of_labels(name: str) -> None:
     assert labels == client(name).post("/get_labels", data={"model": HASH}).json()
 
 
-def test_segments() -> None:
+def test_returns_the_outlines_of_objects() -> None:
     with client("gluoncv") as server:
         answer = server.post("/models/fake/predict", files={"input_data": png()})
         assert answer.text.startswith(
@@ -157,7 +157,7 @@ def test_segments() -> None:
         assert raw.json() == answer.json()["data"]
 
 
-def test_boxes_by_label() -> None:
+def test_groups_boxes_by_label() -> None:
     with client("openvino-segmentation") as server:
         answer = server.post("/models/fake/detect", files={"input_data": png()})
         assert answer.text == '{"face":["10","5","30","25"],"plate":[["0","0","11","11"],["20","15","40","30"]]}'
@@ -170,7 +170,7 @@ def test_boxes_by_label() -> None:
 
 
 @pytest.mark.parametrize("name", SEGMENTATION)
-def test_mask(name: str) -> None:
+def test_returns_the_mask_of_each_variant(name: str) -> None:
     with client(name) as server:
         answer = server.post("/models/fake/inference", files={"input_data": png()})
     assert answer.status_code == 200
@@ -188,7 +188,7 @@ def test_mask(name: str) -> None:
 
 
 @pytest.mark.parametrize(("classes", "bits"), [(2, 1), (4, 2), (5, 4), (16, 4), (17, 8), (256, 8)])
-def test_bits_of_a_mask_follow_the_number_of_classes(classes: int, bits: int) -> None:
+def test_mask_has_as_many_bits_as_its_classes_need(classes: int, bits: int) -> None:
     labels = [f"{n:03}" for n in range(1, classes)]
     last = [Region(Box(3, 4, 9, 9), labels[-1])]
     with client("gluoncv", host(last, labels)) as server:
@@ -206,7 +206,7 @@ DRAWN = [
 
 
 @pytest.mark.parametrize(("name", "call", "kind", "mode"), DRAWN)
-def test_drawings(name: str, call: str, kind: str, mode: str) -> None:
+def test_draws_detections_on_the_image(name: str, call: str, kind: str, mode: str) -> None:
     with client(name) as server:
         answer = server.post(f"/models/fake/{call}", files={"input_data": ("../../x.sh", png())})
     assert answer.headers["content-type"] == kind
@@ -218,7 +218,7 @@ def test_drawings(name: str, call: str, kind: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_calls_of_other_variants_are_not_there(name: str) -> None:
+def test_does_not_serve_calls_of_other_variants(name: str) -> None:
     server = client(name)
     missing = {"models/fake/palette"} if name in DETECTION else set()
     assert {path for path in ("models/fake/palette",) if server.get(f"/{path}").status_code == 404} == missing
@@ -266,7 +266,7 @@ def bug(_: Frame) -> Sequence[Region]:
 
 
 @pytest.mark.parametrize(("name", "failure", "status", "body"), FAILURES)
-def test_failures(name: str, failure: str, status: int, body: str) -> None:
+def test_answers_failures_as_each_variant_does(name: str, failure: str, status: int, body: str) -> None:
     of = host({"fault": fault, "bug": bug}.get(failure, REGIONS))
     call = "predict" if name != "openvino-segmentation" else "inference"
     with client(name, of) as server:
@@ -282,7 +282,7 @@ def test_failures(name: str, failure: str, status: int, body: str) -> None:
     assert answer.headers["content-type"] == kind
 
 
-def test_a_label_that_was_not_announced_is_a_fault() -> None:
+def test_reports_an_unlisted_label_as_a_fault() -> None:
     with client("openvino-detection", host(labels=["face"])) as server:
         assert server.post("/models/fake/predict", files={"input_data": png()}).status_code == 500
 
@@ -294,13 +294,13 @@ def test_a_label_that_was_not_announced_is_a_fault() -> None:
         ({"input_data": "text"}, "Expected UploadFile, received: <class 'str'>", "value_error"),
     ],
 )
-def test_wrong_forms(data: dict[str, str], message: str, kind: str) -> None:
+def test_refuses_a_form_without_the_image_file(data: dict[str, str], message: str, kind: str) -> None:
     answer = client("yolo").post("/models/fake/predict", data=data)
     entry = f'{{"loc":["body","input_data"],"msg":"{message}","type":"{kind}"}}'
     assert (answer.status_code, answer.text) == (422, f'{{"detail":[{entry}]}}')
 
 
-def test_every_missing_field_is_named_and_truth_values_are_read() -> None:
+def test_names_every_missing_field_and_reads_booleans() -> None:
     server = client("yolo")
     entries = server.post("/detect").json()["detail"]
     assert [entry["loc"] for entry in entries] == [["body", "model"], ["body", "image"]]
@@ -310,7 +310,7 @@ def test_every_missing_field_is_named_and_truth_values_are_read() -> None:
     }]}  # fmt: skip
 
 
-def test_labels_can_be_kept_back_until_load() -> None:
+def test_hides_labels_until_load_is_called() -> None:
     server = client("yolo", wait_for_load=True)
     assert server.get("/models/fake/labels").text == failed("Model not found")
     assert server.get("/models/fake/config").text == failed("Model not found")
@@ -324,7 +324,7 @@ def test_labels_can_be_kept_back_until_load() -> None:
     ("orientation", "stored"),
     [(1, (2, 3, 12, 8)), (3, (28, 22, 38, 27)), (6, (3, 18, 8, 28)), (8, (32, 2, 37, 12))],
 )
-def test_models_see_the_picture_upright_and_clients_get_edges_as_it_is_stored(
+def test_models_get_the_upright_image_and_clients_get_edges_of_the_stored_one(
     orientation: int, stored: tuple[int, int, int, int]
 ) -> None:
     seen = []
@@ -349,7 +349,7 @@ def test_models_see_the_picture_upright_and_clients_get_edges_as_it_is_stored(
     assert Image.open(io.BytesIO(drawn.content)).size == (WIDTH, HEIGHT)
 
 
-def test_finds_that_reach_beyond_the_picture_are_cut() -> None:
+def test_clips_detections_to_the_image() -> None:
     wide = [Region(Box(-5, -5, 5, 5), "face", mask=np.ones((10, 10), bool)), Region(Box(90, 0, 99, 9), "face")]
     with client("tensorflow", host(wide)) as server:
         boxes = server.post("/models/fake/predict", files={"input_data": png()}).json()["data"]["bounding-boxes"]
@@ -360,7 +360,7 @@ TOO_MUCH = [("yolo", "envelope"), ("openvino-segmentation", "detail"), ("gluoncv
 
 
 @pytest.mark.parametrize(("name", "form"), TOO_MUCH)
-def test_too_large(name: str, form: str) -> None:
+def test_refuses_uploads_and_images_above_the_limits(name: str, form: str) -> None:
     call = "predict" if name != "openvino-segmentation" else "inference"
 
     def stream() -> Iterator[bytes]:
@@ -384,7 +384,7 @@ def test_too_large(name: str, form: str) -> None:
         assert body.keys() == ({"data", "error", "success"} if form == "envelope" else {"detail"})
 
 
-def test_a_picture_that_is_too_much_work_ends_its_decoder_and_no_more() -> None:
+def test_an_image_that_takes_too_long_ends_only_its_decoder() -> None:
     with client("yolo", limits=Limits(work_seconds=1)) as server:
         answer = server.post("/models/fake/predict", files={"input_data": scanned_black(100, 7000)})
         assert (answer.status_code, answer.json()["success"]) == (413, False)
@@ -393,7 +393,7 @@ def test_a_picture_that_is_too_much_work_ends_its_decoder_and_no_more() -> None:
             assert server.post("/models/fake/predict", files={"input_data": heavy(kind)}).json()["success"]
 
 
-def test_as_many_wait_as_may_and_the_rest_is_told_to_come_again() -> None:
+def test_refuses_requests_once_the_queue_is_full() -> None:
     inside, go_on = threading.Semaphore(0), threading.Event()
 
     def slow(_: Frame) -> Sequence[Region]:

@@ -42,7 +42,7 @@ def served(app: FastAPI) -> Iterator[InferenceApi]:
 
 
 @pytest.mark.parametrize("name", ["openvino-detection", "yolo", "yolo-gpu", "tensorflow"])
-def test_boxes(name: str) -> None:
+def test_a_bmw_client_reads_the_boxes(name: str) -> None:
     kind = profile(name)
     # As the YOLO servers were: the client must call for the models to be loaded.
     with served(create_app(kind, models(kind), wait_for_load=name.startswith("yolo"))) as api:
@@ -55,7 +55,7 @@ def test_boxes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["openvino-segmentation", "gluoncv"])
-def test_mask(name: str) -> None:
+def test_a_bmw_client_reads_the_mask(name: str) -> None:
     kind = profile(name)
     with served(create_app(kind, models(kind))) as api:
         described = api.describe("fake")
@@ -71,7 +71,7 @@ def test_mask(name: str) -> None:
 
 
 @pytest.mark.real
-def test_a_real_face(shared: Path) -> None:
+def test_finds_a_face_in_a_photograph(shared: Path) -> None:
     weights = shared / "models" / "yunet" / "face_detection_yunet_2023mar.onnx"
     kind, local = profile("openvino-detection"), RuntimeConfig(weights={"yunet": weights}, offline=True)
     parts = PartCache(local)
@@ -88,7 +88,7 @@ def test_a_real_face(shared: Path) -> None:
     assert best.ltrb == pytest.approx(truth["objects"][0]["bbox"], abs=25)
 
 
-def test_a_server_that_stops_finishes_what_it_began() -> None:
+def test_finishes_running_requests_when_it_is_stopped() -> None:
     inside, go_on = threading.Event(), threading.Event()
 
     def slow(_: object) -> list[Region]:

@@ -46,13 +46,13 @@ OVD, OVS, YOLO, TF = (profile(name) for name in ("openvino-detection", "openvino
         (("", "a", "", "c"), "openvino-segmentation", ("background", "a", "", "c"), {"a": 1, "c": 3}),
     ],
 )
-def test_numbers_of_labels(
+def test_numbers_labels_as_the_variant_does(
     classes: tuple[str, ...], kind: str, listed: tuple[str, ...], numbers: dict[str, int]
 ) -> None:
     assert labels_of(classes, profile(kind)) == (listed, numbers)
 
 
-def test_more_classes_than_a_mask_holds() -> None:
+def test_refuses_more_classes_than_a_mask_can_hold() -> None:
     assert len(labels_of([str(n) for n in range(255)], OVS)[0]) == 256
     with pytest.raises(BadPlan, match="257 classes do not fit"):
         labels_of([str(n) for n in range(256)], OVS)
@@ -66,7 +66,7 @@ def test_more_classes_than_a_mask_holds() -> None:
         ("fake(x=1)", "yolo", "has no option x"),
     ],
 )
-def test_models_that_cannot_be_served_are_refused_at_the_start(name: str, kind: str, message: str) -> None:
+def test_refuses_models_that_do_not_fit_the_profile(name: str, kind: str, message: str) -> None:
     if name == "selfie":
         name = next(one for one, model in _catalogue().items() if model == "semantic")
     with pytest.raises(BadPlan, match=message):
@@ -77,12 +77,12 @@ def _catalogue() -> dict[str, str]:
     return {name: model.family for name, model in catalog().items()}
 
 
-def test_a_name_is_served_once() -> None:
+def test_refuses_two_models_of_one_name() -> None:
     with pytest.raises(BadPlan, match="fake cannot be served twice"):
         models(OVD, names=["fake", "fake()"])
 
 
-def test_a_detector_without_outlines_makes_no_masks(tmp_path: Path) -> None:
+def test_refuses_a_detector_without_masks_in_a_mask_profile(tmp_path: Path) -> None:
     (tmp_path / "in" / "faces").mkdir(parents=True)
     make_ovd(tmp_path / "in" / "faces")
     private = RuntimeConfig(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)
@@ -90,7 +90,7 @@ def test_a_detector_without_outlines_makes_no_masks(tmp_path: Path) -> None:
         from_folder(tmp_path / "in", OVS, PartCache(private), private)
 
 
-def test_model_folders_keep_their_names_and_what_they_say(tmp_path: Path) -> None:
+def test_a_model_folder_keeps_its_name_and_configuration(tmp_path: Path) -> None:
     for name in ("Street Faces", "other"):
         (tmp_path / "in" / name).mkdir(parents=True)
         make_ovd(tmp_path / "in" / name)
@@ -147,7 +147,7 @@ def test_a_segmentation_folder_keeps_its_palette(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["missing", "empty"])
-def test_a_folder_without_model_folders(tmp_path: Path, what: str) -> None:
+def test_refuses_a_folder_without_model_folders(tmp_path: Path, what: str) -> None:
     if what == "empty":
         (tmp_path / "empty").mkdir()
     private = RuntimeConfig(models=tmp_path / "store")
@@ -155,21 +155,21 @@ def test_a_folder_without_model_folders(tmp_path: Path, what: str) -> None:
         from_folder(tmp_path / what, OVD, PartCache(private), private)
 
 
-def test_weights_that_are_not_here(tmp_path: Path) -> None:
+def test_reports_missing_weights(tmp_path: Path) -> None:
     nothing = RuntimeConfig(cache=tmp_path, offline=True)
     with pytest.raises(Unavailable):
         from_names([next(iter(_catalogue()))], OVD, PartCache(nothing), nothing)
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=9), unique=True, max_size=5))
-def test_hashes_are_those_of_the_name(names: list[str]) -> None:
+def test_derives_hashes_from_names(names: list[str]) -> None:
     found = hashes(names, None)
     assert found == hashes(reversed(names), None)
     assert len(set(found.values())) == len(names)
     assert all(uuid.UUID(one).version == 4 for one in found.values())
 
 
-def test_hashes_of_an_earlier_server_stay(tmp_path: Path) -> None:
+def test_keeps_the_hashes_of_an_earlier_server(tmp_path: Path) -> None:
     known = {"old": str(uuid.uuid4()), "gone": str(uuid.uuid4())}
     (tmp_path / FILE).write_text(json.dumps(known))
     found = hashes(["old", "new"], tmp_path)
@@ -179,38 +179,38 @@ def test_hashes_of_an_earlier_server_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"a": 1}'])
-def test_a_file_that_holds_no_hashes(tmp_path: Path, text: str) -> None:
+def test_refuses_a_malformed_hash_file(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
     with pytest.raises(BadInput, match="repair or remove it"):
         hashes(["a"], tmp_path)
 
 
-def test_hashes_that_cannot_be_kept(tmp_path: Path) -> None:
+def test_reports_a_hash_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises((OutputFailed, BadInput)):
         hashes(["a"], tmp_path / "file" / "folder")
 
 
-def test_the_empty_hash_file_of_a_new_server(tmp_path: Path) -> None:
+def test_fills_an_empty_hash_file(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("{}")
     assert list(hashes(["a"], tmp_path)) == ["a"]
 
 
-def test_the_colour_map_of_voc() -> None:
+def test_the_default_palette_is_that_of_pascal_voc() -> None:
     # The first colours, and the last, as the development kit prints them.
     assert voc_palette(5) == (0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128)
     assert voc_palette(256)[-3:] == (224, 224, 192)
     assert len(set(zip(*[iter(voc_palette(256))] * 3, strict=True))) == 256
 
 
-def test_outlines_of_each_part() -> None:
+def test_traces_the_outline_of_each_component() -> None:
     mask = np.zeros((6, 8), bool)
     mask[0:3, 0:3] = mask[5, 2:6] = mask[1, 7] = True
     found = outlines(Region(Box(10, 20, 18, 26), "a", mask=mask))
     assert sorted(found) == [[10, 20, 10, 22, 12, 22, 12, 20], [12, 25, 15, 25]]  # a single pixel has no outline
 
 
-def test_capacity_and_profiles_are_checked() -> None:
+def test_refuses_wrong_capacities_and_unknown_profiles() -> None:
     with pytest.raises(BadPlan, match="parallel is 0"):
         Capacity(parallel=0)
     with pytest.raises(BadPlan, match="known are openvino-detection"):

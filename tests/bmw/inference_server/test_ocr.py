@@ -39,7 +39,7 @@ def texts(reader: Callable[[], TextRecognizer], *boxes: Box) -> Ocr:
     return Ocr(lambda: FakeLocalizer([Region(box, "text") for box in boxes], frozenset({"text"})), reader)
 
 
-def test_lines_everywhere_and_in_finds() -> None:
+def test_reads_text_in_the_whole_image_or_within_detections() -> None:
     reading = texts(lambda: Says("AB 12"), Box(1, 2, 9, 5), Box(12, 8, 24, 11))
     with client("tensorflow", host([Region(Box(10, 5, 30, 25), "face")]), texts=reading) as server:
         whole = server.post("/models/fake/ocr", files={"image": png()})
@@ -60,14 +60,14 @@ class ByLength:
         return RecognizedText(text, (0.5,) * len(text), (0.9,) * len(text))
 
 
-def test_a_line_that_was_found_at_two_sizes_is_one() -> None:
+def test_returns_a_line_found_at_two_scales_once() -> None:
     lines = Box(2, 2, 8, 5), Box(1, 1, 21, 6), Box(1, 20, 7, 23)
     with client("tensorflow", texts=texts(ByLength, *lines)) as server:
         found = server.post("/models/fake/ocr", files={"image": png()}).json()
     assert [(one["text"], one["box"]) for one in found] == [("ABCD", [1, 1, 21, 6]), ("AB", [1, 20, 7, 23])]
 
 
-def test_edges_are_those_of_the_stored_picture() -> None:
+def test_boxes_of_lines_are_in_pixels_of_the_stored_image() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     photo = encoded(Image.new("RGB", (WIDTH, HEIGHT)), "JPEG", exif=exif)
@@ -92,7 +92,7 @@ def absent() -> TextRecognizer:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("call", ["ocr", "one_shot_ocr"])
-def test_failures(
+def test_answers_failures_of_text_recognition_as_the_original(
     call: str, model: str, reader: Callable[[], TextRecognizer], data: bytes, status: int, text: str
 ) -> None:
     with client("tensorflow", texts=texts(reader, Box(12, 8, 24, 11))) as server:
@@ -100,12 +100,12 @@ def test_failures(
     assert (answer.status_code, answer.text) == (status, json.dumps({"detail": text}, separators=(",", ":")))
 
 
-def test_other_profiles_read_nothing() -> None:
+def test_only_the_tensorflow_profile_serves_text_recognition() -> None:
     assert client("yolo").post("/models/fake/ocr", files={"image": png()}).status_code == 404
 
 
 @pytest.mark.real
-def test_a_real_line(shared: Path, tmp_path: Path) -> None:
+def test_reads_a_line_of_text_in_a_photograph(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
     local = RuntimeConfig(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)
     weights = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"

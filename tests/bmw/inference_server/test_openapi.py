@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", but_for(PROFILES, list(PROFILES)[:2]))
-def test_only_stated_answers(name: str) -> None:
+def test_every_response_is_one_that_the_document_states(name: str) -> None:
     with client(name) as server:
         schema = schemathesis.openapi.from_asgi("/openapi.json", server.app)
         for result in schema.get_all_operations():
@@ -45,7 +45,7 @@ def _check(operation: Any) -> None:
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_description(name: str) -> None:
+def test_the_document_and_its_page_describe_each_path(name: str) -> None:
     server: TestClient = client(name)
     document = server.get("/openapi.json").json()
     assert document["info"] == {"title": PROFILES[name].title, "version": "1.0"}
@@ -55,6 +55,6 @@ def test_description(name: str) -> None:
     assert "http" not in page
 
 
-def test_a_hidden_call_works() -> None:
+def test_serves_the_undocumented_batch_call() -> None:
     with client("tensorflow") as server:
         assert server.post("/models/fake/predict_batch", files={"input_data": png()}).json()["success"] is True

@@ -51,7 +51,7 @@ def tried(trial: AttackTrial, technique: Technique | None) -> dict[str, AttackRe
 
 
 @pytest.mark.slow
-def test_faces_that_nothing_hides_are_named(trial: AttackTrial) -> None:
+def test_identifies_faces_that_nothing_hides(trial: AttackTrial) -> None:
     found = tried(trial, None)
     assert found["copy"].worst > 0.95
     assert found["reshot"].worst > 0.5
@@ -59,7 +59,7 @@ def test_faces_that_nothing_hides_are_named(trial: AttackTrial) -> None:
 
 
 @pytest.mark.slow
-def test_faces_that_are_gone_can_only_be_guessed(trial: AttackTrial) -> None:
+def test_identifies_blackened_faces_only_by_chance(trial: AttackTrial) -> None:
     for result in tried(trial, Blacken()).values():
         assert list(result.right.values()) == pytest.approx([1 / FACES] * len(result.right))
         assert result.worst <= result.by_chance
@@ -79,7 +79,7 @@ def test_faces_that_are_gone_can_only_be_guessed(trial: AttackTrial) -> None:
         ),
     ],
 )
-def test_what_is_weak_is_found_to_be(trial: AttackTrial, technique: Technique, attack: str) -> None:
+def test_identifies_faces_behind_weak_techniques(trial: AttackTrial, technique: Technique, attack: str) -> None:
     copy = next(trial.results("it", technique))
     assert copy.shot == "copy"
     assert copy.right[attack] > max(0.6, copy.by_chance)
@@ -87,19 +87,19 @@ def test_what_is_weak_is_found_to_be(trial: AttackTrial, technique: Technique, a
 
 @pytest.mark.exhaustive
 @pytest.mark.slow
-def test_the_same_faces_give_the_same_figures(trial: AttackTrial) -> None:
+def test_equal_faces_give_equal_figures(trial: AttackTrial) -> None:
     again = AttackTrial([painted(seed) for seed in range(FACES)])
     assert list(again.results("it", Pixelate(0.5))) == list(trial.results("it", Pixelate(0.5)))
 
 
-def test_hiding_is_that_of_a_job_and_leaves_the_pictures_alone() -> None:
+def test_hides_as_the_engine_does_and_keeps_the_originals() -> None:
     pictures = np.full((2, HEIGHT, WIDTH, 3), 90, np.uint8)
     assert not hide(Blacken(), pictures).any()
     assert (pictures == 90).all()
 
 
 @pytest.mark.slow
-def test_a_technique_that_fails_is_named(trial: AttackTrial) -> None:
+def test_names_a_technique_that_fails(trial: AttackTrial) -> None:
     class Broken:
         destroys = True
         labels = None
@@ -111,7 +111,7 @@ def test_a_technique_that_fails_is_named(trial: AttackTrial) -> None:
         next(trial.results("it", Broken()))
 
 
-def test_too_few_faces_are_refused() -> None:
+def test_refuses_too_few_faces() -> None:
     with pytest.raises(BadInput, match="3 faces are too few"):
         AttackTrial([painted(seed) for seed in range(3)])
 
@@ -127,7 +127,7 @@ def test_too_few_faces_are_refused() -> None:
         ([[-1e9, -1e9 - 1], [-1e9 - 1, -1e9]], 0.5, "a difference that is rounding is none"),
     ],
 )
-def test_hits(likeness: list[list[float]], expected: float, why: str) -> None:
+def test_counts_hits_and_ties_as_guesses(likeness: list[list[float]], expected: float, why: str) -> None:
     assert hits(np.array(likeness)) == pytest.approx(expected), why
 
 
@@ -141,7 +141,7 @@ def test_chance_is_the_99th_percentile_of_guessing(faces: int) -> None:
     assert at_most[0] < 0.99 <= at_most[1]
 
 
-def test_a_row_says_who_is_above_chance() -> None:
+def test_a_row_marks_attacks_above_chance() -> None:
     strong = AttackResult("strong", "copy", 100, {"pixels": 0.01, "descriptor": 0.01, "candidates": 0.02})
     weak = AttackResult("weak", "reshot", 100, {"pixels": 0.01, "descriptor": 0.01, "undone": 0.9, "candidates": 0.01})
     assert result_row(strong) == ["strong", "copy", "1.0 %", "1.0 %", "-", "2.0 %", "yes"]

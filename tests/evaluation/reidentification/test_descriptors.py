@@ -12,7 +12,7 @@ def pictures(count: int = 3) -> Pictures:
     return np.kron(coarse, np.ones((1, 8, 8, 1), np.uint8))
 
 
-def test_light_changes_no_pixel_kind_and_shade_only_those_that_say_so() -> None:
+def test_pixel_kinds_ignore_light_and_some_ignore_shade() -> None:
     plain = pictures().astype(np.float32)
     shade = np.linspace(-20, 20, WIDTH)[:, None]
     for kind, vectors in pixel_kinds(plain).items():
@@ -22,7 +22,7 @@ def test_light_changes_no_pixel_kind_and_shade_only_those_that_say_so() -> None:
         assert shaded == pytest.approx(1, abs=1e-4) if "shade" in kind else (shaded < 0.999).all()
 
 
-def test_the_face_kinds_ignore_the_corners() -> None:
+def test_face_kinds_ignore_the_corners() -> None:
     other = pictures()
     other[:, :10, :10] = 0
     before, after = pixel_kinds(pictures()), pixel_kinds(other)
@@ -30,12 +30,12 @@ def test_the_face_kinds_ignore_the_corners() -> None:
         assert (before[kind] == after[kind]).all() == kind.startswith("face")
 
 
-def test_a_descriptor_knows_its_picture_in_other_light() -> None:
+def test_a_descriptor_matches_its_image_in_other_light() -> None:
     likeness = descriptor(pictures()) @ descriptor(pictures() * 0.5 + 30).T
     assert (likeness.argmax(axis=1) == np.arange(3)).all()
 
 
-def test_nothing_to_see_is_like_nothing() -> None:
+def test_flat_images_have_zero_vectors() -> None:
     flat = np.full((2, HEIGHT, WIDTH, 3), 90, np.uint8)
     assert not any(vectors.any() for vectors in pixel_kinds(flat).values())
     one, two = descriptor(flat)

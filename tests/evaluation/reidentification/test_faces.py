@@ -21,7 +21,7 @@ def photos(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def test_each_face_that_is_large_enough_is_taken(photos: list[Path]) -> None:
+def test_takes_each_face_that_is_large_enough(photos: list[Path]) -> None:
     found = [
         Region(Box(10, 10, 40, 50), "face"), Region(Box(60, 10, 80, 41), "Human Face"),
         Region(Box(90, 10, 140, 100), "person"), Region(Box(300, 10, 340, 90), "face"),
@@ -31,6 +31,6 @@ def test_each_face_that_is_large_enough_is_taken(photos: list[Path]) -> None:
     assert len(list(faces(photos, localizer, Limits(), min_height=31))) == 4
 
 
-def test_a_localizer_of_something_else_is_refused_before_a_picture_is_read() -> None:
+def test_refuses_a_localizer_without_faces_before_reading_an_image() -> None:
     with pytest.raises(BadInput, match="detects license_plate, not faces"):
         next(faces([Path("absent.png")], FakeLocalizer(labels=frozenset({"license_plate"})), Limits(), 32))

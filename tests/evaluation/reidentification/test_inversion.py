@@ -21,24 +21,24 @@ def away(one: Pictures | Values, other: Pictures | Values) -> float:
     return float(np.abs(downscale(one, FINE) - downscale(other, FINE))[:, 4:-4, 4:-4].mean())
 
 
-def test_a_blend_with_black_is_stretched_back_but_for_rounding() -> None:
+def test_inverts_a_blend_with_black_up_to_rounding() -> None:
     hidden = hide(Blacken(0.9), pictures())
     assert away(hidden, pictures()) > 50
     assert away(invert_technique(Blacken(0.9), hidden)["stretched"], pictures()) < 3
 
 
 @pytest.mark.parametrize("way", ["wiener 0.001", "wiener 0.0001", "richardson-lucy"])
-def test_a_narrow_blur_is_sharpened(way: str) -> None:
+def test_sharpens_a_narrow_blur(way: str) -> None:
     hidden = hide(Blur(0.2), pictures())
     assert away(invert_technique(Blur(0.2), hidden)[way], pictures()) < 0.7 * away(hidden, pictures())
 
 
-def test_cells_are_joined_smoothly() -> None:
+def test_interpolates_pixelated_cells() -> None:
     hidden = hide(Pixelate(0.05), pictures())
     assert away(invert_technique(Pixelate(0.05), hidden)["interpolated"], pictures()) < 0.7 * away(hidden, pictures())
 
 
-def test_there_is_no_way_back_from_black_or_from_what_is_unknown() -> None:
+def test_does_not_invert_black_or_unknown_techniques() -> None:
     class Strange:
         destroys = False
         labels = None

@@ -27,7 +27,7 @@ def test_the_page_has_every_row_and_column() -> None:
 
 
 @pytest.mark.parametrize("row", published()[1:], ids=lambda row: f"{row[0]} {row[1]}")
-def test_at_chance_is_what_the_figures_say(row: list[str]) -> None:
+def test_the_column_at_chance_agrees_with_the_figures(row: list[str]) -> None:
     shares = [float(cell.removesuffix(" %")) / 100 for cell in row[2:-1] if cell != "-"]
     (faces,) = re.findall(r"(\d+) faces, three shots of each", PAGE.read_text())
     assert row[-1] == ("yes" if max(shares) <= chance(int(faces)) else "no")

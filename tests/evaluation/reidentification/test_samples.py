@@ -29,13 +29,13 @@ def test_the_original_is_the_region_that_a_rule_hides() -> None:
 
 
 @pytest.mark.parametrize("xyxy", [(0, 0, 20, 30), (180, 90, 200, 120), (-5, -5, 30, 40)])
-def test_a_face_at_the_picture_s_edge_has_its_edge_repeated(xyxy: tuple[int, int, int, int]) -> None:
+def test_repeats_the_edge_of_a_face_at_the_border_of_the_image(xyxy: tuple[int, int, int, int]) -> None:
     rgb = np.full((120, 200, 3), 77, np.uint8)
     assert (originals([sample(rgb, Box(*xyxy))]) == 77).all()
 
 
 @pytest.mark.parametrize("shot", ["copy", "reshot"])
-def test_the_same_seed_gives_the_same_shots_and_another_gives_others(shot: Shot) -> None:
+def test_a_seed_decides_the_shots(shot: Shot) -> None:
     samples = [smooth(seed) for seed in range(3)]
     once = shots(samples, shot, 2, seed=5)
     assert once.shape == (6, HEIGHT, WIDTH, 3)
@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_shots_and_another_gives_others(shot: Shot)
     assert (once[0] != once[1]).any()
 
 
-def test_a_copy_is_the_photograph_and_a_reshot_keeps_the_face_only() -> None:
+def test_a_copy_keeps_the_photograph_and_a_reshot_only_the_face() -> None:
     dark, bright = np.full((192, 144, 3), 40, np.uint8), np.full((192, 144, 3), 160, np.uint8)
     copies, again = (shots([dark, bright], shot, 8, seed=0).astype(float)[:8] for shot in ("copy", "reshot"))
     middle, corner = np.s_[:, 60:68, 44:52], np.s_[:, :6, :6]
