@@ -254,7 +254,7 @@ def test_the_decoder_process_imports_neither_the_database_nor_the_web_framework(
     worker(settings, HttpClient(NetworkPolicy()), make_processor).run(stop)
     code = f"""
 import pickle, sys
-import velum.jobs.subprocess_main
+import velum.engine.subprocess_main
 pickle.loads({pickle.dumps(factories[0])!r})()
 print(sorted({{"fastapi", "sqlalchemy"}} & sys.modules.keys()))
 """

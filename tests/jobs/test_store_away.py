@@ -12,6 +12,7 @@ from tests.service.factories import picture
 from tests.storage.fake_s3 import S3
 
 from velum import Limits, Plan, RuntimeConfig
+from velum.engine.subprocess_engine import SubprocessEngine, SubprocessRequest
 from velum.errors import Unavailable
 from velum.jobs import (
     Database,
@@ -27,7 +28,6 @@ from velum.jobs import (
     open_store,
 )  # fmt: skip
 from velum.jobs.schema import JOBS, STORES
-from velum.jobs.subprocess_engine import SubprocessEngine, SubprocessRequest
 from velum.storage.folder import MARK
 
 from .conftest import Office

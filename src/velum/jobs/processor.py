@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from velum.annotations import Annotations, text_of
 from velum.engine.segments import link_tracks, renumber_lines, renumber_report, reusable_segments
+from velum.engine.subprocess_engine import SubprocessEngine, SubprocessRequest
 from velum.errors import OutputFailed, Unavailable
-from velum.jobs.subprocess_engine import SubprocessEngine, SubprocessRequest
 from velum.jobs.values import Piece, RegionsOrigin, Submission
 from velum.limits import Limits
 from velum.media import SEGMENT_SECONDS, Segment

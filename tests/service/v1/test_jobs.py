@@ -19,10 +19,10 @@ from tests.service.v1.test_uploads import PLAN, begun
 
 from velum import Engine
 from velum.annotations import Annotations
+from velum.engine.subprocess_engine import SubprocessRequest
+from velum.engine.subprocess_main import _execute
 from velum.jobs import Database, EngineProcessor, FolderStore, JobQueue, JobRecord, State, Submission, Task
 from velum.jobs.schema import JOBS, new_id, row_of
-from velum.jobs.subprocess_engine import SubprocessRequest
-from velum.jobs.subprocess_main import _execute
 from velum.limits import Limits
 from velum.net import NetworkPolicy
 from velum.net.client import HttpClient

@@ -125,7 +125,7 @@ class SubprocessEngine:
             with theirs:
                 # Not with multiprocessing, which would run the main module of the embedding program again.
                 self._process = subprocess.Popen(  # noqa: S603 - our own module, in the running interpreter
-                    [sys.executable, "-m", "velum.jobs.subprocess_main", str(theirs.fileno())],
+                    [sys.executable, "-m", "velum.engine.subprocess_main", str(theirs.fileno())],
                     pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                     start_new_session=True,
                 )  # fmt: skip

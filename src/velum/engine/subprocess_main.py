@@ -1,6 +1,6 @@
 """The process that hides one file after another, as requested through a pipe.
 
-It is started as `python -m velum.jobs.subprocess_main DESCRIPTOR`.
+It is started as `python -m velum.engine.subprocess_main DESCRIPTOR`.
 
 It keeps models loaded between images. When its parent ends, for whatever reason, it ends, too.
 """
@@ -24,8 +24,8 @@ from typing import Any
 from velum.annotations import Annotations, line_of
 from velum.engine.engine import Engine
 from velum.engine.stages import OnRegions
+from velum.engine.subprocess_engine import SubprocessRequest
 from velum.errors import BadInput, OutputFailed, Unavailable, VelumError
-from velum.jobs.subprocess_engine import SubprocessRequest
 from velum.limits import Limits
 from velum.media import VIDEO_SUFFIXES, Segment
 from velum.plan import Plan
