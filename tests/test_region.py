@@ -73,6 +73,21 @@ def test_region_json_round_trip() -> None:
     )
 
 
+def test_points_are_kept_to_a_hundredth_of_a_pixel() -> None:
+    entry = Region(Box(1, 2, 40, 40), "face", points=((10.128, 11), (-3.5, 12.25))).to_json()
+    assert entry["points"] == [[10.13, 11], [-3.5, 12.25]]
+    assert Region.from_json(entry).points == ((10.13, 11.0), (-3.5, 12.25))
+    assert "points" not in Region(Box(1, 2, 40, 40), "face").to_json()
+
+
+@pytest.mark.parametrize(
+    "points", [[], [[1]], [[1, 2, 3]], [[1, "2"]], [[1, True]], "eyes", [[1, float("inf")]], [[0, 0]] * 201, {"x": 1}]
+)
+def test_wrong_points_are_refused(points: object) -> None:
+    with pytest.raises(BadInput, match="region points"):
+        Region.from_json({"label": "face", "xyxy": [0, 0, 9, 9], "points": points})
+
+
 @pytest.mark.parametrize("technique", ["blur", "pixelate(degree=0.5)", {"name": "blur", "options": {"degree": 0.5}}])
 def test_a_region_may_bring_its_technique_and_be_off(technique: object) -> None:
     entry: dict[str, object] = {"label": "face", "xyxy": [0, 0, 9, 4], "technique": technique, "off": True}

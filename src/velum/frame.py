@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.errors import BadInput
-from velum.region import Box, Mask
+from velum.region import Box, Mask, Points
 
 # OpenCV's stubs give any array of numbers for what keeps the type of its input: hence the type comments below.
 Samples = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -127,6 +127,11 @@ class Orientation:
         x0, x1 = (width - box.x1, width - box.x0) if self.flip_x else (box.x0, box.x1)
         y0, y1 = (height - box.y1, height - box.y0) if self.flip_y else (box.y0, box.y1)
         return Box(y0, x0, y1, x1) if self.transposed else Box(x0, y0, x1, y1)
+
+    def stored_points(self, points: Points, width: int, height: int) -> Points:
+        """Return where points of an upright frame of `width` x `height` lie in the stored frame."""
+        flipped = ((width - x if self.flip_x else x, height - y if self.flip_y else y) for x, y in points)
+        return tuple((y, x) if self.transposed else (x, y) for x, y in flipped)
 
     def stored_size(self, width: int, height: int) -> tuple[int, int]:
         """Return the stored (width, height) of an upright frame of that size; its own inverse."""

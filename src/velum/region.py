@@ -1,6 +1,7 @@
 """Boxes, masks and regions, in pixels of the upright frame."""
 
 import math
+import reprlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +26,13 @@ Origin = Literal["detected", "interpolated", "back-filled", "manual"]
 _SIZES = (16, 32, 64, 128)
 """Lower bounds of the size classes, in pixels."""
 
-_FIELDS = frozenset({"label", "xyxy", "score", "found", "track", "mask_runs", "technique", "off"})
+Points = tuple[tuple[float, float], ...]
+"""Points x, y in pixels of the upright frame; the middle of the first pixel is at 0.5, 0.5."""
+
+MOST_POINTS = 200
+"""Most points of a region that a file may have."""
+
+_FIELDS = frozenset({"label", "xyxy", "score", "found", "track", "mask_runs", "technique", "off", "points"})
 _FORMER = {"found": "origin", "off": "ignored"}
 
 
@@ -99,7 +106,9 @@ class Region:
 
     `mask` has the box's size and says which of its pixels belong to the object; None means all of them. `technique`
     hides this region instead of the technique of its rule. A region that is `ignored` is listed for people and not
-    hidden. In JSON, `origin` is written `found`, and `ignored` is written `off`.
+    hidden. `points` are landmarks that the network saw in this very frame: of a face the eyes, the tip of the nose and
+    the corners of the mouth, the one on the left of the image first; of a licence plate its corners. In JSON, `origin`
+    is written `found`, and `ignored` is written `off`.
     """
 
     box: Box
@@ -110,6 +119,7 @@ class Region:
     origin: Origin = "detected"
     technique: PartSpec | None = None
     ignored: bool = False
+    points: Points | None = None
 
     def __post_init__(self) -> None:
         if self.mask is not None and (self.mask.shape != (self.box.height, self.box.width) or self.mask.dtype != bool):
@@ -140,6 +150,8 @@ class Region:
             entry["technique"] = str(self.technique)
         if self.ignored:
             entry["off"] = True
+        if self.points is not None:
+            entry["points"] = [[round(x, 2), round(y, 2)] for x, y in self.points]
         return entry
 
     @classmethod
@@ -165,7 +177,8 @@ class Region:
             raise BadInput(f"region off is {off!r}; it must be true or false")
         box = Box.around(*xyxy)
         mask = None if runs is None else mask_from_runs(runs, box.height, box.width)
-        return cls(box, label, float(score), mask, track, found, _technique(entry.get("technique")), off)
+        technique, points = _technique(entry.get("technique")), points_from_json(entry.get("points"))
+        return cls(box, label, float(score), mask, track, found, technique, off, points)
 
 
 # Thousands of regions name the same technique.
@@ -225,6 +238,21 @@ def mask_from_runs(runs: Any, height: int, width: int) -> Mask:
     ):
         raise BadInput(f"region mask_runs is not a list of run lengths that adds up to {height} x {width} pixels")
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
+
+
+def points_from_json(value: Any) -> Points | None:
+    """Return the points of JSON values, None for none. Raises `BadInput`."""
+    if value is None:
+        return None
+    if (
+        not isinstance(value, list)
+        or not 1 <= len(value) <= MOST_POINTS
+        or not all(isinstance(point, list) and len(point) == 2 and all(map(_is_number, point)) for point in value)
+    ):
+        raise BadInput(
+            f"region points {reprlib.repr(value)} are not 1 to {MOST_POINTS} points [x, y] in pixels; leave them out"
+        )
+    return tuple((float(x), float(y)) for x, y in value)
 
 
 def _is_number(value: Any) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from velum.errors import BadInput
-from velum.region import Box, Origin
+from velum.region import Box, Origin, Points, points_from_json
 from velum.spec import finite, whole
 
 
@@ -32,10 +32,12 @@ class HiddenRegion:
     rule: int
     technique: str
     masked: bool = False
+    points: Points | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the region as JSON values."""
-        return {
+        points = {} if self.points is None else {"points": [[round(x, 2), round(y, 2)] for x, y in self.points]}
+        return points | {
             "frame": self.frame, "label": self.label, "xyxy": list(self.box.xyxy), "score": round(self.score, 4),
             "found": self.found, "rule": self.rule, "technique": self.technique, "masked": self.masked,
         }  # fmt: skip
@@ -43,8 +45,8 @@ class HiddenRegion:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the region of `to_json`. Raises `BadInput`, `TypeError` or the like for others."""
-        fields = {name: entry for name, entry in value.items() if name != "xyxy"}
-        return cls(**fields, box=Box(*map(int, value["xyxy"])))
+        fields = {name: entry for name, entry in value.items() if name not in {"xyxy", "points"}}
+        return cls(**fields, box=Box(*map(int, value["xyxy"])), points=points_from_json(value.get("points")))
 
 
 @dataclass(frozen=True, slots=True)

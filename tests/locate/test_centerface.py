@@ -44,6 +44,19 @@ def test_one_face_where_it_was_put() -> None:
     assert found.kind.tolist() == [0]
 
 
+def test_landmarks_are_placed_in_the_box() -> None:
+    outputs = {name: np.zeros_like(values) for name, values in heads(16, 24).items()}
+    outputs["537"][0, 5, 7] = 0.75
+    outputs["538"][:, 5, 7] = math.log(10), math.log(8)
+    shares = [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)]  # across, down
+    outputs["540"][:, 5, 7] = np.array(shares)[:, ::-1].ravel()
+    found = family("centerface").decode(outputs, (96, 64), 0.2)
+    ((x0, y0, x1, y1),) = found.xyxy
+    assert found.points is not None
+    expected = [[(x0 + x * (x1 - x0), y0 + y * (y1 - y0)) for x, y in shares]]
+    np.testing.assert_allclose(found.points, expected, rtol=1e-5)
+
+
 @settings(max_examples=20)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 99), st.sampled_from([0.0, 0.2, 0.9, 1.0]))
 def test_same_as_cell_by_cell(rows: int, columns: int, seed: int, threshold: float) -> None:

@@ -49,7 +49,8 @@ class Seer:
 
 def read_boxes(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
     boxes = outputs["boxes"]
-    return Detections(boxes, np.full(len(boxes), 0.9, np.float32), np.zeros(len(boxes), np.int32))
+    scores, kinds = np.full(len(boxes), 0.9, np.float32), np.zeros(len(boxes), np.int32)
+    return Detections(boxes, scores, kinds, points=boxes.reshape(-1, 2, 2))
 
 
 def finder(scale: float = 1.0, network: Seer | None = None, form: Input | None = None) -> TiledDetector:
@@ -84,6 +85,8 @@ def test_each_object_is_found_once(width: int, height: int, boxes: list[tuple[in
     for box in np.array(boxes):
         allowed = 1 + max(box[2:] - box[:2]) / 16
         assert np.abs(found.xyxy - box).max(axis=1).min() <= allowed, why
+    assert found.points is not None
+    np.testing.assert_allclose(found.points.reshape(-1, 4), found.xyxy, atol=0.01)
 
 
 def test_objects_too_large_for_a_pass_are_left_to_a_later_one() -> None:

@@ -34,7 +34,10 @@ def white_above_grey(frames: Sequence[Frame]) -> list[list[Region]]:
     for frame in frames:
         grey = frame.rgb(frame.width, frame.height)[..., 0]
         pairs = np.argwhere((grey[:-1] == 255) & (grey[1:] == 99))
-        found.append([Region(Box(x, y, x + 1, y + 2), "thing", 0.5, np.array([[True], [False]])) for y, x in pairs])
+        mask = np.array([[True], [False]])
+        found.append(
+            [Region(Box(x, y, x + 1, y + 2), "thing", 0.5, mask, points=((x + 0.5, y + 0.5),)) for y, x in pairs]
+        )
     return found
 
 
@@ -55,6 +58,9 @@ def test_things_are_found_however_they_lie(stored: Orientation, quarters: int) -
     inside = shown[region.box.y0 : region.box.y1, region.box.x0 : region.box.x1]
     assert inside[region.mask].tolist() == [255]
     assert sorted(inside.ravel().tolist()) == [99, 255]
+    assert region.points is not None
+    ((x, y),) = region.points
+    assert shown[int(y), int(x)] == 255
 
 
 def test_what_was_found_already_is_not_found_again() -> None:

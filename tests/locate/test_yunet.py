@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from velum.locate.output_formats import Signature, Tensors, family
 
 STRIDES = (8, 16, 32)
+LANDMARKS = [0.1, -0.2, 0.9, -0.1, 0.5, 0.3, 0.2, 0.8, 0.8, 0.9]
 
 
 def heads(width: int, height: int, seed: int | None) -> dict[str, np.ndarray]:
@@ -42,10 +43,21 @@ def test_one_face_where_it_was_put() -> None:
     cell = 1 * (96 // 16) + 3  # second row, fourth column at stride 16
     outputs["cls_16"][cell], outputs["obj_16"][cell] = 0.81, 1.0
     outputs["bbox_16"][cell] = 0.5, 0.25, math.log(2), math.log(3)
+    outputs["kps_16"][cell] = LANDMARKS
     found = family("yunet").decode(outputs, (96, 64), 0.5)
     np.testing.assert_allclose(found.xyxy, [[56 - 16, 20 - 24, 56 + 16, 20 + 24]], atol=1e-4)
     np.testing.assert_allclose(found.score, [0.9], rtol=1e-6)
     assert found.kind.tolist() == [0]
+    assert found.points is not None
+    expected = [(3 * 16 + 16 * x, 16 + 16 * y) for x, y in zip(LANDMARKS[::2], LANDMARKS[1::2], strict=True)]
+    np.testing.assert_allclose(found.points, [expected], rtol=1e-5)
+
+
+def test_a_network_without_landmarks_still_finds_faces() -> None:
+    outputs = {name: values for name, values in heads(96, 64, 3).items() if not name.startswith("kps")}
+    found = family("yunet").decode(outputs, (96, 64), 0.5)
+    assert len(found) > 0
+    assert found.points is None
 
 
 @settings(max_examples=20)

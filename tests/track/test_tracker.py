@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -263,6 +263,19 @@ def test_filled_frames_get_the_mask_of_the_nearest_find_a_little_wider() -> None
         whole[region.box.slices] = region.mask
         assert whole[::SCALE, ::SCALE][shows].mean() >= 0.9
         assert 0.6 * np.pi / 4 < region.mask.mean() < 0.95
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_points_are_those_of_detections_in_their_own_frames(masked: bool) -> None:
+    disc = np.ones((90, 90), bool) if masked else None
+    seen = outside((0, 8), (20, 25), (50, 60))
+    looks = [
+        replace(look, regions=tuple(replace(r, mask=disc, points=((look.index, 7.0),)) for r in look.regions or ()))
+        for look, _ in played(Film((Thing(RIGHT, seen=seen),)))
+    ]
+    out = list(track_observations(looks, 60, PAD))
+    for n, regions in enumerate(out):
+        assert [region.points for region in regions] == [((n, 7.0),) if seen(n) else None]
 
 
 def test_the_same_looks_give_the_same_regions() -> None:

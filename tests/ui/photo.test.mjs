@@ -73,6 +73,12 @@ test('similar ones have the label and about the size, and take over what one is'
   assert.deepEqual(state.map(({ technique }) => technique), ['blur', 'blur', undefined, undefined]);
 });
 
+test('a placed region loses the landmarks of its old box, another one keeps its own', () => {
+  const state = edits.stateOf([face([0, 0, 9, 9], { points: [[1, 2]] }), face([20, 0, 29, 9], { points: [[21, 2]] })]);
+  const placed = edits.regionsOf(edits.place(state, 1, [1, 0, 9, 9], 50, 50));
+  assert.deepEqual(placed.map(({ points }) => points), [undefined, [[21, 2]]]);
+});
+
 test('a placed region is by hand, and a mask follows its size', () => {
   const state = edits.place(edits.stateOf([face([0, 0, 2, 1], { mask_runs: [0, 1, 1] })]), 1, [0, 0, 4, 2], 50, 50);
   assert.equal(state[0].found, 'manual');

@@ -70,7 +70,7 @@ class RunStats:
         """Count a region that was hidden."""
         if not self.by_track:
             entry = HiddenRegion(frame.index, region.label, region.box, region.score, region.origin, rule, technique)
-            self.hidden.append(replace(entry, masked=region.mask is not None))
+            self.hidden.append(replace(entry, masked=region.mask is not None, points=region.points))
             return
         key = rule, region.label, region.track, technique
         before = self._tracks.get(key)

@@ -125,7 +125,8 @@ class TiledDetector:
         sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
         shorter, longer = sides.min(axis=1), sides.max(axis=1)
         found = found.take((shorter > 0) & ((shorter >= of.smallest) | (found.score >= sure)) & (longer <= of.largest))
-        return replace(found, xyxy=tile.fit.to_picture(found.xyxy)), _cut(found, tile)
+        points = None if found.points is None else tile.fit.points_to_picture(found.points)
+        return replace(found, xyxy=tile.fit.to_picture(found.xyxy), points=points), _cut(found, tile)
 
 
 class Detector:
@@ -236,8 +237,9 @@ class Detector:
     def _regions(self, frame: Frame, found: Detections) -> list[Region]:
         regions = []
         masks = found.masks or [None] * len(found)
-        rows = zip(found.xyxy.tolist(), found.score.tolist(), found.kind.tolist(), masks, strict=True)
-        for xyxy, score, kind, likely in rows:
+        points = [None] * len(found) if found.points is None else found.points.round(2).tolist()
+        rows = zip(found.xyxy.tolist(), found.score.tolist(), found.kind.tolist(), masks, points, strict=True)
+        for xyxy, score, kind, likely, landmarks in rows:
             if not 0 <= kind < len(self._model.labels):
                 raise PluginFault(
                     f"model {self._model.name} returned class {kind}, but has only {len(self._model.labels)} labels; "
@@ -247,7 +249,8 @@ class Detector:
             box = Box.around(*xyxy).clip(frame.width, frame.height)
             if box is not None and self._model.labels[kind]:
                 mask = None if likely is None else mask_in(box, likely, xyxy)
-                regions.append(Region(box, self._model.labels[kind], min(1.0, score), mask))
+                seen = None if landmarks is None else tuple(map(tuple, landmarks))
+                regions.append(Region(box, self._model.labels[kind], min(1.0, score), mask, points=seen))
         return regions
 
 

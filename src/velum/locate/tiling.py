@@ -44,6 +44,10 @@ class Letterbox:
         """Convert boxes (n, 4) from input pixels to image pixels."""
         return xyxy / self._factor + self._shift
 
+    def points_to_picture(self, points: Floats) -> Floats:
+        """Convert points (n, points, 2) from input pixels to image pixels."""
+        return points / self._factor[:2] + self._shift[:2]
+
     @property
     def _shift(self) -> Floats:
         return np.array([self.box.x0, self.box.y0] * 2, np.float32)

@@ -45,4 +45,5 @@ def _back(region: Region, turn: Orientation, frame: Frame) -> Region:
     """Return a region of the turned frame as it lies in the frame."""
     width, height = turn.stored_size(frame.width, frame.height)
     mask = None if region.mask is None else np.ascontiguousarray(turn.stored_mask(region.mask))
-    return replace(region, box=turn.stored_box(region.box, width, height), mask=mask)
+    points = None if region.points is None else turn.stored_points(region.points, width, height)
+    return replace(region, box=turn.stored_box(region.box, width, height), mask=mask, points=points)

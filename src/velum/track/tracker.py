@@ -13,7 +13,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from velum.region import Box, Mask, Origin, Region
+from velum.region import Box, Mask, Origin, Points, Region
 from velum.track import interpolation
 from velum.track.association import Track, pair_near, pair_overlapping
 from velum.track.float_boxes import FloatBox, edges_of, grow, mix, side, union
@@ -179,7 +179,7 @@ def track_object(observations: Sequence[Observation], start: int, region: Region
         for observation, edges in _track_one_way(way, edges_of(region.box), pad):
             box = Box.around(*edges).clip(observation.width, observation.height)
             if box is not None:
-                found[observation.index] = replace(region, box=box, mask=None, origin=origin)
+                found[observation.index] = replace(region, box=box, mask=None, origin=origin, points=None)
     return found
 
 
@@ -224,14 +224,16 @@ def _region(window: FrameWindow, frame: int, track_id: int, point: TrackPoint) -
     pairs = ((window.point(frame - n, track_id), window.point(frame + n, track_id)) for n in NEIGHBOURS)
     edges = smooth(point.edges, [(a.edges, b.edges) for a, b in pairs if a and b])
     box = Box.around(*grow(edges, point.margin)).clip(slot.width, slot.height)
-    return None if box is None else replace(near, box=box, track=track_id, origin=_origin_of(point))
+    if box is None:
+        return None
+    return replace(near, box=box, track=track_id, origin=_origin_of(point), points=_points_of(point))
 
 
 def _region_with_mask(point: TrackPoint, track_id: int, width: int, height: int) -> Region | None:
     """Return the region with the nearest detection's mask, moved and scaled to the point and widened by its margin."""
     near = point.nearest
     if near.mask is None or point.edges == edges_of(near.box):
-        return replace(near, track=track_id, origin=_origin_of(point))
+        return replace(near, track=track_id, origin=_origin_of(point), points=_points_of(point))
     by = max(1, math.ceil(point.margin * side(point.edges)))
     inner = Box.around(*point.edges)
     box = inner.pad(by, by)
@@ -253,3 +255,8 @@ def _stretch_mask(mask: Mask, box: Box, by: int) -> Mask:
 def _origin_of(point: TrackPoint) -> Origin:
     """Return the origin of a point's region; a detection keeps its own, such as `manual`."""
     return point.nearest.origin if point.origin == "detected" else point.origin
+
+
+def _points_of(point: TrackPoint) -> Points | None:
+    """Return the landmarks of a detection; those of the nearest one would be wrong in a frame that was filled in."""
+    return point.nearest.points if point.origin == "detected" else None

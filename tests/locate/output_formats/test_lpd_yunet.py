@@ -84,5 +84,10 @@ def test_boxes_reach_beyond_the_corners_along_the_plate(corners: list[tuple[int,
     outputs = {name: np.zeros((count, columns), np.float32) for name, columns in (("loc", 14), ("conf", 2), ("iou", 1))}
     outputs["conf"][-1, 1] = outputs["iou"][-1] = 1
     outputs["loc"][-1, [4, 5, 6, 7, 10, 11, 12, 13]] = ((np.array(corners) - (x, y)) / (0.1 * side)).ravel()
-    (found,) = family("lpd_yunet").decode(outputs, (width, height), 0.5).xyxy
-    np.testing.assert_allclose(found, box, atol=0.01)
+    detections = family("lpd_yunet").decode(outputs, (width, height), 0.5)
+    np.testing.assert_allclose(detections.xyxy, [box], atol=0.01)
+    assert detections.points is not None
+    assert detections.points.shape == (1, 4, 2)
+    np.testing.assert_allclose(detections.points.mean(axis=1), [np.mean(corners, axis=0)], atol=0.01)
+    around = [*detections.points.min(axis=(0, 1)), *detections.points.max(axis=(0, 1))]
+    np.testing.assert_allclose(around, box, atol=0.01)

@@ -59,7 +59,8 @@ class UploadedImage:
             return []
         mask = None if region.mask is None else region.mask[box.move(-region.box.x0, -region.box.y0).slices]
         turned: Mask | None = None if mask is None else frame.orientation.stored_mask(mask)
-        return [replace(region, box=frame.orientation.stored_box(box, frame.width, frame.height), mask=turned)]
+        stored = frame.orientation.stored_box(box, frame.width, frame.height)
+        return [replace(region, box=stored, mask=turned, points=None)]
 
     def label_plane(self, regions: Sequence[Region], numbers: Sequence[int]) -> Numbers:
         """Return the label number of each pixel; where regions overlap, that of the highest score."""

@@ -31,6 +31,8 @@ class Detections:
     masks: tuple[Floats, ...] | None = None
     """For each detection the probability, 0 to 1, that a part of its box belongs to the object: an array of any size
     (rows, columns), to be stretched over the box. None for networks that give boxes only."""
+    points: Floats | None = None
+    """For each detection its landmarks (n, points, 2), x and y in input pixels; None for networks that give none."""
 
     def __post_init__(self) -> None:
         n = len(self.score)
@@ -38,12 +40,15 @@ class Detections:
             raise ValueError(f"detections do not match: {self.xyxy.shape}, {self.score.shape}, {self.kind.shape}")
         if self.masks is not None and len(self.masks) != n:
             raise ValueError(f"{n} detections have {len(self.masks)} masks")
+        if self.points is not None and (self.points.ndim != 3 or self.points.shape[::2] != (n, 2)):
+            raise ValueError(f"{n} detections have points {self.points.shape}")
 
     def take(self, which: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> "Detections":
         """Return the detections that `which` selects, by indices or by one flag per detection."""
         chosen = np.arange(len(self))[which]
         masks = None if self.masks is None else tuple(self.masks[i] for i in chosen)
-        return Detections(self.xyxy[chosen], self.score[chosen], self.kind[chosen], masks)
+        points = None if self.points is None else self.points[chosen]
+        return Detections(self.xyxy[chosen], self.score[chosen], self.kind[chosen], masks, points)
 
     def __len__(self) -> int:
         return len(self.score)
@@ -155,4 +160,7 @@ def concatenate(parts: Sequence[Detections]) -> Detections:
         np.concatenate([part.score for part in parts]),
         np.concatenate([part.kind for part in parts]),
         tuple(mask for part in parts for mask in part.masks or ()) if parts[0].masks is not None else None,
+        np.concatenate([part.points for part in parts if part.points is not None])
+        if parts[0].points is not None
+        else None,
     )

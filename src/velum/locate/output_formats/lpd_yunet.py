@@ -42,6 +42,7 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Det
         np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1).astype(np.float32),
         score[hits].astype(np.float32),
         np.zeros(len(hits), np.int32),
+        points=corners,
     )
 
 

@@ -3,7 +3,7 @@
 
 /**
  * @typedef {{ label: string, xyxy: number[], score?: number, found?: string, track?: number, mask_runs?: number[],
- *   technique?: string, off?: boolean }} Region
+ *   technique?: string, off?: boolean, points?: number[][] }} Region
  * @typedef {{ format: string, width: number, height: number, sha256?: string | null, models?: object[],
  *   frames: { index: number, regions: Region[] }[] }} Regions
  * @typedef {{ id: string, state: 'waiting' | 'running' | 'done' | 'failed' | 'cancelled' | 'dead', name: string,

@@ -96,7 +96,8 @@ export function place(state, id, xyxy, width, height) {
   const [newW, newH] = [box[2] - box[0], box[3] - box[1]];
   const same = !was.mask_runs || (w === newW && h === newH);
   const mask = same ? {} : { mask_runs: resized(/** @type {number[]} */ (was.mask_runs), w, h, newW, newH) };
-  return change(state, id, { xyxy: box, found: 'manual', ...mask });
+  const { points: _, ...rest } = was; // the network's landmarks belong to its own box
+  return state.map((region) => (region.id === id ? { ...rest, xyxy: box, found: 'manual', ...mask } : region));
 }
 
 /**
