@@ -75,7 +75,7 @@ class Unavailable(VelumError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class WeightsGap:
-    """A model whose weights cannot be had: its name, its file, and why, in one line for each thing that was tried."""
+    """A model whose weights are not available: its name, its file, and the reasons, one line for each attempt."""
 
     model: str
     file: str

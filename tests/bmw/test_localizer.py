@@ -362,5 +362,5 @@ def test_raises_unavailable_when_the_server_is_gone(host: RuntimeConfig) -> None
     with StubInference("OVD") as stub:
         pass
     part = Bmw(stub.url, "yolo", host)
-    with pytest.raises(Unavailable, match="took no connection"):
+    with pytest.raises(Unavailable, match="accepted no connection"):
         _ = part.labels

@@ -134,10 +134,10 @@ def test_names_a_damaged_wheel(
 @pytest.mark.parametrize(
     ("output", "error", "message"),
     [
-        pytest.param("weights.zip", BadPlan, "is no name for a wheel of weights", id="no wheel"),
-        pytest.param("missing/", BadPlan, "is no name for a wheel of weights", id="folder that is not there"),
-        pytest.param("a-1-cp311-none-any.whl", BadPlan, "is no name for a wheel", id="wheel for one Python"),
-        pytest.param("a-one-py3-none-any.whl", BadPlan, "is no name for a wheel", id="no version"),
+        pytest.param("weights.zip", BadPlan, "is not a name for a wheel of weights", id="no wheel"),
+        pytest.param("missing/", BadPlan, "is not a name for a wheel of weights", id="folder that is not there"),
+        pytest.param("a-1-cp311-none-any.whl", BadPlan, "is not a name for a wheel", id="wheel for one Python"),
+        pytest.param("a-one-py3-none-any.whl", BadPlan, "is not a name for a wheel", id="no version"),
         pytest.param("missing/a-1-py3-none-any.whl", OutputFailed, "there is no folder", id="no such folder"),
         pytest.param(WHEEL, OutputFailed, "exists", id="already there"),
     ],

@@ -79,7 +79,7 @@ def test_writes_a_plan_with_thresholds_for_the_wanted_recall(truth: Path, tmp_pa
         (("--output", "plan.toml"), BadPlan, "give both options"),
         (("--recall", "0", "--output", "plan.toml"), BadPlan, "recall"),
         (("--profile", "none"), BadPlan, "profile 'none'"),
-        (("--media", "nowhere"), BadInput, "no file of the truth"),
+        (("--media", "nowhere"), BadInput, "none of the labelled files"),
         (("--html", "truth.json"), OutputFailed, "truth.json"),
     ],
 )

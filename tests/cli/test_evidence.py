@@ -91,7 +91,7 @@ def test_unsigned_evidence_does_not_verify(desk: Path) -> None:
     [
         (("--original", "out.png"), 3, "is not the source"),
         (("--original", "photo.png", "--originals-destroyed"), 4, "contradicts"),
-        (("--key", "key.pub"), 4, "no private key"),
+        (("--key", "key.pub"), 4, "not a private key"),
         (("--passphrase-file", "key"), 4, "is the passphrase of --key"),
         (("--check", "photo.png"), 3, "cannot read"),
         (("-o", "photo.png"), 8, "exists"),

@@ -117,7 +117,9 @@ def test_a_file_of_the_catalogue_needs_its_further_files(run: Run, tmp_path: Pat
     file = shutil.copyfile(original, tmp_path / "faces.xml")
     missing = run("add", str(file))
     assert isinstance(missing.exception, BadInput)
-    assert "is that of velum's model face-detection-retail-0004, but not what belongs" in str(missing.exception)
+    assert "is the file of velum's model face-detection-retail-0004, but its further file is missing or wrong" in str(
+        missing.exception
+    )
     assert "put face-detection-retail-0004.bin there, as faces.bin" in str(missing.exception)
     shutil.copyfile(original.with_suffix(".bin"), tmp_path / "faces.bin")
     assert run("add", str(file)).stdout.startswith("face-detection-retail-0004: its file is known by its hash, ssd")

@@ -110,7 +110,7 @@ def test_leaves_out_unreadable_files_with_the_reason(picture: Path, size: tuple[
     assert (observed.files, len(observed.outcomes)) == (1, 1)
     assert why in observed.left_out[0]
     assert str(picture.parent) not in observed.left_out[0]
-    with pytest.raises(BadInput, match="no file of the truth"):
+    with pytest.raises(BadInput, match="none of the labelled files"):
         stage.evaluate(GroundTruth("velum", (bad,)), PLAN)
 
 
@@ -227,7 +227,7 @@ def test_a_plan_without_a_rule_for_a_label_does_not_meet_a_profile(picture: Path
         ("[a]\n[b]", BadInput, "2 profiles"),
         ("[", BadInput, "as TOML"),
         ("a = 1", BadPlan, "must be a table"),
-        ("[a]", BadPlan, "asks for nothing"),
+        ("[a]", BadPlan, "has no requirement"),
         ("[a]\nx = 1", BadPlan, "has no x"),
         ("[a.face]\nmin_height = 1", BadPlan, "lacks covered, detection_rate"),
         ("[a.face]\nmin_height = 1.5\ncovered = 1\ndetection_rate = 1", BadPlan, "whole number"),

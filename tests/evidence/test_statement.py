@@ -262,7 +262,7 @@ def test_keys_with_a_passphrase(tmp_path: Path) -> None:
     assert PrivateKey.read(tmp_path / "key", tmp_path / "word").public == public
     for name, word, reason in (
         ("key", None, "is encrypted"), ("key", "wrong", "passphrase is wrong"), ("plain", "word", "not encrypted"),
-        ("key", "empty", "no passphrase"), ("word", None, "no private key"), ("none", None, "cannot read"),
+        ("key", "empty", "no passphrase"), ("word", None, "not a private key"), ("none", None, "cannot read"),
     ):  # fmt: skip
         with pytest.raises(BadPlan, match=reason):
             PrivateKey.read(tmp_path / name, tmp_path / word if word else None)

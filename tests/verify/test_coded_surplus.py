@@ -110,7 +110,7 @@ def test_padding_of_av1_that_holds_something(check: Check, tmp_path: Path) -> No
     path = tmp_path / "out.mp4"
     path.write_bytes(film("mp4", "libsvtav1", lambda packet: packet + reserved).replace(reserved, padding))
     (leak,) = check(path, PLAN).leaks
-    assert leak.message == "there is still padding that is not empty in the coded pictures (av1) (600 bytes)"
+    assert leak.message == "the file still contains padding that is not empty in the coded frames (av1) (600 bytes)"
 
 
 ORDINARY: dict[str, tuple[str, str, dict[str, str]]] = {
@@ -170,7 +170,7 @@ def test_frames_that_the_edit_list_hides_are_told(check: Check, tmp_path: Path, 
     told = check(cut_film(tmp_path, format, first=5), Plan.of("zone: fixed -> blacken"))
     assert told.frames == 7
     (message,) = [leak.message for leak in told.leaks if leak.kind == "picture"]
-    assert message.startswith("there is still 5 coded frames of stream 0 that its edit list leaves out (")
+    assert message.startswith("the file still contains 5 coded frames of stream 0 that its edit list leaves out (")
 
 
 @pytest.mark.parametrize("format", ["mp4", "mov"])

@@ -261,7 +261,10 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, rule = tmp_path / "out.jpg", "zone: fixed(box=[0, 0, 9, 9]) -> blacken"
     out.write_bytes(spoiled("place", picture()))
     found = CliRunner().invoke(app, ["check", str(out), "--rule", rule])
-    assert (found.exit_code, found.stdout.splitlines()[0]) == (1, "place  there is still EXIF GPS: where it was taken")
+    assert (found.exit_code, found.stdout.splitlines()[0]) == (
+        1,
+        "place  the file still contains EXIF GPS: where it was taken",
+    )
     out.write_bytes(spoiled("none", picture()))
     clean = CliRunner().invoke(app, ["check", str(out), "--rule", rule, "--json"])
     assert clean.exit_code == 0

@@ -27,12 +27,15 @@ from velum.storage.scratch import ScratchDirs
 LOG = logging.getLogger("velum.service")
 
 DESCRIPTION = (
-    "Finds what identifies people in pictures and videos, and hides it.\n\n"
-    "This is the interface of the BMW Anonymization API. Failures have status 200; whether a request succeeded is said "
-    "by success in the answer."
+    "Finds what identifies people in images and videos, and hides it.\n\n"
+    "This is the interface of the BMW Anonymization API. Failures have status 200; the field `success` of "
+    "the response says whether a request succeeded."
 )
 
-OWN = "What begins with `/v1`, and `/blur/`, is velum's own: failures have a status there, and are problem details."
+OWN = (
+    "Paths that begin with `/v1`, and `/blur/`, belong to velum's own API: failures have an error status there, and "
+    "are problem details."
+)
 
 
 def create_app(settings: Settings | None = None, *, host: RuntimeConfig | None = None) -> FastAPI:

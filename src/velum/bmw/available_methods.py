@@ -1,4 +1,4 @@
-"""The available methods: which model at which address finds which label, and which techniques hide it.
+"""The available methods: labels, the models and addresses that find them, and the techniques that hide them.
 
 All addresses are queried at once, each with a time-out of its own, so that a slow one delays no other. velum's own
 models are listed like those of one more inference API, but run in this process.
@@ -87,7 +87,7 @@ class ListedTechnique:
 
         The original processes the boxes of a detection as often as there are boxes, and the outlines of a segmentation
         as often as their boxes overlap. Degrees above 1, which only blur, count as passes. At degree 0 its pixelating
-        fails; here it is a single cell, the strongest.
+        fails; velum averages the whole region into one cell then, the strongest choice.
         """
         if not self.graded:
             return PartSpec(self.own)

@@ -7,8 +7,8 @@
     YOLO, darknet           config.json         .cfg and .weights         .names
    GluonCV                 configuration.json  .params                   refused, with how to convert it
 
-Thresholds, sizes and scaling are those of the config. Channels are in the order that the network was trained with, not
-in that which some of the services fed by mistake; `reproduce` repeats the mistake, for equal results.
+Thresholds, sizes and scaling are those of the config. velum feeds channels in the order that the network was trained
+with. Some of the services feed another order by mistake; `reproduce` repeats the mistake, for equal results.
 """
 
 import ast
@@ -235,7 +235,7 @@ def read(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
 
 def _openvino(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
     config = ConfigObject.read(folder / "config.json")
-    # The service fed RGB to every network, whatever order it was converted for.
+    # The service fed RGB to every network, also to networks that were converted for BGR.
     order = {"order": "rgb"} if reading.reproduce else {}
     wish = ImportOptions(
         labels=labels_from(_required_file(folder, "classes.txt")),

@@ -1,6 +1,6 @@
 """A model of a BMW inference API as a localizer: frames are sent to it, boxes or masks come back.
 
-For requests to the service there is one that frees the processor while it waits, and whose errors name it.
+The service has a localizer of its own for requests: it frees the processor while it waits, and its errors name it.
 """
 
 import math
@@ -67,7 +67,7 @@ class Bmw:
         self._model, self._kind = model, kind
         self._known: tuple[float, Description] | None = None
         self._confirmed: Description | None = None
-        """Description fetched again after unknown values in a mask, which it did not explain."""
+        """The description that was fetched again for unknown values in a mask and did not explain them."""
 
     @property
     def labels(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """The OpenAPI documentation of the anonymization API, and the whole document of the strict mode.
 
 Clients generated from the strict document work with the original and with velum alike. The framework writes OpenAPI
-3.1, in which a file is no `format: binary` any more, and generators name code after operations and bodies: version,
+3.1, in which files no longer have `format: binary`, and generators name code after operations and bodies: version,
 operations, bodies, parameters and errors of the strict document are therefore those of the original.
 """
 
@@ -131,7 +131,7 @@ _OPERATIONS: tuple[tuple[str, str, str, str, str, tuple[str, ...]], ...] = (
     ),
     (
         "/anonymize/", "post", "anonymize", _HIDING,
-        "Hide in a picture what the configuration names, and return the picture.", (wire.IMAGE, wire.CONFIGURATION),
+        "Hide in an image what the configuration names, and return the image.", (wire.IMAGE, wire.CONFIGURATION),
     ),
     (
         "/anonymize_video/", "post", "anonymize_video", _HIDING,

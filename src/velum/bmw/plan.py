@@ -76,7 +76,7 @@ def order(
 def _stopping(rules_or_errors: Sequence[Rule | str], entries: Sequence[Entry]) -> list[str]:
     """Return the errors that the original reports for a video: it stops at the first one.
 
-    Only after an unknown kind does it go on, to the next entry of another kind.
+    After an unknown kind it continues with the next entry of another kind.
     """
     errors: list[str] = []
     for i, (result, entry) in enumerate(zip(rules_or_errors, entries, strict=True)):
@@ -123,9 +123,9 @@ def _urls(entry: Entry, number: int, methods: AvailableMethods) -> Mapping[str, 
 
 
 def _choose(having: Mapping[str, tuple[str, ...]], *, strict: bool) -> str:
-    """Return the address to use, of those that have the model: the first one.
+    """Return the address to use, of those that have the model.
 
-    With `strict`, as the original: the first address with exactly the models of the last one.
+    It is the first one; with `strict`, as in the original, the first one that has exactly the models of the last one.
     """
     if not strict:
         return next(iter(having))

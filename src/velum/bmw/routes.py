@@ -93,7 +93,7 @@ class Api:
         """List the available methods."""
         try:
             return wire.dumps(self.directory.refresh().to_json())
-        except RequestRefused as error:  # of the list of addresses; this endpoint reports no causes
+        except RequestRefused as error:  # from the list of addresses; this endpoint reports no causes
             raise Unavailable(str(error)) from error
 
     def anonymize(
@@ -181,7 +181,7 @@ def routes(api: Api, access: Authenticator) -> APIRouter:
 
     @router.post("/anonymize/", responses=openapi.image_responses(), **hiding)
     async def anonymize(image: Image, configuration: Configuration, request: Request) -> Response:
-        """Hide in a picture what the configuration names, and return the picture."""
+        """Hide in an image what the configuration names, and return the image."""
         return await api.respond(request, lambda gone: api.anonymize(image, configuration, request, gone))
 
     @router.post("/anonymize_video/", responses=openapi.video_responses(), **hiding)

@@ -1,4 +1,4 @@
-"""Configurations: JSON that must match a fixed schema, with the error texts of one that does not.
+"""Configurations: JSON that must match a fixed schema, and the error texts for JSON that does not.
 
 The texts are those of the library that the original uses: message, part of the schema, part of the configuration.
 """

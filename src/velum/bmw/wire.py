@@ -1,6 +1,6 @@
 """Wire format of the BMW anonymization API, whose clients velum serves: fields, bodies and texts, byte for byte.
 
-No other file has them; `velum.bmw.inference_wire` has those of the inference APIs. What both APIs have is here.
+No other file has them; `velum.bmw.inference_wire` has those of the inference APIs. Texts of both APIs are in this file.
 """
 
 import json
@@ -84,7 +84,7 @@ REFUSED_ADDRESS = (
     "the service may not reach this url: private networks, the machine that it runs on and addresses that its operator "
     "denies are closed; start it with VELUM_REMOTE_ALLOW=host, or with VELUM_REMOTE_PRIVATE=true for private networks"
 )
-"""Not a text of the original, which connects to any address."""
+"""This text is velum's own: the original connects to any address."""
 SILENT_ADDRESS = "url trying to add is not reachable"
 UNKNOWN_ADDRESS = "url is not present in config file"
 ADDED, KNOWN_ALREADY = "url added successfully", "url already exist"

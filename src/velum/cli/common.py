@@ -1,4 +1,4 @@
-"""What the commands share: messages, reports, files that they read and write, and the engine."""
+"""Shared by all commands: messages, reports, reading and writing of files, and the engine."""
 
 import gc
 import json
@@ -187,7 +187,7 @@ def libraries_silent() -> Iterator[None]:
         with os.fdopen(os.dup(kept), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as shown:
             before.flush()
             os.dup2(nowhere, _STANDARD_ERROR)
-            if _is_standard_error(before):  # not a stream that somebody has put in its place
+            if _is_standard_error(before):  # a replaced stream, as in tests, stays
                 sys.stderr = shown
             try:
                 yield

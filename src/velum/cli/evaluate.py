@@ -99,7 +99,7 @@ def evaluate(
     from velum.evaluation.result import Evaluation
     from velum.settings import Settings
 
-    # Mistakes show before the first image is read.
+    # Report mistakes before the first image is read.
     asked = options.PlanOptions(plan, rule, hide_labels, effort=effort).plan()
     if (recall is None) != (output is None):
         raise BadPlan("--recall chooses thresholds and --output writes them to a plan; give both options, or none")
@@ -144,7 +144,7 @@ def strength(
     with fetch_progress() as progress:
         parts = PartCache(settings.host(progress, mode="throughput"))
         try:
-            # Mistakes show before the first image is read.
+            # Report mistakes before the first image is read.
             named = {"nothing": None} | {text: _technique(text, parts) for text in techniques or TECHNIQUES}
             pictures = [job.source for source in sources for job in arrange([source], None)[0]]
             found = faces(pictures, parts.localizer(PartSpec.parse(locate)), settings.limits(), min_height)
@@ -230,7 +230,7 @@ def _print_table(done: "Evaluation") -> None:
             *map(_share, row.hidden), f"{row.covered:.3f}",
         )  # fmt: skip
     console = Console()
-    # Whatever reads it through a pipe wants it whole.
+    # A pipe gets the table at full width.
     Console(width=console.width if console.is_terminal else 160).print(table)
     for label, rate in metrics.precision(done.observed).items():
         typer.echo(f"{label}: {rate.total - rate.hits} of {rate.total} detections are false, precision {_share(rate)}")

@@ -273,7 +273,7 @@ class FolderRun:
             outcomes = run(
                 engine, self.jobs, self.plan, workers=workers, overwrite=overwrite, manifest=manifest, resume=resume
             )
-            # Closed in any case: files in progress end before the engine does.
+            # Close the progress in any case: files in progress must end before the engine does.
             with closing(outcomes):
                 for outcome in batch_progress(outcomes, len(self.jobs), self.messages):
                     self._count(outcome, known=work.warnings)

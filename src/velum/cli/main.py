@@ -36,7 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 """Command or group of commands -> its module in this package, and its name there. Modules are loaded when needed."""
 
 SERVERS = frozenset({"serve", "serve-models", "worker"})
-"""Commands that run for days: these collect garbage as Python usually does."""
+"""Commands that run for days: for them, Python collects garbage as usual."""
 
 FIRST_GENERATION = 100_000
 """How many objects a command that starts up may make before Python looks for garbage among them: imports make none, and

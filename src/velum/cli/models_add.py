@@ -165,7 +165,7 @@ def _add(path: Path, wish: "ImportOptions", host: "RuntimeConfig", *, replace: b
 
 
 def _as_known(wish: "ImportOptions", known: "Model") -> "ImportOptions":
-    """Return the options for a file of the catalogue: what the user does not state is as there."""
+    """Return the options for a file of the catalogue: options that the user leaves out are those of the catalogue."""
     from velum.locate.import_model import ImportOptions
 
     return ImportOptions(

@@ -170,7 +170,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 def _run(app: "FastAPI", bound: socket.socket) -> None:
     import uvicorn
 
-    # The access log would hold what clients call their models, and tell nothing that counts.
+    # The access log would contain the names that clients give their models, and nothing useful.
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=30)
     # Uvicorn stops in good order at a signal, and then sends it once more: it must end this call and not the process,
     # which still has files to remove.

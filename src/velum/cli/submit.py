@@ -204,7 +204,7 @@ class _Run:
         if self.json and not self.waiting:
             common.print_json(jobs.as_json(job, source=source))
         else:
-            # When results follow, they are the output; the id goes to standard error, for who stops waiting.
+            # When results follow, they are the output; the id goes to standard error, for users who stop waiting.
             typer.echo(f"{job.id}  {job.name}", err=self.waiting)
         return job
 

@@ -95,10 +95,12 @@ class ServiceAddress:
             ) from error
         except httpx2.TimeoutException as error:
             raise Unavailable(
-                f"{where} was silent for {self.timeout_seconds:g} s; check its load, or wait longer"
+                f"{where} sent nothing for {self.timeout_seconds:g} s; check its load, or wait longer"
             ) from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
-            raise Unavailable(f"{where} broke off or does not speak HTTP ({error}); try again") from error
+            raise Unavailable(
+                f"{where} closed the connection early or does not speak HTTP ({error}); try again"
+            ) from error
 
 
 def _parse_base(text: str) -> str:

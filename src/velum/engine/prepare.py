@@ -134,7 +134,7 @@ def prepare(
     """Return the plan with its parts. With `locate=False`, for given `regions`, no localizers are made but exclusions.
 
     Raises `BadPlan` for names, options or labels that do not exist, `LimitExceeded` for more rules or localizers than
-    are accepted, `MissingWeights` that names all models whose weights cannot be had.
+    are accepted, `MissingWeights` that names all models whose weights are not available.
     """
     limits.check("rules", len(plan.rules), "the plan")
     specs = list(dict.fromkeys(rule.locate for rule in plan.rules)) if locate else []

@@ -64,7 +64,7 @@ class Evaluate:
                 progress(done, len(truth.items))
         if not by_file:
             why = f"; the first: {left_out[0]}" if left_out else ""
-            raise BadInput(f"no file of the truth can be evaluated{why}")
+            raise BadInput(f"none of the labelled files can be evaluated{why}")
         return _join(by_file, left_out)
 
     def _evaluate_file(self, item: LabelledFile, plan: Plan) -> Observations:
@@ -166,7 +166,7 @@ def match(
 
     Returns the true positives (index of the object -> index of the detection), and the indices of false positives.
 
-    This is COCO's matching (pycocotools, COCOeval.evaluateImg). An unmatched detection is no false positive when it
+    This is COCO's matching (pycocotools, COCOeval.evaluateImg). An unmatched detection is not a false positive when it
     overlaps an ignored object as much, or when its centre lies in an ignored area.
     """
     overlap = ious(_boxes(region.box.xyxy for region in detections), _boxes(truth.xyxy for truth in truths))

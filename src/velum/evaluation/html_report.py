@@ -141,7 +141,7 @@ def _grid(rows: Sequence[metrics.MetricsRow], kind: str) -> str:
 def _precision_section(evaluation: Evaluation) -> str:
     rates = metrics.precision(evaluation.observed)
     if not rates:
-        return "<p>Nothing can be said: no file has a label that is labelled completely.</p>"
+        return "<p>Precision is unknown: no file has a label that is labelled completely.</p>"
     rows = [
         [label, f"{rate.total - rate.hits} of {rate.total} detections", _rate(rate)] for label, rate in rates.items()
     ]

@@ -15,7 +15,7 @@ COVERED = (0.5, 0.9)
 """Hidden shares from which an object counts as hidden; both are reported."""
 
 EXPOSED = 0.5
-"""An object is exposed when a smaller share of it is hidden."""
+"""An object counts as exposed when less than this share of it is hidden."""
 
 _Z = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
@@ -41,7 +41,7 @@ class Rate:
         share, square = self.hits / self.total, _Z * _Z / self.total
         middle = share + square / 2
         reach = _Z * math.sqrt(share * (1 - share) / self.total + square / (4 * self.total))
-        # At none and at all of them rounding would leave a trace of the bound that is exact.
+        # With no hit, or only hits, one bound is exact; rounding would move it.
         low = 0.0 if not self.hits else (middle - reach) / (1 + square)
         high = 1.0 if self.hits == self.total else (middle + reach) / (1 + square)
         return low, high

@@ -143,7 +143,7 @@ def _read_profile(name: str, value: Any) -> RequirementSet:
     refuse_unknown(head, {"title", "official", "note"}, f"profile {name}")
     demands = tuple(_read_demand(label, item, name) for label, item in value.items() if isinstance(item, Mapping))
     if not demands:
-        raise BadPlan(f"profile {name} asks for nothing; write a table such as [{name}.face]")
+        raise BadPlan(f"profile {name} has no requirement; write a table such as [{name}.face]")
     return RequirementSet(name, str(head["title"]), head["official"] is True, str(head["note"]), demands)
 
 

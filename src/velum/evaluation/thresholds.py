@@ -119,6 +119,6 @@ def _at(rule: Rule, threshold: float, engine: Engine) -> Rule:
     own = replace(rule, locate=PartSpec(rule.locate.name, options), min_score=0.0)
     try:
         engine.check(Plan((own,)))
-    except (BadPlan, MissingWeights):  # what stands in for it was evaluated
+    except (BadPlan, MissingWeights):  # the evaluation ran another localizer in its place
         return replace(rule, min_score=threshold)
     return own

@@ -1,7 +1,9 @@
 """Content Credentials (C2PA) in a finished file: what was hidden, for readers without velum.
 
-The only importer of c2pa. The manifest holds nothing of the source: no thumbnail, no earlier manifest; the
-ingredient that was opened is the finished file itself. It gives counts by label, no positions.
+This is the only module that imports c2pa.
+
+The manifest contains nothing of the source: no thumbnail and no earlier manifest; its ingredient is the finished file
+itself. It has counts by label and no positions.
 """
 
 from collections import Counter
@@ -42,7 +44,7 @@ _SETTINGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class SigningCredentials:
-    """A certificate chain in PEM, that of the key first, and the private key (PKCS8 in PEM, not encrypted)."""
+    """A certificate chain in PEM, the key's certificate first, and the private key (PKCS8 in PEM, not encrypted)."""
 
     chain: bytes
     key: bytes = field(repr=False)
@@ -52,13 +54,15 @@ class SigningCredentials:
     def read(cls, chain: Path, key: Path, passphrase: Path | None = None) -> Self:
         """Read the files; `passphrase` is a file with the passphrase of the key in its first line.
 
-        Raises `BadPlan` for files that cannot sign. Whether the certificates belong to the key shows only at signing.
+        Raises `BadPlan` for files that cannot sign. Only signing shows whether the certificates belong to the key.
         """
         secret = None if passphrase is None else (_read_bytes(passphrase).splitlines() or [b""])[0]
         try:
             loaded = serialization.load_pem_private_key(_read_bytes(key), secret or None)
         except (TypeError, ValueError, UnsupportedAlgorithm) as error:
-            raise BadPlan(f"{key} is no private key in PEM, or its passphrase is wrong or missing: {error}") from error
+            raise BadPlan(
+                f"{key} is not a private key in PEM, or its passphrase is wrong or missing: {error}"
+            ) from error
         plain = loaded.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -82,7 +86,7 @@ def embed(
     if sha256_of(source) != report.output_sha256:
         raise BadInput(f"{source} is not the file that the report describes; give the finished file, unchanged")
     if _has_manifest(source, KINDS[kind]):
-        # It would be copied with whatever it shows.
+        # The old manifest would be copied, with any image in it.
         raise BadInput(f"{source} holds Content Credentials already; give the finished file without them")
     keep_original(target, source)
     info = C2paSignerInfo(
@@ -149,7 +153,7 @@ def _algorithm(key: Any, path: Path) -> Any:
         return C2paSigningAlg.PS256
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return C2paSigningAlg.ED25519
-    raise BadPlan(f"{path} is no key for C2PA; use one of EC (P-256, P-384, P-521), RSA from 2048 bits, or Ed25519")
+    raise BadPlan(f"{path} is not a key for C2PA; use one of EC (P-256, P-384, P-521), RSA from 2048 bits, or Ed25519")
 
 
 def _read_bytes(path: Path, most: int = -1) -> bytes:

@@ -52,7 +52,7 @@ def _text(value: Any, depth: int) -> str:
         keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
         pairs = (f"{json.dumps(key, ensure_ascii=False)}:{_text(value[key], depth + 1)}" for key in keys)
         return "{" + ",".join(pairs) + "}"
-    raise BadInput(f"{type(value).__name__} is no JSON value")
+    raise BadInput(f"{type(value).__name__} is not a JSON value")
 
 
 def _number(value: float) -> str:
@@ -83,4 +83,4 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise BadInput(f"the JSON holds {name}, which is no number of JSON")
+    raise BadInput(f"the JSON holds {name}, which JSON does not allow as a number")

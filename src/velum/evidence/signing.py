@@ -1,4 +1,4 @@
-"""Ed25519 keys in PEM files, signing and verification. The only importer of `cryptography`."""
+"""Ed25519 keys in PEM files, signing and verification. This is the only module that imports `cryptography`."""
 
 import base64
 import binascii
@@ -44,16 +44,18 @@ class PublicKey:
         try:
             key = serialization.load_pem_public_key(_read_bytes(path))
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise BadPlan(f"{path} is no public key in PEM: {error}; give the .pub file of evidence keygen") from error
+            raise BadPlan(
+                f"{path} is not a public key in PEM: {error}; give the .pub file of evidence keygen"
+            ) from error
         if not isinstance(key, Ed25519PublicKey):
-            raise BadPlan(f"{path} is no {ALGORITHM} key; make one with velum evidence keygen")
+            raise BadPlan(f"{path} is not an {ALGORITHM} key; make one with velum evidence keygen")
         return cls(key.public_bytes_raw())
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
         """Tell whether `signature` is a signature of `message` by this key."""
         try:
             Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, message)
-        except (InvalidSignature, ValueError):  # ValueError: the bytes are no point of the curve
+        except (InvalidSignature, ValueError):  # ValueError: the bytes are not a point of the curve
             return False
         return True
 
@@ -73,13 +75,13 @@ class PrivateKey:
         """
         try:
             key = serialization.load_pem_private_key(_read_bytes(path), _read_passphrase(passphrase))
-        except TypeError as error:  # a passphrase too many, or one too few
+        except TypeError as error:  # a passphrase that the key does not need, or a missing one
             need = "is not encrypted; leave out" if passphrase else "is encrypted; give"
             raise BadPlan(f"{path} {need} the file with a passphrase") from error
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise BadPlan(f"{path} is no private key in PEM, or the passphrase is wrong: {error}") from error
+            raise BadPlan(f"{path} is not a private key in PEM, or the passphrase is wrong: {error}") from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise BadPlan(f"{path} is no {ALGORITHM} key; make one with velum evidence keygen")
+            raise BadPlan(f"{path} is not an {ALGORITHM} key; make one with velum evidence keygen")
         return cls(PublicKey(key.public_key().public_bytes_raw()), key)
 
     def sign(self, message: bytes) -> bytes:
@@ -133,7 +135,7 @@ def _read_passphrase(path: Path | None) -> bytes | None:
 def _write(path: Path, data: bytes, *, mode: int) -> None:
     with publish(path) as part:
         try:
-            part.chmod(mode)  # while it is empty: nobody else ever sees a byte of it
+            part.chmod(mode)  # set the mode while the file is empty, so that nobody else can read a byte of the key
             part.write_bytes(data)
         except OSError as error:
             raise OutputFailed(f"cannot write {path}: {error.strerror or error}") from error

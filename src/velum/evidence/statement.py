@@ -91,8 +91,8 @@ def compose(
 def sign(document: Mapping[str, Any], key: PrivateKey) -> dict[str, Any]:
     """Return the document with its signature.
 
-    The canonical form of the document is signed, including `signature` with algorithm and key but without the value: so
-    these cannot be changed either.
+    The signature covers the canonical form of the document, with the algorithm and the key in `signature` but without
+    its value, so nobody can change these either.
     """
     named = {"algorithm": ALGORITHM, "public_key": key.public.text, "key_id": key.public.id}
     value = key.sign(canonical({**document, "signature": named}))
@@ -121,9 +121,7 @@ def same_plan(report: Report, plan: Plan | None) -> Plan:
             "the report has only the digest of its plan, which has more than rules; add the plan with --plan"
         )
     if plan.digest != report.plan:
-        raise BadInput(
-            f"the report is of plan {report.plan[:12]}, not of the given plan {plan.digest[:12]}; give the former"
-        )
+        raise BadInput(f"the report belongs to plan {report.plan[:12]}, not to {plan.digest[:12]}; give its plan")
     return plan
 
 

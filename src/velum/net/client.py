@@ -71,15 +71,15 @@ class _Call:
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
     seconds: float
-    """How long it may take in all."""
+    """Longest time of the whole call."""
 
 
 class HttpClient:
     """Sends HTTP requests to other machines. Threads may share a client; it pools connections.
 
-    Proxies that the environment names are not used. Certificates must be signed by whom the system trusts, or by one of
-    the file that the variable SSL_CERT_FILE names. Cookies are not kept. Names are resolved by the system, in its own
-    time, each time a connection is opened.
+    Proxies that the environment names are not used. Certificates must be signed by an authority that the system trusts,
+    or by one in the file that the variable SSL_CERT_FILE names. Cookies are not kept. Names are resolved by the system,
+    in its own time, each time a connection is opened.
     """
 
     def __init__(self, policy: NetworkPolicy, resolve: Resolve | None = None) -> None:
@@ -162,7 +162,7 @@ class HttpClient:
         with self._limit.slot(guard.base(parsed), seconds) as got:
             if not got:
                 raise Unavailable(
-                    f"{guard.redact(parsed)} was not asked: {self._policy.parallel} calls to it were under way for "
+                    f"{guard.redact(parsed)} was not called: {self._policy.parallel} other calls to it took more than "
                     f"{seconds:g} s; try again later, or allow more at a time"
                 )
             return self._retry(call, time.monotonic() + seconds, attempts)
@@ -213,7 +213,7 @@ class HttpClient:
         """Return the connection pool of a scheme; certificates are loaded on first use."""
         with self._lock:
             if self._closed:
-                raise _CallFailed("was not asked: the connections are closed")
+                raise _CallFailed("was not called: this client is closed; open a new one")
             if scheme not in self._pools:
                 self._pools[scheme] = httpcore2.ConnectionPool(
                     ssl_context=httpx2.create_ssl_context() if scheme == "https" else None,
@@ -231,7 +231,9 @@ class HttpClient:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         coding = headers.get("content-encoding", "identity").strip().lower()
         if coding not in {"", "identity"}:
-            raise _CallFailed(f"compressed its response ({coding!r}), which was not asked for; turn that off there")
+            raise _CallFailed(
+                f"compressed its response ({coding!r}), which velum did not ask for; turn it off on that server"
+            )
         body = bytearray()
         for part in response.iter_stream():
             body += part
@@ -246,21 +248,23 @@ class HttpClient:
         try:
             yield
         except (BadPlan, Unavailable) as error:
-            raise _CallFailed(f"cannot be asked: {error}", again=isinstance(error, Unavailable)) from error
+            raise _CallFailed(f"cannot be called: {error}", again=isinstance(error, Unavailable)) from error
         except httpcore2.TimeoutException as error:
             if time.monotonic() >= deadline:
                 what = f"took longer than {seconds:g} s in all; check its load, or wait longer"
                 raise _CallFailed(what) from error
             if isinstance(error, httpcore2.ConnectTimeout):
-                what = f"took no connection within {self._policy.connect_seconds:g} s; check that it runs"
+                what = f"accepted no connection within {self._policy.connect_seconds:g} s; check that it runs"
                 raise _CallFailed(what, again=True) from error
-            what = f"was silent for {self._policy.read_seconds:g} s; check its load, or wait longer"
+            what = f"sent nothing for {self._policy.read_seconds:g} s; check its load, or wait longer"
             raise _CallFailed(what) from error
         except httpcore2.ConnectError as error:
-            what = f"took no connection ({error}); check the address and that it runs"
+            what = f"accepted no connection ({error}); check the address and that it runs"
             raise _CallFailed(what, again=True) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            raise _CallFailed(f"broke off or does not speak HTTP ({error}); look into its log", again=True) from error
+            raise _CallFailed(
+                f"closed the connection early or does not speak HTTP ({error}); see its log", again=True
+            ) from error
 
     def _note(self, url: httpx2.URL, detail: str, *, reachable: bool) -> None:
         base = guard.base(url)
@@ -294,12 +298,12 @@ def _redirect_target(call: _Call, url: httpx2.URL, answer: ServerResponse) -> ht
     try:
         target = guard.parse_url(str(url.join(answer.headers["location"])))
     except (httpx2.InvalidURL, BadPlan) as error:
-        raise _CallFailed(f"redirects to something that is no address ({error})") from error
+        raise _CallFailed(f"redirects to an invalid address ({error}); correct it there") from error
     upgraded = (target.scheme, guard.port(target), url.scheme, guard.port(url)) == ("https", 443, "http", 80)
     if guard.base(target) != guard.base(url) and not (upgraded and guard.host(target) == guard.host(url)):
         raise _CallFailed(f"redirects to {guard.base(target)}, another server; use that address if it is right")
     if call.method != b"GET" and answer.status not in {307, 308}:
         raise _CallFailed(
-            f"redirects a picture to {guard.redact(target)} by {answer.status}, which drops it; use that address"
+            f"redirects an image to {guard.redact(target)} by {answer.status}, which drops it; use that address"
         )
     return target

@@ -26,10 +26,10 @@ PRIVATE: tuple[Network, ...] = tuple(
 METADATA: tuple[Network, ...] = tuple(
     map(ipaddress.ip_network, ("100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"))
 )
-"""Where clouds hand out credentials, beside 169.254.169.254: addresses that look public or private."""
+"""Addresses besides 169.254.169.254 at which clouds hand out credentials; they look public or private."""
 
 GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")
-"""The only part of IPv6 that is given out for the public internet (RFC 4291, section 2.4)."""
+"""The only IPv6 network that has addresses of the public internet (RFC 4291, section 2.4)."""
 
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """IPv6 addresses that stand for IPv4 ones (RFC 6052)."""
@@ -39,7 +39,7 @@ NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 class Names:
     """A parsed allow or deny list: `everything` is the entry `*`; `hosts` may have `*` for any part.
 
-    Hosts are written as the DNS has them: in ASCII, `xn--...` where they are not.
+    Hosts are in the form of the DNS: ASCII, with `xn--...` for other characters.
     """
 
     everything: bool
@@ -48,7 +48,7 @@ class Names:
 
     @classmethod
     def of(cls, entries: Sequence[str], where: str) -> Self:
-        """Parse the entries. Raises `BadPlan` for one that is no host, address or network."""
+        """Parse the entries. Raises `BadPlan` for an entry that is not a host, an address or a network."""
         rest = [entry for entry in entries if entry != "*"]
         networks = {entry: network for entry in rest if (network := _network(entry)) is not None}
         hosts = tuple(plain_host(entry) for entry in rest if entry not in networks)
@@ -116,7 +116,7 @@ class Guard:
         if self._allow.everything or self._allow.host(name) or self._allow.address(inner):
             return None
         if self._deny.everything:
-            return "only what is allowed by name may be"
+            return "only hosts and addresses on the list of allowed ones may be called"
         return _kind(inner, private=self._private)
 
 
@@ -151,7 +151,7 @@ def _network(entry: str) -> Network | None:
 def _kind(address: Address, *, private: bool) -> str | None:
     """Return why an address that is on no list is refused, None when it is allowed."""
     if any(address in network for network in METADATA):
-        return "clouds hand out credentials there"
+        return "clouds hand out credentials at this address"
     kinds = {
         "this machine itself": address.is_loopback or address.is_unspecified,
         "a link-local address": address.is_link_local,

@@ -1,7 +1,7 @@
 """How much work runs at a time: places for requests, processor slots for images, and the threads of requests.
 
-The event loop stays free, work learns when its client has gone, and a request that waits for another service holds no
-processor slot.
+The event loop is never blocked, work is told when its client disconnects, and a request that waits for another service
+holds no processor slot.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from velum.errors import Unavailable
 
-if TYPE_CHECKING:  # the localizers of the BMW room import this file, and need no web framework
+if TYPE_CHECKING:  # the localizers of `velum.bmw` import this module, and must not load a web framework
     from starlette.requests import Request
 
 T = TypeVar("T")

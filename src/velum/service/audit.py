@@ -1,8 +1,8 @@
 """The audit log: who processed what and when, by hashes. It has no content, no file names and nothing of the plan.
 
 Every line has the SHA-256 of the line before it, so that no line in the middle can be changed or removed unnoticed, and
-a code (HMAC-SHA-256, RFC 2104) by the log's key, so that nobody without the key can rewrite the chain. A missing end is
-noticed where the last hash was noted elsewhere.
+a code (HMAC-SHA-256, RFC 2104) by the log's key, so that nobody without the key can rewrite the chain. Whoever noted
+the last hash elsewhere notices a missing end.
 """
 
 import fcntl
@@ -84,7 +84,7 @@ class Audit:
             sys.stdout.buffer.flush()
         else:
             with _open_locked(self._file) as file:
-                # Other processes append, and files are rotated: only the file tells what its last line is.
+                # Other processes append and rotate the file, so the last line must be read from the file each time.
                 before, torn = _last_of(file, self._last)
                 line = self._line({**facts, **({"torn": True} if torn else {}), "before": before})
                 file.write((b"\n" if torn else b"") + line + b"\n")
@@ -129,7 +129,7 @@ def _read_or_make_key(file: Path) -> bytes:
             file.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
                 opened.write(secrets.token_hex(KEY_BYTES))
-            with suppress(FileExistsError):  # another process was quicker
+            with suppress(FileExistsError):  # another process has created it meanwhile
                 os.link(part, file)
             part.unlink()
     except OSError as error:

@@ -126,7 +126,7 @@ class PanoramaxService:
             if self._chosen is not None:
                 return self._chosen
             plan, complete = self._choose_plan()
-            # Models may be downloaded later, so only the complete choice is final.
+            # Keep only a complete choice: missing models may be downloaded later.
             self._chosen = plan if complete else None
             return plan
 

@@ -1,7 +1,7 @@
-"""What a process of the service sets up: its log as lines of JSON, and HTTP/1.1 with time-outs.
+"""Sets up a process of the service: a log in lines of JSON, and HTTP/1.1 with time-outs.
 
-Standard error of libraries becomes lines of the log, too: decoders print their complaints there. A slow request head,
-or a response that the client does not read, ends the connection.
+Output of libraries on standard error becomes lines of the log, too: decoders print their warnings there. A slow request
+head, or a response that the client does not read, ends the connection.
 """
 
 import asyncio

@@ -53,7 +53,7 @@ def sending(*, traces: bool) -> Iterator[None]:
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say goes before the name given here.
+    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override the name given here.
     name = Resource({"service.name": "velum-worker"})
     known = Resource.create()
     unnamed = str(known.attributes.get("service.name", "")).startswith("unknown_service")

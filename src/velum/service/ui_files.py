@@ -79,7 +79,7 @@ def _walk(folder: Traversable, at: str) -> Iterator[tuple[str, bytes]]:
             yield from _walk(entry, f"{at}{entry.name}/")
         elif (suffix := entry.name[entry.name.rfind(".") :]) in KINDS:
             body = entry.read_bytes()
-            # Comments hold the types of a module: whoever writes it needs them, whoever loads it does not.
+            # Comments hold the types of a module: authors need them, browsers do not.
             yield f"{at}{entry.name}", bytes(jsmin(body)) if suffix == ".mjs" else body
 
 
@@ -109,7 +109,7 @@ def docs_routes() -> APIRouter:
         return _docs_page("docs.css")
 
     @router.get("/redoc")
-    @router.get("/")  # where the page for people is, it comes first
+    @router.get("/")  # the page for people, where it is served, takes precedence
     async def redirect() -> Response:
         return RedirectResponse("/docs")
 

@@ -32,7 +32,7 @@ LEAST_DETAIL, LEAST_ALIKE = 6.0, 0.5
 LEAST_CELLS = 6
 
 CLEAR, SHOWN, WHOLE = 0.1, 0.5, 0.98
-"""Opacity below which a pixel is invisible, from which it is visible, and from which only it is."""
+"""Opacity below which a pixel is invisible, from which it is visible, and from which it hides what lies under it."""
 
 DARK = 96
 """Level of the brightest channel up to which a pixel at the rim of a hidden box shows nothing."""
@@ -138,7 +138,7 @@ def _why_noisy(before: Rgb, after: Rgb, outside: Mask) -> str | None:
     """Say that the detail of the source is replaced by as much other detail."""
     source, result = (_detail(picture)[outside] for picture in (before, after))
     if not len(source) or max(source.std(), result.std()) < LEAST_DETAIL or result.std() < source.std() / 2:
-        return None  # coding smooths detail and adds none
+        return None  # coding removes detail and does not add any
     correlation = float((source * result).mean() / max(source.std() * result.std(), 1e-6))
     return (
         f"its detail is not that of its source (correlation {correlation:.2f})" if correlation < LEAST_ALIKE else None

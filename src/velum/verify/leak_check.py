@@ -115,7 +115,7 @@ def _knows_all_hidden(plan: Plan, regions: Annotations | None) -> bool:
 
 
 _NOBODY = Annotations(1, 1, {})
-"""No regions: the plan is prepared for its techniques only."""
+"""Finds no regions: the check prepares the plan for its techniques only."""
 
 
 @dataclass(slots=True, eq=False)
@@ -167,8 +167,8 @@ class _FrameCheck:
     def _regions(self, frame: Frame) -> tuple[Region, ...]:
         """Return the regions that must be hidden in a frame of the source: the given ones and the zones of the plan.
 
-        A zone among the given regions is as people decided: off, or hidden by another technique. That holds for this
-        zone only; decisions about other regions excuse none.
+        When a zone is among the given regions, the decision of a person counts: the zone may be switched off or hidden
+        by another technique. The decision holds for this zone only.
         """
         given = () if self.regions is None else self.regions.get(frame.index, ())
         zones = _zones_at(self.work.plan, frame.time, self.first, frame.width, frame.height)
@@ -236,7 +236,7 @@ class _FrameCheck:
         levels = residual_detail.rehiding_change(after, again, box, fine=not self._leaves_nothing(region))
         if levels <= residual_detail.MOST_UNSETTLED:
             return None
-        # Another grid or order makes other cells and blurs, which is no leak. An untouched region is one.
+        # Another grid or order gives other cells and blurs: that is not a leak. A region without any change is a leak.
         if (
             source is not None
             and not self._leaves_nothing(region)
@@ -316,9 +316,9 @@ def _side_content_leaks(file: Path, plan: Plan, limits: Limits) -> tuple[list[Le
             item.kind == "subtitles" and plan.video.subtitles != "drop"
         )
         if item.ordinary:
-            notes.append(f"there is {item.description}; programs write it, and it may contain anything")
+            notes.append(f"the file contains {item.description}; programs write it, and it may hold anything")
         elif not kept and not allowed:
-            leaks.append(Leak(item.kind, f"there is still {item.description}"))
+            leaks.append(Leak(item.kind, f"the file still contains {item.description}"))
     if plan.video.audio == "mute" and any(item.kind == "audio" for item in found):
         leaks += [
             Leak("audio", f"stream {index} should be silent but is not") for index in audible_streams(file, limits)

@@ -29,7 +29,7 @@ class Leak:
 
     Kinds: `seen`, a detector sees somebody; `weak`, a region is not hidden as the plan says; `frames`, frames are
     missing or too many; `colour`, what was not hidden differs from the source; `picture`, transparent pixels became
-    visible. The others name metadata or streams that should have been removed.
+    visible. The other kinds stand for metadata or streams that should have been removed.
     """
 
     kind: Kind

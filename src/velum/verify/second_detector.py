@@ -1,4 +1,4 @@
-"""Second detectors, of another family than those that hid: one kind of network detects what another misses."""
+"""Second detectors belong to another family than those that hid: one kind of network detects what another misses."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -35,7 +35,7 @@ IDENTIFYING = Rule("text", PartSpec("text", {"match": "email|iban|phone|plate|ca
 """Identifying text, whatever else the plan hides. Other text is in most images and seldom does harm."""
 
 _NOTHING = PartSpec("blacken")
-"""Placeholder: the plan only detects."""
+"""Placeholder technique: the plan only detects."""
 
 
 def make_search_plan(

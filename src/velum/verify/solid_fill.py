@@ -27,7 +27,7 @@ surroundings reach into them, and `BLEED` pixels into the next ones."""
 BLEED = 4
 
 FAR_FROM_BLACK = 8.0
-"""Levels by which a single colour may differ from black. Only a full palette may have none nearer."""
+"""Levels by which a single colour may differ from black. Only a full palette may lack a nearer colour."""
 
 MOST_NOISE = 2.5
 """Largest noise, in levels (root mean square), that coding leaves in a region of one colour."""
@@ -36,7 +36,7 @@ LEAST_NOISE = 0.05
 """Noise in levels below which nothing is visible."""
 
 ALIKE = 0.5
-"""Correlation with the source from which remains show it. Noise of coding has none."""
+"""Correlation from which remains count as detail of the source. Noise of coding does not correlate."""
 
 LEAST_SAMPLES = 256
 """Least number of samples for a correlation."""

@@ -439,7 +439,7 @@ def test_keys_that_are_weak_or_for_something_else_are_left_out(it: Issuer) -> No
         {"kty": "RSA", "n": 3},
     ]
     tokens = Tokens(oidc.Issuer(it.url, AUDIENCE), Quota())
-    with pytest.raises(Unavailable, match="lists none for RS256 or ES256"):
+    with pytest.raises(Unavailable, match="lists no key for RS256 or ES256"):
         tokens.caller(it.token())
     tokens.close()
 

@@ -39,7 +39,7 @@ class LoadedModel:
     name: str
     hash: str
     labels: tuple[str, ...]
-    """As they are listed."""
+    """Labels in the order of the list."""
     numbers: Mapping[str, int]
     """Label -> its number."""
     localizer: Localizer

@@ -61,7 +61,7 @@ class Ocr:
     def _ready(self) -> tuple[Localizer, TextRecognizer]:
         with self._lock:
             if self._models is None:
-                # The recognizer first: it downloads nothing, and without it detection is useless.
+                # Create the recognizer first: it downloads nothing, and without it detection is useless.
                 recognizer = self._make_recognizer()
                 self._models = self._make_detector(), recognizer
             return self._models

@@ -1,4 +1,4 @@
-"""Formats of labelling tools, as values of ground truth. `read` says which files are of which format.
+"""Formats of labelling tools, as values of ground truth. `read` decides which format a file has.
 
 COCO (cocodataset.org, data format): boxes as x, y, width, height in pixels. Crowds (`iscrowd`) and objects with
 `ignore` are ignored. Tags are read from `attributes`, as CVAT writes them, and tracks from `track_id`. Every category

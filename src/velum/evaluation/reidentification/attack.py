@@ -31,7 +31,7 @@ FEWEST = 10
 """Least number of faces: with fewer, hits cannot be told from chance."""
 
 PROBES, STUDIES, COMPARED = 3, 24, 12
-"""Shots of each face that are hidden; that the attacker learns from; and of these, that are compared directly."""
+"""Shots of each face that are hidden; from which the attacker learns; and how many of these are compared directly."""
 
 SURE = 0.99
 """Share of guessing attackers that stay within `AttackResult.by_chance`."""
@@ -47,14 +47,17 @@ TECHNIQUES = (
     "pixelate(degree=0.05)", "pixelate(degree=0.1)", "pixelate", "pixelate(degree=0.5)", "pixelate(degree=1)",
     "blur(degree=0.1)", "blur(degree=0.25)", "blur(degree=0.5)", "blur",
 )  # fmt: skip
-"""Every built-in technique at several degrees; without a degree it is the default."""
+"""Every built-in technique at several degrees; a technique without a degree has its default."""
 
 HEADING = ("hidden by", "shot", *ATTACKS, "at chance")
 """Column titles."""
 
 _ROUNDING = 0.25  # variance, in grey levels squared, below which an attacker cannot learn from 8-bit samples
-_NEAR = 1e-5  # likenesses this close are the same
-_SIZES = (ROUGH[0] // 2, ROUGH[1] // 2), (ROUGH[0] // 4, ROUGH[1] // 4)  # more values need more shots to learn from
+_NEAR = 1e-5  # likenesses that differ by less count as equal
+_SIZES = (
+    (ROUGH[0] // 2, ROUGH[1] // 2),
+    (ROUGH[0] // 4, ROUGH[1] // 4),
+)  # with more values the attacker needs more shots to learn from
 
 Likeness = npt.NDArray[np.floating]
 """Array (probes, faces) of likenesses; larger is more alike."""

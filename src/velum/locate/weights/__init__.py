@@ -1,1 +1,1 @@
-"""Weights that velum uses but does not ship: what pins them, and how they get onto this machine."""
+"""Weights that velum uses but does not ship: size and hash of each file, and the ways to bring it onto this machine."""

@@ -114,7 +114,7 @@ class File:
     size: int
     """Size in bytes."""
     sha256: str = ""
-    """Empty where only the other hash has been published."""
+    """Empty when the publisher states only the other hash."""
     sha384: str = ""
     sources: tuple[Source, ...]
     """Where to fetch the file, best first."""
@@ -132,9 +132,10 @@ class Asset(File):
     name: str
     licence: str
     copyright: str = ""
-    """The notice that its licence wants to be kept; empty where the publisher states none."""
+    """The copyright notice that its licence requires; empty when the publisher states none."""
     parts: tuple[File, ...] = ()
-    """They lie next to the file and have its name up to the suffix: `.bin` to `.xml`, `.pdiparams` to `.pdmodel`."""
+    """Further files that lie next to the file and have its name up to the suffix: `.bin` to `.xml`, `.pdiparams` to
+    `.pdmodel`."""
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -193,7 +194,7 @@ class Model(Asset):
     family: str
     """Name of the output layout, see `velum.locate.output_formats`."""
     labels: tuple[str, ...]
-    """What the network's classes are, in its own order; empty where a class is not a thing, as background is not."""
+    """What the network's classes are, in its own order; empty for classes such as the background."""
     threshold: float
     """Lowest score of a detection where the plan states none; low, since a miss is worse than a false detection."""
     input: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
@@ -204,16 +205,16 @@ class Model(Asset):
     """Shorter side of the smallest and longer side of the largest object that this network finds, in pixels of its
     input, as measured; empty: as its family says."""
     fast: str = ""
-    """Name of the model that takes its place at effort `fast`; empty: none does."""
+    """Name of the model that runs in its place at effort `fast`; empty: this model runs."""
     instead: tuple[PartSpec, ...] = ()
-    """Localizers of which the first that can be had takes its place, where its weights cannot be had and a rule names
-    it without options. They must find no less."""
+    """Substitutes for a rule that names this model without options, when its weights are not available: the first
+    available one runs. They must find no less."""
     effort: Mapping[str, Looks] = field(default_factory=lambda: MappingProxyType({}), hash=False)
-    """By effort: how closely to look where the plan does not say it."""
+    """By effort: how closely to look when the plan does not say."""
 
     @property
     def usual_looks(self) -> Looks:
-        """How closely to look where nothing else says it."""
+        """How closely to look by default."""
         look = Look(self.threshold, USUAL_SIDE, USUAL_SIDE, 0)
         return Looks(look, look)
 

@@ -1,4 +1,4 @@
-"""A wheel of weights, for a site's own package index or for a machine without network: written, found, unpacked.
+"""Writes, finds and unpacks wheels of weights, for a site's own package index or for machines without network.
 
     velum_weights/<distribution>/<file>           the files, under the names that the cache gives them
     <distribution>-<version>.dist-info/           METADATA, WHEEL, RECORD and a licence for each model
@@ -59,7 +59,7 @@ def bundle_target(output: Path) -> BundleTarget:
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise BadPlan(
-            f"{path} is no name for a wheel of weights; give a folder that exists, or a file named NAME-VERSION-py3-"
+            f"{path} is not a name for a wheel of weights; give a folder that exists, or a file named NAME-VERSION-py3-"
             f"none-any.whl in lower case, such as {DEFAULT_NAME}"
         )
     return BundleTarget(path, match["name"], match["version"])
@@ -90,9 +90,9 @@ def find_installed(asset: Asset) -> Iterator[Path]:
 
 
 def find_wheel(asset: Asset, folder: Path) -> Path | None:
-    """Return the wheel in a folder of wheels of weights that holds the asset's file, None where none does.
+    """Return the wheel in a folder of wheels of weights that holds the asset's file, None when no wheel does.
 
-    Raises `Unavailable` where none does and one cannot be read, for that may be the one.
+    Raises `Unavailable` when no readable wheel does and another cannot be read, since that one may hold it.
     """
     unreadable = None
     for wheel in sorted(path for path in folder.glob("*.whl") if _NAME.fullmatch(path.name)):
@@ -110,7 +110,7 @@ def unpack(wheel: Path, asset: Asset, one: File, target: Path) -> None:
     """Write a file of the asset from a wheel of weights to `target`. Raises `Unavailable` where it is not that file."""
     member = _member(wheel, asset, one)
     if member is None:
-        raise Unavailable(f"{wheel} holds {asset.name} without {one.file}; bundle it again")
+        raise Unavailable(f"{wheel} holds {asset.name} without its file {one.file}; bundle the model again")
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(member) as reader, target.open("wb") as writer:
             while chunk := reader.read(_CHUNK):
@@ -132,7 +132,7 @@ def _member(wheel: Path, asset: Asset, one: File) -> str | None:
 
 
 def _unreadable(wheel: Path, error: Exception) -> Unavailable:
-    return Unavailable(f"{wheel} is not a readable wheel: {error}; bring it again, or take it out of its folder")
+    return Unavailable(f"{wheel} is not a readable wheel: {error}; copy it again, or remove it from its folder")
 
 
 def _add_file(archive: zipfile.ZipFile, target: BundleTarget, model: Model, path: Path, one: File) -> str:

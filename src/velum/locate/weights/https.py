@@ -21,11 +21,11 @@ TIMEOUT_SECONDS = 30
 """How long a server may be silent."""
 
 SILENT_SECONDS = 60
-"""How long a server that kept somebody waiting in vain is not asked again: several files may lie with it."""
+"""Time after a time-out during which the same server is not asked again, since several files may lie there."""
 
 _CHUNK = 1 << 18
 _silent: dict[str, float] = {}
-"""Server -> when it was last waited for in vain, by the monotonic clock."""
+"""Server -> time of its last time-out, by the monotonic clock."""
 
 Progress = Callable[[int, int | None], None]
 """Called with bytes done and bytes in all."""
@@ -33,7 +33,7 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True, slots=True)
 class DownloadPolicy:
-    """Which addresses are allowed, by a function and in words, and the file of certificates to trust."""
+    """The allowed addresses, as a function and in words, and the file of certificates to trust."""
 
     allowed: Callable[[str], bool]
     allowed_text: str

@@ -18,7 +18,7 @@ FOLDER = "catalogue"
 
 
 def model_of_file(path: Path) -> Model | None:
-    """Return the shipped model whose file is at `path`, whatever its name; None where it is of none.
+    """Return the shipped model whose file is at `path`, whatever its name; None when it belongs to no shipped model.
 
     Raises `BadInput` when a part that belongs next to it is missing or wrong.
     """
@@ -28,7 +28,7 @@ def model_of_file(path: Path) -> Model | None:
     for part in model.parts:
         if wrong := fault(part, part_path(path, part)):
             raise BadInput(
-                f"{path} is that of velum's model {model.name}, but not what belongs next to it: {wrong}; "
+                f"{path} is the file of velum's model {model.name}, but its further file is missing or wrong: {wrong}; "
                 f"put {part.file} there, as {part_path(path, part).name}"
             )
     return model
@@ -48,7 +48,7 @@ def copy_to_store(model: Model, path: Path, store: Path) -> None:
     folder.mkdir(exist_ok=True)
     target = folder / model.stored_name
     with tempfile.TemporaryDirectory(dir=store, prefix=".part-") as room:
-        # The file itself comes last: where it is, its parts are.
+        # Copy the file itself last: when it is there, its parts are there, too.
         for one in reversed(model.files):
             copy = Path(shutil.copyfile(part_path(path, one), Path(room) / one.file))
             if wrong := fault(one, copy):

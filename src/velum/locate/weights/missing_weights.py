@@ -1,4 +1,4 @@
-"""One error for everything that is missing: which models, and the ways to bring them."""
+"""One error for all missing models: it names them, and the ways to get them."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -27,9 +27,10 @@ def call_for_all(work: Callable[[S], T], items: Iterable[S], *, detailed: bool =
 
 
 def missing_weights(gaps: Sequence[WeightsGap], *, detailed: bool = False) -> MissingWeights:
-    """Return the error for models that cannot be had: a line that names them, and a line with the ways out.
+    """Return the error for models without weights: a line that names them, and a line with the ways to get them.
 
-    With `detailed`, what was tried stands between the two, in a line for each; else the first reason, in short.
+    With `detailed`, each failed attempt has a line between the two; otherwise the first line ends with the first
+    reason.
     """
     gaps = tuple({gap.model: gap for gap in gaps}.values())
     names = [gap.model for gap in gaps]

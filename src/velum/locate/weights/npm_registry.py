@@ -58,7 +58,7 @@ def pack(npm: str, source: Npm, room: Path, progress: Progress) -> Path:
         raise Unavailable(f"npm failed: {said or f'exit code {done.returncode}'}")
     tarball = next(iter(room.glob("*.tgz")), None)
     if tarball is None:
-        raise Unavailable(f"npm did not bring {source.npm}; it said: {said}")
+        raise Unavailable(f"npm did not download {source.npm}; its output was: {said}")
     progress(source.size, source.size)
     return tarball
 
@@ -77,7 +77,7 @@ def download(source: Npm, registry: str | None, room: Path, progress: Progress) 
 
 
 def read_npmrc(file: Path) -> Mapping[str, str]:
-    """Return what a configuration file of npm says, by key; nothing where there is none.
+    """Return the values of a configuration file of npm by key; none for a missing file.
 
     Raises `Unavailable` for a file that cannot be read.
     """

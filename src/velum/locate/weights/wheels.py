@@ -83,7 +83,7 @@ def download(pip: Pip, source: Wheel, room: Path, progress: Progress) -> Path:
     said = _run([*command, *_arguments(release, source, requirements, room)], progress)
     path = room / source.wheel
     if not path.is_file():
-        raise Unavailable(f"pip did not bring {source.wheel}; it said: {said}")
+        raise Unavailable(f"pip did not download {source.wheel}; its output was: {said}")
     progress(source.size, source.size)
     return path
 

@@ -36,7 +36,7 @@ def image_surplus(data: bytes, format: str) -> Iterator[Surplus]:
     try:
         yield from _IMAGES[format](data) if format in _IMAGES else ()
     except IndexError:
-        yield Surplus("something that cannot be read", 0, len(data))
+        yield Surplus("a part that cannot be read", 0, len(data))
 
 
 def video_surplus(path: Path, format: str) -> Iterator[Surplus]:
@@ -47,4 +47,4 @@ def video_surplus(path: Path, format: str) -> Iterator[Surplus]:
         try:
             yield from _VIDEOS[format](data)  # type: ignore[arg-type]  # it is sliced and searched as bytes are
         except IndexError:
-            yield Surplus("something that cannot be read", 0, len(data))
+            yield Surplus("a part that cannot be read", 0, len(data))

@@ -28,7 +28,7 @@ def bmp(data: bytes) -> Iterator[Surplus]:
         if stride > used and any(any(data[at + used : at + stride]) for at in range(first, last, stride)):
             yield Surplus("bytes at the ends of rows", first, (stride - used) * abs(rows))
     if len(data) > last:
-        yield from nonzero_padding(data, last, len(data), "bytes behind the end of the picture")
+        yield from nonzero_padding(data, last, len(data), "bytes after the end of the image")
 
 
 def _end_of_runs(data: bytes, at: int) -> int:

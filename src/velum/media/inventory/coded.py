@@ -70,7 +70,7 @@ class CodedStream:
             self._prefix, units, rest = _header(codec, extradata)
             self._count(self._walk(units, 0))
             if len(rest) > PADDING and any(rest):
-                self._count(iter([("bytes behind the header", rest)]))
+                self._count(iter([("bytes after the header", rest)]))
 
     def take(self, packet: bytes) -> None:
         """Examine the next packet."""
@@ -85,9 +85,9 @@ class CodedStream:
     def surplus(self) -> Iterator[Surplus]:
         """Yield one surplus for each kind of bytes that no decoder needs, with their total size."""
         for what, size in self._found.items():
-            yield Surplus(f"{what} in the coded pictures ({self._codec})", 0, size, scattered=True)
+            yield Surplus(f"{what} in the coded frames ({self._codec})", 0, size, scattered=True)
         if (total := sum(map(len, self._sets))) > _MOST_SETS:
-            yield Surplus(f"too many {SET} in the coded pictures ({self._codec})", 0, total, scattered=True)
+            yield Surplus(f"too many {SET} in the coded frames ({self._codec})", 0, total, scattered=True)
 
     def _count(self, parts: Iterator[Part]) -> None:
         for what, data in parts:
@@ -194,7 +194,7 @@ def _avc(data: bytes, prefix: int) -> Iterator[Part]:
 def _hevc(data: bytes, prefix: int) -> Iterator[Part]:
     for unit in _units(data, prefix):
         if len(unit) < 2 or (unit[0] & 1) << 5 | unit[1] >> 3:
-            yield "pictures of another layer", unit
+            yield "frames of another layer", unit
         else:
             yield from _HEVC.parts(unit, unit[0] >> 1 & 63)
 

@@ -1,4 +1,4 @@
-"""Inventory of a GIF: finds blocks that do not affect the image, and data behind the samples (GIF89a)."""
+"""Inventory of a GIF: finds blocks that do not affect the image, and data after the samples (GIF89a)."""
 
 from collections.abc import Generator, Iterator
 
@@ -17,14 +17,14 @@ def gif(data: bytes) -> Iterator[Surplus]:
         match data[at]:
             case 0x3B:
                 if rest := len(data) - at - 1:
-                    yield Surplus("bytes behind the end of the picture", at + 1, rest)
+                    yield Surplus("bytes after the end of the image", at + 1, rest)
                 return
             case 0x21 if at + 1 < len(data):
                 blocks, end = _blocks(data, at + 2)
                 yield from _extension(data[at + 1], at, blocks)
                 if data[at + 1] == _CONTROL:
                     if control >= 0:
-                        yield Surplus("a control block for no picture", at, end - at)
+                        yield Surplus("a control block without an image", at, end - at)
                     control = at
                 at = end
             case 0x2C:
@@ -64,7 +64,7 @@ def _image_block(data: bytes, at: int, screen: tuple[int, int]) -> Generator[Sur
     coded = b"".join(blocks)
     needed = _lzw(coded, data[start] if start < len(data) else 8, wide * high)
     if len(coded) - needed > PADDING:
-        yield Surplus("bytes behind the end of the samples", end - (len(coded) - needed), len(coded) - needed)
+        yield Surplus("bytes after the end of the samples", end - (len(coded) - needed), len(coded) - needed)
     return end
 
 

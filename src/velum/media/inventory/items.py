@@ -152,7 +152,7 @@ def _unrelated_items(meta: _Meta) -> Iterator[Surplus]:
     for item in meta.kinds.keys() - known:
         start, end = meta.extents.get(item, [(0, 0)])[0]
         small = any(kind == b"thmb" and referrer == item for kind, referrer, _ in meta.references)
-        what = "a thumbnail" if small else f"an item {meta.kinds[item].decode('latin-1')!r} that no picture needs"
+        what = "a thumbnail" if small else f"an item {meta.kinds[item].decode('latin-1')!r} that no image needs"
         yield Surplus(what, start, end - start, kind="picture" if small else "rest")
 
 
@@ -185,7 +185,7 @@ def _units(data: bytes, start: int, end: int) -> Iterator[Surplus]:
             yield Surplus(f"a unit of AV1 of type {_OBUS.get(kind, kind)}", at, position + size - at)
         at = position + size
     if not reads_tail(data, start, end, _decode):
-        yield Surplus("bytes that decoders skip behind the coded samples", start, end - start)
+        yield Surplus("bytes that decoders skip after the coded samples", start, end - start)
 
 
 def _leb128(data: bytes, at: int) -> tuple[int, int]:

@@ -80,7 +80,7 @@ def jpeg(data: bytes) -> Iterator[Surplus]:
 
 def _trailing_bytes(data: bytes, at: int) -> Iterator[Surplus]:
     if len(data) > at:
-        yield Surplus("bytes behind the end of the picture", at, len(data) - at)
+        yield Surplus("bytes after the end of the image", at, len(data) - at)
 
 
 def _segment(file: _File, marker: int, at: int, body: bytes) -> Iterator[Surplus]:
@@ -199,7 +199,7 @@ def _unread_samples(file: _File) -> Iterator[Surplus]:
         return
     for start, end in file.coded:
         if not reads_tail(file.data, start, end, _decode):
-            yield Surplus("bytes that decoders skip behind the coded samples", start, end - start)
+            yield Surplus("bytes that decoders skip after the coded samples", start, end - start)
 
 
 def _decode(data: bytes) -> bytes | None:

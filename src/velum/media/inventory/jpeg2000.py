@@ -33,7 +33,7 @@ def _boxes(data: bytes, at: int, end: int, known: set[bytes]) -> Iterator[Surplu
             yield from _codestream(data, box.content, box.end)
         at = box.end
     if at < end:
-        yield Surplus("bytes behind the end of the picture", at, end - at)
+        yield Surplus("bytes after the end of the image", at, end - at)
 
 
 def _codestream(data: bytes, at: int, end: int) -> Iterator[Surplus]:
@@ -50,7 +50,7 @@ def _codestream(data: bytes, at: int, end: int) -> Iterator[Surplus]:
         yield from _marker(marker, at, data[at + 4 : at + 2 + size])
         at += 2 + size
     if end - at > 2:
-        yield Surplus("bytes behind the end of the picture", at + 2, end - at - 2)
+        yield Surplus("bytes after the end of the image", at + 2, end - at - 2)
 
 
 def _marker(marker: int, at: int, body: bytes) -> Iterator[Surplus]:
@@ -70,7 +70,7 @@ def _tile_part(data: bytes, at: int, end: int) -> Iterator[Surplus]:
         yield from _marker(data[position + 1], position, data[position + 4 : position + 2 + size])
         position += 2 + size
     if not reads_tail(data, position + 2, last, _decode):
-        yield Surplus("bytes that decoders skip behind the coded samples", position + 2, last - position - 2)
+        yield Surplus("bytes that decoders skip after the coded samples", position + 2, last - position - 2)
 
 
 def _decode(data: bytes) -> bytes | None:

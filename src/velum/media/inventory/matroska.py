@@ -91,7 +91,7 @@ class _Walk:
                 elif inner == _VOID:
                     yield from nonzero_padding(self.data, inside, last, "an element for padding")
                 elif inner not in _IN_GROUP or inner == _ADDITIONS:
-                    yield Surplus(f"element {inner:#x} beside the pictures", first, last - first)
+                    yield Surplus(f"element {inner:#x} besides the frames", first, last - first)
         elif name == _SIMPLE and cluster:
             yield from self._block(content, start, end)
         elif not (name in _IN_CLUSTER and cluster) and name != _CRC:

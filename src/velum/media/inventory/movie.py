@@ -56,7 +56,7 @@ def movie(data: bytes) -> Iterator[Surplus]:
             inside = [(max(a, box.content), min(b, box.end)) for a, b in whole.spans if a < box.end and b > box.content]
             yield from gaps(data, inside, "bytes that belong to no sample", box.content, box.end)
     if top and top[-1].end < len(data):
-        yield Surplus("bytes behind the last box", top[-1].end, len(data) - top[-1].end)
+        yield Surplus("bytes after the last box", top[-1].end, len(data) - top[-1].end)
 
 
 def _box(whole: _Movie, box: Part[bytes]) -> Iterator[Surplus]:
@@ -97,7 +97,7 @@ def _words(data: bytes, box: Part[bytes]) -> Iterator[Surplus]:
         if child.name == b"meta":
             yield from _list(data, child)
         elif child.name not in {_ENCODER, b"\xa9swr", b"\xa9enc", b"\0\0\0\0"} and any(data[child.content : child.end]):
-            yield Surplus(f"words under {child.quoted_name}", child.start, child.end - child.start, kind="metadata")
+            yield Surplus(f"text under {child.quoted_name}", child.start, child.end - child.start, kind="metadata")
 
 
 def _list(data: bytes, box: Part[bytes]) -> Iterator[Surplus]:
@@ -109,7 +109,7 @@ def _list(data: bytes, box: Part[bytes]) -> Iterator[Surplus]:
         elif child.name == b"ilst":
             for word in iso_boxes(data, child.content, child.end):
                 if word.name != _ENCODER:
-                    yield Surplus(f"words under {word.quoted_name}", word.start, word.end - word.start, kind="metadata")
+                    yield Surplus(f"text under {word.quoted_name}", word.start, word.end - word.start, kind="metadata")
         elif child.name not in {b"hdlr", b"keys"}:
             yield Surplus(f"box {child.quoted_name}", child.start, child.end - child.start)
 

@@ -1,4 +1,4 @@
-"""Inventory of a PNG: finds chunks that do not affect the image, oversized ones, and data behind the samples.
+"""Inventory of a PNG: finds chunks that do not affect the image, oversized ones, and data after the samples.
 
 Chunks: PNG, third edition, 11 and 12 (animations); C2PA 2.1, A.3.2.
 """
@@ -74,7 +74,7 @@ class _Walk:
         if name == b"fcTL":
             self.frames += 1
             if self.frames > self.announced:
-                yield Surplus("a picture that the animation does not count", at, len(body), kind="picture")
+                yield Surplus("an image that the animation does not count", at, len(body), kind="picture")
 
     def _take_samples(self, name: bytes, at: int, body: bytes) -> Iterator[Surplus]:
         skipped = 4 if name == b"fdAT" else 0
@@ -86,10 +86,10 @@ class _Walk:
             yield Surplus("samples that cannot be read", at, len(body))
             return
         if behind:
-            yield Surplus("bytes behind the end of the samples", at + len(body) - behind, behind)
+            yield Surplus("bytes after the end of the samples", at + len(body) - behind, behind)
         if (more := self.samples.size - self.samples.expected) > 0 and not self.samples.told:
             self.samples.told = True
-            yield Surplus("more samples than the picture has", at, more)
+            yield Surplus("more samples than the image has", at, more)
 
 
 def png(data: bytes) -> Iterator[Surplus]:
@@ -99,7 +99,7 @@ def png(data: bytes) -> Iterator[Surplus]:
         yield from walk.chunk(chunk.name, chunk.content, data[chunk.content : chunk.end])
         at = chunk.end + 4
     if at < len(data):
-        yield Surplus("bytes behind the end of the picture", at, len(data) - at)
+        yield Surplus("bytes after the end of the image", at, len(data) - at)
 
 
 def _content(name: bytes, at: int, body: bytes) -> Iterator[Surplus]:
@@ -127,7 +127,7 @@ def _profile(at: int, body: bytes) -> Iterator[Surplus]:
         return
     content, behind = found
     if behind:
-        yield Surplus("bytes behind the end of the colour profile", start + len(packed) - 1 - behind, behind)
+        yield Surplus("bytes after the end of the colour profile", start + len(packed) - 1 - behind, behind)
     yield from profile_surplus(content, start)
 
 

@@ -1,6 +1,6 @@
 """Inventory of a WebP (RFC 9649) and an AVI (OpenDML AVI 1.02).
 
-Finds chunks that decoders do not need, and data behind samples.
+Finds chunks that decoders do not need, and data after samples.
 """
 
 import io
@@ -24,7 +24,7 @@ def webp(data: bytes) -> Iterator[Surplus]:
     end = min(8 + int.from_bytes(data[4:8], "little"), len(data))
     yield from _chunks(data, RIFF_HEAD_BYTES, end, inside=False)
     if len(data) > end:
-        yield Surplus("bytes behind the end of the picture", end, len(data) - end)
+        yield Surplus("bytes after the end of the image", end, len(data) - end)
 
 
 def _chunks(data: bytes, at: int, end: int, *, inside: bool) -> Iterator[Surplus]:
@@ -38,7 +38,7 @@ def _chunks(data: bytes, at: int, end: int, *, inside: bool) -> Iterator[Surplus
             yield from _surplus_of_chunk(data, chunk)
         seen.add(chunk.name)
         at = chunk.end + (chunk.end - chunk.content) % 2
-    yield from nonzero_padding(data, at, end, "bytes behind the chunks")
+    yield from nonzero_padding(data, at, end, "bytes after the chunks")
 
 
 def _surplus_of_chunk(data: bytes, chunk: Part[bytes]) -> Iterator[Surplus]:
@@ -46,7 +46,7 @@ def _surplus_of_chunk(data: bytes, chunk: Part[bytes]) -> Iterator[Surplus]:
     body = data[start:end]
     if name in _PICTURES:
         if not reads_tail(data, start, end, _decode):
-            yield Surplus("bytes that decoders skip behind the coded samples", start, end - start)
+            yield Surplus("bytes that decoders skip after the coded samples", start, end - start)
     elif name in _SIZES:
         if len(body) > _SIZES[name]:
             yield Surplus(
@@ -91,7 +91,7 @@ def avi(data: bytes) -> Iterator[Surplus]:
         yield from _avi_chunks(data, riff.content + 4, riff.end, streams)
         at = riff.end + riff.end % 2
     if at < len(data):
-        yield Surplus("bytes behind the end of the video", at, len(data) - at)
+        yield Surplus("bytes after the end of the video", at, len(data) - at)
 
 
 def _avi_chunks(data: bytes, at: int, end: int, streams: list[int]) -> Iterator[Surplus]:
@@ -119,7 +119,7 @@ def _avi_chunks(data: bytes, at: int, end: int, streams: list[int]) -> Iterator[
 def _words(data: bytes, at: int, end: int) -> Iterator[Surplus]:
     for word in riff_chunks(data, at, end):
         if word.name != b"ISFT":
-            yield Surplus(f"words under {word.quoted_name}", word.start, word.end - word.content, kind="metadata")
+            yield Surplus(f"text under {word.quoted_name}", word.start, word.end - word.content, kind="metadata")
 
 
 def _is_sample(name: bytes, streams: int) -> bool:

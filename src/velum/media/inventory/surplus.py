@@ -22,7 +22,7 @@ class Surplus:
     ordinary: bool = False
     kind: Literal["rest", "metadata", "picture"] = "rest"
     scattered: bool = False
-    """True for bytes at several offsets: `size` is their sum, and `offset` means nothing."""
+    """True for bytes at several offsets: `size` is their sum, and `offset` has no meaning."""
 
     def __str__(self) -> str:
         if self.scattered:
@@ -106,4 +106,4 @@ def profile_surplus(data: bytes, offset: int = 0) -> Iterator[Surplus]:
     for gap in gaps(whole, spans, "bytes between the tags of the colour profile"):
         yield Surplus(gap.description, offset + gap.offset, gap.size)
     if len(data) - stated > PADDING:
-        yield Surplus("bytes behind the end of the colour profile", offset + stated, len(data) - stated)
+        yield Surplus("bytes after the end of the colour profile", offset + stated, len(data) - stated)

@@ -116,7 +116,7 @@ def tiff(data: bytes) -> Iterator[Surplus]:
         yield from profile_surplus(icc, data.find(icc))
     for tags, start, size in walk.blocks:
         if needed := _sample_bytes(data[start : start + size], tags):
-            yield from nonzero_padding(data, start + needed, start + size, "bytes behind the samples of a strip")
+            yield from nonzero_padding(data, start + needed, start + size, "bytes after the samples of a strip")
 
 
 def _is_head(gap: bytes) -> bool:

@@ -274,7 +274,9 @@ class SmartRenderer:
         """
         if frame is None:
             if self._frame != self._groups.frames:
-                raise self._misfit(f"{self._frame} frames came for {self._groups.frames} packets")
+                raise self._misfit(
+                    f"the source has {self._groups.frames} packets, but {self._frame} frames were decoded"
+                )
             return
         group = self._groups.group_of(self._frame)
         first = self._frame == self._groups.starts[group]

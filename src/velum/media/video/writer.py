@@ -197,7 +197,7 @@ class VideoWriter(AtomicWriter):
     def _finish(self) -> None:
         if not self._whole:
             raise OutputFailed(
-                f"cannot write {self._target}: only {self._count} of the video's frames came; {self._outcome}"
+                f"cannot write {self._target}: only {self._count} of the video's frames were decoded; {self._outcome}"
             )
         with self._translate_errors():
             self._mux(self._encode(None))

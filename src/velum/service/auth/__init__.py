@@ -1,1 +1,1 @@
-"""Who calls, and what they may do."""
+"""Authentication: API keys, tokens, scopes and quotas of callers."""

@@ -153,7 +153,7 @@ class Tokens:
             listed = _get_object(self._peers, url).get("keys")
             self._keys = _signing_keys(listed if isinstance(listed, list) else [])
             self._fetched = now
-            self._fault = f"{url} lists none for RS256 or ES256"
+            self._fault = f"{url} lists no key for RS256 or ES256"
         except Unavailable as error:
             self._fault = str(error)
 
@@ -162,7 +162,7 @@ class Tokens:
         url = configuration.get("jwks_uri")
         if configuration.get("issuer") != self._issuer.url or not isinstance(url, str):
             raise Unavailable(
-                f"{self._issuer.url} states another issuer for itself; set access.issuer as its tokens have it"
+                f"{self._issuer.url} states another name as its issuer; set access.issuer to the name in its tokens"
             )
         return url
 

@@ -1,6 +1,6 @@
 """Middleware of every request, outermost first: observation, limits, origins, authentication.
 
-Here is what all of it shares: the paths that need no credentials, and the facts for a request's log line.
+This file has what all of them share: the paths that need no credentials, and the facts for a request's log line.
 """
 
 from typing import Any

@@ -118,7 +118,7 @@ class _RequestContext:
             self.note(cause="the service shut down before the request was served")
             if not self.status:
                 await self.refuse(503, "the service is shutting down; try again later")
-        except Exception as error:  # outermost layer: the client would get no response else
+        except Exception as error:  # this is the outermost layer: without a response here the client gets none
             LOG.exception("fault", extra={"facts": {"id": self.name}})
             self.note(cause=f"{type(error).__name__}: {error}", fault=True)
             if not self.status:

@@ -205,7 +205,7 @@ def _write_audit(audit: Audit, line: Mapping[str, Any], metrics: Metrics) -> Non
     try:
         audit.write(line)
     except OutputFailed as error:
-        # The work is done and its response on the way, so the missing line shows in metrics and the log.
+        # The work is done and the response is being sent, so only metrics and the log can report the missing line.
         metrics.unaudited.inc()
         LOG.error("audit", extra={"facts": {"cause": str(error), **line}})  # noqa: TRY400 - the cause says all
 
@@ -226,7 +226,7 @@ def _line(scope: Scope, status: int, route: str, done: Sequence[Mapping[str, Any
     }  # fmt: skip
     for facts_of_source in done:
         line |= {key: value for key, value in facts_of_source.items() if value is not None}
-    # Only of a job that exists: else the path has any text.
+    # Only for a job that exists: otherwise the path may contain any text.
     job = {"job": scope["path_params"]["job"]} if status < 400 and "job" in scope.get("path_params", {}) else {}
     return line | job | {key: facts[key] for key in NOTED if facts.get(key) is not None}
 

@@ -80,7 +80,7 @@ def routes(keys: ApiKeys, access: Authenticator) -> APIRouter:
         return JSONResponse({"keys": shown, "required": access.required}, headers=_STORED)
 
     def refuse_where_open() -> None:
-        # A key made by a stranger while access was open would still be valid once it is restricted.
+        # A key that a stranger creates while access is open would stay valid when access is restricted later.
         if not access.required:
             raise Problem(
                 409,

@@ -87,7 +87,7 @@ class Capabilities:
             try:
                 factory = load("velum.techniques", name, self.host)
             except VelumError:
-                continue  # one that cannot be loaded is not offered
+                continue  # a technique that cannot be loaded is not offered
             labels = getattr(factory, "labels", None)
             yield {
                 "name": name,
@@ -114,7 +114,7 @@ class Capabilities:
     def labels(self) -> Iterator[Mapping[str, Any]]:
         """Yield every label that a model finds, with the models that are the default for it.
 
-        `instead` are localizers that take their place where their weights cannot be had.
+        `instead` are localizers that run in their place when their weights are not available.
         """
         known = catalog(self.host)
         for label, chosen, others in findings(self.host):

@@ -75,7 +75,7 @@ class JobService:
         """
         if once is None or (job := self.queue.find_request(once)) is None:
             return None
-        self._discard_uploads(_uploads_of(wanted))  # that request may have broken off before it did so
+        self._discard_uploads(_uploads_of(wanted))  # that request may have ended before it marked the job
         return _require_job(self.queue.get(job), job)
 
     def _submit(self, wanted: JobRequest, caller: Principal, once: Once | None) -> JobRecord:
@@ -207,7 +207,7 @@ class JobService:
             raise Problem(409, f"upload {record.id} is at byte {record.offset} of {record.size}; send the rest first")
 
     def _check_regions(self, upload: str, plan: Plan) -> None:
-        """Raise `BadInput` when an upload is no annotation file, `BadPlan` when it does not fit the plan."""
+        """Raise `BadInput` when an upload is not an annotation file, `BadPlan` when it does not fit the plan."""
         with _conflict_when_occupied():
             sent = self.backend.open().uploads.read(upload, REGIONS_BYTES)
         self.plans.check(plan, _read_regions(sent))
@@ -248,7 +248,7 @@ def _conflict_when_occupied() -> Iterator[None]:
 
 
 def _read_regions(sent: bytes) -> Annotations:
-    """Return the annotations in a file. Raises `BadInput` when it is no annotation file."""
+    """Return the annotations in a file. Raises `BadInput` when the file is not an annotation file."""
     try:
         return Annotations.from_json(json.loads(sent))
     except (ValueError, RecursionError) as error:

@@ -76,7 +76,7 @@ class Plans:
     def check(self, plan: Plan, regions: Annotations | None = None) -> None:
         """Raise `BadPlan` for unknown names, options and labels, and for options that callers may not set in regions.
 
-        Weights that are missing on this machine are no error: the worker may have them.
+        Weights that are missing on this machine are not an error: the worker may have them.
         """
         try:
             for use, _, _ in () if regions is None else regions.techniques:

@@ -55,7 +55,7 @@ class JobRequest(BaseModel):
 
 
 class Count(BaseModel):
-    """How many are done, of how many; null where the total is not known yet."""
+    """Number of finished items, and their total; null where the total is not known yet."""
 
     done: int = Field(examples=[750])
     total: int | None = Field(examples=[1500])
