@@ -322,13 +322,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
 
 
-def test_the_map_of_the_house_has_every_room_and_no_other() -> None:
+def test_the_tree_in_contributing_has_every_folder_and_no_other() -> None:
     (text,) = blocks(ROOT / "CONTRIBUTING.md", "text")
     source, outside = text.partition("tests/")[::2]
     named = set(re.findall(r"^  ([a-z]+)/? ", source, re.MULTILINE))
-    rooms = {path.parent.name for path in (ROOT / "src/velum").glob("*/__init__.py")}
-    assert rooms <= named
-    assert named - rooms <= {path.stem for path in (ROOT / "src/velum").glob("*.py")}
+    folders = {path.parent.name for path in (ROOT / "src/velum").glob("*/__init__.py")}
+    assert folders <= named
+    assert named - folders <= {path.stem for path in (ROOT / "src/velum").glob("*.py")}
     for name in re.findall(r"^([a-z]+)/ ", "tests/" + outside, re.MULTILINE):
         assert (ROOT / name).is_dir()
 

@@ -1,7 +1,7 @@
 """What classes and functions are called: one name, one thing; and a function is a verb, or a noun with its subject.
 
-python -m tests.contracts.test_names            counts the bare participles of each room
-python -m tests.contracts.test_names ROOM...    lists those of rooms, such as `jobs` or `media/video`
+python -m tests.contracts.test_names            counts the bare participles of each package
+python -m tests.contracts.test_names FOLDER...  lists those of folders, such as `jobs` or `media/video`
 """
 
 import ast
@@ -17,12 +17,12 @@ import velum
 
 SOURCE = Path(velum.__file__).parent
 
-ROOMS = (
+PACKAGES = (
     ".", "batch", "bmw", "cli", "engine", "evaluation", "evidence", "locate", "media", "net", "service",
     "settings", "techniques", "track", "verify",
 )  # fmt: skip
 """Folders of `src/velum` ('.': the files next to them) in which no function is named by a bare participle. It grows to
-all of them; a room on the list has no way back."""
+all of them; a package on the list has no way back."""
 
 IRREGULAR = frozenset(
     re.findall(
@@ -64,11 +64,11 @@ def is_participle(name: str) -> bool:
     return (word.endswith("ed") and len(word) > 3) or bool(stems & IRREGULAR)
 
 
-def participles(room: str) -> list[str]:
-    """Return the functions of a room that are named by a bare participle, each with its place."""
-    folder = SOURCE / room
-    files = sorted(folder.glob("*.py") if room == "." else folder.rglob("*.py"))
-    assert files, f"there is no room {room}; name a folder of {SOURCE.name}"
+def participles(package: str) -> list[str]:
+    """Return the functions of a package that are named by a bare participle, each with its place."""
+    folder = SOURCE / package
+    files = sorted(folder.glob("*.py") if package == "." else folder.rglob("*.py"))
+    assert files, f"there is no package {package}; name a folder of {SOURCE.name}"
     return [
         f"{file.relative_to(SOURCE)}:{node.lineno} {node.name}"
         for file in files
@@ -87,9 +87,9 @@ def test_no_public_class_name_stands_for_two_classes() -> None:
     assert not twice, "one class keeps the name, the others say which of its kind they are"
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_no_function_is_named_by_a_bare_participle(room: str) -> None:
-    assert not participles(room), "name each with a verb (`keep_tags`), or a noun and its subject (`kept_tags`)"
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_function_is_named_by_a_bare_participle(package: str) -> None:
+    assert not participles(package), "name each with a verb (`keep_tags`), or a noun and its subject (`kept_tags`)"
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,16 @@ def test_the_rule_knows_participles(name: str, bare: bool) -> None:
     assert is_participle(name) is bare
 
 
-def _report(rooms: list[str]) -> str:
-    if rooms:
-        return "\n".join(line for room in rooms for line in participles(room))
+def _report(folders: list[str]) -> str:
+    if folders:
+        return "\n".join(line for folder in folders for line in participles(folder))
     homes = [
         file.relative_to(SOURCE) for file in SOURCE.rglob("*.py") for one in functions(file) if is_participle(one.name)
     ]
     counts = Counter(home.parts[0] if len(home.parts) > 1 else "." for home in homes)
-    return "\n".join([*(f"{number:5} {room}" for room, number in counts.most_common()), f"{counts.total():5} in all"])
+    return "\n".join(
+        [*(f"{number:5} {package}" for package, number in counts.most_common()), f"{counts.total():5} in all"]
+    )
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def pages_of(entry: Any) -> Iterator[str]:
             yield from pages_of(inner)
 
 
-def test_every_page_is_in_one_of_four_rooms_once(site: Path) -> None:
+def test_every_page_is_in_one_of_four_sections_once(site: Path) -> None:
     nav = tomllib.loads((site / "zensical.toml").read_text())["project"]["nav"]
     assert [name for room in nav for name in room] == ["Get started", "How to", "Reference", "Why"]
     pages = {str(path.relative_to(site / "pages")) for path in (site / "pages").rglob("*.md")}
