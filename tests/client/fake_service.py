@@ -56,7 +56,7 @@ class Copying:
 def working(chosen: Settings) -> Iterator[None]:
     data, stop = chosen.jobs.data, threading.Event()
     store = FolderStore(data / "store")
-    worker = Worker(f"sqlite:///{data / 'jobs.sqlite'}", store, Copying, folder=data / "work", pace=PACE)
+    worker = Worker(f"sqlite:///{data / 'jobs.sqlite'}", store, Copying, folder=data / "work", timing=PACE)
     thread = threading.Thread(target=worker.run, args=[stop])
     thread.start()
     try:

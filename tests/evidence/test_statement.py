@@ -169,7 +169,7 @@ def test_results_that_are_none(tmp_path: Path, text: str) -> None:
 
 def test_a_plan_that_is_not_the_reports() -> None:
     assert same_plan(report(), None) == PLAN
-    with pytest.raises(BadInput, match="not of the given plan"):
+    with pytest.raises(BadInput, match="the report belongs to plan"):
         same_plan(report(), Plan.of("face: centerface -> blur"))
     with pytest.raises(BadInput, match="add the plan with --plan"):
         same_plan(report(plan=Plan(PLAN.rules, quality=80).digest), None)

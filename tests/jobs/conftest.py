@@ -77,15 +77,15 @@ class Office:
         source = self.store.put([json.dumps(order).encode()]).key
         return self.desk.submit(Submission(source, name, Plan(), owner, priority, webhook))
 
-    def worker(self, craft: Callable[[], JobProcessor] | None = None, **more: Any) -> Worker:
-        given: dict[str, Any] = {"folder": self.path / "work", "pace": PACE} | more
-        return Worker(self.url, self.store, craft or (lambda: Hands(self.log)), **given)
+    def worker(self, processor: Callable[[], JobProcessor] | None = None, **more: Any) -> Worker:
+        given: dict[str, Any] = {"folder": self.path / "work", "timing": PACE} | more
+        return Worker(self.url, self.store, processor or (lambda: Hands(self.log)), **given)
 
     @contextmanager
-    def working(self, craft: Callable[[], JobProcessor] | None = None, **more: Any) -> Iterator[threading.Event]:
+    def working(self, processor: Callable[[], JobProcessor] | None = None, **more: Any) -> Iterator[threading.Event]:
         """Have a worker at work, in threads of this process, and give what stops it."""
         stop = threading.Event()
-        thread = threading.Thread(target=self.worker(craft, **more).run, args=(stop,))
+        thread = threading.Thread(target=self.worker(processor, **more).run, args=(stop,))
         thread.start()
         try:
             yield stop

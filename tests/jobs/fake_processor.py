@@ -1,4 +1,4 @@
-"""A craft without pictures, and a worker of it as a process of its own: `python fake_processor.py URL STORE FOLDER`.
+"""A processor without images, and a worker of it as a process of its own: `python fake_processor.py URL STORE FOLDER`.
 
 A source is JSON that says how it is to be done: so many pieces, of so many seconds or until a file is there, and what
 goes wrong.
@@ -78,9 +78,9 @@ def main(url: str, store: str, folder: str, dead_seconds: str) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     log = Path(folder) / "log"
-    pace = replace(PACE, dead_seconds=float(dead_seconds))
+    timing = replace(PACE, dead_seconds=float(dead_seconds))
     place = open_store(store if "://" in store else Path(store))
-    worker = Worker(url, place, lambda: Hands(log), folder=Path(folder) / "work", concurrency=2, pace=pace)
+    worker = Worker(url, place, lambda: Hands(log), folder=Path(folder) / "work", concurrency=2, timing=timing)
     print("ready", flush=True)  # noqa: T201 - the test waits for it
     worker.run(stop)
 

@@ -41,7 +41,7 @@ def host(log: str, seconds: float) -> RuntimeConfig:
     return RuntimeConfig(localizers={"slow": partial(Slow, log, seconds)})
 
 
-def craft(log: Path, seconds: float = 0.0) -> EngineProcessor:
+def make_processor(log: Path, seconds: float = 0.0) -> EngineProcessor:
     return EngineProcessor(partial(host, str(log), seconds), Limits(), span_seconds=SPAN_SECONDS)
 
 
@@ -51,7 +51,9 @@ def main(url: str, store: str, folder: str) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     log = Path(folder) / "log"
-    worker = Worker(url, FolderStore(Path(store)), lambda: craft(log, 0.02), folder=Path(folder) / "work", pace=PACE)
+    worker = Worker(
+        url, FolderStore(Path(store)), lambda: make_processor(log, 0.02), folder=Path(folder) / "work", timing=PACE
+    )
     print("ready", flush=True)  # noqa: T201 - the test waits for it
     worker.run(stop)
 

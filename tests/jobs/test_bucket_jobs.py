@@ -57,7 +57,7 @@ def test_a_killed_worker_loses_no_more_than_the_piece_in_work(far_office: Office
 
 def test_a_bucket_that_is_away_for_a_moment(far_office: Office, bucket: S3, until: Callable[..., None]) -> None:
     job = far_office.submit(pieces=3, seconds=0.2)
-    with far_office.working(pace=replace(PACE, tries=100)):
+    with far_office.working(timing=replace(PACE, tries=100)):
         until(far_office.made, "the first piece to begin")
         bucket.wrong = 3
         (done,) = far_office.ended(job)

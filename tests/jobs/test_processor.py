@@ -58,7 +58,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def crafts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., EngineProcessor]]:
+def make_processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., EngineProcessor]]:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     import bad_parts  # type: ignore[import-not-found]  # noqa: PLC0415 - as the other process finds it
 
@@ -71,8 +71,8 @@ def crafts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., EngineProc
         return made[-1]
 
     yield make
-    for craft in made:
-        craft.close()
+    for processor in made:
+        processor.close()
 
 
 def task(source: Path, folder: Path, plan: Plan, name: str = "picture.png", **more: Any) -> Task:
@@ -111,11 +111,11 @@ def test_the_result_is_that_of_the_engine(picture: Path, clip: Path, back_office
 
 
 def test_one_process_for_many(picture: Path, tmp_path: Path) -> None:
-    craft = EngineProcessor(partial(RuntimeConfig, offline=True), Limits())
+    processor = EngineProcessor(partial(RuntimeConfig, offline=True), Limits())
     try:
         others, before = _children(), set[str]()
         for name in ("a.png", "b.PNG", "that lies.mp4", "none"):
-            made = craft.make(task(picture, tmp_path / name, ZONE, name=name), Piece(0))
+            made = processor.make(task(picture, tmp_path / name, ZONE, name=name), Piece(0))
             assert made.note["target"] == f"{Path(name).stem}.hidden.png"
             assert made.file.read_bytes()[:4] == b"\x89PNG"
             children = _children() - others
@@ -123,7 +123,7 @@ def test_one_process_for_many(picture: Path, tmp_path: Path) -> None:
             assert children == (before or children)
             before = children
     finally:
-        craft.close()
+        processor.close()
     assert _gone(int(before.pop()))
 
 
@@ -132,18 +132,20 @@ def _children() -> set[str]:
 
 
 def test_earlier_work_of_the_process_changes_no_result(
-    picture: Path, clip: Path, tmp_path: Path, crafts: Callable[..., EngineProcessor]
+    picture: Path, clip: Path, tmp_path: Path, make_processor: Callable[..., EngineProcessor]
 ) -> None:
-    craft, plan = crafts(), Plan.of("face: moody -> blacken", video=ZONE.video.from_json({"codec": "ffv1"}))
+    processor, plan = make_processor(), Plan.of("face: moody -> blacken", video=ZONE.video.from_json({"codec": "ffv1"}))
     made: dict[Path, set[bytes]] = {picture: set(), clip: set()}
     for n, source in enumerate([picture, clip, picture, clip, picture]):
-        file = craft.make(task(source, tmp_path / str(n), plan, name=source.name), Piece(0)).file
+        file = processor.make(task(source, tmp_path / str(n), plan, name=source.name), Piece(0)).file
         made[source].add(file.read_bytes())
     assert [len(each) for each in made.values()] == [1, 1]
 
 
-def test_a_process_that_dies_is_replaced(picture: Path, tmp_path: Path, crafts: Callable[..., EngineProcessor]) -> None:
-    craft = crafts(silent_seconds=2.5)
+def test_a_process_that_dies_is_replaced(
+    picture: Path, tmp_path: Path, make_processor: Callable[..., EngineProcessor]
+) -> None:
+    processor = make_processor(silent_seconds=2.5)
     deaths: list[tuple[str, type[VelumError], str]] = [
         ("crash", BadInput, "decoder crashed on this file .SIGSEGV."),
         ("killed", Unavailable, "out of memory"),  # not the file's fault, perhaps
@@ -152,41 +154,41 @@ def test_a_process_that_dies_is_replaced(picture: Path, tmp_path: Path, crafts: 
     ]
     for how, error, why in deaths:
         with pytest.raises(error, match=why):
-            craft.make(task(picture, tmp_path / how, bad(how)), Piece(0))
-    assert craft.make(task(picture, tmp_path / "after", ZONE), Piece(0)).file.is_file()
+            processor.make(task(picture, tmp_path / how, bad(how)), Piece(0))
+    assert processor.make(task(picture, tmp_path / "after", ZONE), Piece(0)).file.is_file()
 
 
 def test_errors_of_the_engine_come_as_they_are(
-    picture: Path, tmp_path: Path, crafts: Callable[..., EngineProcessor]
+    picture: Path, tmp_path: Path, make_processor: Callable[..., EngineProcessor]
 ) -> None:
-    craft, large = crafts(limits=Limits(pixels=48 * 64)), tmp_path / "large.png"
+    processor, large = make_processor(limits=Limits(pixels=48 * 64)), tmp_path / "large.png"
     Image.new("L", (64, 49)).save(large)
     with pytest.raises(LimitExceeded, match=r"^holiday.png has 3,136 pixels") as caught:
-        craft.make(task(large, tmp_path / "a", ZONE, name="holiday.png"), Piece(0))
+        processor.make(task(large, tmp_path / "a", ZONE, name="holiday.png"), Piece(0))
     assert (caught.value.limit, caught.value.value, caught.value.allowed) == ("pixels", 49 * 64, 48 * 64)
     with pytest.raises(BadPlan, match="'nothing' is unknown"):
-        craft.make(task(picture, tmp_path / "b", Plan.of("face: nothing -> blacken")), Piece(0))
+        processor.make(task(picture, tmp_path / "b", Plan.of("face: nothing -> blacken")), Piece(0))
     (tmp_path / "text").write_bytes(b"no picture")
     with pytest.raises(BadInput, match="unknown kind"):
-        craft.make(task(tmp_path / "text", tmp_path / "c", ZONE), Piece(0))
+        processor.make(task(tmp_path / "text", tmp_path / "c", ZONE), Piece(0))
     with pytest.raises(OutputFailed, match="No such file"):  # an OSError, as those of the pipe are
-        craft.make(replace(task(picture, tmp_path / "e", ZONE), folder=tmp_path / "none"), Piece(0))
-    broken = craft.make, task(picture, tmp_path / "d", ZONE)
+        processor.make(replace(task(picture, tmp_path / "e", ZONE), folder=tmp_path / "none"), Piece(0))
+    broken = processor.make, task(picture, tmp_path / "d", ZONE)
     (tmp_path / "regions").write_bytes(b"{")
     with pytest.raises(BadInput, match="regions cannot be read"):
         broken[0](Task("1", broken[1].submission, picture, tmp_path / "regions", tmp_path), Piece(0))
 
 
 def test_cancel_kills_the_process(
-    picture: Path, tmp_path: Path, crafts: Callable[..., EngineProcessor], until: Callable[..., None]
+    picture: Path, tmp_path: Path, make_processor: Callable[..., EngineProcessor], until: Callable[..., None]
 ) -> None:
-    craft, mark, stop = crafts(), tmp_path / "mark", threading.Event()
+    processor, mark, stop = make_processor(), tmp_path / "mark", threading.Event()
     one = task(picture, tmp_path / "x", bad(f"mark {mark}"), stop=stop)
     caught: list[type[BaseException]] = []
 
     def make() -> None:
         try:
-            craft.make(one, Piece(0))
+            processor.make(one, Piece(0))
         except Cancelled as error:
             caught.append(type(error))
 
@@ -200,9 +202,9 @@ def test_cancel_kills_the_process(
 
 
 def test_the_process_ends_with_its_parent(
-    picture: Path, tmp_path: Path, crafts: Callable[..., EngineProcessor], until: Callable[..., None]
+    picture: Path, tmp_path: Path, make_processor: Callable[..., EngineProcessor], until: Callable[..., None]
 ) -> None:
-    crafts()
+    make_processor()
     mark = tmp_path / "mark"
     code = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -229,13 +231,13 @@ def _gone(pid: int) -> bool:
 
 
 def test_a_poisonous_file_fails_alone(
-    picture: Path, back_office: Office, crafts: Callable[..., EngineProcessor]
+    picture: Path, back_office: Office, make_processor: Callable[..., EngineProcessor]
 ) -> None:
     key = back_office.store.put([picture.read_bytes()]).key
     jobs = [
         back_office.desk.submit(Submission(key, f"{n}.png", plan)) for n, plan in enumerate([ZONE, bad("crash"), ZONE])
     ]
-    with back_office.working(crafts):
+    with back_office.working(make_processor):
         first, poison, last = back_office.ended(*jobs)
     assert [first.state, poison.state, last.state] == ["done", "failed", "done"]
     assert (poison.error, poison.attempts) == ("BadInput", 1)

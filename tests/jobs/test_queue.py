@@ -169,3 +169,12 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"no database at all, but rather a text" * 100)
     with pytest.raises(VelumError, match="does not answer"):
         Database(f"sqlite:///{tmp_path}/x")
+
+
+def test_only_the_end_of_a_durable_transaction_waits_for_the_disk(office: Office) -> None:
+    lite = office.url.startswith("sqlite")
+    setting, waits, does_not_wait = ("PRAGMA synchronous", 2, 1) if lite else ("SHOW synchronous_commit", "on", "off")
+    with office.database.reading() as connection:
+        for durable in (True, False, True):
+            with office.database.changing(connection, durable=durable):
+                assert connection.exec_driver_sql(setting).scalar() == (waits if durable else does_not_wait)

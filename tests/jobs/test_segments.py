@@ -52,20 +52,20 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def crafts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], EngineProcessor]:
+def make_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], EngineProcessor]:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     import segment_worker  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - as the other process finds it
 
-    return lambda: segment_worker.craft(tmp_path / "calm.log")
+    return lambda: segment_worker.make_processor(tmp_path / "calm.log")
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("url", ["sqlite", *exhaustive(["postgresql"])], indirect=True)
 def test_a_kill_in_the_middle_changes_nothing_of_the_result(
-    clip: Path, office: Office, crafts: Callable[[], EngineProcessor], until: Callable[..., None]
+    clip: Path, office: Office, make_processor: Callable[[], EngineProcessor], until: Callable[..., None]
 ) -> None:
     key = office.store.put([clip.read_bytes()]).key
-    with office.working(crafts):
+    with office.working(make_processor):
         (calm,) = office.ended(office.desk.submit(Submission(key, "clip.mp4", PLAN)))
     assert (calm.state, calm.pieces_done, calm.frames_done) == (State.DONE, 5, COUNT)
 
@@ -110,9 +110,11 @@ def _sha256(office: Office, key: str | None) -> str:
     return hashlib.sha256(b"".join(office.store.open(key))).hexdigest()
 
 
-def test_the_report_is_of_the_whole(clip: Path, back_office: Office, crafts: Callable[[], EngineProcessor]) -> None:
+def test_the_report_is_of_the_whole(
+    clip: Path, back_office: Office, make_processor: Callable[[], EngineProcessor]
+) -> None:
     key = back_office.store.put([clip.read_bytes()]).key
-    with back_office.working(crafts):
+    with back_office.working(make_processor):
         (done,) = back_office.ended(back_office.desk.submit(Submission(key, "clip.mp4", PLAN)))
     report = back_office.desk.report(done.id)
     assert report is not None
@@ -123,19 +125,19 @@ def test_the_report_is_of_the_whole(clip: Path, back_office: Office, crafts: Cal
     assert str(back_office.path) not in str(report)
 
 
-def test_pieces(clip: Path, tmp_path: Path, crafts: Callable[[], EngineProcessor]) -> None:
-    craft = crafts()
+def test_pieces(clip: Path, tmp_path: Path, make_processor: Callable[[], EngineProcessor]) -> None:
+    processor = make_processor()
     try:
         given = task(clip, tmp_path / "work", PLAN, name="clip.mp4")
-        pieces = craft.cut(given)
+        pieces = processor.cut(given)
         assert [piece.frames for piece in pieces] == [12] * 5
-        assert craft.cut(given) == pieces
+        assert processor.cut(given) == pieces
         whole = replace(PLAN, video=Video(two_pass=True))
-        assert craft.cut(task(clip, tmp_path / "work", whole, name="clip.mp4")) == [Piece(0)]
-        made = [craft.make(given, piece) for piece in pieces]
-        result = craft.join(given, made)
+        assert processor.cut(task(clip, tmp_path / "work", whole, name="clip.mp4")) == [Piece(0)]
+        made = [processor.make(given, piece) for piece in pieces]
+        result = processor.join(given, made)
     finally:
-        craft.close()
+        processor.close()
     with Engine() as engine:
         plan = Plan.of("zone: fixed(box=[10, 10, 20, 20]) -> blacken with grow=0", video=PLAN.video)
         engine.hide(clip, tmp_path / "one.mp4", plan)
@@ -145,11 +147,11 @@ def test_pieces(clip: Path, tmp_path: Path, crafts: Callable[[], EngineProcessor
 
 
 def test_of_a_video_only_the_spans_that_changed_are_made(
-    clip: Path, back_office: Office, crafts: Callable[[], EngineProcessor]
+    clip: Path, back_office: Office, make_processor: Callable[[], EngineProcessor]
 ) -> None:
     office = back_office
     key = office.store.put([clip.read_bytes()]).key
-    with office.working(crafts):
+    with office.working(make_processor):
         (done,) = office.ended(office.desk.submit(Submission(key, "clip.mp4", PLAN)))
         first, pieces, found = office.content(done), office.pieces(done), office.regions(done)
         same = office.rendered(done)

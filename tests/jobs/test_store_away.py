@@ -54,10 +54,10 @@ def test_jobs_wait_until_the_store_is_back(office: Office, until: Callable[..., 
     calm = office.submit("calm", pieces=2)
     with office.working():
         (calm,) = office.ended(calm)
-    pace = replace(PACE, tries=2)
+    timing = replace(PACE, tries=2)
     none = Retention(originals_seconds=0, results_seconds=1e6, unclaimed_seconds=0)
     first = office.submit("first", pieces=2, seconds=0.2)
-    with office.working(pace=pace, concurrency=2):
+    with office.working(timing=timing, concurrency=2):
         until(lambda: "first 0" in office.made(), "the first piece to begin")
         jobs = [first]
         with away(office.path / "store"):
@@ -83,7 +83,7 @@ def test_waiting_jobs_are_not_touched_by_a_worker_that_starts_meanwhile(office: 
 
     with away(office.path / "store"):
         office.store = Looking(office.path / "store")
-        with office.working(pace=replace(PACE, tries=1)):
+        with office.working(timing=replace(PACE, tries=1)):
             assert looked.wait(10)
         assert [(office.now(job).state, office.now(job).attempts) for job in jobs] == [(State.WAITING, 0)] * 3
     with office.working():
@@ -177,7 +177,7 @@ def test_a_bucket_that_is_down_for_long_loses_nothing(
     monkeypatch.setattr("velum.storage.bucket._RETRIES", {"max_retries": 0})
     office = Office(lite, tmp_path, "s3://faces/velum")
     job, other = office.submit("job", pieces=2, seconds=0.2), office.submit("other", pieces=1)
-    with office.working(pace=replace(PACE, tries=1)):
+    with office.working(timing=replace(PACE, tries=1)):
         until(office.made, "the first piece to begin")
         bucket.down = True
         until(lambda: office.now(job).error == "Unavailable", "the job to be put back")

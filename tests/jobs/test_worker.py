@@ -152,7 +152,7 @@ def test_a_killed_worker_loses_no_more_than_the_piece_in_work(office: Office, un
 def test_two_workers_never_do_one_job(office: Office) -> None:
     jobs = [office.submit(f"job-{n}", pieces=1, seconds=0.05) for n in range(12)]
     # On a busy machine, one that says nothing for a second is not dead.
-    with office.process(dead_seconds=100), office.working(concurrency=2, pace=replace(PACE, dead_seconds=100)):
+    with office.process(dead_seconds=100), office.working(concurrency=2, timing=replace(PACE, dead_seconds=100)):
         done = office.ended(*jobs)
     assert {job.state for job in done} == {State.DONE}
     assert Counter(office.made()) == Counter(f"job-{n} 0" for n in range(12))
@@ -166,7 +166,7 @@ def test_a_stalled_worker_cannot_disturb_the_next(
 ) -> None:
     goes_on = tmp_path / "goes on"
     job = office.submit(pieces=2, until=str(goes_on), deaf=deaf)
-    with office.working(pace=replace(PACE, beat_seconds=100, dead_seconds=100)) as stop:
+    with office.working(timing=replace(PACE, beat_seconds=100, dead_seconds=100)) as stop:
         until(office.made, "the first piece to begin")
         impatient = WorkerClaims(office.database, "another", "another", replace(PACE, dead_seconds=0.0))
         until(lambda: impatient.reap() == 1, "the stalled worker to be taken for dead")
@@ -184,8 +184,10 @@ def test_a_stalled_worker_cannot_disturb_the_next(
 def test_clocks_that_are_set_neither_keep_the_dead_nor_bury_the_living(back_office: Office, clock: float) -> None:
     office = back_office
     office.submit()
-    pace = replace(PACE, dead_seconds=0.3)
-    dead, living, looking = (WorkerClaims(office.database, name, name, pace) for name in ("dead", "living", "looking"))
+    timing = replace(PACE, dead_seconds=0.3)
+    dead, living, looking = (
+        WorkerClaims(office.database, name, name, timing) for name in ("dead", "living", "looking")
+    )
     for ledger in (dead, living):
         ledger.beat()
     assert dead.take()
@@ -202,8 +204,8 @@ def test_clocks_that_are_set_neither_keep_the_dead_nor_bury_the_living(back_offi
 
 
 def test_nobody_is_silent_while_the_database_is_away(back_office: Office) -> None:
-    pace = replace(PACE, dead_seconds=0.2)
-    other, looking = (WorkerClaims(back_office.database, name, name, pace) for name in ("other", "looking"))
+    timing = replace(PACE, dead_seconds=0.2)
+    other, looking = (WorkerClaims(back_office.database, name, name, timing) for name in ("other", "looking"))
     other.beat()
     assert looking.reap() == 0
     time.sleep(0.3)  # nobody could say anything
@@ -223,8 +225,8 @@ def test_a_job_that_was_put_off_by_a_clock_that_is_set_back_since_is_due(back_of
 
 def test_whoever_lost_a_job_writes_nothing(office: Office) -> None:
     office.submit()
-    pace = replace(PACE, dead_seconds=0.0)
-    first, second = (WorkerClaims(office.database, name, name, pace) for name in ("first", "second"))
+    timing = replace(PACE, dead_seconds=0.0)
+    first, second = (WorkerClaims(office.database, name, name, timing) for name in ("first", "second"))
     first.beat()
     hold = first.take()
     assert hold is not None
@@ -239,8 +241,8 @@ def test_whoever_lost_a_job_writes_nothing(office: Office) -> None:
 
 def test_a_job_that_kills_its_workers_is_dead(office: Office) -> None:
     job = office.submit()
-    pace = WorkerTiming(dead_seconds=0.0, worker_crashes=3)
-    dying, other = (WorkerClaims(office.database, name, name, pace) for name in ("dying", "other"))
+    timing = WorkerTiming(dead_seconds=0.0, worker_crashes=3)
+    dying, other = (WorkerClaims(office.database, name, name, timing) for name in ("dying", "other"))
     for _ in range(3):
         assert office.now(job).state == State.WAITING
         dying.beat()
@@ -286,7 +288,7 @@ def test_the_end_of_a_worker_leaves_the_rest_to_others(office: Office, until: Ca
 
 def test_a_piece_that_takes_too_long_at_the_end_is_given_up(back_office: Office, until: Callable[..., None]) -> None:
     job = back_office.submit(pieces=3, seconds=30)
-    with back_office.working(pace=replace(PACE, drain_seconds=0.1)):
+    with back_office.working(timing=replace(PACE, drain_seconds=0.1)):
         until(back_office.made, "the first piece to begin")
     assert back_office.now(job).state == State.WAITING
 
@@ -330,11 +332,11 @@ def test_leftovers_of_workers_that_die_are_swept_while_others_work(
 
 
 def test_crafts_are_closed(back_office: Office) -> None:
-    crafts = [Hands(back_office.log) for _ in range(2)]
-    spare = iter(crafts)
+    processors = [Hands(back_office.log) for _ in range(2)]
+    spare = iter(processors)
     with back_office.working(lambda: next(spare), concurrency=2):
         back_office.ended(back_office.submit())
-    assert [craft.closed for craft in crafts] == [True, True]
+    assert [processor.closed for processor in processors] == [True, True]
 
 
 def test_a_missing_source_is_nobodys_fault_and_may_come_back(back_office: Office) -> None:
@@ -404,7 +406,7 @@ def test_a_database_that_goes_away_again_and_again_loses_nothing(server: str, tm
         jobs = [office.submit(f"job-{n}", pieces=3) for n in range(4)]
         way.arm(101, after=after, again=True)
         stop = Event()
-        worker = Worker(near, office.store, lambda: Hands(office.log), folder=office.path / "work", pace=PACE)
+        worker = Worker(near, office.store, lambda: Hands(office.log), folder=office.path / "work", timing=PACE)
         thread = Thread(target=worker.run, args=(stop,))
         thread.start()
         try:
@@ -418,6 +420,13 @@ def test_a_database_that_goes_away_again_and_again_loses_nothing(server: str, tm
             (State.DONE, 3, len(office.content(calm)))
         }
         office.database.close()
+
+
+def test_the_old_name_of_timing_works_with_a_warning(back_office: Office) -> None:
+    job = back_office.submit()
+    with pytest.warns(DeprecationWarning, match="timing="), back_office.working(timing=None, pace=PACE):
+        (done,) = back_office.ended(job)
+    assert done.state == State.DONE
 
 
 def test_a_plan_of_another_version_stops_no_one(back_office: Office) -> None:

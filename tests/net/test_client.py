@@ -177,7 +177,7 @@ def test_a_huge_answer_is_not_kept() -> None:
 
 
 def test_a_compressed_answer_is_refused_unopened() -> None:
-    told = pytest.raises(Unavailable, match=r"compressed its response \('gzip'\), which velum did not ask for")
+    told = pytest.raises(Unavailable, match=r"compressed its response \('gzip'\), which the request did not ask for")
     with answering(lambda asked: whole(Content_Encoding="gzip")) as server, _peers() as peers, told:
         peers.get(server.url)
 
@@ -356,7 +356,7 @@ def test_closed_connections_are_told() -> None:
         peers = HttpClient(ANYWHERE)
         peers.get(server.url)
         peers.close()
-        with pytest.raises(Unavailable, match="the connections are closed"):
+        with pytest.raises(Unavailable, match="this client is closed"):
             peers.get(server.url)
 
 

@@ -214,15 +214,15 @@ def test_a_job_is_told_when_it_is_done(tmp_path: Path) -> None:
     source.write_bytes(picture())
     plan = Plan.of("zone: fixed(box=[1, 1, 9, 9]) -> blacken")
     task = Task("job-1", Submission("key", "photo.png", plan, "ada"), source, None, tmp_path)
-    craft = ObservedProcessor(metrics, Audit(tmp_path / "audit.jsonl"), RuntimeConfig, Limits())
+    processor = ObservedProcessor(metrics, Audit(tmp_path / "audit.jsonl"), RuntimeConfig, Limits())
     try:
-        (piece,) = craft.cut(task)
-        result = craft.join(task, [craft.make(task, piece)])
+        (piece,) = processor.cut(task)
+        result = processor.join(task, [processor.make(task, piece)])
         source.write_bytes(b"no picture")
         with pytest.raises(BadInput):
-            craft.make(task, piece)
+            processor.make(task, piece)
     finally:
-        craft.close()
+        processor.close()
     line = json.loads((tmp_path / "audit.jsonl").read_text())
     assert line.pop("time")
     assert line.pop("before") == FIRST

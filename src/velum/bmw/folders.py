@@ -181,10 +181,10 @@ def _plain(word: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ModelFolderOptions:
-    """How to read a folder: the user's options `wish`, the folder `room` for converted files, and the channel order."""
+    """How to read a folder: the user's options `wish`, the folder for `converted` files, and the channel order."""
 
     wish: ImportOptions
-    room: Path
+    converted: Path
     reproduce: bool = False
 
     def offer(self, path: Path, folder: Path, read: ImportOptions) -> ImportedModel:
@@ -275,7 +275,7 @@ def _tensorflow(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
 
 def _darknet(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
     config = ConfigObject.read(folder / "config.json")
-    target = reading.room / f"{model_name(folder.name, stated=False)}.xml"
+    target = reading.converted / f"{model_name(folder.name, stated=False)}.xml"
     image = config.table("image")
     size = (image.integer("width"), image.integer("height")) if image else None
     cfg, weights = _only_file(folder, ".cfg"), _only_file(folder, ".weights")

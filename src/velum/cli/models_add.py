@@ -159,9 +159,9 @@ def _add(path: Path, wish: "ImportOptions", host: "RuntimeConfig", *, replace: b
     if known and wish == ImportOptions(name=wish.name) and wish.name in {None, known.name}:
         user_models.put_known(known, path, host)
         return _tell(known, "its file is known by its hash, ")
-    with TemporaryDirectory(prefix="velum-") as room:
+    with TemporaryDirectory(prefix="velum-") as folder:
         wish = _as_known(wish, known) if known else wish
-        return _tell(user_models.put(_import(path, wish, Path(room), reproduce=reproduce), host, replace=replace))
+        return _tell(user_models.put(_import(path, wish, Path(folder), reproduce=reproduce), host, replace=replace))
 
 
 def _as_known(wish: "ImportOptions", known: "Model") -> "ImportOptions":
@@ -185,22 +185,22 @@ def _tell(model: "Model", how: str = "") -> "Model":
     return model
 
 
-def _import(path: Path, wish: "ImportOptions", room: Path, *, reproduce: bool) -> "ImportedModel":
+def _import(path: Path, wish: "ImportOptions", folder: Path, *, reproduce: bool) -> "ImportedModel":
     from velum.bmw import folders
     from velum.locate.import_model import identify_model
 
     if path.is_dir() and folders.is_model_folder(path):
-        return folders.read(path, folders.ModelFolderOptions(wish, room, reproduce))
+        return folders.read(path, folders.ModelFolderOptions(wish, folder, reproduce))
     if path.suffix.lower() in {".cfg", ".weights"}:
-        return _darknet(path, wish, room)
+        return _darknet(path, wish, folder)
     return identify_model(path, wish)
 
 
-def _darknet(path: Path, wish: "ImportOptions", room: Path) -> "ImportedModel":
+def _darknet(path: Path, wish: "ImportOptions", folder: Path) -> "ImportedModel":
     from velum.locate.import_model import identify_model, model_name
     from velum.locate.runtime import darknet
 
-    target = room / f"{model_name(path.stem, stated=False)}.xml"
+    target = folder / f"{model_name(path.stem, stated=False)}.xml"
     darknet.convert(path.with_suffix(".cfg"), path.with_suffix(".weights"), target)
     return identify_model(target, dataclasses.replace(wish, family="darknet"), origin=path.name)
 

@@ -127,8 +127,8 @@ def _load_models(
     if folder is None:
         yield models
         return
-    with TemporaryDirectory(prefix="velum-models-") as room:
-        private = replace(host, models=Path(room))
+    with TemporaryDirectory(prefix="velum-models-") as temporary:
+        private = replace(host, models=Path(temporary))
         with _closing(PartCache(private)) as own:
             models += from_folder(folder, profile, own, private, hashes)
             twice = {model.name for model in models if [other.name for other in models].count(model.name) > 1}

@@ -57,8 +57,8 @@ class PieceRecord:
 class WorkerClaims:
     """Claims jobs for the worker with this unique id, and records their progress. Raises `LeaseLost`, `Unavailable`."""
 
-    def __init__(self, database: Database, worker: str, name: str, pace: WorkerTiming) -> None:
-        self._database, self._worker, self._name, self._pace = database, worker, name, pace
+    def __init__(self, database: Database, worker: str, name: str, timing: WorkerTiming) -> None:
+        self._database, self._worker, self._name, self._timing = database, worker, name, timing
         self._heard: dict[str, tuple[float, float]] = {}
         """By worker: its last heartbeat, and when this worker first saw it, by its own monotonic clock."""
         self._looked = 0.0
@@ -74,7 +74,8 @@ class WorkerClaims:
                 ready, postponed = find_due(connection)
                 if not (ready or postponed):
                     return None
-                with self._database.changing(connection, alone=True):
+                # A claim need not survive a loss of power: the job then waits again, and this token is not valid.
+                with self._database.changing(connection, alone=True, durable=False):
                     running = _running(connection)
                     if max_running is not None and sum(running.values()) >= max_running:
                         return None
@@ -149,17 +150,17 @@ class WorkerClaims:
         """Retry the job later, or give it up when it has failed as often as allowed."""
         with self._database.writing() as connection:
             failures = 1 + int(self._read(connection, lease, JOBS.c.failures) or 0)
-            if failures >= self._pace.tries:
+            if failures >= self._timing.tries:
                 message = f"{message} (tried {failures} times)"
                 self._end(connection, lease, State.GAVE_UP, error=error, message=message, failures=failures)
                 return
-            later = self._database.now(connection) + self._pace.pause(failures)
+            later = self._database.now(connection) + self._timing.pause(failures)
             self._leave(connection, lease, not_before=later, failures=failures, error=error, message=message)
 
     def defer(self, lease: Lease, error: str, message: str) -> None:
         """Retry the job later without counting a failure: the store is away for all jobs, and comes back."""
         with self._database.writing() as connection:
-            later = self._database.now(connection) + self._pace.backoff_seconds
+            later = self._database.now(connection) + self._timing.backoff_seconds
             self._leave(connection, lease, not_before=later, error=error, message=message)
 
     def give_back(self, lease: Lease) -> None:
@@ -210,11 +211,11 @@ class WorkerClaims:
         now, number = self._database.now(connection), 0
         running_jobs = (JOBS.c.state == State.RUNNING) & whose
         message = (
-            f"{self._pace.worker_crashes} workers died while they ran this job; look into their logs, then retry it"
+            f"{self._timing.worker_crashes} workers died while they ran this job; look into their logs, then retry it"
         )
         dead = {"state": State.GAVE_UP, "error": "Fault", "message": message, "losses": JOBS.c.losses + 1}
         ends: list[tuple[sql.ColumnElement[bool], dict[str, Any]]] = [(JOBS.c.cancel, {"state": State.CANCELLED})]
-        ends += [(JOBS.c.losses + 1 >= self._pace.worker_crashes, dead)] if lost else []
+        ends += [(JOBS.c.losses + 1 >= self._timing.worker_crashes, dead)] if lost else []
         for which, values in ends:
             jobs = list(connection.scalars(sql.select(JOBS.c.id).where(running_jobs, which).with_for_update()))
             connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(ended=now, **RELEASED, **values))
@@ -234,14 +235,14 @@ class WorkerClaims:
         that long. The time during which this worker could not ask the database does not count as silence.
         """
         now = time.monotonic()
-        if now - self._looked > self._pace.dead_seconds:
+        if now - self._looked > self._timing.dead_seconds:
             self._heard.clear()
         self._looked = now
         before, self._heard = self._heard, {}
         for worker, beat in beats.items():
             known, since = before.get(worker, (beat, now))
             self._heard[worker] = (beat, since if known == beat else now)
-        return [worker for worker, (_, since) in self._heard.items() if now - since >= self._pace.dead_seconds]
+        return [worker for worker, (_, since) in self._heard.items() if now - since >= self._timing.dead_seconds]
 
     def _beat(self, connection: sql.Connection) -> float:
         beat: float | None = connection.scalar(_BEAT[connection.dialect.name], {"of_worker": self._worker})

@@ -29,6 +29,9 @@ _ADDED: Mapping[int, Sequence[sql.Column[Any]]] = {
 }  # fmt: skip
 """Columns that each version of the tables added; missing tables are created without being listed here."""
 
+# With a write-ahead log, NORMAL keeps commits when the process crashes, FULL also when the power fails.
+_DURABLE, _NOT_DURABLE = "PRAGMA synchronous=FULL", "PRAGMA synchronous=NORMAL"
+
 _NOW = sql.select(CLOCKS["postgresql"])
 
 
@@ -64,13 +67,21 @@ class Database:
             yield connection
 
     @contextmanager
-    def changing(self, connection: sql.Connection, *, alone: bool = False) -> Iterator[None]:
-        """Begin a transaction as `writing` does, on a connection from `reading`."""
+    def changing(self, connection: sql.Connection, *, alone: bool = False, durable: bool = True) -> Iterator[None]:
+        """Begin a transaction as `writing` does, on a connection from `reading`.
+
+        The end of a transaction that is not `durable` does not wait for the disk: after a loss of power it may be
+        missing, with all that were committed after it. A later durable transaction makes it durable, too.
+        """
         if self._lite:
+            connection.exec_driver_sql(_DURABLE if durable else _NOT_DURABLE)
             # Lock for writing at once: SQLite refuses a transaction that begins to write after another one has written.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        elif alone:
-            connection.execute(sql.select(sql.func.pg_advisory_xact_lock(LOCK_ID)))
+        else:
+            settings = [] if durable else [sql.func.set_config("synchronous_commit", "off", sql.true())]
+            locks = [sql.func.pg_advisory_xact_lock(LOCK_ID)] if alone else []
+            if settings or locks:
+                connection.execute(sql.select(*settings, *locks))
         yield
         connection.commit()
 
@@ -214,9 +225,6 @@ def _make_folder(folder: Path) -> None:
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # velum begins transactions itself
     connection.execute("PRAGMA foreign_keys=ON")
-    # With a write-ahead log, SQLite's default keeps commits through a crash of the process; this also through power
-    # loss.
-    connection.execute("PRAGMA synchronous=FULL")
 
 
 def _unknown_url(url: str) -> BadPlan:

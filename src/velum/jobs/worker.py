@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -37,8 +38,9 @@ CHORE_SECONDS = 1.0
 class Worker:
     """Runs jobs of the database at `url`: `concurrency` at a time, and `max_running` together with all other workers.
 
-    Each thread has its own processor. `folder` is for temporary files; workers may share it, and remove what dead ones
-    left there. `notify` posts to webhooks. A worker may run again after it has ended.
+    Each thread has its own processor. `folder` is for temporary files; workers may share it, and remove the files of
+    dead workers there. `notify` posts to webhooks. `pace` is the old name of `timing`. A worker may run again after it
+    has ended.
     """
 
     def __init__(  # noqa: PLR0913 - all but three are given by name, and have a default that suits
@@ -51,14 +53,17 @@ class Worker:
         concurrency: int = 1,
         max_running: int | None = None,
         name: str = "",
-        pace: WorkerTiming | None = None,
+        timing: WorkerTiming | None = None,
         retention: Retention | None = None,
         uploads: Uploads | None = None,
         notify: Notify | None = None,
+        pace: WorkerTiming | None = None,
     ) -> None:
+        if pace is not None:
+            warnings.warn("Worker(pace=...) is now called Worker(timing=...)", DeprecationWarning, stacklevel=2)
         self._url, self._store, self._processor, self._notify = url, store, processor, notify
         self._concurrency, self._max_running, self._folder, self._uploads = concurrency, max_running, folder, uploads
-        self._pace, self._retention = pace or WorkerTiming(), retention or Retention()
+        self._timing, self._retention = timing or pace or WorkerTiming(), retention or Retention()
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
 
     def run(self, stop: threading.Event) -> None:
@@ -71,13 +76,13 @@ class Worker:
         try:
             join(database, self._store)
             with WorkerScratch(self._folder) as scratch:
-                claims = WorkerClaims(database, secrets.token_hex(16), self._name, self._pace)
+                claims = WorkerClaims(database, secrets.token_hex(16), self._name, self._timing)
                 sweeper = RetentionSweeper(database, self._store, self._retention, self._uploads)
-                loop = WorkerLoop(claims, self._store, scratch, self._pace, self._max_running)
+                loop = WorkerLoop(claims, self._store, scratch, self._timing, self._max_running)
 
                 def sweep() -> bool:
                     sweep_dead(self._folder)
-                    return sweeper.sweep_in_turns(self._pace.beat_seconds)
+                    return sweeper.sweep_in_turns(self._timing.beat_seconds)
 
                 deliveries = [] if self._notify is None else [WebhookDelivery(database, self._notify).deliver] * THREADS
                 loop.work(self._processor, self._concurrency, [sweep, *deliveries], stop)
@@ -89,13 +94,13 @@ class WorkerLoop:
     """Claims jobs and runs them on threads of its own."""
 
     def __init__(
-        self, claims: WorkerClaims, store: Store, scratch: WorkerScratch, pace: WorkerTiming, max_running: int | None
+        self, claims: WorkerClaims, store: Store, scratch: WorkerScratch, timing: WorkerTiming, max_running: int | None
     ) -> None:
-        self._claims, self._store, self._scratch, self._pace, self._max_running = (
+        self._claims, self._store, self._scratch, self._timing, self._max_running = (
             claims,
             store,
             scratch,
-            pace,
+            timing,
             max_running,
         )
         self._runs: dict[str, JobRun] = {}
@@ -130,7 +135,7 @@ class WorkerLoop:
         self._drain(slots)
         over.set()
         heartbeat.join()
-        deadline = time.monotonic() + self._pace.beat_seconds
+        deadline = time.monotonic() + self._timing.beat_seconds
         for thread in maintenance:
             thread.join(max(deadline - time.monotonic(), 0))
         try:
@@ -141,7 +146,7 @@ class WorkerLoop:
     def _drain(self, slots: list[threading.Thread]) -> None:
         for run in self._in_work().values():
             run.drain.set()
-        deadline = time.monotonic() + self._pace.drain_seconds
+        deadline = time.monotonic() + self._timing.drain_seconds
         for thread in slots:
             thread.join(max(deadline - time.monotonic(), 0))
         for run in self._in_work().values():
@@ -156,10 +161,10 @@ class WorkerLoop:
                     run = self._take(processor)
                 except Exception as error:  # the outermost frame of this thread, which must go on
                     LOG.warning("cannot claim a job: %s", error, exc_info=not isinstance(error, VelumError))
-                    stop.wait(self._pace.beat_seconds)
+                    stop.wait(self._timing.beat_seconds)
                     continue
                 if run is None:
-                    stop.wait(self._pace.poll_seconds)
+                    stop.wait(self._timing.poll_seconds)
                     continue
                 if stop.is_set():
                     run.drain.set()
@@ -178,7 +183,7 @@ class WorkerLoop:
         """Check the store now and then: while it is away, jobs would only be claimed and put back."""
         if (now := time.monotonic()) >= self._next_store_check:
             self._store.check()
-            self._next_store_check = now + self._pace.beat_seconds
+            self._next_store_check = now + self._timing.beat_seconds
 
     def _do(self, run: JobRun) -> None:
         job = run.lease.job.id
@@ -238,7 +243,7 @@ class WorkerLoop:
                 if now >= next_beat:
                     self._claims.beat()
                     self._claims.reap()
-                    next_beat = now + self._pace.beat_seconds
+                    next_beat = now + self._timing.beat_seconds
                     self._sync_leases()
                 elif self._runs:
                     self._sync_leases()
@@ -247,7 +252,7 @@ class WorkerLoop:
                     self._note_progress()
             except Exception as error:  # the outermost frame of this thread, which must go on
                 LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
-            over.wait(self._pace.poll_seconds)
+            over.wait(self._timing.poll_seconds)
 
     def _sync_leases(self) -> None:
         """Stop runs whose lease is lost or whose job was cancelled; release leases for which no run exists."""
@@ -279,7 +284,7 @@ class WorkerLoop:
                     continue
             except Exception as error:  # the outermost frame of this thread, which must go on
                 LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
-            over.wait(min(CHORE_SECONDS, self._pace.beat_seconds))
+            over.wait(min(CHORE_SECONDS, self._timing.beat_seconds))
 
     def _in_work(self) -> dict[str, JobRun]:
         with self._lock:

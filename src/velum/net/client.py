@@ -232,7 +232,7 @@ class HttpClient:
         coding = headers.get("content-encoding", "identity").strip().lower()
         if coding not in {"", "identity"}:
             raise _CallFailed(
-                f"compressed its response ({coding!r}), which velum did not ask for; turn it off on that server"
+                f"compressed its response ({coding!r}), which the request did not ask for; turn it off on that server"
             )
         body = bytearray()
         for part in response.iter_stream():
@@ -251,16 +251,16 @@ class HttpClient:
             raise _CallFailed(f"cannot be called: {error}", again=isinstance(error, Unavailable)) from error
         except httpcore2.TimeoutException as error:
             if time.monotonic() >= deadline:
-                what = f"took longer than {seconds:g} s in all; check its load, or wait longer"
-                raise _CallFailed(what) from error
+                reason = f"took longer than {seconds:g} s in all; check its load, or wait longer"
+                raise _CallFailed(reason) from error
             if isinstance(error, httpcore2.ConnectTimeout):
-                what = f"accepted no connection within {self._policy.connect_seconds:g} s; check that it runs"
-                raise _CallFailed(what, again=True) from error
-            what = f"sent nothing for {self._policy.read_seconds:g} s; check its load, or wait longer"
-            raise _CallFailed(what) from error
+                reason = f"accepted no connection within {self._policy.connect_seconds:g} s; check that it runs"
+                raise _CallFailed(reason, again=True) from error
+            reason = f"sent nothing for {self._policy.read_seconds:g} s; check its load, or wait longer"
+            raise _CallFailed(reason) from error
         except httpcore2.ConnectError as error:
-            what = f"accepted no connection ({error}); check the address and that it runs"
-            raise _CallFailed(what, again=True) from error
+            reason = f"accepted no connection ({error}); check the address and that it runs"
+            raise _CallFailed(reason, again=True) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
             raise _CallFailed(
                 f"closed the connection early or does not speak HTTP ({error}); see its log", again=True
@@ -288,8 +288,8 @@ def _pauses(deadline: float, attempts: int) -> Iterator[float | None]:
 class _CallFailed(Exception):
     """No usable response; `again` tells whether another attempt may succeed."""
 
-    def __init__(self, what: str, *, again: bool = False) -> None:
-        super().__init__(what)
+    def __init__(self, reason: str, *, again: bool = False) -> None:
+        super().__init__(reason)
         self.again = again
 
 

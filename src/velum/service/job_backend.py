@@ -201,7 +201,7 @@ def worker(settings: Settings, peers: HttpClient, make_processor: ProcessorFacto
     return Worker(
         _database(settings), store, lambda: making(_host_factory(settings), settings.limits()),
         folder=work_folder(settings), concurrency=jobs.concurrency, max_running=jobs.max_running or None,
-        pace=WorkerTiming(drain_seconds=settings.service.grace_seconds), uploads=_uploads(settings, store),
+        timing=WorkerTiming(drain_seconds=settings.service.grace_seconds), uploads=_uploads(settings, store),
         retention=Retention(
             originals_seconds=jobs.originals_seconds, results_seconds=jobs.results_seconds,
             jobs_seconds=jobs.records_seconds, unclaimed_seconds=jobs.unclaimed_seconds,

@@ -105,10 +105,10 @@ def from_folder(
     known = hashes([path.name for path in found], hash_folder)
     result = []
     for number, path in enumerate(found, start=1):
-        room = registry.user_models_folder(host) / "converted"
-        room.mkdir(parents=True, exist_ok=True)
+        converted = registry.user_models_folder(host) / "converted"
+        converted.mkdir(parents=True, exist_ok=True)
         model = user_models.put(
-            folders.read(path, folders.ModelFolderOptions(ImportOptions(name=f"folder-{number}"), room)), host
+            folders.read(path, folders.ModelFolderOptions(ImportOptions(name=f"folder-{number}"), converted)), host
         )
         served = _load_model(PartSpec(model.name), path.name, known[path.name], profile, parts, host)
         result.append(_with_folder_config(served, path, profile))

@@ -72,13 +72,13 @@ def parse_coco(value: Mapping[str, Any], media: Path, sha256: str | None) -> Gro
     return GroundTruth("COCO", found, sha256, notes)
 
 
-def _id(value: Any, what: str) -> int | str:
-    return _checked_id(checked_object(value, f"the {what}").get("id"), f"{what} {value!r:.80}")
+def _id(value: Any, name: str) -> int | str:
+    return _checked_id(checked_object(value, f"the {name}").get("id"), f"{name} {value!r:.80}")
 
 
-def _checked_id(number: Any, what: str) -> int | str:
+def _checked_id(number: Any, name: str) -> int | str:
     if not isinstance(number, int | str):
-        raise BadInput(f"{what} has the id {number!r:.80}; it must be a number or a text")
+        raise BadInput(f"{name} has the id {number!r:.80}; it must be a number or a text")
     return number
 
 
@@ -234,19 +234,19 @@ def _label_file(picture: Path, labels: Path | None) -> Path:
 
 
 def _yolo_object(line: list[str], names: Mapping[int, str], size: tuple[int, int], file: Path) -> GroundTruthBox:
-    what = f"line {' '.join(line)!r:.60} of {file}"
-    number, *shares = checked_numbers(line, what)
+    place = f"line {' '.join(line)!r:.60} of {file}"
+    number, *shares = checked_numbers(line, place)
     if len(shares) == 5:  # an outline has three corners or more
         shares = shares[:4]
     if number not in names or len(shares) < 4 or (len(shares) > 4 and len(shares) % 2):
-        raise BadInput(f"{what} is neither a class and a box nor a class and an outline")
+        raise BadInput(f"{place} is neither a class and a box nor a class and an outline")
     label = names[int(number)]
     if len(shares) == 4:
         x, y, width, height = (share * side for share, side in zip(shares, size * 2, strict=True))
-        return GroundTruthBox(label, checked_box(x - width / 2, y - height / 2, x + width / 2, y + height / 2, what))
+        return GroundTruthBox(label, checked_box(x - width / 2, y - height / 2, x + width / 2, y + height / 2, place))
     corners = tuple(share * size[index % 2] for index, share in enumerate(shares))
     across, down = corners[::2], corners[1::2]
-    return GroundTruthBox(label, checked_box(min(across), min(down), max(across), max(down), what), outline=(corners,))
+    return GroundTruthBox(label, checked_box(min(across), min(down), max(across), max(down), place), outline=(corners,))
 
 
 def _read_lines(file: Path) -> list[str]:

@@ -72,50 +72,50 @@ def exists(path: Path) -> bool:
         return False
 
 
-def checked_object(value: Any, what: str) -> Mapping[str, Any]:
+def checked_object(value: Any, name: str) -> Mapping[str, Any]:
     """Return an object. Raises `BadInput` for anything else."""
     if not isinstance(value, Mapping):
-        raise BadInput(f"{what} is {value!r:.80}; it must be an object")
+        raise BadInput(f"{name} is {value!r:.80}; it must be an object")
     return value
 
 
-def checked_list(value: Any, what: str) -> list[Any]:
+def checked_list(value: Any, name: str) -> list[Any]:
     """Return a list. Raises `BadInput` for anything else."""
     if not isinstance(value, list):
-        raise BadInput(f"{what} is {value!r:.80}; it must be a list")
+        raise BadInput(f"{name} is {value!r:.80}; it must be a list")
     return value
 
 
-def checked_text(value: Any, what: str) -> str:
+def checked_text(value: Any, name: str) -> str:
     """Return a text that is not empty. Raises `BadInput` for anything else."""
     if not isinstance(value, str) or not value.strip():
-        raise BadInput(f"{what} is {value!r:.80}; it must be a text that is not empty")
+        raise BadInput(f"{name} is {value!r:.80}; it must be a text that is not empty")
     return value
 
 
-def checked_numbers(value: Any, what: str, count: int | None = None) -> tuple[float, ...]:
+def checked_numbers(value: Any, name: str, count: int | None = None) -> tuple[float, ...]:
     """Return finite numbers, `count` of them where it is given. Raises `BadInput` for anything else."""
     try:
         parsed = tuple(float(number) for number in value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise BadInput(f"{what} is {value!r:.80}; it must be a list of numbers") from error
+        raise BadInput(f"{name} is {value!r:.80}; it must be a list of numbers") from error
     if not all(map(math.isfinite, parsed)) or (count is not None and len(parsed) != count):
-        raise BadInput(f"{what} is {value!r:.80}; it must be a list of {count or 'finite'} numbers")
+        raise BadInput(f"{name} is {value!r:.80}; it must be a list of {count or 'finite'} numbers")
     return parsed
 
 
-def checked_corners(value: Any, what: str) -> tuple[float, ...]:
+def checked_corners(value: Any, name: str) -> tuple[float, ...]:
     """Return the corners of a polygon, `x, y, x, y, ...`. Raises `BadInput` for anything else."""
-    found = checked_numbers(value, what)
+    found = checked_numbers(value, name)
     if len(found) < 6 or len(found) % 2:
-        raise BadInput(f"{what} has {len(found)} numbers; it must have x and y of three corners or more")
+        raise BadInput(f"{name} has {len(found)} numbers; it must have x and y of three corners or more")
     return found
 
 
-def checked_box(x0: float, y0: float, x1: float, y1: float, what: str) -> Xyxy:
+def checked_box(x0: float, y0: float, x1: float, y1: float, name: str) -> Xyxy:
     """Return a box. Raises `BadInput` when it is empty."""
     if x0 >= x1 or y0 >= y1:
-        raise BadInput(f"{what} has the box {(x0, y0, x1, y1)}, which is empty")
+        raise BadInput(f"{name} has the box {(x0, y0, x1, y1)}, which is empty")
     return x0, y0, x1, y1
 
 

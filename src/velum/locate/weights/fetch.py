@@ -114,7 +114,7 @@ def _own_places(asset: Asset, host: RuntimeConfig) -> tuple[tuple[Path, Place], 
 
 
 def _copy(asset: Asset, path: Path, place: Place) -> Copy:
-    faults = (fault(one, part_path(path, one)) for one in asset.files)
+    faults = (fault(part, part_path(path, part)) for part in asset.files)
     return Copy(path, place, next((wrong for wrong in faults if wrong), None))
 
 

@@ -47,19 +47,19 @@ def copy_to_store(model: Model, path: Path, store: Path) -> None:
     folder = store / FOLDER
     folder.mkdir(exist_ok=True)
     target = folder / model.stored_name
-    with tempfile.TemporaryDirectory(dir=store, prefix=".part-") as room:
+    with tempfile.TemporaryDirectory(dir=store, prefix=".part-") as temporary:
         # Copy the file itself last: when it is there, its parts are there, too.
-        for one in reversed(model.files):
-            copy = Path(shutil.copyfile(part_path(path, one), Path(room) / one.file))
-            if wrong := fault(one, copy):
+        for part in reversed(model.files):
+            copy = Path(shutil.copyfile(part_path(path, part), Path(temporary) / part.file))
+            if wrong := fault(part, copy):
                 raise BadInput(f"{path} changed while it was copied: {wrong}; try again")
-            copy.replace(part_path(target, one))
+            copy.replace(part_path(target, part))
 
 
 def remove_from_store(asset: Asset, store: Path) -> bool:
     """Remove the asset's files from the user's store, which is locked; tell whether there were any."""
     target = store / FOLDER / asset.stored_name
     here = target.exists()
-    for one in asset.files:
-        part_path(target, one).unlink(missing_ok=True)
+    for part in asset.files:
+        part_path(target, part).unlink(missing_ok=True)
     return here

@@ -34,17 +34,17 @@ def find_npm() -> str | None:
     return shutil.which("npm")
 
 
-def pack(npm: str, source: Npm, room: Path, progress: Progress) -> Path:
-    """Have npm download the package's tarball to `room`; return its path. Raises `Unavailable` with npm's message."""
+def pack(npm: str, source: Npm, folder: Path, progress: Progress) -> Path:
+    """Have npm download the package's tarball to `folder`; return its path. Raises `Unavailable` with npm's message."""
     progress(0, source.size)
     arguments = [
-        npm, "pack", source.npm, "--ignore-scripts", f"--cache={room / 'npm'}", "--fetch-retries=1",
+        npm, "pack", source.npm, "--ignore-scripts", f"--cache={folder / 'npm'}", "--fetch-retries=1",
         f"--fetch-timeout={https.TIMEOUT_SECONDS * 1000}", "--loglevel=error", "--no-update-notifier",
     ]  # fmt: skip
     # In the empty folder: npm writes there, and reads no settings of the folder that velum was started in.
     done = subprocess.run(  # noqa: S603  no shell; the package is named by the catalogue
         arguments,
-        cwd=room,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -53,25 +53,25 @@ def pack(npm: str, source: Npm, room: Path, progress: Progress) -> Path:
         errors="replace",
         check=False,
     )
-    said = " / ".join([line.strip() for line in done.stdout.splitlines() if line.strip()][:_MESSAGE_LINES])
+    output = " / ".join([line.strip() for line in done.stdout.splitlines() if line.strip()][:_MESSAGE_LINES])
     if done.returncode:
-        raise Unavailable(f"npm failed: {said or f'exit code {done.returncode}'}")
-    tarball = next(iter(room.glob("*.tgz")), None)
+        raise Unavailable(f"npm failed: {output or f'exit code {done.returncode}'}")
+    tarball = next(iter(folder.glob("*.tgz")), None)
     if tarball is None:
-        raise Unavailable(f"npm did not download {source.npm}; its output was: {said}")
+        raise Unavailable(f"npm did not download {source.npm}; its output was: {output}")
     progress(source.size, source.size)
     return tarball
 
 
-def download(source: Npm, registry: str | None, room: Path, progress: Progress) -> Path:
-    """Download the package's tarball from a registry to `room`; return its path.
+def download(source: Npm, registry: str | None, folder: Path, progress: Progress) -> Path:
+    """Download the package's tarball from a registry to `folder`; return its path.
 
     Without `registry`, that of the user's `.npmrc` is asked. Raises `Unavailable` with the reason.
     """
     registry = registry or _registry_in(read_npmrc(Path.home() / ".npmrc"), source)
     if registry is None:
         raise Unavailable("no npm registry is known; install npm, or set NPM_CONFIG_REGISTRY to one that has it")
-    target = room / "package.tgz"
+    target = folder / "package.tgz"
     https.download(_address(source, registry), target, source.size, progress, _ACCESS)
     return target
 

@@ -25,13 +25,13 @@ _ACCEPT = f"{_JSON}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 _PAGE_BYTES = 64 << 20  # a project with very many files has a page of a few MB
 
 
-def download(source: Wheel, index_urls: Sequence[str], room: Path, progress: Progress) -> Path:
-    """Download the wheel to `room` from the first index that has it; return its path.
+def download(source: Wheel, index_urls: Sequence[str], folder: Path, progress: Progress) -> Path:
+    """Download the wheel to `folder` from the first index that has it; return its path.
 
     Without `index_urls`, those of pip's configuration are used. Raises `Unavailable` with the reason of each index.
     """
     configured, cafile = read_pip_config(tuple(config_files()))
-    target, failures = room / source.wheel, []
+    target, failures = folder / source.wheel, []
     for url in index_urls or configured:
         access = DownloadPolicy(https.is_https_or_local, https.HTTPS_OR_LOCAL, cafile)
         try:
@@ -40,9 +40,9 @@ def download(source: Wheel, index_urls: Sequence[str], room: Path, progress: Pro
             failures.append(str(error))
         else:
             return target
-    said = "; ".join(failures) or "no package index is known"
+    reasons = "; ".join(failures) or "no package index is known"
     raise Unavailable(
-        f"{said}; install pip, or set PIP_INDEX_URL, or index-url in pip's configuration, to one that has it"
+        f"{reasons}; install pip, or set PIP_INDEX_URL, or index-url in pip's configuration, to one that has it"
     )
 
 
@@ -62,14 +62,14 @@ def read_pip_config(files: Sequence[Path]) -> tuple[Sequence[str], str | None]:
 
     Raises `Unavailable` for a file that cannot be parsed.
     """
-    said: dict[str, str] = {}
+    values: dict[str, str] = {}
     for section in ("global", "download"):  # pip reads them in this order too
         for file in files:
-            said |= _section(file, section)
-    if said.get("no-index", "").lower() in {"1", "true", "yes", "on"}:
+            values |= _section(file, section)
+    if values.get("no-index", "").lower() in {"1", "true", "yes", "on"}:
         return (), None
-    urls = f"{said.get('index-url', '')} {said.get('extra-index-url', '')}".split()
-    return tuple(urls), said.get("cert")
+    urls = f"{values.get('index-url', '')} {values.get('extra-index-url', '')}".split()
+    return tuple(urls), values.get("cert")
 
 
 def _section(file: Path, section: str) -> dict[str, str]:

