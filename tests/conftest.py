@@ -1,6 +1,8 @@
 """Fixtures that more than one folder of tests needs."""
 
+import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,10 @@ import velum.locate.runtime  # noqa: F401 - before any test imports OpenVINO its
 
 # Tests start hundreds of processes, each of which starts sooner where it finds velum compiled.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# The tests, too: every process of a parallel run reads all of them.
+sys.dont_write_bytecode = False
+# While tests are collected nothing becomes garbage, and to look for it again and again takes seconds.
+gc.disable()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,6 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not any(mark.args == ("browser",) for mark in item.iter_markers("xdist_group")))
 
 
+def pytest_collection_finish() -> None:
+    # What has been imported stays: no collection of garbage needs to go through it again.
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def _scheduled_as_others() -> Iterator[None]:
     """Undo what SVT-AV1 does to the thread that opens it (velum.media.video.encoder_threads) where a test does so."""
@@ -39,10 +52,15 @@ def _scheduled_as_others() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what is kept by default, models and jobs, out of the data folder of whoever runs the tests."""
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep models, jobs and compiled networks out of the folders of whoever runs the tests.
+
+    All processes of a parallel run have one cache: so a network is compiled by the first that needs it, for all.
+    """
+    base = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("XDG_CACHE_HOME", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"))
         yield
 
 

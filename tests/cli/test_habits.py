@@ -50,6 +50,11 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+def test_the_technique_may_be_called_what_it_is(run: Run) -> None:
+    asked = ("plan", "show", "--hide", "face")
+    assert run(*asked, "--technique", "blur").output == run(*asked, "--with", "blur").output != run(*asked).output
+
+
 @pytest.mark.parametrize("command", ["hide", "locate", "check"])
 def test_discards_output_of_libraries(
     run: Run, tmp_path: Path, command: str, capfd: pytest.CaptureFixture[str]

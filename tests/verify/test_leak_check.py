@@ -271,6 +271,21 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(clean.stdout.splitlines()[-1])["passed"] is True
 
 
+def test_the_command_sums_up_what_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VELUM_OFFLINE", "true")
+    out = clip(tmp_path / "out.mkv", 8)
+    zones = (
+        "zone: fixed(box=[8, 8, 72, 72], to=0.18) -> blacken",
+        "zone: fixed(box=[80, 40, 150, 110], from=0.1) -> blacken",
+    )
+    found = CliRunner().invoke(app, ["check", str(out), "--rule", zones[0], "--rule", zones[1]]).stdout.splitlines()
+    assert [line.partition(": it is not hidden")[0] for line in found[:-1]] == [
+        "weak  frames 0 to 4 (0.00 s to 0.16 s): zone at (8, 8, 72, 72)",
+        "weak  frames 3 to 7 (0.12 s to 0.28 s): zone at (80, 40, 150, 110)",
+    ]
+    assert found[-1].startswith("out.mkv: ")
+
+
 @pytest.mark.parametrize("opacity", [0.0, 0.25, 0.5, 1.0])
 def test_what_is_left_is_the_share_that_shines_through(opacity: float) -> None:
     before = np.asarray(picture())

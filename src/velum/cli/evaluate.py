@@ -43,7 +43,12 @@ Output = Annotated[
 ]
 ProfileName = Annotated[
     str | None,
-    typer.Option("--profile", metavar="NAME", help="Requirements to meet: gbt-44464-2024, strict, or a TOML file."),
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Also say whether the plan finds enough for a set of requirements (a profile): gbt-44464-2024, strict, or "
+        "a TOML file of your own.",
+    ),
 ]
 Html = Annotated[
     Path | None,
@@ -90,7 +95,7 @@ def evaluate(
     output: Output = None, profile: ProfileName = None, html: Html = None, iou: Iou = None, json: Json = False,
     overwrite: options.Overwrite = False,
 ) -> None:  # fmt: skip
-    """Measure how many labelled objects a plan finds and hides. Exit 1: the profile is not met."""
+    """Measure how many labelled objects a plan finds and hides. Exit 1: it is less than --profile requires."""
     from velum.cli.progress import fetch_progress, file_progress
     from velum.engine.engine import Engine
     from velum.evaluation import requirements, thresholds

@@ -41,7 +41,8 @@ Evidence = Annotated[
     typer.Option(
         "--evidence",
         metavar="FILE",
-        help="Write evidence of what was hidden to this file; see velum evidence.",
+        help="Also write a JSON file that says what was hidden, by which plan and models, with hashes of the files; "
+        "sign and check it with velum evidence.",
         rich_help_panel="Evidence",
     ),
 ]

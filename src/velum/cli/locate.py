@@ -8,7 +8,7 @@ import typer
 from velum.cli import common, options
 
 if TYPE_CHECKING:
-    from velum.verify.result import CheckResult
+    from velum.verify.result import CheckResult, LeakRun
 
 
 def locate(
@@ -92,18 +92,30 @@ def check(
 
 
 def _print_result(checked: "CheckResult", *, json: bool) -> None:
+    from velum.verify.result import leak_runs
+
     for note in checked.notes:
         common.warn(note)
     if json:
         common.print_json(checked.to_json())
         return
-    for leak in checked.leaks:
-        where = "" if leak.frame is None else f"frame {leak.frame}: "
-        typer.echo(f"{leak.kind}  {where}{leak.message}")
+    for run in leak_runs(checked.leaks):
+        typer.echo(f"{run.first.kind}  {_where(run)}{run.first.message}")
     leaks = f"{_count(len(checked.leaks), 'leak')} found" if checked.leaks else "nothing found"
     coverage = f"{_count(checked.frames, 'frame')} searched by {', '.join(checked.detectors) or 'no detector'}"
     verified = f"; {_count(checked.regions, 'region')} verified by pixels" if checked.regions else ""
     typer.echo(f"{checked.file}: {leaks}; {coverage}{verified}")
+
+
+def _where(run: "LeakRun") -> str:
+    """Return the frames of a leak and their times, as the beginning of a line; nothing for a leak of the whole file."""
+    first, last = run.first, run.last
+    if first.frame is None:
+        return ""
+    if first.frame == last.frame:
+        return f"frame {first.frame}{'' if first.seconds is None else f' ({first.seconds:.2f} s)'}: "
+    times = "" if first.seconds is None or last.seconds is None else f" ({first.seconds:.2f} s to {last.seconds:.2f} s)"
+    return f"frames {first.frame} to {last.frame}{times}: "
 
 
 def _count(number: int, noun: str) -> str:

@@ -34,7 +34,12 @@ Labels = Annotated[
 ]
 With = Annotated[
     str | None,
-    typer.Option("--with", metavar="TECHNIQUE", help="Technique for --hide. Default: blacken. List: velum techniques."),
+    typer.Option(
+        "--with",
+        "--technique",
+        metavar="TECHNIQUE",
+        help="Technique for --hide. Default: blacken. List: velum techniques.",
+    ),
 ]
 KeepOut = Annotated[
     list[str],
@@ -100,7 +105,8 @@ Track = Annotated[
     bool | None,
     typer.Option(
         "--track/--no-track",
-        help="Track objects between detections (default), or hide detections only.",
+        help="--track (default): also hide an object in the frames before and after those in which it is detected, as "
+        "long as it is in sight. --no-track: hide it only where it is detected.",
         rich_help_panel="Video",
     ),
 ]

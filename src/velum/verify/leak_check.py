@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -78,7 +78,8 @@ class Check:
                     )
                     break
                 frames += 1
-                leaks.extend(frame_check.leaks_in(pair))
+                seconds = frame_check.seconds_of(pair.after)
+                leaks.extend(replace(leak, seconds=seconds) for leak in frame_check.leaks_in(pair))
                 if progress is not None:
                     progress(frames, None)
         if against is None and regions is None and not _has_only_zones(plan):
@@ -129,7 +130,17 @@ class _FrameCheck:
     """Whether all hidden regions are known."""
     verified: int = field(default=0)
     first: Fraction | None = field(default=None)
-    """Presentation time of the first frame, in seconds."""
+    """Presentation time of the first frame of the source, in seconds."""
+    start: Fraction | None = field(default=None)
+    """Presentation time of the first frame of the file, in seconds."""
+
+    def seconds_of(self, frame: Frame) -> float | None:
+        """Return when a frame of the file is shown, in seconds after its first one; None where it has no time."""
+        if frame.time is None:
+            return None
+        if self.start is None:
+            self.start = frame.time
+        return float(frame.time - self.start)
 
     def leaks_in(self, pair: FramePair) -> Iterator[Leak]:
         """Yield the leaks of one frame."""

@@ -1,7 +1,8 @@
 """The result of a check: its leaks, as plain frozen values, and as a contact sheet for a reviewer."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +39,8 @@ class Leak:
     box: Box | None = None
     label: str | None = None
     score: float | None = None
+    seconds: float | None = None
+    """When its frame is shown, in seconds after the first frame of the video; None for other leaks."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -46,6 +49,47 @@ class Leak:
             "xyxy": None if self.box is None else list(self.box.xyxy), "label": self.label,
             "score": None if self.score is None else round(self.score, 4),
         }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LeakRun:
+    """A leak that is the same in consecutive frames: that of the first frame, and that of the last one."""
+
+    first: Leak
+    last: Leak
+
+    def is_continued_by(self, leak: Leak) -> bool:
+        """Tell whether a leak is this one in the next frame: of one kind and label, where the last one was."""
+        last = self.last
+        if last.frame is None or leak.frame != last.frame + 1 or (leak.kind, leak.label) != (last.kind, last.label):
+            return False
+        if leak.box is None or last.box is None:
+            return leak.box is last.box and _wording(leak) == _wording(last)
+        return _wording(leak) == _wording(last) and leak.box.overlaps(last.box)
+
+
+def leak_runs(leaks: Iterable[Leak]) -> list[LeakRun]:
+    """Return the leaks in order of their first frames, each with how long it lasts."""
+    runs: list[LeakRun] = []
+    open_runs: list[int] = []
+    for leak in leaks:
+        open_runs = [at for at in open_runs if leak.frame is not None and runs[at].last.frame in _recent(leak.frame)]
+        at = next((at for at in open_runs if runs[at].is_continued_by(leak)), None)
+        if at is not None:
+            runs[at] = replace(runs[at], last=leak)
+        else:
+            open_runs.append(len(runs))
+            runs.append(LeakRun(leak, leak))
+    return runs
+
+
+def _recent(frame: int) -> tuple[int, int]:
+    return frame - 1, frame
+
+
+def _wording(leak: Leak) -> str:
+    """Return the message without its numbers: they differ from frame to frame."""
+    return re.sub(r"[\d.]+", "#", leak.message)
 
 
 @dataclass(frozen=True, slots=True)

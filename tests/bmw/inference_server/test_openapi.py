@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from starlette.testclient import TestClient
 from tests.bmw.inference_server.factories import client, png
@@ -16,10 +15,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("name", but_for(PROFILES, list(PROFILES)[:2]))
 def test_every_response_is_one_that_the_document_states(name: str) -> None:
+    schemathesis = pytest.importorskip("schemathesis")  # here: every process of a parallel run collects this file
+
     with client(name) as server:
         schema = schemathesis.openapi.from_asgi("/openapi.json", server.app)
         for result in schema.get_all_operations():
-            operation = result.ok()  # type: ignore[union-attr]  # its two kinds of result share no base
+            operation = result.ok()
             _check(operation)
 
 

@@ -1,6 +1,8 @@
-"""No encoder makes this process, or what it starts, real-time."""
+"""No encoder makes this process, or what it starts, real-time, or writes on the screen."""
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,11 +14,34 @@ from velum import media
 from velum.limits import Limits
 from velum.plan import Plan, Video
 
-pytestmark = pytest.mark.skipif(
+WRITES_AV1 = """
+import sys
+from pathlib import Path
+from velum import Limits, Plan, media
+from velum.plan import Video
+
+source, target = map(Path, sys.argv[1:])
+with media.open_source(source, Limits()) as reader:
+    with media.open_sink(target, reader, Plan(video=Video(codec="av1"))) as writer:
+        for frame in reader.frames():
+            writer.write(frame)
+"""
+
+
+@pytest.mark.slow
+def test_nothing_is_written_on_the_screen(tmp_path: Path) -> None:
+    source, target = made(tmp_path / "a.mp4", Clip(frames=2)), tmp_path / "b.mp4"
+    # In a process of its own: the encoder asks only once, and other tests here may have had it speak.
+    env = {name: value for name, value in os.environ.items() if name != "SVT_LOG"}
+    command = [sys.executable, "-c", WRITES_AV1, str(source), str(target)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert target.is_file()
+
+
+@pytest.mark.skipif(
     not Path("/proc/self/task").is_dir() or os.geteuid() != 0, reason="only root on Linux may set such a policy"
 )
-
-
 @pytest.mark.parametrize("smart", [False, True])
 def test_threads_are_scheduled_as_before(tmp_path: Path, smart: bool) -> None:
     source = made(tmp_path / "a.mp4", Clip("libsvtav1", frames=24, options={"preset": "12", "g": "6"}))

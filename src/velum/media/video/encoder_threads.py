@@ -1,4 +1,4 @@
-"""Opens encoders that would take the machine for themselves."""
+"""Opens encoders that would take the machine, or the screen, for themselves."""
 
 import os
 import threading
@@ -18,12 +18,17 @@ later: whatever then waits by spinning (OpenBLAS, libvpx, a JavaScript engine) s
 """
 _THREADS = Path("/proc/self/task")
 
+_VERBOSITY = {"libsvtav1": ("SVT_LOG", "1")}
+"""Environment variable and value that have an encoder print errors only: it writes to standard error by itself."""
+
 
 def open_encoder(context: "CodecContext") -> None:
     """Open a configured encoder that sets scheduling by itself, and give all threads the policy that was set before.
 
     Other encoders are left to open at their first frame. Raises `av.FFmpegError` where the encoder cannot be opened.
     """
+    if context.name in _VERBOSITY:
+        os.environ.setdefault(*_VERBOSITY[context.name])
     if context.name not in _REAL_TIME or not _THREADS.is_dir():
         return
     before = _threads()
