@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from tests.rows import but_for
 
+from velum import Engine, Plan
+from velum.errors import NotHidden
 from velum.frame import Frame, Plane, Role
+from velum.locate import registry
 from velum.locate.output_formats.db import FAMILY
 from velum.locate.pii import parse_kinds
 from velum.locate.runtime.openvino import OpenvinoNetwork
@@ -21,8 +24,11 @@ from velum.locate.segmenter import Mapper
 from velum.locate.text import Text
 from velum.locate.text.detect import TextDetector, TextFilter
 from velum.locate.text.recognize import RapidRecognizer
+from velum.locate.weights import fetch
+from velum.plan import Rule
 from velum.plugins import RuntimeConfig
 from velum.region import Mask
+from velum.spec import PartSpec
 from velum.testing import check_localizer
 
 pytestmark = pytest.mark.real
@@ -187,3 +193,18 @@ def test_localizer_keeps_its_contract(shared: Path, tmp_path: Path, reader: Rapi
         assert ibans.description["match"] == "iban"
         assert ibans.description["reader"] == reader.description["reader"]
         assert len(everything.locate([frame])[0]) > len(ibans.locate([frame])[0]) >= 1
+
+
+@pytest.mark.parametrize(("name", "passes"), [("icdar2015_img_2.jpg", True), ("icdar2015_img_3.jpg", False)])
+def test_bars_are_not_taken_for_text_and_missed_words_are(
+    shared: Path, tmp_path: Path, name: str, passes: bool
+) -> None:
+    """On a wall of the second one, words on a poster show that are found only after others are hidden."""
+    host = RuntimeConfig(precision="f32", offline=True)
+    if fetch.find_local(registry.find(registry.TEXT_MODEL), host) is None:
+        pytest.skip("the weights of the text model are not on this machine")
+    plan = Plan((Rule("text", PartSpec("text"), PartSpec("blacken")),), verify=True)
+    refused = nullcontext() if passes else pytest.raises(NotHidden, match="still finds text at")
+    with Engine(host=host) as engine, refused:
+        engine.hide(shared / "media" / "text" / name, tmp_path / "out.jpg", plan)
+    assert (tmp_path / "out.jpg").exists() == passes

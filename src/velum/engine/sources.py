@@ -13,11 +13,21 @@ import numpy as np
 from velum import media
 from velum.annotations import Annotations
 from velum.engine.prepare import PreparedPlan
-from velum.engine.stages import RunStats, hide, locate, timed_decode, touched_frames, use_annotations
+from velum.engine.stages import (
+    RunStats,
+    hidden_by_rule,
+    hide,
+    locate,
+    timed_decode,
+    touched_frames,
+    unique,
+    use_annotations,
+)
 from velum.errors import BadInput
 from velum.frame import Frame, Plane, Role, Samples
 from velum.limits import Limits
 from velum.plan import Plan
+from velum.region import Region
 from velum.report import Report
 
 
@@ -82,6 +92,12 @@ def hide_frame(
         source=None, target=None, format="array", width=frame.width, height=frame.height, encoding="none",
         **stats.report_fields(work, (), regions),
     )  # fmt: skip
+
+
+def locate_in_frame(frame: Frame, work: PreparedPlan, limits: Limits) -> tuple[Region, ...]:
+    """Return the regions that the rules of a plan hide in a frame, in its pixels; nothing is tracked."""
+    (located,) = locate([frame], work, limits, RunStats(limits=limits))
+    return unique(hidden_by_rule(work, located))
 
 
 def hide_image_bytes(

@@ -1,6 +1,6 @@
 """The check of one finished file: other detectors, pixels, colours, transparency, metadata and streams."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -14,6 +14,7 @@ from velum.annotations import Annotations
 from velum.engine.apply import outline
 from velum.engine.engine import Engine
 from velum.engine.prepare import PreparedPlan
+from velum.engine.sources import locate_in_frame
 from velum.file_hash import sha256_of
 from velum.frame import Frame, Rgb
 from velum.limits import Limits
@@ -27,10 +28,19 @@ from velum.verify import residual_detail, second_detector
 from velum.verify.alignment import FramePair, pair_in_order, pair_merged
 from velum.verify.appearance import describe_change, opaque_mask, uncovered_share
 from velum.verify.result import CheckResult, Leak
-from velum.verify.solid_fill import SampleCoding, find_residues, sample_coding_of
+from velum.verify.solid_fill import (
+    SampleCoding,
+    excluded_areas,
+    find_residues,
+    hidden_areas,
+    mask_of,
+    sample_coding_of,
+)
+from velum.verify.visible_part import Look, VisibleParts
+from velum.verify.zones import has_only_zones, is_zone, zones_at
 
-COVERED = 0.5
-"""Share of a detection that must lie in a hidden region to be excused: the detector then sees the hiding itself."""
+REPLACED = 0.5
+"""Share of a detection that must differ from the source to be excused where it is unknown what was hidden."""
 
 Regions = Mapping[int, tuple[Region, ...]]
 
@@ -67,7 +77,7 @@ class Check:
         with media.open_source(file, self.limits) as after, self._source(against) as before:
             frame_check = _FrameCheck(
                 self.engine, work, None if regions is None else regions.frames, found, sample_coding_of(after.info),
-                _knows_all_hidden(plan, regions),
+                _knows_all_hidden(plan, regions), self._look_at_source(search_plan, plan),
             )  # fmt: skip
             frames = 0
             for pair in _pairs(after, before):
@@ -82,13 +92,20 @@ class Check:
                 leaks.extend(replace(leak, seconds=seconds) for leak in frame_check.leaks_in(pair))
                 if progress is not None:
                     progress(frames, None)
-        if against is None and regions is None and not _has_only_zones(plan):
+        if against is None and regions is None and not has_only_zones(plan):
             notes = (
                 *notes,
                 "it is not verified that regions are hidden; give the source (--against) or --regions",
             )
         detectors = () if search_plan is None else tuple(str(rule.locate) for rule in search_plan.rules)
         return CheckResult(file.name, sha256_of(file), frames, tuple(leaks), detectors, frame_check.verified, notes)
+
+    def _look_at_source(self, search: Plan | None, plan: Plan) -> Look | None:
+        """Return what locates objects in frames of the source as they were searched in the file."""
+        if search is None:
+            return None
+        work = self.engine.check(second_detector.search_of_source(search, plan))
+        return lambda frame: locate_in_frame(frame, work, self.limits)
 
     @contextmanager
     def _source(self, against: Path | media.BytesSource | None) -> Iterator[media.Reader | None]:
@@ -112,7 +129,7 @@ def _pairs(after: media.Reader, before: media.Reader | None) -> Iterator[FramePa
 
 def _knows_all_hidden(plan: Plan, regions: Annotations | None) -> bool:
     """Tell whether all hidden regions are known."""
-    return regions is not None or _has_only_zones(plan)
+    return regions is not None or has_only_zones(plan)
 
 
 _NOBODY = Annotations(1, 1, {})
@@ -128,6 +145,8 @@ class _FrameCheck:
     coded: SampleCoding
     all_known: bool
     """Whether all hidden regions are known."""
+    look: Look | None
+    """Locates objects in frames of the source."""
     verified: int = field(default=0)
     first: Fraction | None = field(default=None)
     """Presentation time of the first frame of the source, in seconds."""
@@ -159,14 +178,12 @@ class _FrameCheck:
             return
         after = frame.rgb(frame.width, frame.height)
         source = None if before is None else before.rgb(frame.width, frame.height)
-        yield from self._weak(frame, before, after, source, regions)
-        for detection in seen:
-            box = detection.box.clip(frame.width, frame.height)
-            if box is not None and not self._is_hidden(box, after, source, regions):
-                where = f"{detection.label} at {box.xyxy}"
-                yield Leak(
-                    "seen", f"a detector still finds {where}", frame.index, box, detection.label, detection.score
-                )
+        weak = list(self._weak(frame, before, after, source, regions))
+        yield from (leak for _, leak in weak)
+        if seen:
+            doubtful = {id(region) for region, _ in weak}
+            sound = [region for region in regions if id(region) not in doubtful]
+            yield from self._judge_detections(seen, frame, before, after, source, sound)
         if source is not None:
             yield from self._colour_leaks(
                 frame, source, after, regions, None if before is None else opaque_mask(before)
@@ -182,10 +199,10 @@ class _FrameCheck:
         by another technique. The decision holds for this zone only.
         """
         given = () if self.regions is None else self.regions.get(frame.index, ())
-        zones = _zones_at(self.work.plan, frame.time, self.first, frame.width, frame.height)
+        zones = zones_at(self.work.plan, frame.time, self.first, frame.width, frame.height)
         return (
             *self._regions_to_hide(given),
-            *(zone for zone in zones if not any(_is_zone(region, zone) for region in given)),
+            *(zone for zone in zones if not any(is_zone(region, zone) for region in given)),
         )
 
     def _colour_leaks(
@@ -208,15 +225,44 @@ class _FrameCheck:
             if not region.ignored and any(covers(rule.label, region.label) for rule in rules)
         )
 
-    def _is_hidden(self, box: Box, after: Rgb, source: Rgb | None, regions: tuple[Region, ...]) -> bool:
+    def _judge_detections(
+        self, seen: tuple[Region, ...], frame: Frame, before: Frame | None, after: Rgb, source: Rgb | None,
+        sound: Sequence[Region],
+    ) -> Iterator[Leak]:  # fmt: skip
+        """Yield a leak for each detection that shows something outside of what is hidden; `sound` regions are."""
+        parts = VisibleParts(self._hidden_pixels(frame, before, after, source, sound), before, self.look)
+        for detection in seen:
+            box = detection.box.clip(frame.width, frame.height)
+            if box is None or self._is_replaced(box, after, source) or not parts.shows(detection, box):
+                continue
+            where = f"{detection.label} at {box.xyxy}"
+            yield Leak("seen", f"a detector still finds {where}", frame.index, box, detection.label, detection.score)
+
+    def _is_replaced(self, box: Box, after: Rgb, source: Rgb | None) -> bool:
+        """Tell whether a box differs from the source so far that hiding is what differs, where regions are unknown."""
+        if self.regions is not None or source is None:
+            return False
+        return residual_detail.changed_share(source, after, box) >= REPLACED
+
+    def _hidden_pixels(
+        self, frame: Frame, before: Frame | None, after: Rgb, source: Rgb | None, sound: Sequence[Region]
+    ) -> Mask:
+        """Return the pixels that the check knows as hidden: of sound regions, and those that differ from the source.
+
+        A region that is too small to be judged by its pixels counts only where they differ.
+        """
+        excluded = excluded_areas(before or frame, self.work)
+        judged = [region for region in sound if source is None or _is_judged(region.box)]
+        areas = [area for region in judged for area in hidden_areas(region, self.work, frame, excluded)]
+        hidden = mask_of((frame.height, frame.width), areas)
         if source is not None:
-            return residual_detail.changed_share(source, after, box) >= COVERED
-        return any(_share(box, region.box) >= COVERED for region in regions)
+            hidden |= residual_detail.changed_pixels(source, after)
+        return hidden
 
     def _weak(
         self, frame: Frame, before: Frame | None, after: Rgb, source: Rgb | None, regions: tuple[Region, ...]
-    ) -> Iterator[Leak]:
-        """Yield a leak for each region that is not hidden as the plan says."""
+    ) -> Iterator[tuple[Region, Leak]]:
+        """Yield each region that is not hidden as the plan says, with its leak."""
         if not regions:
             return
         again = self._hide_again(after, regions)
@@ -227,11 +273,12 @@ class _FrameCheck:
             if box is None:
                 continue
             if why := self._why_weak(region, box, after, again, both) or whys.get(id(region)):
-                yield Leak("weak", f"{region.label} at {box.xyxy}: {why}", frame.index, box, region.label, region.score)
+                message = f"{region.label} at {box.xyxy}: {why}"
+                yield region, Leak("weak", message, frame.index, box, region.label, region.score)
 
     def _why_weak(self, region: Region, box: Box, after: Rgb, again: Rgb, both: tuple[Rgb, Rgb] | None) -> str | None:
         """Say why a region is not hidden as the plan says; None when it is, or is too small to be judged."""
-        if min(box.width, box.height) < residual_detail.SMALLEST:
+        if not _is_judged(box):
             return None
         self.verified += 1
         why = None if both is None else _why_left(box, after, *both)
@@ -261,6 +308,11 @@ class _FrameCheck:
         return all(technique.destroys for technique in self.work.techniques_for(region))
 
 
+def _is_judged(box: Box) -> bool:
+    """Tell whether a region is large enough to be judged by its pixels."""
+    return min(box.width, box.height) >= residual_detail.SMALLEST
+
+
 def _why_left(box: Box, after: Rgb, source: Rgb, should: Rgb) -> str | None:
     """Say how much detail of the source is left in a box; `should` is the source as the plan hides it."""
     left = residual_detail.detail_left(source, after, box)
@@ -277,44 +329,8 @@ def _why_left(box: Box, after: Rgb, source: Rgb, should: Rgb) -> str | None:
     return None
 
 
-def _has_only_zones(plan: Plan) -> bool:
-    """Tell whether the plan hides fixed zones only, so that nothing has to be detected."""
-    return all(rule.locate.name == "fixed" for rule in plan.rules)
-
-
-def _zones_at(plan: Plan, time: Fraction | None, first: Fraction | None, width: int, height: int) -> tuple[Region, ...]:
-    """Return the zones of a frame shown at `time` seconds, where the first frame of its video is shown at `first`."""
-    seconds = float((time or Fraction(0)) - (first or Fraction(0)))
-    found = []
-    for rule in plan.rules:
-        if rule.locate.name != "fixed":
-            continue
-        options = rule.locate.options
-        start, end, corners = options.get("from", 0.0), options.get("to"), options.get("box")
-        if isinstance(start, int | float) and seconds < start:
-            continue
-        if isinstance(end, int | float) and seconds >= end:
-            continue
-        box = Box(*corners) if isinstance(corners, tuple) else Box(0, 0, width, height)  # type: ignore[arg-type]  # four numbers, as `fixed` checks
-        clipped = box.clip(width, height)
-        if clipped is not None:
-            found.append(Region(clipped, rule.label, origin="manual"))
-    return tuple(found)
-
-
-def _is_zone(region: Region, zone: Region) -> bool:
-    """Tell whether a given region is this zone of the plan."""
-    return region.label == zone.label and region.mask is None and _share(zone.box, region.box) == 1
-
-
 def _same_size(first: Frame, second: Frame) -> bool:
     return (first.width, first.height) == (second.width, second.height)
-
-
-def _share(inner: Box, outer: Box) -> float:
-    width = min(inner.x1, outer.x1) - max(inner.x0, outer.x0)
-    height = min(inner.y1, outer.y1) - max(inner.y0, outer.y0)
-    return max(width, 0) * max(height, 0) / (inner.width * inner.height)
 
 
 def _side_content_leaks(file: Path, plan: Plan, limits: Limits) -> tuple[list[Leak], list[str]]:

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.frame import Rgb
-from velum.region import Box
+from velum.region import Box, Mask
 
 Plane = npt.NDArray[np.float32]
 
@@ -96,6 +96,13 @@ def changed_share(before: Rgb, after: Rgb, box: Box) -> float:
     """Return the share of a box in which two images differ by more than coding does."""
     first, second = (cv2.blur(_grey(_cut(picture, box)), (3, 3)) for picture in (before, after))
     return float((np.abs(first - second) > CODING).mean())
+
+
+def changed_pixels(before: Rgb, after: Rgb) -> Mask:
+    """Return the pixels in which two images of one size differ by more than coding does."""
+    first, second = (cv2.blur(_grey(picture), (3, 3)) for picture in (before, after))
+    changed: Mask = np.abs(first - second) > CODING
+    return changed
 
 
 def _inner(box: Box) -> Box:

@@ -66,6 +66,12 @@ def make_search_plan(
     return replace(Plan(tuple(rules), keep_out=plan.keep_out, effort=plan.effort), video=looking), tuple(notes)
 
 
+def search_of_source(search: Plan, plan: Plan) -> Plan:
+    """Return the search of a file as it is done in its source: what `plan` would hide there is evidence enough."""
+    scores = {rule.locate: rule.min_score for rule in plan.rules}
+    return replace(search, rules=tuple(replace(r, min_score=scores.get(r.locate, r.min_score)) for r in search.rules))
+
+
 def _usable(label: str, plan: Plan, host: RuntimeConfig, engine: Engine) -> Iterator[PartSpec]:
     used = set(_families(plan, host))
     for use in RIVALS[label]:

@@ -72,10 +72,10 @@ def find_residues(
     wanted = [[region for region in flat if covers(rule.label, region.label)] for rule in work.plan.rules]
     painted = replace(after, planes=tuple(replace(plane, pixels=plane.pixels.copy()) for plane in after.planes))
     paint(painted, wanted, work)
-    source = before or after
-    kept = [Area(region.box, region.mask) for part in work.exclusions for region in part.locate([source])[0]]
+    excluded = excluded_areas(before or after, work)
     for region in flat:
-        where = _mask(after, _areas(region, work, after, kept))
+        upright = mask_of((after.height, after.width), hidden_areas(region, work, after, excluded))
+        where = np.ascontiguousarray(after.orientation.stored_mask(upright))
         why = _why_left(after, painted, before, where if coded == "exact" else _inside(where), coded)
         if why is not None:
             yield region, why
@@ -86,22 +86,27 @@ def _is_destroyed(work: PreparedPlan, region: Region) -> bool:
     return bool(techniques) and all(technique.destroys for technique in techniques)
 
 
-def _areas(region: Region, work: PreparedPlan, frame: Frame, kept: Sequence[Area]) -> Iterator[Area]:
+def excluded_areas(frame: Frame, work: PreparedPlan) -> list[Area]:
+    """Return the areas of a frame that the plan never hides."""
+    return [Area(region.box, region.mask) for part in work.exclusions for region in part.locate([frame])[0]]
+
+
+def hidden_areas(region: Region, work: PreparedPlan, frame: Frame, excluded: Sequence[Area]) -> Iterator[Area]:
     """Yield the areas that the rules hide for a region, in the upright frame, without excluded areas."""
     for rule in work.plan.rules:
         if covers(rule.label, region.label):
             area = outline(region, rule, frame.width, frame.height)
-            left = None if area is None else area.without(kept)
+            left = None if area is None else area.without(excluded)
             if left is not None:
                 yield left
 
 
-def _mask(frame: Frame, areas: Iterable[Area]) -> Mask:
-    """Return the pixels of areas in the stored orientation."""
-    upright: Mask = np.zeros((frame.height, frame.width), bool)
+def mask_of(shape: tuple[int, int], areas: Iterable[Area]) -> Mask:
+    """Return the pixels of areas in an image of that shape (rows, columns)."""
+    pixels: Mask = np.zeros(shape, bool)
     for area in areas:
-        upright[area.box.slices] |= True if area.mask is None else area.mask
-    return np.ascontiguousarray(frame.orientation.stored_mask(upright))
+        pixels[area.box.slices] |= True if area.mask is None else area.mask
+    return pixels
 
 
 def _why_left(after: Frame, painted: Frame, before: Frame | None, where: Mask, coded: SampleCoding) -> str | None:
