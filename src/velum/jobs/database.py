@@ -74,7 +74,8 @@ class Database:
         missing, with all that were committed after it. A later durable transaction makes it durable, too.
         """
         if self._lite:
-            connection.exec_driver_sql(_DURABLE if durable else _NOT_DURABLE)
+            # To the driver itself: this is a setting of the connection, which reads and writes nothing.
+            connection.connection.cursor().execute(_DURABLE if durable else _NOT_DURABLE)
             # Lock for writing at once: SQLite refuses a transaction that begins to write after another one has written.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
