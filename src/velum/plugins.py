@@ -15,15 +15,18 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
+
 from velum.errors import BadPlan, PluginFault, Unavailable, VelumError
 from velum.frame import Frame, Plane
-from velum.region import Mask, Region
+from velum.region import Mask, Points, Region
 from velum.spec import PartSpec
 
 if TYPE_CHECKING:
     from velum.net.client import HttpClient
 
-Group = Literal["velum.localizers", "velum.techniques", "velum.checks"]
+Group = Literal["velum.localizers", "velum.techniques", "velum.checks", "velum.embeddings"]
 Precision = Literal["auto", "f32", "bf16", "f16"]
 Device = Literal["cpu", "cuda"]
 Runtime = Literal["openvino", "onnxruntime"]
@@ -104,6 +107,35 @@ class PerFrame(Protocol):
     """A localizer that sees every frame in any case, such as a zone that a person placed: it is no object to track."""
 
     per_frame: bool
+
+
+Embeddings = npt.NDArray[np.float32]
+"""Array (faces, numbers): a vector for each face. The distance of two is that of Euclid."""
+
+
+@runtime_checkable
+class FaceEmbedder(Protocol):
+    """Compares faces: turns each into a vector, near to those of the same person. Called from several threads at once.
+
+    Vectors stay in memory as long as one source is worked on. They are never written and never sent.
+    """
+
+    @property
+    def same(self) -> float:
+        """Distance up to which two faces are surely of one person."""
+        ...
+
+    @property
+    def different(self) -> float:
+        """Distance from which two faces are surely of different persons; in between they are in doubt."""
+        ...
+
+    def embed(self, frame: Frame, faces: Sequence[Points]) -> Embeddings:
+        """Return the vectors of faces in a frame, each by its five points in pixels of the upright frame.
+
+        The points are both eyes, the tip of the nose and both corners of the mouth; left in the image first.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,6 +257,8 @@ class RuntimeConfig:
     """Localizers of the embedding program, by name, next to the installed ones."""
     techniques: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     """Techniques of the embedding program, by name, next to the installed ones."""
+    embeddings: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """Networks of the embedding program that compare faces, by name, next to the installed ones."""
     compiled_cache: bool = True
     """Whether compiled networks are kept in the folder `compiled` of the cache, for the next process."""
 
@@ -279,7 +313,10 @@ def _kind(group: Group) -> str:
 def _embedded_parts(group: Group, host: RuntimeConfig | None) -> Mapping[str, Callable[..., Any]]:
     if host is None:
         return {}
-    return {"velum.localizers": host.localizers, "velum.techniques": host.techniques}.get(group, {})
+    embedded = {
+        "velum.localizers": host.localizers, "velum.techniques": host.techniques, "velum.embeddings": host.embeddings,
+    }  # fmt: skip
+    return embedded.get(group, {})
 
 
 @cache

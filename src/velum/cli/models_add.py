@@ -13,7 +13,7 @@ from velum.errors import BadInput, BadPlan
 if TYPE_CHECKING:
     from velum.locate.import_model import ImportedModel, ImportOptions
     from velum.locate.normalization import Rgb3
-    from velum.locate.registry import Model
+    from velum.locate.registry import Asset, Model
     from velum.plugins import RuntimeConfig
 
 Source = Annotated[
@@ -150,12 +150,19 @@ def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A model tha
     typer.echo(f"{name}: removed")
 
 
-def _add(path: Path, wish: "ImportOptions", host: "RuntimeConfig", *, replace: bool, reproduce: bool) -> "Model":
+def _add(path: Path, wish: "ImportOptions", host: "RuntimeConfig", *, replace: bool, reproduce: bool) -> "Asset":
     from velum.locate import user_models
     from velum.locate.import_model import ImportOptions
+    from velum.locate.registry import EmbeddingModel
     from velum.locate.weights import known_files
 
     known = None if path.is_dir() or reproduce else known_files.model_of_file(path)
+    if isinstance(known, EmbeddingModel):
+        if wish != ImportOptions(name=wish.name) or wish.name not in {None, known.name}:
+            raise BadPlan(f"{path} is that of {known.name}, which compares faces; add it without options")
+        user_models.put_known(known, path, host)
+        typer.echo(f"{known.name}: its file is known by its hash, compares faces")
+        return known
     if known and wish == ImportOptions(name=wish.name) and wish.name in {None, known.name}:
         user_models.put_known(known, path, host)
         return _tell(known, "its file is known by its hash, ")

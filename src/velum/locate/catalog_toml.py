@@ -12,7 +12,19 @@ from urllib.parse import urlsplit
 from velum.errors import BadPlan
 from velum.locate.labels import COCO
 from velum.locate.output_formats import Input
-from velum.locate.weights.asset import Asset, File, Look, Looks, Model, Npm, Source, UserStoreFile, Web, Wheel
+from velum.locate.weights.asset import (
+    Asset,
+    EmbeddingModel,
+    File,
+    Look,
+    Looks,
+    Model,
+    Npm,
+    Source,
+    UserStoreFile,
+    Web,
+    Wheel,
+)
 from velum.plan import Effort
 from velum.spec import PartSpec
 
@@ -34,6 +46,7 @@ class Catalog:
 
     models: Mapping[str, Model]
     samples: Mapping[str, Asset]
+    embeddings: Mapping[str, EmbeddingModel]
     default: str | None = None
     """Name of the model to use when the caller names none."""
 
@@ -48,10 +61,11 @@ def read_catalog(text: str, origin: str) -> Catalog:
     except (ValueError, RecursionError) as error:
         raise BadPlan(f"{origin} is not valid TOML: {error}") from error
     top = _Entry(values, origin)
-    top.only({"default", "model", "sample"})
+    top.only({"default", "model", "sample", "embedding"})
     found = Catalog(
         MappingProxyType({name: _model(name, entry) for name, entry in top.entries("model")}),
         MappingProxyType({name: _asset(name, entry) for name, entry in top.entries("sample")}),
+        MappingProxyType({name: _embedding(name, entry) for name, entry in top.entries("embedding")}),
         top.text("default") if "default" in values else None,
     )
     if found.default is not None and found.default not in found.models:
@@ -126,7 +140,7 @@ class _Entry:
             raise BadPlan(f"{key} of {self.where} are {tables!r}; it needs at least one, each with {each}")
         return [_Entry(table, f"{key[:-1]} {n} of {self.where}") for n, table in enumerate(tables, start=1)]
 
-    def entries(self, kind: Literal["model", "sample"]) -> Iterable[tuple[str, "_Entry"]]:
+    def entries(self, kind: Literal["model", "sample", "embedding"]) -> Iterable[tuple[str, "_Entry"]]:
         tables = self.values.get(kind, {})
         if not isinstance(tables, dict):
             raise BadPlan(f"{self.where}: {kind} is {tables!r}; write tables such as [{kind}.name]")
@@ -176,6 +190,11 @@ def _facts(name: str, entry: _Entry) -> dict[str, Any]:
 def _asset(name: str, entry: _Entry) -> Asset:
     entry.only(_field_names(Asset) - {"name"})
     return Asset(**_facts(name, entry))
+
+
+def _embedding(name: str, entry: _Entry) -> EmbeddingModel:
+    entry.only(_field_names(EmbeddingModel) - {"name"})
+    return EmbeddingModel(**_facts(name, entry), good_for=entry.text("good_for"), not_for=entry.text("not_for"))
 
 
 def _model(name: str, entry: _Entry) -> Model:

@@ -15,7 +15,7 @@ from platformdirs import user_data_path
 from velum.errors import BadPlan
 from velum.locate.catalog_toml import Catalog, read_catalog
 from velum.locate.labels import canonical, covered_labels
-from velum.locate.weights.asset import Asset, File, Model, Npm, Source, UserStoreFile, Web, Wheel
+from velum.locate.weights.asset import Asset, EmbeddingModel, File, Model, Npm, Source, UserStoreFile, Web, Wheel
 from velum.plan import Rule
 from velum.plugins import RuntimeConfig
 from velum.spec import PartSpec
@@ -23,6 +23,7 @@ from velum.spec import PartSpec
 __all__ = [
     "Asset",
     "Catalog",
+    "EmbeddingModel",
     "File",
     "Model",
     "Npm",
@@ -33,7 +34,10 @@ __all__ = [
     "added_models",
     "catalog",
     "default_model",
+    "embedding_models",
     "find",
+    "find_weights",
+    "listed_weights",
     "read_catalog",
     "sample",
     "samples",
@@ -86,6 +90,21 @@ def default_model() -> Model:
 def find(name: str, host: RuntimeConfig | None = None) -> Model:
     """Return the model of that name from `catalog(host)`. Raises `BadPlan` that lists all models."""
     return _find("model", name, catalog(host))
+
+
+def embedding_models() -> Mapping[str, EmbeddingModel]:
+    """Return all networks that compare faces, by name."""
+    return _shipped_catalog().embeddings
+
+
+def listed_weights(host: RuntimeConfig | None = None) -> Mapping[str, Model | EmbeddingModel]:
+    """Return everything that `velum models` lists and fetches, by name: `catalog(host)` and `embedding_models()`."""
+    return MappingProxyType({**embedding_models(), **catalog(host)})
+
+
+def find_weights(name: str, host: RuntimeConfig | None = None) -> Model | EmbeddingModel:
+    """Return the entry of that name from `listed_weights(host)`. Raises `BadPlan` that lists all of them."""
+    return _find("model", name, listed_weights(host))
 
 
 def sample(name: str) -> Asset:

@@ -28,7 +28,7 @@ from velum.locate.catalog_toml import write_models
 from velum.locate.import_model import ImportedModel, files_of
 from velum.locate.output_formats import Family, Input, Signature, Tensors, family
 from velum.locate.output_formats.semantic import MapFamily
-from velum.locate.registry import FILE, added_models, catalog, user_models_folder
+from velum.locate.registry import FILE, EmbeddingModel, added_models, listed_weights, user_models_folder
 from velum.locate.runtime import open_network
 from velum.locate.runtime.inspect_model import signature, to_ir
 from velum.locate.weights import known_files
@@ -54,7 +54,7 @@ def put(offer: ImportedModel, host: RuntimeConfig, *, replace: bool = False) -> 
     """
     with _locked_store(host) as store:
         known = dict(added_models(host))
-        if offer.name in catalog(host) and not replace:
+        if offer.name in listed_weights(host) and not replace:
             whose = "you added" if offer.name in known else "velum ships"
             raise BadPlan(
                 f"there is a model {offer.name!r} already, which {whose}; choose another --name, or --replace"
@@ -64,7 +64,7 @@ def put(offer: ImportedModel, host: RuntimeConfig, *, replace: bool = False) -> 
         return model
 
 
-def put_known(model: Model, path: Path, host: RuntimeConfig) -> None:
+def put_known(model: Model | EmbeddingModel, path: Path, host: RuntimeConfig) -> None:
     """Copy the files of one of velum's own models, found at `path`, into the store.
 
     Raises `BadPlan` where the user added another model of that name, `OutputFailed` when the store cannot be written.
@@ -83,9 +83,9 @@ def remove(name: str, host: RuntimeConfig) -> None:
     with _locked_store(host) as store:
         known = dict(added_models(host))
         if name not in known:
-            if name in catalog() and known_files.remove_from_store(catalog()[name], store):
+            if name in listed_weights() and known_files.remove_from_store(listed_weights()[name], store):
                 return
-            shipped = f"; {name} is shipped with velum and cannot be removed" if name in catalog() else ""
+            shipped = f"; {name} is shipped with velum and cannot be removed" if name in listed_weights() else ""
             raise BadPlan(f"you added no model {name!r}; added are {', '.join(sorted(known)) or 'none'}{shipped}")
         del known[name]
         _write(store, known)

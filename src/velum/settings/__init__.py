@@ -58,7 +58,7 @@ from typing import Any, Self, TypeVar, get_args
 
 from velum.errors import BadPlan
 from velum.limits import Limits
-from velum.locate.registry import catalog
+from velum.locate.registry import listed_weights
 from velum.net import NetworkPolicy
 from velum.plugin_folder import FolderTechniques
 from velum.plugins import Device, Mode, Precision, Progress, Runtime, RuntimeConfig
@@ -218,7 +218,7 @@ def variables() -> Mapping[str, str]:
     keys = [
         *_READERS,
         *(f"limits.{limit.name}" for limit in fields(Limits)),
-        *(f"weights.{name}" for name in catalog()),
+        *(f"weights.{name}" for name in listed_weights()),
     ]
     keys += [f"{section}.{name}" for section, readers in SECTIONS.items() for name in readers]
     return {_variable(key): key for key in keys}

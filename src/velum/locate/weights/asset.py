@@ -219,6 +219,14 @@ class Model(Asset):
         return Looks(look, look)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingModel(Asset):
+    """The weights of a network that compares faces; it finds nothing and hides nothing."""
+
+    good_for: str
+    not_for: str
+
+
 Pinned = File | Wheel | Npm
 """Anything with a known size and hash."""
 

