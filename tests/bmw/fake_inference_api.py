@@ -1,4 +1,4 @@
-"""Stand-ins for the BMW inference servers: each variant answers in the shapes and with the oddities recorded for it."""
+"""Fakes of the BMW inference servers: each variant responds in the forms, and with the oddities, that were recorded."""
 
 import io
 import json
@@ -44,7 +44,7 @@ def voc_palette(classes: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Shown:
-    """A box that the server finds; edges as the variant's engine would give them."""
+    """A box that the server finds, with edges as the engine of the variant returns them."""
 
     label: str
     ltrb: Ltrb
@@ -76,7 +76,7 @@ UNEXPECTED = "unexpected server error"
 
 @dataclass(frozen=True)
 class Profile:
-    """What a client can see of a variant. Failures take the model's name."""
+    """Responses of a variant. Texts of failures contain the name of the model."""
 
     name: str
     type: str
@@ -153,7 +153,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that the server got."""
+    """A request that the server received."""
 
     method: str
     path: str
@@ -213,7 +213,7 @@ class StubInference:
         self._thread.join()
 
     def paths(self) -> list[str]:
-        """What was asked, in order."""
+        """Paths of the requests, in order."""
         return [f"{one.method} {one.path}" for one in self.asked]
 
     def answer(self, method: str, path: str, parts: Sequence[Part]) -> Reply:
@@ -294,7 +294,7 @@ class StubInference:
 
 
 def painted(mask: Mask, palette: Sequence[int]) -> bytes:
-    """The PNG with a palette that the servers send, written by the library that they use."""
+    """Return a palette PNG as the servers send it, written by the same library."""
     image = Image.fromarray(mask)
     image.putpalette(list(palette))
     out = io.BytesIO()
@@ -308,7 +308,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that leaves is no news."""
+        """Ignore clients that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -337,7 +337,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def parts_of(kind: str, body: bytes) -> tuple[Part, ...]:
-    """The parts of a form (RFC 7578)."""
+    """Return the parts of a form (RFC 7578)."""
     if "boundary=" not in kind:
         return ()
     mark = b"--" + kind.partition("boundary=")[2].strip('"').encode()

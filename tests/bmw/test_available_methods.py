@@ -1,4 +1,4 @@
-"""What can be asked for: put together from many addresses, none of which keeps the others waiting."""
+"""The list of available methods is combined from many addresses, and no address delays another."""
 
 import json
 import threading
@@ -137,7 +137,7 @@ def test_keeps_inference_apis_when_own_models_cannot_be_listed(tmp_path: Path) -
 
 
 class Swap:
-    """Special: for faces alone."""
+    """A special technique, for faces only."""
 
     destroys = True
     labels = frozenset({"face"})
@@ -147,7 +147,7 @@ class Swap:
 
 
 class Veil:
-    """Common, with a degree."""
+    """A general technique with a degree."""
 
     destroys = False
     labels = None
@@ -160,7 +160,7 @@ class Veil:
 
 
 class Needy(Veil):
-    """Cannot be made without being told how."""
+    """A technique with a required option, which cannot be made without it."""
 
     def __init__(self, colour: str) -> None:
         super().__init__()

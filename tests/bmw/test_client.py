@@ -1,4 +1,4 @@
-"""One client reads every variant of the inference APIs, and takes nothing that is not whole for an answer."""
+"""One client reads every variant of the inference APIs, and refuses incomplete responses."""
 
 import contextlib
 import json
@@ -42,7 +42,7 @@ def peers() -> Iterator[HttpClient]:
 
 
 class Canned(HttpClient):
-    """Gives one answer to everything, without a server."""
+    """Returns the same response to each request, without a server."""
 
     def __init__(self, answer: ServerResponse) -> None:
         self.answer = answer
@@ -221,7 +221,7 @@ def test_reports_the_failures_of_every_variant(profile: str, peers: HttpClient) 
 
 
 def boxes(**changed: Any) -> bytes:
-    """A list of a good box and one that is changed; None leaves a key out."""
+    """Return a list of a correct box and a changed one; None leaves a key out."""
     edges = {"left": 1, "top": 2, "right": 3, "bottom": 4}
     good = {"ObjectClassName": "person", "ObjectClassId": 0, "confidence": 50.0, "coordinates": edges}
     bad: dict[str, Any] = {**good, "coordinates": dict(edges)}

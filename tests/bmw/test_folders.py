@@ -1,4 +1,4 @@
-"""Model folders of the BMW inference APIs become models as their configs say, or a mistake that names the file."""
+"""Model folders of the BMW inference APIs become models as their configs say, or an error names the faulty file."""
 
 import json
 from collections.abc import Callable
@@ -127,7 +127,7 @@ def test_reads_an_openvino_detection_folder(folder: Path, reading: Readings, tmp
     [("saved_model", "saved_model"), ("Faces_v2", "Faces_v2"), ("2020 model", "model-2020-model"), ("-x", "x")],
 )
 def test_names_a_model_after_its_folder(tmp_path: Path, reading: Readings, folder_name: str, name: str) -> None:
-    """Configurations of clients name them so."""
+    """Configurations of clients use the name of the folder."""
     (tmp_path / folder_name).mkdir()
     make_ovd(tmp_path / folder_name)
     found = read(tmp_path / folder_name, reading())
@@ -245,7 +245,7 @@ def constant(name: str, values: Any, kind: bytes) -> bytes:
 
 
 def finding(name: str, *sizes: int, value: float = 1) -> bytes:
-    """Return an output of that shape: what TensorFlow would find, were the picture's sum a detector."""
+    """Return an output of that shape, computed from the sum of the image as a stand-in for a detector."""
     values = constant(f"{name}/values", np.full(sizes, value, np.float32), FLOAT)
     return values + node(name, "Mul", f"{name}/values", "sum", T=FLOAT)
 

@@ -1,4 +1,4 @@
-"""A remote model as a localizer: what it finds is hidden whole, and where it fails nothing is published."""
+"""A remote model as a localizer: velum hides every pixel of its regions, and publishes nothing when it fails."""
 
 import io
 import threading
@@ -54,7 +54,7 @@ def decoded(body: bytes) -> Pixels:
 
 
 def painted_like(body: bytes) -> Pixels:
-    """A mask for any picture: its middle is of class 1."""
+    """Return a mask for any image: the middle is of class 1."""
     height, width = decoded(body).shape[:2]
     ids = np.zeros((height, width), np.uint8)
     ids[height // 4 : height - height // 4, width // 4 :] = 1
@@ -210,7 +210,7 @@ def test_sends_other_formats_as_png(host: RuntimeConfig, picture: Pixels) -> Non
 
 
 def by_brightness(body: bytes) -> list[Shown]:
-    """A box as wide as the picture's first sample says."""
+    """Return a box whose width is the first sample of the image."""
     return [Shown("person", (0, 0, int(decoded(body)[0, 0, 0]), 10))]
 
 
@@ -282,7 +282,7 @@ def test_fetches_the_description_again_when_a_mask_has_unknown_values(host: Runt
 
 
 def test_hides_mask_values_without_a_label_for_every_label(host: RuntimeConfig, picture: Pixels) -> None:
-    """Such as 255, which data sets have where nobody can tell what is there. The original leaves them as they are."""
+    """An example is 255, which data sets use for unknown pixels. The original leaves such pixels visible."""
     ids = np.zeros((HEIGHT, WIDTH), np.uint8)
     ids[4:8, 4:8], ids[20:30, 20:30] = 1, 255
     with StubInference("GLU", mask=ids, labels=CLASSES, palette=[0] * 768) as stub, Engine(host=host) as engine:

@@ -1,4 +1,4 @@
-"""Masks of segmentation servers: every value is read as the labels that it can stand for, or the mask is refused."""
+"""Masks of segmentation servers: each value is read as every label that it may stand for, or the mask is refused."""
 
 import io
 import zlib
@@ -33,7 +33,7 @@ def coloured(ids: Plane, palette: list[int]) -> Image.Image:
 
 
 def shallow(ids: Plane, bits: int) -> bytes:
-    """A grey PNG of few bits, whose greys are the ids."""
+    """Return a grey PNG of few bits, whose greys are the ids."""
     image = Image.fromarray(ids)
     image.putpalette(voc_palette(1 << bits))
     body = bytearray(saved(image, bits=bits))
@@ -47,7 +47,7 @@ def shallow(ids: Plane, bits: int) -> bytes:
 
 
 def planes(ids: mask.Ids, size: tuple[int, int] = SIZE) -> dict[int, list[list[int]]]:
-    """What the pieces of each label cover, drawn into a picture."""
+    """Return the pixels that the components of each label cover."""
     drawn: dict[int, Plane] = {}
     for label, box, inside in mask.components(ids):
         canvas = drawn.setdefault(label, np.zeros(size[::-1], np.uint8))

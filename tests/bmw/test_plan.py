@@ -1,4 +1,4 @@
-"""From entries to a plan: which address, which technique, and the text for what cannot be."""
+"""Entries become a plan: the chosen address and technique, and the text of each error."""
 
 import pytest
 
@@ -65,7 +65,7 @@ ERRORS = [
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize(("entry", "text"), [row[1:] for row in ERRORS], ids=[row[0] for row in ERRORS])
 def test_refuses_an_impossible_entry_with_the_text_of_the_original(entry: Entry, text: str, *, strict: bool) -> None:
-    """The angle brackets are the original's: clients look for the whole text."""
+    """The original writes the angle brackets, too: clients compare the whole text."""
     assert order([entry], KNOWN, strict=strict) == Refusal((text,))
 
 

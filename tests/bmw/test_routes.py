@@ -34,7 +34,7 @@ def alone(tmp_path: Path) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """One for all requests that change nothing."""
+    """One service for all requests that change nothing."""
     with client(made(tmp_path_factory.mktemp("steady"))) as it:
         yield it
 
@@ -126,7 +126,7 @@ CLOSED = NetworkPolicy()
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]"])
 def test_refuses_forbidden_addresses_and_names_the_setting(tmp_path: Path, host: str) -> None:
-    """With the setting that opens them; the original's text would send people looking for a mistake in the address."""
+    """The message names the setting that allows them; the text of the original would suggest a mistyped address."""
     for strict in (False, True):
         with client(made(tmp_path / str(strict), [], reach=CLOSED, strict=strict)) as it:
             error = it.post("/set_url", data={"url": f"http://{host}:9/"}).json()["error"]
@@ -270,7 +270,7 @@ def test_lists_and_uses_remote_models(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_hides_many_objects_as_strongly_as_the_original(tmp_path: Path, *, strict: bool) -> None:
-    """The original goes over each of N boxes N times, so weak degrees hide more where there is more."""
+    """The original processes each of N boxes N times, so weak degrees hide more when there are more objects."""
     found = [Shown("person", (x, y, x + 20, y + 20)) for y in (0, 24) for x in range(0, 144, 24)]
     image = picture(150, 48)
     with StubInference("OVD", boxes=found) as api, client(made(tmp_path, [api.url], strict=strict)) as it:
@@ -295,7 +295,7 @@ def test_hides_many_objects_as_strongly_as_the_original(tmp_path: Path, *, stric
 
 @dataclass(frozen=True)
 class White:
-    """Hides persons, by white."""
+    """Fills persons with white."""
 
     destroys = True
     labels = frozenset({"person"})

@@ -1,4 +1,4 @@
-"""Configurations: what is accepted, and the very text for what is not."""
+"""Configurations: which are accepted, and the exact text for the others."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the strict mode says of itself: clients that were generated for the original must fit."""
+"""The OpenAPI document of the strict mode: clients that were generated for the original must work with it."""
 
 from collections.abc import Iterator
 from pathlib import Path

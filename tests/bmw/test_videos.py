@@ -1,4 +1,4 @@
-"""Videos over the anonymization API: done whole, under a name of their own, or not at all."""
+"""Videos of the anonymization API: published whole under a free name, or not at all."""
 
 import io
 import os

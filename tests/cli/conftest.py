@@ -1,4 +1,4 @@
-"""The command line in this process, with a localizer that a stranger's package brings along."""
+"""The command line in this process, with a localizer from another package."""
 
 import sys
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def failing() -> None:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for PYTHONPATH that brings the localizers fake and failing."""
+    """A folder for PYTHONPATH with the localizers fake and failing."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "fake_parts.py").write_text(PLUGIN)
     info = folder / "fake_parts-1.0.dist-info"
@@ -41,7 +41,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command printed."""
+    """The output and exit code of a command."""
 
     stdout: str
     stderr: str

@@ -1,4 +1,4 @@
-"""`velum models bundle` makes a wheel that pip installs, whose bytes can be made again, and that velum finds."""
+"""`velum models bundle` makes a wheel with reproducible bytes, which pip installs and velum finds."""
 
 import base64
 import csv
@@ -26,13 +26,13 @@ WHEEL = "velum_weights-1-py3-none-any.whl"
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyModels:
-    """Two models, `cats` and `dogs`, that velum ships for the length of the test; their files lie in a folder."""
+    """Two models, `cats` and `dogs`, that the catalogue has during the test; their files lie in a folder."""
     return tiny_models(tmp_path / "originals", monkeypatch)
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A machine that has nothing and reaches nothing."""
+    """A machine without weights and without network."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VELUM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VELUM_MODELS", str(tmp_path / "own"))

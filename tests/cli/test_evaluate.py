@@ -1,4 +1,4 @@
-"""`velum evaluate` tells people and machines the same, and writes plans and pages whole or not at all."""
+"""`velum evaluate` prints the same figures as text and as JSON, and writes plans and pages whole or not at all."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Evidence on the command line, from the key to the verdict."""
+"""Evidence on the command line, from creating the key to verifying the signature."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ def velum(*arguments: object, code: int = 0) -> str:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a picture, what hid it, its report, and a key."""
+    """A folder with an image, its result and report, and a key."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VELUM_CACHE", str(tmp_path / "cache"))
     (tmp_path / "photos" / "sub").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What people are used to on a command line: -q, -v, --include, --report, warnings said once, how to go on."""
+"""Habits of a command line: -q, -v, --include, --report, warnings printed once, and how to resume."""
 
 import io
 import json
@@ -203,7 +203,7 @@ def test_the_command_to_resume_has_each_option_once(monkeypatch: pytest.MonkeyPa
 
 
 def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every command that is not hidden, with the words that lead to it."""
+    """Yield every visible command with the words of its command line."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, f"{path}{name} ")
@@ -273,7 +273,7 @@ def test_a_command_loaded_alone_equals_the_one_among_all() -> None:
 
 
 def _content_of(command: Any) -> list[object]:
-    """Return help, options and examples of a command, and of those below it."""
+    """Return help, options and examples of a command and of its subcommands."""
     options = [(option.opts, option.secondary_opts, option.help, option.default) for option in command.params]
     below = [[name, _content_of(inner)] for name, inner in getattr(command, "commands", {}).items()]
     return [command.help, command.epilog, options, below]

@@ -1,4 +1,4 @@
-"""The command line, as a person types it. The localizer is one that tests bring along."""
+"""The command line, as a user types it, with a localizer of the tests."""
 
 import json
 import os

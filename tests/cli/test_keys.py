@@ -1,4 +1,4 @@
-"""`velum keys`, `velum config` and `velum audit`: what operators are shown, and what they are not."""
+"""`velum keys`, `velum config` and `velum audit`: what they print, and what they keep secret."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Everything that a plan lacks is named by one error in two lines, and each of its ways out leads out."""
+"""One error in two lines names all missing models of a plan, and each of the ways that it names works."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyModels:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: TinyModels) -> Run:
-    """A machine without the weights of both models, in a folder with a picture."""
+    """A machine without the weights of both models, in a folder with an image."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VELUM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VELUM_MODELS", str(tmp_path / "own"))
@@ -38,7 +38,7 @@ def hide(run: Run, *more: str) -> Result:
 
 @pytest.fixture
 def ways(run: Run) -> list[list[str]]:
-    """The commands of the error's second line, as words."""
+    """The commands in the second line of the error, as words."""
     error = hide(run).exception
     assert isinstance(error, MissingWeights)
     first, second = str(error).splitlines()
@@ -50,7 +50,7 @@ def ways(run: Run) -> list[list[str]]:
 
 
 def be_elsewhere(run: Run, models: TinyModels, tmp_path: Path, there: pytest.MonkeyPatch) -> None:
-    """Be on another machine, which has the weights."""
+    """Run as another machine, which has the weights."""
     there.setenv("VELUM_CACHE", str(tmp_path / "elsewhere" / "cache"))
     there.setenv("VELUM_MODELS", str(tmp_path / "elsewhere" / "own"))
     for file in models.files:
@@ -58,7 +58,7 @@ def be_elsewhere(run: Run, models: TinyModels, tmp_path: Path, there: pytest.Mon
 
 
 def hidden_places(tmp_path: Path) -> tuple[bool, bool]:
-    """Tell where the result is black: where cats are found, and where dogs are."""
+    """Tell whether the result is black at the cats, and at the dogs."""
     image = Image.open(tmp_path / "hidden.png").convert("L")
     return image.getpixel((10, 60)) == 0, image.getpixel((55, 60)) == 0
 
@@ -98,7 +98,7 @@ def test_the_third_way_out_adds_the_files(run: Run, ways: list[list[str]], model
 
 
 def test_reports_each_source_that_did_not_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plan's error has the first reason in short, pulling the models has them all."""
+    """The error of the plan has the first reason in short; `velum models pull` prints all reasons."""
     monkeypatch.setenv("VELUM_OFFLINE", "0")
     first, second = str(hide(run).exception).splitlines()
     assert first.startswith("cats and dogs are not on this machine, and could not be fetched (")

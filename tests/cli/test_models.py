@@ -1,4 +1,4 @@
-"""`velum models` says what is here, fetches what is wanted, and fails when something is missing or wrong."""
+"""`velum models` lists models, downloads them, and fails when a file is missing or wrong."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, nothing installed that holds a model, and no network."""
+    """An empty cache, no installed package with a model, and no network."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VELUM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VELUM_MODELS", str(tmp_path / "own"))

@@ -35,7 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def network(path: Path) -> Path:
-    """Write a network that finds, in whatever it sees, one thing of class 1 from (20, 30) to (60, 90)."""
+    """Write a network that finds one object of class 1 from (20, 30) to (60, 90) in every image."""
     picture = ops.parameter([1, 3, 96, 96], np.float32, name="images")
     nothing = ops.multiply(ops.reduce_mean(picture, np.array([1, 2, 3]), keep_dims=False), np.float32(0))
     rows = np.zeros((1, 300, 6), np.float32)

@@ -1,4 +1,4 @@
-"""`velum models add` runs a model once: what would fail or find nothing later is refused, with what to do."""
+"""`velum models add` runs a model once, and refuses a model that would fail or find nothing later."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def saved(path: Path, table: np.ndarray, *, batch: int = 1, **metadata: str) -> Path:
-    """Write a network that gives one table, whatever it sees."""
+    """Write a network that returns one table for every image."""
     picture = ops.parameter([batch, 3, 96, 96], np.float32, name="images")
     nothing = ops.multiply(ops.reduce_mean(picture, np.array([0, 1, 2, 3]), keep_dims=False), np.float32(0))
     result = ops.add(ops.constant(table.astype(np.float32)), nothing)
@@ -112,7 +112,7 @@ def test_reads_labels_from_a_data_yaml(run: Run, tmp_path: Path) -> None:
 
 
 def bright(path: Path, **metadata: str) -> Path:
-    """Write a segmenting network whose person is where the red that it sees is above 0."""
+    """Write a segmentation network that finds a person where its red input is above 0."""
     picture = ops.parameter([1, 3, 64, 64], np.float32, name="images")
     red = ops.strided_slice(
         picture, np.array([0, 0, 0, 0]), np.array([1, 1, 64, 64]), np.array([1, 1, 1, 1]), [0] * 4, [0] * 4
@@ -127,7 +127,7 @@ def bright(path: Path, **metadata: str) -> Path:
 
 
 def share_found(tmp_path: Path, name: str) -> float:
-    """Return how much of a picture is found, of which a quarter is bright and the rest dark."""
+    """Return the found share of an image of which a quarter is bright and the rest dark."""
     picture = np.full((64, 64, 3), 30, np.uint8)
     picture[:32, :32] = 220
     with Engine(host=RuntimeConfig(models=tmp_path / "own")) as engine:
@@ -160,7 +160,7 @@ def test_takes_the_normalization_that_the_file_states(run: Run, tmp_path: Path) 
 
 
 class Failing:
-    """A localizer without a way of its own to be written."""
+    """A localizer without a text form of its own."""
 
     labels = frozenset({"face"})
 
@@ -168,7 +168,7 @@ class Failing:
         raise RuntimeError("no memory")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Hold nothing, so close nothing."""
 
 
 class FailingModel(Failing):

@@ -1,4 +1,4 @@
-"""`velum models quantize` shows what a quicker copy gains and loses."""
+"""`velum models quantize` prints the gain in speed and the lost detections of a faster copy."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the command asks for; the work itself is tested where it is done."""
+    """The arguments that the command passes on; the work itself has tests of its own."""
     asked: dict[str, Any] = {}
 
     def fake(name: str, host: Any, pictures: Any, **options: Any) -> Quantized:

@@ -1,4 +1,4 @@
-"""`velum serve-models`, as a person types it."""
+"""`velum serve-models`, as a user types it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`velum strength` attacks what it is told to, and says who is above chance."""
+"""`velum strength` attacks the given techniques, and marks attacks above chance."""
 
 import json
 from pathlib import Path

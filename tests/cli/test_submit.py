@@ -1,4 +1,4 @@
-"""`velum submit` and `velum jobs`, as a person types them, against a running service."""
+"""`velum submit` and `velum jobs`, as a user types them, with a running service."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def service(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of a user's, with a photograph."""
+    """The folder of a user, with a photograph."""
     (tmp_path / "desk").mkdir()
     monkeypatch.chdir(tmp_path / "desk")
     Path("photo.png").write_bytes(picture())
@@ -57,7 +57,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def shared_velum(busy: str, folder: None, monkeypatch: pytest.MonkeyPatch) -> Velum:
-    """The command line, and a service that others use too."""
+    """The command line, and a service that several tests share."""
     monkeypatch.setenv("VELUM_CLIENT_SERVER", busy)
     return lambda *arguments: CliRunner().invoke(app, arguments)
 

@@ -1,4 +1,4 @@
-"""`velum worker` does what the service took, shows what it did, and ends when it is told to."""
+"""`velum worker` runs jobs of the service, reports what it did, and stops at a signal."""
 
 import gzip
 import json
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def collector() -> Iterator[tuple[int, list[bytes]]]:
-    """Take what is sent by OTLP."""
+    """Receive traces by OTLP."""
     got: list[bytes] = []
 
     class Collector(BaseHTTPRequestHandler):
@@ -50,7 +50,7 @@ def collector() -> Iterator[tuple[int, list[bytes]]]:
 
 @contextmanager
 def working(folder: Path, *options: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Have a worker at work, and see it end well."""
+    """Run a worker during the block, and check that it ends with code 0."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("VELUM_")} | variables
     command = [sys.executable, "-m", "velum", "worker", *options]
     with subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE) as process:
@@ -71,7 +71,7 @@ def ended(desk: JobQueue, job: JobRecord) -> JobRecord:
 
 
 def damaged() -> bytes:
-    """Return a JPEG with bytes amid its samples that belong to no code: it is decoded, and libjpeg complains."""
+    """Return a JPEG with stray bytes among its samples: libjpeg decodes it and prints a warning."""
     whole = picture(320, 240, "JPEG", quality=90)
     middle = len(whole) // 2
     return whole[:middle] + b"\x01\x55" * 20 + whole[middle + 40 :]

@@ -1,4 +1,4 @@
-"""A plan held against truth, with detectors that find what they are told."""
+"""Evaluates plans against ground truth, with detectors that return given regions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ def thing(
 
 
 class Stage:
-    """An engine whose `fake` finds these, at a threshold that may be chosen, and whose `plain` takes none."""
+    """An engine whose `fake` finds these regions with a threshold, and whose `plain` has no threshold."""
 
     def __init__(self, finds: Sequence[Region] | Callable[[Frame], Sequence[Region]]) -> None:
         def found(frame: Frame) -> Sequence[Region]:

@@ -1,4 +1,4 @@
-"""Truth is read out of the files of COCO, VOC, YOLO and velum; what is wrong in one is said."""
+"""Reads ground truth from files of COCO, VOC, YOLO and velum; errors name the mistake."""
 
 import json
 from pathlib import Path

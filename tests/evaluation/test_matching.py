@@ -1,4 +1,4 @@
-"""Which find is which thing, and how much of a thing is hidden; shares with their intervals."""
+"""Matching of detections with objects, hidden shares of objects, and rates with their intervals."""
 
 import numpy as np
 import pytest

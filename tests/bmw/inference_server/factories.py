@@ -1,4 +1,4 @@
-"""Models that find what they are told, served by an application without a network."""
+"""Models that find given regions, served by an application without a network."""
 
 import io
 from collections.abc import Callable, Sequence

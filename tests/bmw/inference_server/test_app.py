@@ -1,4 +1,4 @@
-"""What each profile answers, byte by byte."""
+"""The responses of each profile, byte by byte."""
 
 import io
 import json

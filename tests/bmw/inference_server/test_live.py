@@ -1,4 +1,4 @@
-"""Over a real connection, read by velum's own client of these interfaces."""
+"""The server over a real connection, called by velum's own client of these APIs."""
 
 import json
 import socket

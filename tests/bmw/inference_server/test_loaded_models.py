@@ -1,4 +1,4 @@
-"""Which models can be served as what, under which names, with which numbers; and their hashes."""
+"""Which profiles can serve which models, and the names, label numbers and hashes of models."""
 
 import io
 import json
@@ -107,7 +107,7 @@ def test_a_model_folder_keeps_its_name_and_configuration(tmp_path: Path) -> None
 
 
 def instances(path: Path) -> None:
-    """Write a network of the kind Mask R-CNN that always finds the same car, all of its box."""
+    """Write a network of the family Mask R-CNN that always finds the same car, with a mask that fills its box."""
     picture = opset8.parameter([1, 3, 48, 48], np.float32, name="image")
     none = opset8.multiply(opset8.reduce_mean(picture, np.array([0, 1, 2, 3]), keep_dims=False), np.float32(0))
     masks = np.zeros((2, 3, 7, 7), np.float32)

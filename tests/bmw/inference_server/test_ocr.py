@@ -1,4 +1,4 @@
-"""Reading what is written, as the TensorFlow variant does."""
+"""Text recognition with the API of the TensorFlow variant."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from velum.testing import FakeLocalizer
 
 
 class Says:
-    """Reads the same in every line."""
+    """Reads the same text in every line."""
 
     description = {"reader": "fake"}  # noqa: RUF012 - nobody changes it
 
@@ -51,7 +51,7 @@ def test_reads_text_in_the_whole_image_or_within_detections() -> None:
 
 
 class ByLength:
-    """Says more of longer lines."""
+    """Reads more text in longer lines."""
 
     description = {"reader": "fake"}  # noqa: RUF012 - nobody changes it
 

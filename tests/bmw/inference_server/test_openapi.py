@@ -1,4 +1,4 @@
-"""The description of each profile, and requests made from it: nothing is answered that it does not state."""
+"""The OpenAPI document of each profile: requests made from it get only responses that it states."""
 
 from typing import Any
 

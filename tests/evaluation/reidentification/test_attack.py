@@ -1,4 +1,4 @@
-"""The trial tells strong from weak: faces that show are named, those that are gone are guessed."""
+"""The trial tells strong techniques from weak ones: it identifies visible faces, and only guesses destroyed ones."""
 
 import math
 
@@ -28,7 +28,7 @@ FACES = 10
 
 
 def painted(seed: int) -> Rgb:
-    """Return a sample with spots of its own: no face, but as different from others as faces are."""
+    """Return a sample with spots of its own: not a face, but as different from other samples as faces are."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:192, :144]
     rgb = np.full((192, 144, 3), 128.0)

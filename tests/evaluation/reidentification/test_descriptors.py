@@ -1,4 +1,4 @@
-"""What faces are compared by does not mind the light, and is nothing where nothing is to be seen."""
+"""Features of faces do not depend on the light, and are zero for flat images."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Faces for the trial come out of pictures: those that are large enough, and of nothing but faces."""
+"""The trial takes faces from images: only faces, and only large ones."""
 
 from pathlib import Path
 

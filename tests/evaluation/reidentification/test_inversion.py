@@ -1,4 +1,4 @@
-"""Attacks that turn a technique back do so: what they give is nearer to the original than what they got."""
+"""Attacks that invert a technique return an image nearer to the original than the hidden one."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The published table has a row for everything that is tested, and says what its figures say."""
+"""The published table has a row for each tested technique, and its texts agree with its figures."""
 
 import re
 from pathlib import Path

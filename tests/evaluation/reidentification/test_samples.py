@@ -1,4 +1,4 @@
-"""Shots are what they are said to be: the region, cut anew, in other light, and the same for the same seed."""
+"""Shots show the region, cropped again and in other light, and are equal for equal seeds."""
 
 import numpy as np
 import pytest
