@@ -101,7 +101,7 @@ class AtomicWriter(ABC):
 
     @abstractmethod
     def _finish(self) -> None:
-        """Write what is left of the file. An error here discards it, too."""
+        """Write the rest of the file. An error here discards it, too."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

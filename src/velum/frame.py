@@ -166,7 +166,7 @@ class Frame:
     touched: Touched | None = None
     """Where samples may have changed since they were decoded; None where that is unknown."""
     page: object | None = None
-    """What the reader of an image knows of this frame beside its samples, for the writer of images: palette, duration,
+    """Facts of the image reader about this frame besides its samples, for the image writer: palette, duration,
     compression. None where the frame is to be written like the first one of the source."""
 
     @classmethod

@@ -103,7 +103,7 @@ def check_labels(labels: tuple[str, ...], signature: Signature, family: str, wha
         )
         raise BadInput(
             f"{what} has {count} classes, and the list of labels has {len(labels)} ({_short(labels)}); "
-            f"give one for each class, in its order, and an empty one for what is not a thing{other}"
+            f"give one label for each class, in its order, and an empty one for classes that are not objects{other}"
         )
 
 

@@ -52,8 +52,8 @@ frame and may continue a track; alone it is too often a bush or a stone."""
 
 
 MASK_LEVEL = 0.4
-"""Probability from which a pixel of a mask is hidden. Below a half: users notice what is hidden too much, but not what
-still shows of a person."""
+"""Probability from which a pixel of a mask is hidden. Below a half: users notice an area that is hidden needlessly, but
+not a part of a person that is still visible."""
 
 
 @dataclass(frozen=True, slots=True)

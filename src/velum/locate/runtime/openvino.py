@@ -252,7 +252,7 @@ def _inputs(model: ov.Model) -> list[Any]:
     if len(pictures) != 1 or len(pictures) + len(beside) != len(shapes):
         raise RuntimeError(f"its inputs are {', '.join(str(shape) for _, shape in shapes)}")
     if any(shape[1].get_length() not in {2, 3} for tensor, shape in shapes if tensor in beside):
-        raise RuntimeError("an input beside the picture has neither 2 nor 3 numbers")
+        raise RuntimeError("an input besides the image has neither 2 nor 3 numbers")
     return [*pictures, *beside]
 
 

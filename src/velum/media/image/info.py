@@ -44,7 +44,7 @@ class Jpeg:
 
 @dataclass(frozen=True, slots=True)
 class ImagePage:
-    """Properties of one frame, beside its samples, that the writer keeps as in the source: its `Frame.page`."""
+    """Properties of one frame, besides its samples, that the writer keeps as in the source: its `Frame.page`."""
 
     role: Role
     bits: int = 8

@@ -1,4 +1,4 @@
-"""Search for content of a file beside the image or video that it shows: previews, further images, metadata, sound.
+"""Search for content of a file besides the image or video that it shows: previews, further images, metadata, sound.
 
 Where Pillow cannot open the inside of a file, this reports something that cannot be read.
 """
@@ -59,7 +59,7 @@ _ALLOWING = {"place": frozenset({"gps"})}
 
 @dataclass(frozen=True, slots=True)
 class SideContent:
-    """Content beside the image; `description` says what it is. A plan that keeps one of `kinds` of metadata allows it.
+    """Content besides the image; `description` says what it is. A plan that keeps one of `kinds` of metadata allows it.
 
     `ordinary`: programs write such content without any image in it.
     """
@@ -77,7 +77,7 @@ class SideContent:
 
 
 def beside(path: Path, limits: Limits) -> list[SideContent]:
-    """Return the content of an image or video file beside what it shows, without duplicates.
+    """Return the content of an image or video file besides the shown image or video, without duplicates.
 
     Raises `BadInput` when the file cannot be read, `LimitExceeded` when it is too large.
     """

@@ -1,4 +1,4 @@
-"""Inventory of coded video: finds units of a bit stream that decoders do not need, and data in units beside the video.
+"""Inventory of coded video: finds units of a bit stream that decoders do not need, and data in units besides the video.
 
 Units and their types: ITU-T H.264 (7.4.1, annex D), ITU-T H.265 (7.4.2, annex D), the AV1 specification (6.2, 6.7),
 ISO/IEC 13818-2 (6.2.2) and ISO/IEC 14496-2 (6.2.1). Bytes inside a slice, behind its last block, are not examined: only

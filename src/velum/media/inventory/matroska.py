@@ -41,7 +41,7 @@ class _Walk:
             yield _UNKNOWN, at, at, end
 
     def top(self) -> Iterator[Surplus]:
-        """Yield the surplus beside the EBML header and the segment, and inside them."""
+        """Yield the surplus besides the EBML header and the segment, and inside them."""
         for name, start, content, end in self.elements(0, len(self.data)):
             if name == _SEGMENT:
                 yield from self.segment(content, end)

@@ -81,7 +81,7 @@ class _Walk:
         flags, position = self.data[at], at + 1
         position += 6 * bool(flags & 16) + 6 * bool(flags & 8) + bool(flags & 4)
         if flags & 2 and position < end:
-            self.note("private bytes beside the packets", position, self.data[position])
+            self.note("private bytes besides the packets", position, self.data[position])
             position += 1 + self.data[position]
         if not flags & 1 and set(self.data[position:end]) - {0xFF, 0}:
             self.note("stuffing that is not empty", position, end - position)

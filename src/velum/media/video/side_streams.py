@@ -1,4 +1,4 @@
-"""Lists what a video holds beside the frames that players show: other streams, metadata, and unused coded data."""
+"""Lists the content of a video besides the frames that players show: other streams, metadata, and unused coded data."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -39,7 +39,7 @@ _PLACES = ("location", "gps", "xyz", "geo")
 
 
 def list_side_content(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
-    """Yield (kind, description) of everything beside the frames. Raises `BadInput` if the file cannot be opened."""
+    """Yield (kind, description) of all content besides the frames. Raises `BadInput` if the file cannot be opened."""
     yield from _tracks_with_coordinates(path, limits)
     with closing(FileInput(path, limits)) as file, file.open(limits) as container, translate_read_errors(path):
         yield from _metadata_entries(container.metadata, "the file")
