@@ -50,6 +50,7 @@ def test_the_words_are_where_they_belong() -> None:
         ("import velum.engine.engine", {"fastapi", "starlette", "httpx2", "httpcore2", "openvino"}),
         ("import velum.bmw.localizer", {"fastapi", "starlette", "uvicorn"}),
         ("import velum.bmw.plan", {"fastapi", "starlette", "uvicorn"}),
+        ("import velum.service.job_backend, velum.service.process", {"fastapi", "pydantic", "starlette", "uvicorn"}),
         ("import velum.cli.main", {"fastapi", "httpx2", "numpy", "pydantic", "rich", "uvicorn"}),
         ("from velum.cli.main import command_line; command_line('hide')", {"numpy", "rich"}),
         ("import velum.locate.detector", {"filelock", "openvino", "rich", "tarfile"}),

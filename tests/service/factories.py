@@ -22,7 +22,7 @@ from velum.bmw.app import create_app
 from velum.frame import Frame
 from velum.net import NetworkPolicy
 from velum.region import Box, Region
-from velum.service.process import timed_protocol
+from velum.service.timed_protocol import timed_protocol
 from velum.settings import Settings
 from velum.settings.schema import BmwSettings, JobsSettings, ServiceSettings
 from velum.testing import FakeLocalizer

@@ -20,7 +20,7 @@ from velum.plugins import RuntimeConfig
 from velum.service.audit import FIRST, Audit, verify
 from velum.service.auth.api_keys import ApiKeys
 from velum.service.metrics import Metrics
-from velum.service.middleware.observe import ObservedProcessor
+from velum.service.observed_processor import ObservedProcessor
 from velum.settings import Settings
 from velum.settings.schema import AccessSettings, ObservabilitySettings
 

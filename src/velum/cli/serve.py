@@ -57,7 +57,8 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
 
         from velum.bmw.app import create_app
         from velum.service.auth.middleware import check_entrance
-        from velum.service.process import lines_of_libraries, log_to_stderr, timed_protocol
+        from velum.service.process import lines_of_libraries, log_to_stderr
+        from velum.service.timed_protocol import timed_protocol
     except ImportError as error:
         raise Unavailable(
             f"the service needs a library that is not installed ({error}); pip install 'velum-anonymizer[service]'"

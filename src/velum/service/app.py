@@ -1,12 +1,14 @@
 """The service as one ASGI application: velum's own API, the page, health and metrics, and another API mounted on it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 
 from velum import __version__
 from velum.plugins import RuntimeConfig
@@ -132,7 +134,18 @@ def _include_routers(
     app.include_router(ui_files.docs_routes())
     if observability.metrics:
         guards = [] if observability.metrics_open else [Depends(access.require("operate"))]
-        app.include_router(metrics.routes(parts.metrics, guards=guards))
+        app.include_router(_metrics_routes(parts.metrics, guards))
+
+
+def _metrics_routes(counted: metrics.Metrics, guards: Sequence[Any]) -> APIRouter:
+    """Return the endpoint `/metrics`; `guards` are its dependencies."""
+    router = APIRouter(include_in_schema=False, dependencies=list(guards))
+
+    @router.get(metrics.PATH)
+    def metrics_text() -> Response:
+        return Response(counted.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    return router
 
 
 def _add_middleware(app: FastAPI, parts: ServiceParts, mounted: MountedApi | None) -> None:

@@ -28,7 +28,7 @@ from velum.net.client import HttpClient
 from velum.plugins import RuntimeConfig
 from velum.service.audit import Audit, audit_of
 from velum.service.metrics import Metrics
-from velum.service.middleware.observe import ObservedProcessor
+from velum.service.observed_processor import ObservedProcessor
 from velum.service.tracing import spans
 from velum.settings import Settings
 from velum.storage.scratch import sweep_dead

@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from fastapi import APIRouter
 from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, start_http_server
 from prometheus_client import Counter as Total
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from starlette.responses import Response
 
 from velum.errors import BadPlan, Unavailable, VelumError
 from velum.plan import Rule
@@ -126,17 +124,6 @@ class _Jobs(Collector):
     def describe(self) -> Iterable[Metric]:
         """Return nothing, so that registering does not query the database."""
         return ()
-
-
-def routes(metrics: Metrics, *, guards: Iterable[Any] = ()) -> APIRouter:
-    """Return the endpoint `/metrics`; `guards` are its dependencies."""
-    router = APIRouter(include_in_schema=False, dependencies=list(guards))
-
-    @router.get(PATH)
-    def metrics_text() -> Response:
-        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
-
-    return router
 
 
 @contextmanager

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
-from typing import Any
-
-from fastapi.telemetry import TelemetryConfig
+from typing import TYPE_CHECKING, Any
 
 from velum.errors import Unavailable
+
+if TYPE_CHECKING:  # workers trace jobs, and have no use for a web framework
+    from fastapi.telemetry import TelemetryConfig
 
 _QUIET = ("/health/", "/metrics")
 
@@ -20,7 +21,7 @@ Spans = Callable[[str, Facts], AbstractContextManager[Note]]
 """Context manager factory: (name, attributes) -> a span for the time of the `with` block."""
 
 
-def telemetry(*, traces: bool) -> TelemetryConfig:
+def telemetry(*, traces: bool) -> "TelemetryConfig":
     """Return the framework's telemetry configuration. Its own logs stay off: they would quote invalid bodies.
 
     Raises `Unavailable` when `traces` is true and the extra is not installed.

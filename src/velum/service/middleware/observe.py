@@ -1,10 +1,8 @@
 """Observation: every request and source is counted in metrics; those that matter are written to the audit log."""
 
 import hashlib
-import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -17,9 +15,7 @@ from velum import media
 from velum.annotations import Annotations
 from velum.engine.engine import DEFAULT_PLAN, Engine
 from velum.engine.stages import OnRegions, Progress
-from velum.errors import OutputFailed, VelumError
-from velum.jobs.processor import EngineProcessor, JobOutput, PieceResult, Task
-from velum.jobs.values import Piece
+from velum.errors import VelumError
 from velum.limits import Limits
 from velum.plan import Plan
 from velum.plugins import RuntimeConfig
@@ -30,9 +26,7 @@ from velum.service.auth.principal import ANYONE, Principal
 from velum.service.metrics import PATH, Metrics
 from velum.service.middleware import CLIENT_GONE, FACTS, is_protected
 from velum.service.middleware.limits import REQUEST
-from velum.service.tracing import Facts, Note, Spans, spans
-
-LOG = logging.getLogger("velum.service")
+from velum.service.observed_processor import write_audit
 
 DONE: ContextVar[list[Mapping[str, Any]] | None] = ContextVar("velum_done", default=None)
 """List of the current request to which the engine's results are appended as facts."""
@@ -111,58 +105,6 @@ class ObservedEngine(Engine):
         )  # fmt: skip
 
 
-class ObservedProcessor(EngineProcessor):
-    """A job processor that counts its work in metrics, traces it and writes finished jobs to the audit log."""
-
-    def __init__(
-        self, metrics: Metrics, audit: Audit | None, host: Callable[[], RuntimeConfig], limits: Limits, *,
-        span_seconds: float = media.SEGMENT_SECONDS, tracing: Spans | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(host, limits, span_seconds=span_seconds)
-        self._metrics, self._audit, self._tracing = metrics, audit, tracing or spans(traces=False)
-
-    def cut(self, task: Task) -> Sequence[Piece]:
-        """Do the same as `EngineProcessor`, observed."""
-        with self._trace_step("job cut", task) as note:
-            pieces = super().cut(task)
-            note({"velum.pieces": len(pieces)})
-        return pieces
-
-    def make(self, task: Task, piece: Piece) -> PieceResult:
-        """Do the same as `EngineProcessor`, observed."""
-        with self._trace_step("job make", task, piece=piece.index) as note:
-            result = super().make(task, piece)
-            seconds = {f"velum.seconds.{stage}": spent for stage, spent in result.note.get("seconds", {}).items()}
-            note({"velum.frames": result.note["frames"], **seconds})
-        return result
-
-    @contextmanager
-    def _trace_step(self, name: str, task: Task, **numbers: int) -> Iterator[Note]:
-        facts: Facts = {"velum.job": task.id, **{f"velum.{key}": number for key, number in numbers.items()}}
-        try:
-            with self._tracing(name, facts) as note:
-                yield note
-        except VelumError as error:
-            self._metrics.count_failure(error)
-            raise
-
-    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
-        """Do the same as `EngineProcessor`, observed. A job that joins again after a crash is counted again."""
-        with self._trace_step("job join", task, pieces=len(made)):
-            result = super().join(task, made)
-        report = result.report
-        self._metrics.count_report(report)
-        if self._audit is not None:
-            hidden = Counter(region["label"] for region in (*report["hidden"], *report["tracks"]))
-            line = {
-                "job": task.id, "caller": task.submission.owner, "result": "done", "plan": task.submission.plan.digest,
-                "input_sha256": report["input_sha256"], "output_sha256": report["output_sha256"],
-                "frames": report["frames"], "hidden": dict(hidden),
-            }  # fmt: skip
-            _write_audit(self._audit, line, self._metrics)
-        return result
-
-
 class ObserveRequests:
     """Observes every request, also those that outer layers refuse."""
 
@@ -198,16 +140,7 @@ class ObserveRequests:
             route = str(getattr(scope.get("route"), "path", "other"))
             self._metrics.count_request(route, scope["method"], status, time.perf_counter() - begun, received)
             if self._audit and _is_audited(scope, status, route):
-                _write_audit(self._audit, _line(scope, status, route, done), self._metrics)
-
-
-def _write_audit(audit: Audit, line: Mapping[str, Any], metrics: Metrics) -> None:
-    try:
-        audit.write(line)
-    except OutputFailed as error:
-        # The work is done and the response is being sent, so only metrics and the log can report the missing line.
-        metrics.unaudited.inc()
-        LOG.error("audit", extra={"facts": {"cause": str(error), **line}})  # noqa: TRY400 - the cause says all
+                write_audit(self._audit, _line(scope, status, route, done), self._metrics)
 
 
 def _is_audited(scope: Scope, status: int, route: str) -> bool:
