@@ -13,7 +13,9 @@ from velum import plugins
 from velum.cli.main import run
 
 # A distribution with nothing but entry points: what a stranger's package with one file looks like once installed.
-PLUGIN = """
+PLUGIN = '''
+import ctypes
+
 from velum.testing import FakeLocalizer
 from velum.region import Box, Region
 
@@ -22,7 +24,19 @@ def fixed(x: int = 10) -> FakeLocalizer:
 
 def failing() -> None:
     raise RuntimeError("no such device")
-"""
+
+class Crashing:
+    """Crashes its process on every picture that is 13 pixels wide."""
+
+    labels = frozenset({"face"})
+
+    def locate(self, frames):
+        if frames[0].width == 13:
+            ctypes.string_at(0)
+        return [[Region(Box(0, 0, 5, 5), "face", 0.8)] for _ in frames]
+
+    def close(self) -> None: ...
+'''
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-parts\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[velum.localizers]\nfake = fake_parts:fixed\nfailing = fake_parts:failing\n"
+        "[velum.localizers]\nfake = fake_parts:fixed\nfailing = fake_parts:failing\ncrashing = fake_parts:Crashing\n"
     )
     return folder
 

@@ -82,6 +82,17 @@ def test_hides_the_other_files_of_a_folder_with_a_bad_one(velum_command: Command
     assert [json.loads(line)["error"]["kind"] for line in done.stdout.splitlines()] == ["BadInput"]
 
 
+def test_a_file_that_crashes_the_decoder_does_not_end_the_run(velum_command: Command) -> None:
+    folder = velum_command.folder / "photos"
+    folder.mkdir()
+    for number, width in enumerate((20, 13, 20, 20)):
+        Image.new("RGB", (width, 20), "white").save(folder / f"{number}.png")
+    done = velum_command("hide", "photos", "-o", "safe", "--rule", "face: crashing -> blacken", code=1)
+    assert "photos/1.png: the decoder crashed on this file (SIGSEGV); it was not hidden" in done.stderr
+    assert "safe: 3 files, 3 faces hidden; 0 with nothing found, 0 skipped, 1 failed" in done.stdout
+    assert sorted(path.name for path in (velum_command.folder / "safe").glob("*.png")) == ["0.png", "2.png", "3.png"]
+
+
 def test_dry_run_writes_nothing(velum_command: Command) -> None:
     done = velum_command("hide", "photo.png", "--dry-run", *RULE)
     assert "photo.png -> photo.hidden.png" in done.stdout

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path, PurePath
+from typing import Protocol
 
 from velum import media
-from velum.engine.engine import Engine
 from velum.errors import BadInput, BadPlan, OutputFailed, VelumError
 from velum.plan import Plan
 from velum.report import Report
@@ -40,6 +40,14 @@ class ItemResult:
     item: BatchItem
     report: Report | None = None
     error: VelumError | None = None
+
+
+class HidesFiles(Protocol):
+    """Hides in one file after another, several at the same time: an `Engine`, or a `SubprocessPool`."""
+
+    def hide(self, source: Path, target: Path, plan: Plan, /, *, overwrite: bool = False) -> Report:
+        """Hide in `source` what the plan names, write `target` and return the report. Raises any `VelumError`."""
+        ...
 
 
 def arrange(
@@ -88,7 +96,7 @@ def is_selected(path: PurePath, include: Sequence[str] = (), exclude: Sequence[s
 
 
 def run(
-    engine: Engine,
+    engine: HidesFiles,
     items: Iterable[BatchItem],
     plan: Plan,
     *,
@@ -122,7 +130,7 @@ def run(
                 future.cancel()
 
 
-def _run(engine: Engine, item: BatchItem, plan: Plan, overwrite: bool, finished: "_Manifest | None") -> ItemResult:  # noqa: FBT001 - passed through a pool
+def _run(engine: HidesFiles, item: BatchItem, plan: Plan, overwrite: bool, finished: "_Manifest | None") -> ItemResult:  # noqa: FBT001 - passed through a pool
     try:
         if finished and finished.has(item):
             return ItemResult(item)

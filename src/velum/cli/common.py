@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from velum.annotations import Annotations
     from velum.engine.engine import Engine
+    from velum.engine.subprocess_pool import SubprocessPool
     from velum.media import LiveSource
+    from velum.plugins import Progress as Fetching
 
 
 USUAL_THRESHOLDS = 700, 10, 10
@@ -72,6 +74,22 @@ def engine(*sources: "Path | LiveSource") -> Iterator["Engine"]:
         host = settings.host(progress, mode="throughput" if many else "latency")
         with Engine(host=host, limits=settings.limits()) as ready:
             yield ready
+
+
+@contextmanager
+def engine_processes(count: int) -> Iterator[tuple["SubprocessPool", "Fetching"]]:
+    """Yield engines in up to `count` processes with the settings of this machine, and a progress bar for downloads.
+
+    The processes share the cores of this machine.
+    """
+    from velum.cli.progress import fetch_progress
+    from velum.engine.subprocess_pool import SubprocessPool
+    from velum.settings import Settings
+
+    settings = Settings.load()
+    pool = SubprocessPool(count, settings.host_factory(share=count), settings.limits())
+    with libraries_silent(), fetch_progress() as fetching, pool:
+        yield pool, fetching
 
 
 def print_json(value: Any, *, err: bool = False) -> None:

@@ -266,15 +266,16 @@ class FolderRun:
         from velum.batch.local import MANIFEST, run
         from velum.cli.progress import batch_progress
 
-        with common.engine(*(job.source for job in self.jobs)) as engine:
-            work = engine.check(self.plan)
+        workers = min(workers, len(self.jobs))
+        with common.engine_processes(workers) as (engines, fetching):
+            work = engines.check(self.plan, fetching)
             for warning in work.warnings:
                 self.messages.warn(warning)
             manifest = self.folder / MANIFEST
             outcomes = run(
-                engine, self.jobs, self.plan, workers=workers, overwrite=overwrite, manifest=manifest, resume=resume
+                engines, self.jobs, self.plan, workers=workers, overwrite=overwrite, manifest=manifest, resume=resume
             )
-            # Close the progress in any case: files in progress must end before the engine does.
+            # Close the progress in any case: files in progress must end before the engines do.
             with closing(outcomes):
                 for outcome in batch_progress(outcomes, len(self.jobs), self.messages):
                     self._count(outcome, known=work.warnings)

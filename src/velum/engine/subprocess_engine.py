@@ -1,4 +1,4 @@
-"""The engine in a process of its own, so that a crash does not end the worker: the worker's side of the pipe."""
+"""The engine in a process of its own, so that a crash does not end its caller: the caller's side of the pipe."""
 
 import pickle
 import signal
@@ -18,6 +18,7 @@ from velum import errors
 from velum.errors import BadInput, PluginFault, Unavailable, VelumError
 from velum.limits import Limits
 from velum.plan import Plan
+from velum.plugins import Progress as Fetching
 from velum.plugins import RuntimeConfig
 
 START_SECONDS = 120.0
@@ -27,6 +28,25 @@ POLL_SECONDS = 0.1
 """Time between two looks at whether to stop."""
 
 T = TypeVar("T")
+
+
+def _ignore_progress(done: int, total: int | None) -> None:
+    """Ignore progress."""
+
+
+class DecoderCrash(BadInput):
+    """The process that decodes crashed on the file."""
+
+    code = "BadInput"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPlan:
+    """A plan whose parts a process could make: the descriptions of its models, and what to warn of."""
+
+    models: tuple[Mapping[str, str], ...]
+    warnings: tuple[str, ...]
+
 
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 
@@ -43,14 +63,17 @@ class SubprocessRequest:
     target: Path
     plan: Plan
     regions: Path | None = None
-    name: str = "the file"
-    """Name of the source in errors, instead of its path on this machine."""
+    name: str | None = "the file"
+    """Name of the source in errors, instead of its path on this machine; None keeps paths."""
     hidden_regions: Path | None = None
     """Region file to write: one line of JSON for each frame, with its hidden regions, as in an annotation file."""
     span: Mapping[str, Any] | None = None
     parts: Sequence[tuple[Path, Mapping[str, Any]]] = ()
     """File and report of each segment."""
     cut_seconds: float | None = None
+    overwrite: bool = True
+    """Whether a target that exists is replaced."""
+    check: bool = False
 
     def values(self) -> dict[str, Any]:
         """Return the fields, with the plan as JSON values, since a plan cannot be pickled."""
@@ -65,18 +88,29 @@ class SubprocessEngine:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection[Any, Any] | None = None
 
+    def check(self, plan: Plan, fetching: Fetching | None = None) -> CheckedPlan:
+        """Load the models of a plan; `fetching` is called during downloads.
+
+        Raises `BadPlan` or `Unavailable` as `Engine.check` does, and as `hide` does when the process ends.
+        """
+        request = SubprocessRequest(Path(), Path(), plan, name=None, check=True)
+        answer = self.hide(request, _ignore_progress, threading.Event(), fetching)
+        assert answer is not None  # noqa: S101 - only a request that is stopped has none
+        return CheckedPlan(tuple(answer["models"]), tuple(answer["warnings"]))
+
     def hide(
-        self, request: SubprocessRequest, progress: Callable[[int, int | None], None], stop: threading.Event
-    ) -> Mapping[str, Any] | None:
+        self, request: SubprocessRequest, progress: Callable[[int, int | None], None] = _ignore_progress,
+        stop: threading.Event | None = None, fetching: Fetching | None = None,
+    ) -> Mapping[str, Any] | None:  # fmt: skip
         """Return the report as JSON values (or `spans`, a list); None when `stop` was set before the process was done.
 
-        Raises what the engine raises; `BadInput` when the process crashes or is silent for too long; `Unavailable` when
-        it is killed from outside.
+        Raises what the engine raises; `DecoderCrash` when the process crashes, `BadInput` when it is silent for too
+        long, and `Unavailable` when it is killed from outside.
         """
         self._ensure_started()
         self._use_pipe(lambda pipe: pipe.send(request.values()))
         heard, silence = time.monotonic(), max(self._silent_seconds, START_SECONDS)
-        while not stop.is_set():
+        while stop is None or not stop.is_set():
             if self._use_pipe(lambda pipe: pipe.poll(POLL_SECONDS)):
                 heard = time.monotonic()
                 kind, what = self._use_pipe(lambda pipe: pipe.recv())
@@ -87,6 +121,10 @@ class SubprocessEngine:
                     return dict(what)
                 if kind == "error":
                     raise _error(request, *what)
+                if kind == "fetching":
+                    if fetching is not None:
+                        fetching(*what)
+                    continue
                 progress(*what)
             elif time.monotonic() - heard > silence:
                 self.close()
@@ -137,7 +175,7 @@ class SubprocessEngine:
         code = self._process.wait() if self._process is not None else 0
         self.close()
         if -code in _CRASHES:
-            return BadInput(f"the decoder crashed on this file ({signal.Signals(-code).name}); it was not hidden")
+            return DecoderCrash(f"the decoder crashed on this file ({signal.Signals(-code).name}); it was not hidden")
         if code == -signal.SIGKILL:
             return Unavailable("the decoder process was killed, probably out of memory; raise its memory limit")
         return Unavailable(f"the decoder process ended with exit code {code}; look into the worker's log")
@@ -145,9 +183,10 @@ class SubprocessEngine:
 
 def _error(request: SubprocessRequest, name: str, message: str, limit: tuple[Any, ...]) -> VelumError:
     """Return the error of the other process, with the name of the source instead of paths."""
-    message = message.replace(str(request.source), request.name).replace(f"{request.target.parent}/", "")
-    for index, (file, _) in enumerate(request.parts):
-        message = message.replace(str(file), f"{index}.part")
+    if request.name is not None:
+        message = message.replace(str(request.source), request.name).replace(f"{request.target.parent}/", "")
+        for index, (file, _) in enumerate(request.parts):
+            message = message.replace(str(file), f"{index}.part")
     kind: type[VelumError] = getattr(errors, name, PluginFault)
     error = kind.__new__(kind, message)
     if isinstance(error, errors.LimitExceeded):

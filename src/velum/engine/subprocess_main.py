@@ -21,6 +21,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import cv2
+
 from velum.annotations import Annotations, line_of
 from velum.engine.engine import Engine
 from velum.engine.stages import OnRegions
@@ -74,6 +76,8 @@ def _serve(
     limits: Limits,
 ) -> None:
     kept: Engine | None = None
+    if host().threads == 1:
+        cv2.setNumThreads(1)  # as many processes as cores share the machine
     while True:
         request = requests.get()
         pipe.send(("begun", ()))
@@ -81,15 +85,16 @@ def _serve(
             # A piece must come out the same, to the last digit, whatever this process did before. An engine in
             # throughput mode adapts to the first sizes of images that it gets, so each video has an engine of its own;
             # one in latency mode does not adapt, and is kept for images.
-            if request.span is not None or request.target.suffix in VIDEO_SUFFIXES:
+            if request.span is not None or request.target.suffix.lower() in VIDEO_SUFFIXES:
                 with Engine(host=host(), limits=limits) as engine:
                     report = _execute(engine, request, _progress_sender(pipe))
             else:
-                kept = kept or Engine(host=replace(host(), mode="latency"), limits=limits)
+                config = replace(host(), mode="latency", progress=_fetch_sender(pipe))
+                kept = kept or Engine(host=config, limits=limits)
                 report = _execute(kept, request, _progress_sender(pipe))
             pipe.send(("report", report))
         except VelumError as failure:
-            error = _blame(failure)
+            error = failure if request.name is None else _blame(failure)
             limit = tuple(getattr(error, name, None) for name in ("limit", "value", "allowed"))
             pipe.send(("error", (type(error).__name__, str(error), limit)))
         except Exception as error:  # noqa: BLE001 - the outermost edge of this process
@@ -111,6 +116,9 @@ def _execute(
     engine: Engine, request: SubprocessRequest, progress: Callable[[int, int | None], None]
 ) -> Mapping[str, Any]:
     source, target, plan = request.source, request.target, request.plan
+    if request.check:
+        work = engine.check(plan)
+        return {"models": work.models, "warnings": work.warnings}
     if request.cut_seconds is not None:
         form, given = VIDEO_SUFFIXES[target.suffix], request.regions is not None
         spans = engine.split(source, form, plan, seconds=request.cut_seconds, given=given)
@@ -127,8 +135,9 @@ def _execute(
             )
         else:
             report = engine.hide(
-                source, target, plan, regions=regions, overwrite=True, progress=progress, on_regions=on_regions
-            )
+                source, target, plan, regions=regions, overwrite=request.overwrite, progress=progress,
+                on_regions=on_regions,
+            )  # fmt: skip
     return report.to_json()
 
 
@@ -168,6 +177,13 @@ def _progress_sender(pipe: "Connection[Any, Any]") -> Callable[[int, int | None]
             pipe.send(("progress", (done, total)))
 
     return send_progress
+
+
+def _fetch_sender(pipe: "Connection[Any, Any]") -> Callable[[str, int, int | None], None]:
+    def send_fetch_progress(name: str, done: int, total: int | None) -> None:
+        pipe.send(("fetching", (name, done, total)))
+
+    return send_fetch_progress
 
 
 if __name__ == "__main__":

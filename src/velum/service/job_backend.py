@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -199,7 +199,7 @@ def worker(settings: Settings, peers: HttpClient, make_processor: ProcessorFacto
     making = make_processor or observed_processor_factory(settings, Metrics(), audit_of(settings))
     store = _store(settings)
     return Worker(
-        _database(settings), store, lambda: making(_host_factory(settings), settings.limits()),
+        _database(settings), store, lambda: making(settings.host_factory(), settings.limits()),
         folder=work_folder(settings), concurrency=jobs.concurrency, max_running=jobs.max_running or None,
         timing=WorkerTiming(drain_seconds=settings.service.grace_seconds), uploads=_uploads(settings, store),
         retention=Retention(
@@ -213,16 +213,6 @@ def worker(settings: Settings, peers: HttpClient, make_processor: ProcessorFacto
 def work_folder(settings: Settings) -> Path:
     """Return the scratch folder for work in progress."""
     return settings.jobs.scratch_dir or settings.jobs.data / "work"
-
-
-def _host_factory(settings: Settings) -> partial[RuntimeConfig]:
-    """Return a factory for the `RuntimeConfig` of the decoder process.
-
-    It can be pickled, which read-only views of tables cannot, and it names no module of the service, so that the
-    process need not import it.
-    """
-    plain = replace(settings, weights=dict(settings.weights), limit=dict(settings.limit))
-    return partial(Settings.host, plain, mode="throughput")
 
 
 def _database(settings: Settings) -> str:

@@ -49,7 +49,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
@@ -185,6 +185,16 @@ class Settings:
             techniques=FolderTechniques(self.techniques) if self.techniques else {},
         )
 
+    def host_factory(self, *, share: int = 1) -> Callable[[], RuntimeConfig]:
+        """Return a picklable `host` for another process, in throughput mode.
+
+        It has no read-only views of tables, which cannot be pickled. With `share`, so many processes have the cores of
+        this machine together.
+        """
+        threads = self.threads if share == 1 or self.threads else max(1, available_cores() // share)
+        plain = replace(self, weights=dict(self.weights), limit=dict(self.limit), threads=threads)
+        return partial(type(self).host, plain, mode="throughput")
+
     def limits(self) -> Limits:
         """Return the limits of what is accepted."""
         return Limits(**self.limit)
@@ -204,6 +214,11 @@ _READERS: Mapping[str, Callable[[RawValue], Any]] = MappingProxyType(
         "runtime": partial(RawValue.one_of, allowed=get_args(Runtime)),
     }
 )
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def raw_values(environ: Mapping[str, str], folder: Path, file: Path | None = None) -> Mapping[str, RawValue]:
