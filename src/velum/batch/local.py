@@ -69,7 +69,7 @@ def arrange(
         source = sources[0]
         if target is not None and not target.is_dir():
             return [BatchItem(source, target)], None
-        suffix, note = _suffix_of_result(source)
+        suffix, note = result_suffix(source)
         if target is None:
             return [BatchItem(source, source.with_name(f"{source.stem}.hidden{suffix}"), note)], None
         return [BatchItem(source, target / f"{source.stem}{suffix}", note)], None
@@ -159,7 +159,7 @@ def _mirror_items(
             else [source]
         ):
             target = folder / (path.relative_to(source) if source.is_dir() else path.name)
-            suffix, note = _suffix_of_result(path)
+            suffix, note = result_suffix(path)
             if note:
                 renamed.append((target, BatchItem(path, target.with_suffix(suffix), note)))
             else:
@@ -189,8 +189,8 @@ def _add(items: dict[Path, BatchItem], item: BatchItem) -> None:
     items[item.target] = item
 
 
-def _suffix_of_result(source: Path) -> tuple[str, str]:
-    """Return the suffix of a source's result, and a note when it is not the source's own."""
+def result_suffix(source: Path) -> tuple[str, str]:
+    """Return the suffix of a source's result, by its content, and a note when it is not the source's own."""
     kind = media.kind_of(source)
     if kind is None or media.is_suffix_of(source.suffix, kind):
         return source.suffix, ""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from velum.engine.engine import Engine
     from velum.engine.subprocess_pool import SubprocessPool
     from velum.media import LiveSource
+    from velum.plugins import Precision
     from velum.plugins import Progress as Fetching
 
 
@@ -77,17 +78,21 @@ def engine(*sources: "Path | LiveSource") -> Iterator["Engine"]:
 
 
 @contextmanager
-def engine_processes(count: int) -> Iterator[tuple["SubprocessPool", "Fetching"]]:
+def engine_processes(
+    count: int, *, threads: int | None = None, precision: "Precision | None" = None
+) -> Iterator[tuple["SubprocessPool", "Fetching"]]:
     """Yield engines in up to `count` processes with the settings of this machine, and a progress bar for downloads.
 
-    The processes share the cores of this machine.
+    The processes share the cores of this machine; with `threads`, each has so many. `precision` replaces `auto`.
     """
     from velum.cli.progress import fetch_progress
     from velum.engine.subprocess_pool import SubprocessPool
     from velum.settings import Settings
 
     settings = Settings.load()
-    pool = SubprocessPool(count, settings.host_factory(share=count), settings.limits())
+    pool = SubprocessPool(
+        count, settings.host_factory(share=count, threads=threads, precision=precision), settings.limits()
+    )
     with libraries_silent(), fetch_progress() as fetching, pool:
         yield pool, fetching
 

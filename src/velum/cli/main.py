@@ -15,6 +15,7 @@ from velum.errors import VelumError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "hide": ("hide", "hide"),
+    "batch": ("batch", "app"),
     "locate": ("locate", "locate"),
     "check": ("locate", "check"),
     "evaluate": ("evaluate", "evaluate"),
@@ -50,6 +51,12 @@ EXAMPLES = {
         "velum hide photos/ -o safe/ --resume",
         "velum hide clip.mp4 --audio drop --verify",
     ),
+    "batch run": (
+        "velum batch s3://raw/2026 -o s3://safe/2026 --plan plan.toml",
+        "velum batch photos/ -o safe/ --dry-run --price-per-core-hour 0.04",
+    ),
+    "batch status": ("velum batch status s3://safe/2026",),
+    "batch report": ("velum batch report s3://safe/2026 --html batch.html",),
     "locate": ("velum locate photo.jpg -o photo.regions.json", "velum hide photo.jpg --regions photo.regions.json"),
     "check": ("velum check safe.jpg --against photo.jpg", "velum check safe.jpg --text"),
     "evaluate": ("velum evaluate --truth labels.json --media photos/ --html report.html",),

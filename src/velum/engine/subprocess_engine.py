@@ -40,6 +40,12 @@ class DecoderCrash(BadInput):
     code = "BadInput"
 
 
+class ProcessKilled(Unavailable):
+    """The process that decodes was ended from outside while it worked on the file, or ended itself."""
+
+    code = "Unavailable"
+
+
 @dataclass(frozen=True, slots=True)
 class CheckedPlan:
     """A plan whose parts a process could make: the descriptions of its models, and what to warn of."""
@@ -87,6 +93,8 @@ class SubprocessEngine:
         self._start, self._silent_seconds = pickle.dumps((host, limits)), silent_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection[Any, Any] | None = None
+        self.cpu_seconds = 0.0
+        """Processor time that the last request took in the process, on all its threads."""
 
     def check(self, plan: Plan, fetching: Fetching | None = None) -> CheckedPlan:
         """Load the models of a plan; `fetching` is called during downloads.
@@ -114,6 +122,9 @@ class SubprocessEngine:
             if self._use_pipe(lambda pipe: pipe.poll(POLL_SECONDS)):
                 heard = time.monotonic()
                 kind, what = self._use_pipe(lambda pipe: pipe.recv())
+                if kind == "spent":
+                    self.cpu_seconds = float(what)
+                    continue
                 if kind == "begun":  # the time before does not count against the file: the process was starting
                     silence = self._silent_seconds
                     continue
@@ -177,8 +188,8 @@ class SubprocessEngine:
         if -code in _CRASHES:
             return DecoderCrash(f"the decoder crashed on this file ({signal.Signals(-code).name}); it was not hidden")
         if code == -signal.SIGKILL:
-            return Unavailable("the decoder process was killed, probably out of memory; raise its memory limit")
-        return Unavailable(f"the decoder process ended with exit code {code}; look into the worker's log")
+            return ProcessKilled("the decoder process was killed, probably out of memory; raise its memory limit")
+        return ProcessKilled(f"the decoder process ended with exit code {code}; look into the worker's log")
 
 
 def _error(request: SubprocessRequest, name: str, message: str, limit: tuple[Any, ...]) -> VelumError:

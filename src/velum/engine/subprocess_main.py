@@ -81,6 +81,7 @@ def _serve(
     while True:
         request = requests.get()
         pipe.send(("begun", ()))
+        spent = time.process_time()
         try:
             # A piece must come out the same, to the last digit, whatever this process did before. An engine in
             # throughput mode adapts to the first sizes of images that it gets, so each video has an engine of its own;
@@ -92,6 +93,7 @@ def _serve(
                 config = replace(host(), mode="latency", progress=_fetch_sender(pipe))
                 kept = kept or Engine(host=config, limits=limits)
                 report = _execute(kept, request, _progress_sender(pipe))
+            pipe.send(("spent", time.process_time() - spent))
             pipe.send(("report", report))
         except VelumError as failure:
             error = failure if request.name is None else _blame(failure)

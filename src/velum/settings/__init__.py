@@ -185,14 +185,20 @@ class Settings:
             techniques=FolderTechniques(self.techniques) if self.techniques else {},
         )
 
-    def host_factory(self, *, share: int = 1) -> Callable[[], RuntimeConfig]:
+    def host_factory(
+        self, *, share: int = 1, threads: int | None = None, precision: Precision | None = None
+    ) -> Callable[[], RuntimeConfig]:
         """Return a picklable `host` for another process, in throughput mode.
 
         It has no read-only views of tables, which cannot be pickled. With `share`, so many processes have the cores of
-        this machine together.
+        this machine together; `threads` and `precision` stand in where the settings leave them to velum.
         """
-        threads = self.threads if share == 1 or self.threads else max(1, available_cores() // share)
-        plain = replace(self, weights=dict(self.weights), limit=dict(self.limit), threads=threads)
+        if threads is None:
+            threads = 0 if share == 1 else max(1, available_cores() // share)
+        plain = replace(
+            self, weights=dict(self.weights), limit=dict(self.limit), threads=self.threads or threads,
+            precision=precision if precision and self.precision == "auto" else self.precision,
+        )  # fmt: skip
         return partial(type(self).host, plain, mode="throughput")
 
     def limits(self) -> Limits:

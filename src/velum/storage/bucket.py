@@ -57,7 +57,7 @@ class BucketStore:
     """
 
     def __init__(self, objects: "ObjectStore", name: str = "the bucket") -> None:
-        self._objects, self._name = objects, name
+        self.objects, self._name = objects, name
         self._identity: str | None = None
 
     @classmethod
@@ -83,21 +83,21 @@ class BucketStore:
         try:
             objects = from_url(url, config=config, retry_config=_RETRIES)
         except (BaseError, ValueError) as error:
-            raise BadPlan(f"the store {url[:200]!r} cannot be used: {_first_line(error)}") from error
+            raise BadPlan(f"the store {url[:200]!r} cannot be used: {first_line(error)}") from error
         return cls(objects, url)
 
     def identity(self) -> str | None:
         """Return the identity in the object `MARK`; see `Store.identity`."""
         try:
             with self._reading():
-                return bytes(obstore.get(self._objects, MARK).bytes())[:64].decode("ascii", "replace").strip()
+                return bytes(obstore.get(self.objects, MARK).bytes())[:64].decode("ascii", "replace").strip()
         except FileNotFoundError:
             return None
 
     def establish(self, identity: str) -> None:
         """Write the identity to the object `MARK`; see `Store.establish`."""
         with self._translate_write_errors():
-            obstore.put(self._objects, MARK, f"{identity}\n".encode(), use_multipart=False)
+            obstore.put(self.objects, MARK, f"{identity}\n".encode(), use_multipart=False)
 
     def hold(self, identity: str) -> None:
         """Accept only the store with this identity; see `Store.hold`."""
@@ -122,7 +122,7 @@ class BucketStore:
         whole = bytes(head) if len(head) <= PART_BYTES else chain([bytes(head)], body)
         with self._translate_write_errors():
             obstore.put(
-                self._objects, _path(key), whole, use_multipart=not isinstance(whole, bytes), chunk_size=PART_BYTES,
+                self.objects, _path(key), whole, use_multipart=not isinstance(whole, bytes), chunk_size=PART_BYTES,
                 max_concurrency=AT_ONCE,
             )  # fmt: skip
         return stream.result(key)
@@ -176,7 +176,7 @@ class BucketStore:
             return None
         try:
             with self._reading():
-                return int(obstore.head(self._objects, _path(key))["size"])
+                return int(obstore.head(self.objects, _path(key))["size"])
         except FileNotFoundError:
             self.check()
             return None
@@ -186,15 +186,15 @@ class BucketStore:
         if not KEY.fullmatch(key):
             raise invalid_key(key)
         try:
-            obstore.delete(self._objects, _path(key))
+            obstore.delete(self.objects, _path(key))
         except FileNotFoundError:
             return
         except BaseError as error:
-            raise OutputFailed(f"cannot delete a file from {self._name}: {_first_line(error)}") from error
+            raise OutputFailed(f"cannot delete a file from {self._name}: {first_line(error)}") from error
 
     def list(self, start: str = "") -> Iterator[StoredObject]:
         """Yield the stored files; see `Store.list`."""
-        now, batches = datetime.now(UTC), iter(obstore.list(self._objects, prefix=start or None))
+        now, batches = datetime.now(UTC), iter(obstore.list(self.objects, prefix=start or None))
         while True:
             with self._reading():
                 batch = next(batches, None)
@@ -215,7 +215,7 @@ class BucketStore:
         """Return the bytes from `start` to before `stop`, which must lie in the file. Raises `Unavailable`."""
         try:
             with self._reading():
-                return bytes(obstore.get_range(self._objects, _path(key), start=start, end=stop))
+                return bytes(obstore.get_range(self.objects, _path(key), start=start, end=stop))
         except FileNotFoundError as error:
             self.check()
             raise missing_file(key) from error
@@ -236,7 +236,7 @@ class BucketStore:
         except FileNotFoundError:
             raise
         except BaseError as error:
-            raise StoreAway(f"cannot read from {self._name}: {_first_line(error)}") from error
+            raise StoreAway(f"cannot read from {self._name}: {first_line(error)}") from error
 
     @contextmanager
     def _translate_write_errors(self) -> Iterator[None]:
@@ -244,7 +244,7 @@ class BucketStore:
             yield
         except (BaseError, FileNotFoundError) as error:
             raise OutputFailed(
-                f"cannot write to {self._name}: {_first_line(error)}; check that the bucket exists and that the "
+                f"cannot write to {self._name}: {first_line(error)}; check that the bucket exists and that the "
                 "credentials allow writing"
             ) from error
 
@@ -279,6 +279,6 @@ def _path(key: str) -> str:
     return f"{key[:2]}/{key}"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """Return the first line of an error's text; obstore adds debugging notes behind it."""
     return str(error).partition("\n")[0][:500]

@@ -1,0 +1,349 @@
+"""A run of a batch: its sources, listed once, in shards; and their outcomes, one file a shard.
+
+Under the results, as objects of the same store:
+
+    _velum/RUN/run.json              plan, source, target, precision and hashes of models
+    _velum/RUN/todo/0000.json        a finished listing: where its shards are and how many
+    _velum/RUN/todo/0000-ID/N.parquet    items of a shard
+    _velum/RUN/part/0000-ID/N/ID.parquet outcomes of a shard that is not finished
+    _velum/RUN/done/0000-ID/N.parquet    outcomes of a finished shard, written by whoever finishes it first
+
+The same command again makes a new listing, of what is new or has changed.
+"""
+
+import hashlib
+import heapq
+import json
+import secrets
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from pathlib import PurePosixPath
+from typing import Any, Self
+
+from velum import __version__
+from velum.batch.item import ItemOutcome, SourceItem, Status
+from velum.batch.local import is_selected
+from velum.batch.tables import decode_items, decode_outcomes, encode_items, encode_outcomes
+from velum.errors import BadInput, BadPlan
+from velum.media import SUFFIXES
+from velum.media.formats import READ_ONLY_SUFFIXES, VIDEO_SUFFIXES
+from velum.plan import Plan
+from velum.storage.objects import ObjectGone, ObjectInfo, ObjectTree
+
+FOLDER = "_velum"
+"""First segment of all keys that a batch writes beside the results."""
+
+FORMAT = "velum-batch/1"
+
+SHARD_ITEMS, SHARD_VIDEO_SECONDS = 1000, 3600.0
+"""A shard ends when it has so many items or so many seconds of video."""
+
+_MEDIA = frozenset({*SUFFIXES, *VIDEO_SUFFIXES, *READ_ONLY_SUFFIXES})
+
+
+def ignore_count(count: int) -> None:
+    """Ignore the number of objects that were listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which keys of a source are listed: those of images and videos by suffix, and those without any suffix.
+
+    With `include`, the keys that match a pattern, whatever their suffix; never those that match `exclude`.
+    """
+
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+
+    def takes(self, found: ObjectInfo) -> bool:
+        """Tell whether an object is listed. One of no bytes and no suffix is a folder, as consoles make them."""
+        path = PurePosixPath(found.key)
+        suffix = path.suffix.lower()
+        if found.key.endswith("/") or (not found.size and not suffix):
+            return False
+        return is_selected(path, self.include, self.exclude) and (bool(self.include) or not suffix or suffix in _MEDIA)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A finished listing: its name, the folder of its shards, and what it counted."""
+
+    number: int
+    name: str
+    shards: int
+    items: int
+    size: int
+    video_seconds: float = 0.0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Number of objects that are neither images nor videos by their names, by suffix."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What every node of a run must agree on."""
+
+    plan: Plan
+    source: str
+    target: str
+    precision: str = "f32"
+    models: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the weights by the name of the model."""
+    version: str = __version__
+
+    @property
+    def name(self) -> str:
+        """Name of the run: the same for the same source and plan, so that the same command goes on with it."""
+        digest = hashlib.sha256(json.dumps([self.source, self.plan.digest]).encode()).hexdigest()
+        return f"run-{digest[:12]}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the configuration as JSON values."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {"format": FORMAT, **values, "plan": self.plan.to_json(), "models": dict(self.models)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return the configuration of `to_json`. Raises `BadInput` for anything else."""
+        try:
+            fields = {name: value[name] for name in cls.__slots__ if name != "plan"}
+            if value["format"] != FORMAT:
+                raise BadInput(f"the run is of format {value['format']!r}; this velum knows {FORMAT}")
+            return cls(Plan.from_json(value["plan"]), **fields)
+        except (KeyError, TypeError) as error:
+            raise BadInput(f"run.json of the batch cannot be read: {type(error).__name__}: {error}") from error
+
+
+@dataclass(slots=True)
+class ListingCounts:
+    """What a listing has seen: new items, the last statuses of those that are unchanged, and what was left out."""
+
+    items: int = 0
+    size: int = 0
+    video_seconds: float = 0.0
+    unchanged: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def add(self, items: Sequence[SourceItem]) -> None:
+        """Count the items of a shard."""
+        self.items += len(items)
+        self.size += sum(item.size for item in items)
+        self.video_seconds += sum(item.video_seconds for item in items)
+
+
+class BatchRun:
+    """The objects of one run; see the module. Memory does not grow with the number of keys."""
+
+    def __init__(self, target: ObjectTree, config: RunConfig, name: str) -> None:
+        self.target, self.config, self.name = target, config, name
+        self._root = f"{FOLDER}/{name}"
+        self.url = f"{target.url}/{self._root}"
+
+    @classmethod
+    def start(cls, target: ObjectTree, config: RunConfig) -> Self:
+        """Begin a run, or go on with it.
+
+        Raises `BadPlan` when it was begun with other models or another precision.
+        """
+        name = config.name
+        if not target.put_new(f"{FOLDER}/{name}/run.json", json.dumps(config.to_json(), indent=1).encode()):
+            begun = cls.open(target, name)
+            _refuse_other(begun.config, config)
+        return cls(target, config, name)
+
+    @classmethod
+    def open(cls, target: ObjectTree, name: str) -> Self:
+        """Open a run that was begun. Raises `BadInput` when there is none of that name."""
+        try:
+            data = target.read(f"{FOLDER}/{name}/run.json")
+        except ObjectGone as error:
+            raise BadInput(f"there is no batch {name} in {target.url}; known are {_known_names(target)}") from error
+        try:
+            return cls(target, RunConfig.from_json(json.loads(data)), name)
+        except ValueError as error:
+            raise BadInput(f"run.json of the batch {name} cannot be read: {error}") from error
+
+    @staticmethod
+    def names(target: ObjectTree) -> list[str]:
+        """Return the names of all runs into a target."""
+        keys = (found.key.split("/") for found in target.list(FOLDER) if found.key.endswith("/run.json"))
+        return [parts[1] for parts in keys if len(parts) == 3]
+
+    def listings(self) -> list[Listing]:
+        """Return the finished listings, the first one first."""
+        listings: list[Listing] = []
+        while True:
+            try:
+                data = self.target.read(f"{self._root}/todo/{len(listings):04}.json")
+            except ObjectGone:
+                return listings
+            listings.append(Listing(**json.loads(data)))
+
+    def items(self, listing: Listing, shard: int) -> list[SourceItem]:
+        """Return the items of a shard. Raises `BadInput` when it cannot be read."""
+        key = f"{self._root}/todo/{listing.name}/{shard:06}.parquet"
+        try:
+            return decode_items(self.target.read(key), key)
+        except ObjectGone as error:
+            raise BadInput(f"shard {shard} of the batch is missing: {key}; start the batch again") from error
+
+    def outcomes(self, listing: Listing, shard: int) -> list[ItemOutcome] | None:
+        """Return the outcomes of a finished shard by key; None when it is not finished."""
+        key = self._done_key(listing, shard)
+        try:
+            return decode_outcomes(self.target.read(key), key)
+        except ObjectGone:
+            return None
+
+    def unfinished_shards(self, listing: Listing) -> Iterator[int]:
+        """Yield the numbers of the shards without outcomes."""
+        keys = (found.key for found in self.target.list(f"{self._root}/done/{listing.name}"))
+        done = next(keys, None)
+        for shard in range(listing.shards):
+            if done == self._done_key(listing, shard):
+                done = next(keys, None)
+            else:
+                yield shard
+
+    def finish(
+        self, listing: Listing, shard: int, outcomes: Iterable[ItemOutcome], metadata: Mapping[str, str]
+    ) -> bool:
+        """Write the outcomes of a shard; False where another node was first, whose outcomes count."""
+        data = encode_outcomes(outcomes, metadata)
+        first = self.target.put_new(self._done_key(listing, shard), data)
+        for key in [found.key for found in self.target.list(self._part_folder(listing, shard))]:
+            self.target.delete(key)
+        return first
+
+    def begin(self, listing: Listing, shard: int) -> dict[str, ItemOutcome] | None:
+        """Mark a shard as begun, and return the outcomes by key that are known from earlier; None for the first one."""
+        parts = [found.key for found in self.target.list(self._part_folder(listing, shard))]
+        found = {
+            outcome.key: outcome
+            for key in parts
+            if key.endswith(".parquet")
+            for outcome in decode_outcomes(self.target.read(key), key)
+        }
+        if parts:
+            return found
+        self.target.put_new(f"{self._part_folder(listing, shard)}/begun", b"1")
+        return None
+
+    def keep(self, listing: Listing, shard: int, outcomes: Sequence[ItemOutcome]) -> None:
+        """Write outcomes of a shard that is not finished."""
+        key = f"{self._part_folder(listing, shard)}/{secrets.token_hex(8)}.parquet"
+        self.target.put_new(key, encode_outcomes(outcomes))
+
+    def list_sources(
+        self, source: ObjectTree, selection: Selection, *, retry: Collection[Status] = (),
+        progress: Callable[[int], None] = ignore_count,
+    ) -> tuple[Listing | None, ListingCounts]:  # fmt: skip
+        """List what is to be hidden, in shards; None when nothing is new, has changed, or is to be retried.
+
+        Another node may list at the same time: whoever ends first is followed by all.
+        """
+        earlier = self.listings()
+        counts = ListingCounts()
+        number, name = len(earlier), f"{len(earlier):04}-{secrets.token_hex(4)}"
+        chosen = map(SourceItem.of, select(source, selection, counts.left_out, progress))
+        new = _without_finished(chosen, self._last_outcomes(earlier), retry, counts) if earlier else chosen
+        shards = 0
+        for items in into_shards(new):
+            self.target.put_new(f"{self._root}/todo/{name}/{shards:06}.parquet", encode_items(items))
+            counts.add(items)
+            shards += 1
+        if not shards:
+            return None, counts
+        listing = Listing(
+            number,
+            name,
+            shards,
+            counts.items,
+            counts.size,
+            counts.video_seconds,
+            dict(counts.left_out.most_common(20)),
+        )
+        key = f"{self._root}/todo/{number:04}.json"
+        if not self.target.put_new(key, json.dumps(asdict(listing)).encode()):
+            listing = Listing(**json.loads(self.target.read(key)))
+        return listing, counts
+
+    def latest(self) -> Iterator[ItemOutcome]:
+        """Yield the last outcome of each key, by key."""
+        return self._last_outcomes(self.listings())
+
+    def _last_outcomes(self, listings: Sequence[Listing]) -> Iterator[ItemOutcome]:
+        streams = [self._outcomes_of(listing) for listing in listings]
+        merged = heapq.merge(*streams, key=lambda pair: (pair[1].key, pair[0]))
+        for _, same in groupby(merged, key=lambda pair: pair[1].key):
+            *_, (_, last) = same
+            yield last
+
+    def _outcomes_of(self, listing: Listing) -> Iterator[tuple[int, ItemOutcome]]:
+        for shard in range(listing.shards):
+            for outcome in self.outcomes(listing, shard) or ():
+                yield listing.number, outcome
+
+    def _done_key(self, listing: Listing, shard: int) -> str:
+        return f"{self._root}/done/{listing.name}/{shard:06}.parquet"
+
+    def _part_folder(self, listing: Listing, shard: int) -> str:
+        return f"{self._root}/part/{listing.name}/{shard:06}"
+
+
+def select(
+    source: ObjectTree, selection: Selection, left_out: Counter[str],
+    progress: Callable[[int], None] = ignore_count,
+) -> Iterator[ObjectInfo]:  # fmt: skip
+    """Yield the objects of a source that are selected, by key, and count the others by suffix."""
+    for count, found in enumerate(source.list(), 1):
+        progress(count)
+        if found.key.startswith(f"{FOLDER}/"):
+            continue
+        if selection.takes(found):
+            yield found
+        elif found.size:
+            left_out[PurePosixPath(found.key).suffix.lower() or "no suffix"] += 1
+
+
+def into_shards(items: Iterable[SourceItem]) -> Iterator[list[SourceItem]]:
+    """Yield the items in groups of `SHARD_ITEMS` items or `SHARD_VIDEO_SECONDS` of video."""
+    shard: list[SourceItem] = []
+    seconds = 0.0
+    for item in items:
+        shard.append(item)
+        seconds += item.video_seconds
+        if len(shard) == SHARD_ITEMS or seconds >= SHARD_VIDEO_SECONDS:
+            yield shard
+            shard, seconds = [], 0.0
+    if shard:
+        yield shard
+
+
+def _without_finished(
+    items: Iterator[SourceItem], outcomes: Iterator[ItemOutcome], retry: Collection[Status], counts: ListingCounts
+) -> Iterator[SourceItem]:
+    """Yield the items that have no outcome with the same ETag, or one to be retried. Both come by key."""
+    outcome = next(outcomes, None)
+    for item in items:
+        while outcome is not None and outcome.key < item.key:
+            outcome = next(outcomes, None)
+        if outcome is None or (outcome.key, outcome.etag) != (item.key, item.etag) or outcome.status in retry:
+            yield item
+        else:
+            counts.unchanged[outcome.status] += 1
+
+
+def _refuse_other(begun: RunConfig, here: RunConfig) -> None:
+    for name in ("models", "precision"):
+        then, now = getattr(begun, name), getattr(here, name)
+        if then != now:
+            raise BadPlan(
+                f"this batch was begun with the {name} {then}, and here they are {now}: results would differ from node "
+                "to node; use the same velum and models on all nodes, or begin a batch in another place"
+            )
+
+
+def _known_names(target: ObjectTree) -> str:
+    return ", ".join(BatchRun.names(target)) or "none"

@@ -1,0 +1,208 @@
+"""One shard of a batch on this machine: knows no engine of clusters, and no order of shards."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from velum.batch.item import ItemOutcome, SourceItem
+from velum.batch.local import result_suffix
+from velum.batch.manifest import BatchRun, Listing
+from velum.engine.subprocess_engine import DecoderCrash, ProcessKilled, SubprocessRequest
+from velum.engine.subprocess_pool import SubprocessPool
+from velum.errors import BadInput, BadPlan, LimitExceeded, NotHidden, OutputFailed, PluginFault, Unavailable, VelumError
+from velum.report import Report
+from velum.storage.objects import ObjectChanged, ObjectGone, ObjectTree
+
+TRIES = 2
+"""How often a file is tried whose process dies, and a source that changes while it is read."""
+
+MOST_TROUBLES = 5
+"""How many files in a row may meet trouble that is not theirs before the shard is left for the next run."""
+
+KEEP_ITEMS = 32
+"""Outcomes of an unfinished shard that are written together. Results carry their outcomes, too, where they can."""
+
+Notify = Callable[[ItemOutcome], None]
+"""Called with each outcome, from any thread."""
+
+
+def ignore_outcome(outcome: ItemOutcome) -> None:
+    """Ignore an outcome."""
+
+
+_REFUSALS = (BadInput, BadPlan, LimitExceeded, NotHidden)
+
+
+@dataclass(slots=True)
+class ShardRunner:
+    """Hides the items of shards. A file that fails is an outcome; trouble with stores leaves it for the next run.
+
+    Two runners may work on one shard: results are the same, and the outcomes of one of them count.
+    """
+
+    run: BatchRun
+    source: ObjectTree
+    engines: SubprocessPool
+    scratch: Path
+    node: str
+    threads: int
+    """Files at the same time: more than there are processes, so that these need not wait for stores."""
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def hide_shard(self, listing: Listing, shard: int, notify: Notify = ignore_outcome) -> Sequence[ItemOutcome]:
+        """Return the outcomes of all items of a shard, once they are written.
+
+        Raises `Unavailable` or `OutputFailed` when stores could not be used for some of them, and when `stop` was set;
+        what is done is kept, and the next call goes on.
+        """
+        if (done := self.run.outcomes(listing, shard)) is not None:
+            return done
+        items, known = self.run.items(listing, shard), self.run.begin(listing, shard)
+        progress = _ShardProgress(self.run, listing, shard, notify)
+        left = [item for item in items if known is None or item.key not in known]
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="velum-batch") as pool:
+            try:
+                futures = [pool.submit(self._hide, item, known is not None, progress) for item in left]
+                for future in as_completed(futures):
+                    if (outcome := future.result()) is not None:
+                        progress.add(outcome)
+            finally:
+                progress.given_up.set()  # those that have not begun end at once
+                pool.shutdown(cancel_futures=True)
+        outcomes = [*(known or {}).values(), *progress.outcomes]
+        if len(outcomes) < len(items):
+            progress.keep()
+            raise progress.error(len(items) - len(outcomes))
+        if self.run.finish(listing, shard, outcomes, {"node": self.node}):
+            return outcomes
+        return self.run.outcomes(listing, shard) or outcomes
+
+    def _hide(self, item: SourceItem, resumed: bool, progress: "_ShardProgress") -> ItemOutcome | None:  # noqa: FBT001 - passed through a pool
+        """Return the outcome of an item; None when it is left for the next run."""
+        if self.stop.is_set() or progress.given_up.is_set():
+            return None
+        try:
+            if resumed:
+                metadata = self.run.target.metadata(item.key)
+                if known := ItemOutcome.of_metadata(item, self.run.config.plan.digest, metadata):
+                    return known
+            outcome = self.hide_item(item)
+        except (Unavailable, OutputFailed) as error:
+            progress.note_trouble(error)
+            return None
+        progress.note_success()
+        return outcome
+
+    def hide_item(self, item: SourceItem) -> ItemOutcome | None:
+        """Hide in one item and store the result; return the outcome, None when `stop` was set.
+
+        Raises `Unavailable` or `OutputFailed` for trouble with stores or services.
+        """
+        if not item.size:
+            return self._failure(item, BadInput("the object is empty"), 1)
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self._attempt(item, attempt)
+            except ObjectGone:
+                return self._failure(item, BadInput("the object no longer exists"), attempt)
+            except ObjectChanged:
+                if attempt == TRIES:
+                    break
+                try:
+                    item = SourceItem.of(self.source.head(item.key))
+                except ObjectGone:
+                    return self._failure(item, BadInput("the object no longer exists"), attempt)
+            except (DecoderCrash, ProcessKilled, PluginFault) as error:
+                if attempt == TRIES:
+                    return self._failure(item, error, attempt, refused=False)
+            except _REFUSALS as error:
+                return self._failure(item, error, attempt)
+        changed = BadInput(
+            "the object changed while it was read, each time; repeat the command to hide what it is then"
+        )
+        return self._failure(item, changed, TRIES, refused=False)
+
+    def _attempt(self, item: SourceItem, attempt: int) -> ItemOutcome | None:
+        with _scratch_folder(self.scratch) as folder:
+            source = folder / f"source{PurePosixPath(item.key).suffix}"
+            self.source.fetch(item.info, source)
+            suffix, note = result_suffix(source)
+            target = folder / f"result{suffix}"
+            plan = self.run.config.plan
+            with self.engines.engine() as engine:
+                values = engine.hide(SubprocessRequest(source, target, plan, name=item.key), stop=self.stop)
+                cpu_seconds = engine.cpu_seconds
+            if values is None:
+                return None
+            report = Report.from_json(values)
+            report = replace(report, seconds={**report.seconds, "cpu": cpu_seconds})
+            note = f"the result has the content of {suffix} files, whatever its key says" if note else ""
+            outcome = ItemOutcome.of(
+                item, report, note=note, result_size=target.stat().st_size, node=self.node, attempt=attempt
+            )
+            self.run.target.put_file(item.key, target, outcome.to_metadata())
+            return outcome
+
+    def _failure(self, item: SourceItem, error: VelumError, attempt: int, *, refused: bool = True) -> ItemOutcome:
+        return ItemOutcome.of_error(
+            item, error, refused=refused, node=self.node, attempt=attempt, plan=self.run.config.plan.digest
+        )
+
+
+class _ShardProgress:
+    """Outcomes of a shard so far, and the troubles in a row."""
+
+    def __init__(self, run: BatchRun, listing: Listing, shard: int, notify: Notify) -> None:
+        self._run, self._listing, self._shard, self._notify = run, listing, shard, notify
+        self.outcomes: list[ItemOutcome] = []
+        self.given_up = threading.Event()
+        self._kept = 0
+        self._lock = threading.Lock()
+        self._in_a_row = 0
+        self._trouble: VelumError | None = None
+
+    def add(self, outcome: ItemOutcome) -> None:
+        """Add an outcome; every few are written, so that the next run need not begin anew."""
+        self.outcomes.append(outcome)
+        self._notify(outcome)
+        if len(self.outcomes) - self._kept >= KEEP_ITEMS:
+            self.keep()
+
+    def keep(self) -> None:
+        """Write the outcomes that are not written yet."""
+        if new := self.outcomes[self._kept :]:
+            self._run.keep(self._listing, self._shard, new)
+            self._kept = len(self.outcomes)
+
+    def note_trouble(self, error: VelumError) -> None:
+        """Count a file that met trouble; after a few in a row the shard is given up."""
+        with self._lock:
+            self._trouble, self._in_a_row = error, self._in_a_row + 1
+            if self._in_a_row >= MOST_TROUBLES:
+                self.given_up.set()
+
+    def note_success(self) -> None:
+        """Count the row of troubles anew."""
+        with self._lock:
+            self._in_a_row = 0
+
+    def error(self, left: int) -> VelumError:
+        """Return why items are left."""
+        if self._trouble is None:
+            return Unavailable(f"stopped; {left} files of shard {self._shard} are left")
+        kind = OutputFailed if isinstance(self._trouble, OutputFailed) else Unavailable
+        return kind(f"{left} files of shard {self._shard} are left for the next run: {self._trouble}")
+
+
+@contextmanager
+def _scratch_folder(scratch: Path) -> Iterator[Path]:
+    try:
+        folder = TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputFailed(f"cannot write to {scratch}: {error.strerror or error}; make room there") from error
+    with folder as name:
+        yield Path(name)

@@ -1,0 +1,77 @@
+"""Items and outcomes as Parquet, one file a shard. Errors of pyarrow are translated here."""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from velum.batch.item import ItemOutcome, SourceItem
+from velum.errors import BadInput, Unavailable
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ImportError as missing:
+    raise Unavailable(
+        f"batches need a library that is not installed ({missing}); pip install 'velum-anonymizer[batch]'"
+    ) from missing
+
+_TEXT, _COUNT = pa.string(), pa.int64()
+
+ITEMS = pa.schema([("key", _TEXT), ("etag", _TEXT), ("size", _COUNT)])
+
+OUTCOMES = pa.schema(
+    [
+        ("key", _TEXT), ("etag", _TEXT), ("size", _COUNT), ("status", _TEXT), ("reason", _TEXT), ("error", _TEXT),
+        ("labels", pa.map_(_TEXT, _COUNT)), ("sizes", pa.map_(_TEXT, _COUNT)), ("frames", _COUNT),
+        ("result_size", _COUNT), ("input_sha256", _TEXT), ("output_sha256", _TEXT), ("models", pa.map_(_TEXT, _TEXT)),
+        ("seconds", pa.map_(_TEXT, pa.float64())), ("node", _TEXT), ("attempt", _COUNT), ("plan", _TEXT),
+        ("version", _TEXT),
+    ]
+)  # fmt: skip
+
+_MAPS = ("labels", "sizes", "models", "seconds")
+
+R = TypeVar("R", SourceItem, ItemOutcome)
+
+
+def encode_items(items: Sequence[SourceItem]) -> bytes:
+    """Return a Parquet file of items."""
+    columns = {name: [getattr(item, name) for item in items] for name in ITEMS.names}
+    return _encode(pa.table(columns, ITEMS))
+
+
+def decode_items(data: bytes, name: str) -> list[SourceItem]:
+    """Return the items in a Parquet file. Raises `BadInput`, with its `name`, for anything else."""
+    return _decode(SourceItem, ITEMS, data, name)
+
+
+def encode_outcomes(outcomes: Iterable[ItemOutcome], metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return a Parquet file of outcomes, by key; `metadata` is kept in its schema."""
+    rows = sorted(outcomes, key=lambda outcome: outcome.key)
+    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in OUTCOMES.names}
+    for name in _MAPS:
+        columns[name] = [list(value.items()) for value in columns[name]]
+    return _encode(pa.table(columns, OUTCOMES.with_metadata(dict(metadata or {}))))
+
+
+def decode_outcomes(data: bytes, name: str) -> list[ItemOutcome]:
+    """Return the outcomes in a Parquet file, by key. Raises `BadInput` for anything else."""
+    return _decode(ItemOutcome, OUTCOMES, data, name)
+
+
+def _encode(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _decode(kind: type[R], schema: pa.Schema, data: bytes, name: str) -> list[R]:
+    try:
+        rows = pq.read_table(pa.BufferReader(data), columns=schema.names).to_pylist()
+        for row in rows:
+            for column in _MAPS:
+                if column in row:
+                    row[column] = dict(row[column])
+        return [kind(**row) for row in rows]
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+        raise BadInput(f"{name} is no table of a batch ({error}); remove it, and start the batch again") from error

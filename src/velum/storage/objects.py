@@ -1,0 +1,211 @@
+"""Objects under keys that others chose: a folder as it is, or what lies under a prefix of a bucket."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+from velum.atomic import publish
+from velum.errors import BadInput, OutputFailed, Unavailable
+from velum.storage.folder import StoreAway
+
+ATTRIBUTE = "user."
+"""Start of the names of extended attributes that programs may set (xattr(7)); they are the metadata of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """An object: its key, its size in bytes, and its ETag, which changes with its content."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class ObjectChanged(Exception):
+    """An object has another ETag than expected."""
+
+
+class ObjectGone(Exception):
+    """There is no object of that key."""
+
+
+class ObjectTree(Protocol):
+    """Objects by key. Safe to share between threads.
+
+    Methods that read raise `StoreAway` when the store cannot be read, those that write raise `OutputFailed`.
+    """
+
+    url: str
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield all objects whose key starts with the segments of `prefix`, by key, a page at a time."""
+        ...
+
+    def head(self, key: str) -> ObjectInfo:
+        """Return an object's size and ETag. Raises `ObjectGone`."""
+        ...
+
+    def fetch(self, item: ObjectInfo, file: Path) -> None:
+        """Write an object into a new file. Raises `ObjectGone`, and `ObjectChanged` when its ETag is another."""
+        ...
+
+    def read(self, key: str) -> bytes:
+        """Return a small object. Raises `ObjectGone`."""
+        ...
+
+    def metadata(self, key: str) -> Mapping[str, str]:
+        """Return what `put_file` stored with an object; nothing where the store keeps no metadata, or no object."""
+        ...
+
+    def put_file(self, key: str, file: Path, metadata: Mapping[str, str]) -> None:
+        """Store a file, whole or not at all, in the place of an object that exists."""
+        ...
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Store a small object and return True; False, and nothing stored, where one exists."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Delete an object, if it exists."""
+        ...
+
+
+def open_tree(place: str) -> ObjectTree:
+    """Open a folder, or a prefix of a bucket by its URL: `s3://`, `gs://`, `az://`, `file://`, or `memory://NAME`.
+
+    Raises `BadPlan` for a malformed URL, `Unavailable` when the extra is missing.
+    """
+    if place.startswith("file://"):
+        return FolderTree(Path(place.removeprefix("file://")))
+    if "://" not in place:
+        return FolderTree(Path(place))
+    if find_spec("obstore") is None:
+        raise Unavailable(f"{place} needs a library that is not installed; pip install 'velum-anonymizer[cloud]'")
+    from velum.storage.bucket_objects import BucketTree  # noqa: PLC0415 - of an extra
+
+    return BucketTree.at(place)
+
+
+class FolderTree:
+    """The files of a folder; keys are paths in it, with `/`. Links to folders are not followed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self.url = str(self._folder)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield the files by key; see `ObjectTree.list`. Raises `BadInput` for a name that is not UTF-8."""
+        start = f"{prefix.strip('/')}/" if prefix else ""
+        if start and self._folder.is_dir() and not (self._folder / start).is_dir():
+            return
+        yield from self._list(start)
+
+    def _list(self, prefix: str) -> Iterator[ObjectInfo]:
+        with self._reading():
+            entries = [
+                (f"{prefix}{entry.name}{'/' * entry.is_dir(follow_symlinks=False)}", entry)
+                for entry in os.scandir(self._folder / prefix)
+            ]
+        for key, entry in sorted(entries, key=lambda pair: pair[0]):
+            if key.endswith("/"):
+                yield from self._list(key)
+            elif entry.is_file():
+                try:
+                    key.encode()
+                except UnicodeEncodeError as error:
+                    name = os.fsencode(key)
+                    raise BadInput(f"the name {name!r} in {self._folder} is not UTF-8; rename it") from error
+                with suppress(ObjectGone):
+                    yield self.head(key)
+
+    def head(self, key: str) -> ObjectInfo:
+        """Return the size of a file, and an ETag of its time of change and its size."""
+        with self._reading():
+            stat = (self._folder / key).stat()
+        return ObjectInfo(key, stat.st_size, f"{stat.st_mtime_ns:x}-{stat.st_size:x}")
+
+    def fetch(self, item: ObjectInfo, file: Path) -> None:
+        """Copy a file; see `ObjectTree.fetch`."""
+        if self.head(item.key).etag != item.etag:
+            raise ObjectChanged
+        with self._reading(), (self._folder / item.key).open("rb") as source, _writing(file), file.open("xb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        if self.head(item.key).etag != item.etag:
+            raise ObjectChanged
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes of a file."""
+        with self._reading():
+            return (self._folder / key).read_bytes()
+
+    def metadata(self, key: str) -> Mapping[str, str]:
+        """Return the extended attributes of a file."""
+        path = self._folder / key
+        found = {}
+        with suppress(OSError):
+            for name in os.listxattr(path):
+                if name.startswith(ATTRIBUTE):
+                    found[name.removeprefix(ATTRIBUTE)] = os.getxattr(path, name).decode("utf-8", "replace")
+        return found
+
+    def put_file(self, key: str, file: Path, metadata: Mapping[str, str]) -> None:
+        """Copy a file to its place; the metadata become extended attributes where the file system has them."""
+        target = self._make_folder(key)
+        with publish(target, overwrite=True) as part:
+            shutil.copyfile(file, part)
+            with suppress(OSError):
+                for name, value in metadata.items():
+                    os.setxattr(part, ATTRIBUTE + name, value.encode())
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Write a new file; see `ObjectTree.put_new`."""
+        target = self._make_folder(key)
+        try:
+            with publish(target) as part:
+                part.write_bytes(data)
+        except OutputFailed:
+            if target.exists():
+                return False
+            raise
+        return True
+
+    def delete(self, key: str) -> None:
+        """Delete a file, if it exists."""
+        with _writing(self._folder / key):
+            (self._folder / key).unlink(missing_ok=True)
+
+    def _make_folder(self, key: str) -> Path:
+        target = self._folder / key
+        with _writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            if not self._folder.is_dir():
+                raise StoreAway(f"{self._folder} does not exist; check the path, and that it is mounted") from error
+            raise ObjectGone from error
+        except OSError as error:
+            if isinstance(error, OutputFailed):
+                raise
+            raise StoreAway(
+                f"cannot read {error.filename or self._folder}: {error.strerror or error}; check that it may be read"
+            ) from error
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputFailed(
+            f"cannot write {target}: {error.strerror or error}; check that it may be written and has room"
+        ) from error

@@ -1,0 +1,154 @@
+"""A run's listing in shards, and what the same command finds to do."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from velum import Plan
+from velum.errors import BadInput, BadPlan
+from velum.storage.objects import FolderTree, ObjectTree
+
+pytest.importorskip("pyarrow", reason="the extra batch is not installed")
+
+from velum.batch import manifest
+from velum.batch.item import ItemOutcome, SourceItem
+from velum.batch.manifest import BatchRun, Listing, RunConfig, Selection
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> ObjectTree:
+    return FolderTree(tmp_path / "in")
+
+
+@pytest.fixture
+def run(tmp_path: Path, source: ObjectTree) -> BatchRun:
+    target = FolderTree(tmp_path / "out")
+    return BatchRun.start(target, RunConfig(Plan(), source.url, target.url))
+
+
+def put(source: ObjectTree, *keys: str, content: bytes = b"x") -> None:
+    for key in keys:
+        source.delete(key)
+        assert source.put_new(key, content + secrets.token_bytes(4))
+
+
+def keys_of(run: BatchRun, listing: Listing | None) -> list[str]:
+    assert listing is not None
+    return [item.key for shard in range(listing.shards) for item in run.items(listing, shard)]
+
+
+def finish(run: BatchRun, listing: Listing, *failed: str) -> None:
+    for shard in list(run.unfinished_shards(listing)):
+        outcomes = [
+            ItemOutcome(item.key, item.etag, item.size, "failed" if item.key in failed else "hidden")
+            for item in run.items(listing, shard)
+        ]
+        assert run.finish(listing, shard, outcomes, {})
+
+
+def test_the_same_command_lists_exactly_what_is_new_or_has_changed(run: BatchRun, source: ObjectTree) -> None:
+    put(source, "a.jpg", "b/c.png", "d.mp4", "ü #%?.jpg")
+    first, _ = run.list_sources(source, Selection())
+    assert keys_of(run, first) == ["a.jpg", "b/c.png", "d.mp4", "ü #%?.jpg"]
+    assert first is not None
+    finish(run, first, "d.mp4")
+    nothing, counts = run.list_sources(source, Selection())
+    assert (nothing, counts.unchanged) == (None, {"hidden": 3, "failed": 1})
+    put(source, "b/c.png", "b/new.png", content=b"longer")
+    source.delete("a.jpg")
+    second, _ = run.list_sources(source, Selection())
+    assert keys_of(run, second) == ["b/c.png", "b/new.png"]
+    assert second is not None
+    finish(run, second)
+    third, _ = run.list_sources(source, Selection(), retry=["failed"])
+    assert keys_of(run, third) == ["d.mp4"]
+
+
+def test_shards_end_by_items_or_by_minutes_of_video(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "SHARD_ITEMS", 3)
+    images = [SourceItem(f"{n}.jpg", "", 10) for n in range(4)]
+    videos = [SourceItem(f"{n}.mp4", "", 2_000_000_000) for n in range(3)]  # about 33 minutes each
+    sizes = [len(shard) for shard in manifest.into_shards([*images, *videos])]
+    assert sizes == [3, 3, 1]
+    assert [len(shard) for shard in manifest.into_shards(videos)] == [2, 1]
+
+
+def test_what_is_left_out_is_counted(run: BatchRun, source: ObjectTree) -> None:
+    put(source, "a.jpg", "notes.txt", "more.TXT", "no-suffix", "x.flv")
+    source.put_new("folder", b"")  # as consoles make folders
+    source.put_new("empty.jpg", b"")
+    listing, counts = run.list_sources(source, Selection())
+    assert keys_of(run, listing) == ["a.jpg", "empty.jpg", "no-suffix", "x.flv"]
+    assert counts.left_out == {".txt": 2}
+    other, _ = run.list_sources(source, Selection(include=["*.txt"], exclude=["more*"]))
+    assert keys_of(run, other) == ["notes.txt"]
+
+
+def test_two_nodes_that_list_at_once_follow_the_first(run: BatchRun, source: ObjectTree) -> None:
+    put(source, "a.jpg")
+    other = BatchRun.start(run.target, run.config)
+    listings: list[Listing | None] = []
+
+    def list_meanwhile(count: int) -> None:
+        if not listings:
+            listings.append(None)
+            listings[0] = other.list_sources(source, Selection())[0]
+
+    late, _ = run.list_sources(source, Selection(), progress=list_meanwhile)
+    assert late == listings[0]
+    assert run.listings() == [late]
+
+
+def test_the_first_outcomes_of_a_shard_count(run: BatchRun, source: ObjectTree) -> None:
+    put(source, "a.jpg")
+    listing, _ = run.list_sources(source, Selection())
+    assert listing is not None
+    assert run.begin(listing, 0) is None
+    outcomes = [
+        ItemOutcome("a.jpg", "1", 5, "hidden", labels={"face": 2}, seconds={"cpu": 0.5}, node=name) for name in "AB"
+    ]
+    run.keep(listing, 0, outcomes[:1])
+    assert run.begin(listing, 0) == {"a.jpg": outcomes[0]}
+    assert run.finish(listing, 0, outcomes[:1], {})
+    assert not run.finish(listing, 0, outcomes[1:], {})
+    assert run.outcomes(listing, 0) == outcomes[:1]
+    assert list(run.unfinished_shards(listing)) == []
+
+
+def test_an_outcome_survives_in_the_metadata_of_its_result() -> None:
+    item = SourceItem("ü.jpg", '"e-1"', 5)
+    outcome = ItemOutcome(
+        "ü.jpg", '"e-1"', 5, "hidden", "warning ü", labels={"face": 1}, seconds={"cpu": 0.25}, plan="p"
+    )
+    assert ItemOutcome.of_metadata(item, "p", outcome.to_metadata()) == outcome
+    assert all(value.isascii() for value in outcome.to_metadata().values())
+    assert ItemOutcome.of_metadata(item, "other plan", outcome.to_metadata()) is None
+    assert ItemOutcome.of_metadata(SourceItem("ü.jpg", '"e-2"', 5), "p", outcome.to_metadata()) is None
+    assert ItemOutcome.of_metadata(item, "p", {}) is None
+
+
+def test_a_node_with_other_models_or_another_precision_is_refused(run: BatchRun) -> None:
+    config = run.config
+    for other in (
+        RunConfig(config.plan, config.source, config.target, models={"centerface": "1"}),
+        RunConfig(config.plan, config.source, config.target, "bf16"),
+    ):
+        with pytest.raises(BadPlan, match="results would differ from node to node"):
+            BatchRun.start(run.target, other)
+    assert BatchRun.names(run.target) == [run.name]
+
+
+def test_a_run_that_is_missing_or_damaged_is_told(run: BatchRun, source: ObjectTree) -> None:
+    with pytest.raises(BadInput, match=f"known are {run.name}"):
+        BatchRun.open(run.target, "run-nothing")
+    put(source, "a.jpg")
+    listing, _ = run.list_sources(source, Selection())
+    assert listing is not None
+    key = f"_velum/{run.name}/todo/{listing.name}/000000.parquet"
+    run.target.delete(key)
+    with pytest.raises(BadInput, match="shard 0 of the batch is missing"):
+        run.items(listing, 0)
+    run.target.put_new(key, b"no table")
+    with pytest.raises(BadInput, match="is no table of a batch"):
+        run.items(listing, 0)

@@ -1,0 +1,153 @@
+"""`velum batch`: folders and stores, what fails, what is done again, and a driver that is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.conftest import Command
+
+pq = pytest.importorskip("pyarrow.parquet", reason="the extra batch is not installed")
+
+RULE = ("--rule", "face: crashing -> blacken")
+
+
+def make_files(folder: Path, count: int) -> None:
+    """Write small images in two folders, and at their end one that crashes the decoder, an empty one, and a text."""
+    chance = np.random.default_rng(0)
+    for number in range(count):
+        path = folder / ("ü b" if number % 2 else "a") / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(chance.integers(0, 255, (16, 16, 3), np.uint8)).save(path)
+    Image.new("RGB", (13, 13)).save(folder / "crash.png")
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("no picture")
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix in {".png", ".jpg"}
+    }
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    tables = sorted(folder.glob("_velum/*/done/*/*.parquet"))
+    return [row for table in tables for row in pq.read_table(table).to_pylist()]
+
+
+def test_a_folder_with_bad_files_and_the_same_command_again(velum_command: Command) -> None:
+    make_files(velum_command.folder / "in", 297)
+    done = velum_command("batch", "in", "-o", "out", *RULE, code=1)
+    assert "297 hidden, 0 nothing found, 2 refused, 1 failed; 297 faces hidden" in done.stdout
+    assert "crash.png: the decoder crashed on this file (SIGSEGV)" in done.stderr
+    velum_command("hide", "in", "-o", "same", *RULE, code=1)
+    assert results(velum_command.folder / "out") == results(velum_command.folder / "same")
+    table = {str(row["key"]): row for row in rows(velum_command.folder / "out")}
+    assert len(table) == 300
+    assert {key: (row["status"], row["attempt"]) for key, row in table.items() if row["error"]} == {
+        "crash.png": ("failed", 2), "empty.jpg": ("refused", 1), "text.jpg": ("refused", 1),
+    }  # fmt: skip
+    assert dict(table["ü b/001.png"]["labels"]) == {"face": 1}  # type: ignore[call-overload]
+
+    again = velum_command("batch", "in", "-o", "out", *RULE, "--json", code=1)
+    assert json.loads(again.stdout)["files"] == 0
+    assert json.loads(again.stdout)["before"] == 300
+    Image.new("RGB", (20, 20)).save(velum_command.folder / "in" / "a" / "000.png")
+    Image.new("RGB", (20, 20)).save(velum_command.folder / "in" / "crash.png")
+    changed = velum_command("batch", "in", "-o", "out", *RULE, "--json", code=1)
+    assert json.loads(changed.stdout)["statuses"] == {"hidden": 2, "nothing found": 0, "refused": 0, "failed": 0}
+    retried = velum_command("batch", "in", "-o", "out", *RULE, "--json", "--retry", "refused", code=1)
+    assert json.loads(retried.stdout)["statuses"]["refused"] == 2
+
+    status = velum_command("batch", "status", "out")
+    assert "299 hidden" not in status.stdout
+    assert "298 hidden, 0 nothing found, 2 refused, 0 failed" in status.stdout
+    velum_command("batch", "report", "out", "--html", "page.html")
+    page = (velum_command.folder / "page.html").read_text()
+    assert "298 hidden" in page
+    assert "the object is empty" in page
+
+
+def test_a_changed_plan_hides_all_again(velum_command: Command) -> None:
+    make_files(velum_command.folder / "in", 2)
+    velum_command("batch", "in", "-o", "out", *RULE, "--exclude", "*.jpg", "--exclude", "crash*")
+    other = ("--rule", "face: fake(x=0) -> blacken", "--exclude", "*.jpg", "--exclude", "crash*")
+    done = velum_command("batch", "in", "-o", "out", *other, "--json")
+    assert json.loads(done.stdout)["statuses"]["hidden"] == 2
+    assert len(list((velum_command.folder / "out" / "_velum").iterdir())) == 2
+
+
+def test_a_dry_run_counts_measures_and_writes_nothing(velum_command: Command) -> None:
+    make_files(velum_command.folder / "in", 4)
+    done = velum_command("batch", "in", "-o", "out", *RULE, "--dry-run", "--price-per-core-hour", "2", "--json")
+    values = json.loads(done.stdout)
+    assert (values["images"], values["sampled"], values["sampled_without_result"]) == (7, 7, 3)
+    assert values["core_hours"] > 0
+    assert values["price"] == pytest.approx(2 * values["core_hours"])
+    assert not (velum_command.folder / "out").exists()
+    assert "7 images and 0 videos" in velum_command("batch", "in", "-o", "out", *RULE, "--dry-run").stdout
+
+
+def test_shards_one_at_a_time(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_files(velum_command.folder / "in", 5)
+    monkeypatch.setattr("velum.batch.manifest.SHARD_ITEMS", 3)
+    call = ("batch", "in", "-o", "out", *RULE)
+    assert "--list" in velum_command(*call, "--shard", "0", code=3).stderr
+    assert velum_command(*call, "--list").stdout == "3\n"
+    assert velum_command(*call, "--list").stdout == "3\n"  # the listing that is not finished
+    velum_command(*call, "--shard", "1")
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
+    velum_command(*call, "--shards", "2")
+    assert len(rows(velum_command.folder / "out")) == 8
+    monkeypatch.delenv("JOB_COMPLETION_INDEX")
+    assert json.loads(velum_command(*call, "--json", code=1).stdout)["before"] == 8
+
+
+def test_a_driver_that_is_killed_hides_each_file_once(velum_command: Command, site: Path) -> None:
+    make_files(velum_command.folder / "in", 120)
+    out = velum_command.folder / "out"
+    call = [sys.executable, "-c", "from velum.cli.main import run; run()", "batch", "in", "-o", "out", *RULE]
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    driver = subprocess.Popen(call, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while driver.poll() is None and len(list(out.glob("*/*.png"))) < 40:
+        time.sleep(0.01)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    assert not list(out.glob("_velum/*/done/*/*.parquet"))
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/*.png")}
+    velum_command("batch", "in", "-o", "out", *RULE, code=1)
+    if "user.velumoutcome" in os.listxattr(next(iter(before))):
+        assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert sorted(str(row["key"]) for row in rows(out)) == sorted(results(velum_command.folder / "in"))
+    velum_command("hide", "in", "-o", "same", *RULE, code=1)
+    assert results(out) == results(velum_command.folder / "same")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("in", "-o", "in/out"), 4, "lie in each other"),
+        (("in/a", "-o", "in"), 4, "lie in each other"),
+        (("nothing", "-o", "out"), 6, "does not exist"),
+        (("empty", "-o", "out"), 3, "no images or videos"),
+        (("in", "-o", "out", "--retry", "hidden"), 4, "allowed are failed and refused"),
+        (("in", "-o", "ftp://x"), 4, "is not the URL of a bucket"),
+        (("in", "-o", "file.txt"), 8, "cannot write"),
+        (("status", "nothing"), 6, "does not exist"),
+        (("status", "empty"), 3, "there is no batch in empty"),
+    ],
+)
+def test_what_is_refused(velum_command: Command, arguments: tuple[str, ...], code: int, message: str) -> None:
+    make_files(velum_command.folder / "in", 2)
+    (velum_command.folder / "empty").mkdir()
+    (velum_command.folder / "file.txt").write_text("")
+    rule = () if arguments[0] == "status" else RULE
+    assert message in velum_command("batch", *arguments, *rule, code=code).stderr

@@ -1,0 +1,107 @@
+"""Objects under keys of others: folders, stores in memory, and a bucket behave alike."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+from tests.storage.fake_s3 import S3
+
+from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
+from velum.storage.objects import ObjectChanged, ObjectGone, ObjectTree, open_tree
+
+obstore = pytest.importorskip("obstore", reason="the extra cloud is not installed")
+
+
+@pytest.fixture(params=["folder", "memory"])
+def tree(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectTree:
+    """An empty tree of each kind."""
+    return open_tree(str(tmp_path) if request.param == "folder" else f"memory://{secrets.token_hex(4)}")
+
+
+KEYS = [
+    "a-b.jpg",
+    "a.jpg",
+    "a/b.jpg",
+    "a/ü ?*[x]#%.png",
+    "a0",
+    "b/100%25/~{}|^`.jpg",
+    "z\N{FACE WITH TEARS OF JOY}.mp4",
+]
+
+
+def test_keys_of_any_characters_are_listed_in_order(tree: ObjectTree) -> None:
+    for key in KEYS:
+        assert tree.put_new(key, key.encode())
+    assert [found.key for found in tree.list()] == sorted(KEYS)
+    assert [found.key for found in tree.list("a")] == ["a/b.jpg", "a/ü ?*[x]#%.png"]
+    assert all(tree.read(key) == key.encode() for key in KEYS)
+
+
+def test_a_new_object_is_written_once(tree: ObjectTree) -> None:
+    assert tree.put_new("done/1", b"first")
+    assert not tree.put_new("done/1", b"second")
+    assert tree.read("done/1") == b"first"
+    tree.delete("done/1")
+    tree.delete("done/1")
+    with pytest.raises(ObjectGone):
+        tree.read("done/1")
+
+
+def test_a_file_is_stored_with_metadata_in_the_place_of_another(tree: ObjectTree, tmp_path_factory: Path) -> None:
+    file = tmp_path_factory.mktemp("scratch") / "result"  # type: ignore[attr-defined]
+    for content in (b"one", b"twice"):
+        file.write_bytes(content)
+        tree.put_file("a/b.jpg", file, {"velumplan": content.decode()})
+    assert tree.read("a/b.jpg") == b"twice"
+    assert tree.metadata("a/b.jpg").get("velumplan", "twice") == "twice"  # a file system may have no attributes
+    assert tree.metadata("nothing.jpg") == {}
+
+
+def test_an_object_that_changes_is_not_read(tree: ObjectTree, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("scratch")
+    tree.put_new("a.jpg", b"x" * 9_000_000)
+    found = tree.head("a.jpg")
+    tree.fetch(found, folder / "same")
+    assert (folder / "same").stat().st_size == 9_000_000
+    (folder / "other").write_bytes(b"other")
+    tree.put_file("a.jpg", folder / "other", {})
+    with pytest.raises(ObjectChanged):
+        tree.fetch(found, folder / "changed")
+    tree.delete("a.jpg")
+    with pytest.raises(ObjectGone):
+        tree.fetch(found, folder / "gone")
+
+
+def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert [found.key for found in open_tree(f"file://{tmp_path}").list()] == ["a.jpg"]
+
+
+def test_a_name_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    Path(str(tmp_path) + "/\udcff.jpg").write_bytes(b"1")
+    with pytest.raises(BadInput, match="is not UTF-8; rename it"):
+        list(open_tree(str(tmp_path)).list())
+
+
+def test_a_folder_that_is_missing_or_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="does not exist"):
+        list(open_tree(str(tmp_path / "nothing")).list())
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputFailed, match="check that it may be written"):
+        open_tree(str(tmp_path / "file")).put_new("a/b", b"")
+
+
+def test_a_bucket_that_is_down_or_missing_is_told(bucket: S3) -> None:
+    bucket.objects["in/a.jpg"] = b"1"
+    assert [found.key for found in open_tree("s3://faces/in").list()] == ["a.jpg"]
+    with pytest.raises(Unavailable, match="cannot list s3://others.*NoSuchBucket"):
+        list(open_tree("s3://others/in").list())
+    with pytest.raises(OutputFailed, match="cannot write 'b.jpg' to s3://others"):
+        open_tree("s3://others").put_new("b.jpg", b"")
+
+
+@pytest.mark.parametrize("url", ["memory://", "memory://a/b", "http://bucket/", "s3:///x"])
+def test_malformed_urls(url: str) -> None:
+    with pytest.raises(BadPlan, match="write"):
+        open_tree(url)
