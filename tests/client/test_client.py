@@ -62,7 +62,7 @@ def photo(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_picture_is_hidden_at_once(url: str, photo: Path, tmp_path: Path) -> None:
+def test_hides_an_image_at_once(url: str, photo: Path, tmp_path: Path) -> None:
     target = tmp_path / "safe.png"
     with Client(url) as it:
         made = it.hide(photo, target, PLAN)
@@ -80,7 +80,7 @@ def test_a_picture_is_hidden_at_once(url: str, photo: Path, tmp_path: Path) -> N
     assert sorted(one.name for one in tmp_path.iterdir() if one.name.startswith(".")) == []
 
 
-def test_a_job_from_the_file_to_the_deleted_result(url: str, photo: Path, tmp_path: Path) -> None:
+def test_submits_watches_downloads_and_deletes_a_job(url: str, photo: Path, tmp_path: Path) -> None:
     sent: list[tuple[int, int]] = []
     size = photo.stat().st_size
     with Client(url) as it:
@@ -114,7 +114,7 @@ def test_a_job_from_the_file_to_the_deleted_result(url: str, photo: Path, tmp_pa
             it.job(job)
 
 
-def test_a_job_is_cancelled_while_it_is_watched(url: str, photo: Path) -> None:
+def test_cancels_a_watched_job(url: str, photo: Path) -> None:
     with Client(url) as it:
         job = it.submit(photo, name="slow.png")
         seen: list[Job] = []
@@ -130,7 +130,7 @@ def test_a_job_is_cancelled_while_it_is_watched(url: str, photo: Path) -> None:
                     it.delete(other)
 
 
-def test_lists_of_what_the_service_offers(url: str) -> None:
+def test_lists_techniques_models_labels_and_plans(url: str) -> None:
     with Client(url) as it:
         assert "blur" in {one.name for one in it.techniques()}
         assert [one.name for one in it.models() if one.default] == ["centerface"]
@@ -139,14 +139,14 @@ def test_lists_of_what_the_service_offers(url: str) -> None:
         assert (plan.name, plan.rules[0].locate, plan.metadata) == ("street", "centerface", ("gps",))
 
 
-def test_all_pages_are_listed(url: str, photo: Path) -> None:
+def test_lists_the_jobs_of_all_pages(url: str, photo: Path) -> None:
     with Client(url) as it:
         ids = [it.submit(it.upload(photo), name="bad").id for _ in range(3)]
         steps = it._each(jobs.list_jobs, None, None, 2)
         assert [job.id for job in steps] == ids[::-1]
 
 
-def test_an_upload_that_breaks_off_goes_on_where_it_is(url: str, tmp_path: Path) -> None:
+def test_continues_an_interrupted_upload(url: str, tmp_path: Path) -> None:
     file = tmp_path / "large.bin"
     file.write_bytes(os.urandom(3 << 20))
     with cut(url, up=[1_500_000, 1_000_000]) as wire, Client(wire.url) as it:
@@ -158,7 +158,7 @@ def test_an_upload_that_breaks_off_goes_on_where_it_is(url: str, tmp_path: Path)
     assert (tmp_path / "back.bin").read_bytes() == file.read_bytes()
 
 
-def test_a_result_that_breaks_off_goes_on_where_it_is(url: str, tmp_path: Path) -> None:
+def test_continues_an_interrupted_download(url: str, tmp_path: Path) -> None:
     file = tmp_path / "large.bin"
     file.write_bytes(os.urandom(3 << 20))
     with Client(url) as it:
@@ -171,7 +171,7 @@ def test_a_result_that_breaks_off_goes_on_where_it_is(url: str, tmp_path: Path) 
     assert (tmp_path / "back.bin").read_bytes() == file.read_bytes()
 
 
-def test_a_transfer_that_fails_for_good_leaves_nothing(url: str, tmp_path: Path) -> None:
+def test_a_failed_transfer_leaves_no_file(url: str, tmp_path: Path) -> None:
     file = tmp_path / "large.bin"
     file.write_bytes(os.urandom(1 << 20))
     with Client(url) as it:
@@ -186,7 +186,7 @@ def test_a_transfer_that_fails_for_good_leaves_nothing(url: str, tmp_path: Path)
     assert not [*tmp_path.glob(".velum-*")]
 
 
-def test_watching_goes_on_after_the_wire_broke(url: str, photo: Path) -> None:
+def test_continues_watching_after_a_broken_connection(url: str, photo: Path) -> None:
     with Client(url) as it:
         job = it.submit(photo, name="slow.png")
         with cut(url, down=[600, 600]) as wire, Client(wire.url) as watching:
@@ -197,14 +197,14 @@ def test_watching_goes_on_after_the_wire_broke(url: str, photo: Path) -> None:
             assert (states[-1], wire.connections) == ("cancelled", 3)
 
 
-def test_a_file_that_becomes_shorter_is_refused(url: str, tmp_path: Path) -> None:
+def test_refuses_a_file_that_shrinks_during_the_upload(url: str, tmp_path: Path) -> None:
     file = tmp_path / "shrinking.bin"
     file.write_bytes(bytes(3 << 20))
     with Client(url) as it, pytest.raises(BadInput, match="shorter"):
         it.upload(file, progress=lambda *_: os.truncate(file, 100))
 
 
-def test_a_wrong_plan_shows_before_a_large_file_is_sent(
+def test_reports_a_wrong_plan_before_sending_a_large_file(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("velum.client.jobs.CHECK_FIRST_BYTES", 1000)
@@ -255,14 +255,14 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("answer", "kind", "why"), ANSWERS, ids=[why for _, _, why in ANSWERS])
-def test_a_server_that_is_not_velum(answer: bytes, kind: type[Exception], why: str) -> None:
+def test_reports_a_server_that_is_not_velum(answer: bytes, kind: type[Exception], why: str) -> None:
     with answering(lambda _: answer) as url, Client(url) as it, pytest.raises(kind, match=why) as told:
         it.job("abc")
     if isinstance(told.value, Busy):
         assert told.value.seconds == 7
 
 
-def test_an_image_from_a_server_that_is_not_velum(photo: Path, tmp_path: Path) -> None:
+def test_refuses_an_image_from_a_server_that_is_not_velum(photo: Path, tmp_path: Path) -> None:
     said = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Type: image/png\r\n\r\nabcd"
     with answering(lambda _: said) as url, Client(url) as it, pytest.raises(Unavailable, match="not as velum"):
         it.hide(photo, tmp_path / "safe.png")
@@ -274,7 +274,7 @@ def test_an_image_from_a_server_that_is_not_velum(photo: Path, tmp_path: Path) -
     assert [one.name for one in tmp_path.iterdir() if "safe" in one.name or ".velum" in one.name] == []
 
 
-def test_nobody_there(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_a_service_that_is_not_running(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("velum.client.transport.time.sleep", pauses.append)
     with Client("http://127.0.0.1:9") as it:
@@ -291,28 +291,28 @@ ADDRESSES = ["velum", "ftp://host", "http://", "http://user:word@host", "http://
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_invalid_addresses(address: str) -> None:
+def test_refuses_invalid_addresses(address: str) -> None:
     with pytest.raises(BadPlan) as told:
         Client(address)
     assert "word" not in str(told.value)
 
 
 @pytest.mark.parametrize("token", ["", "a\nb", "ä", " a"])
-def test_invalid_tokens(token: str) -> None:
+def test_refuses_invalid_tokens(token: str) -> None:
     with pytest.raises(BadPlan, match="token"):
         Client("http://host", token)
     assert "secret" not in repr(vars(Client("http://host", "secret")))
 
 
 @pytest.mark.parametrize("source", ["missing.png", "."])
-def test_invalid_sources(url: str, tmp_path: Path, source: str) -> None:
+def test_refuses_invalid_sources(url: str, tmp_path: Path, source: str) -> None:
     with Client(url) as it:
         for call in (it.upload, it.locate, it.submit):
             with pytest.raises(BadInput, match="cannot read"):
                 call(tmp_path / source)
 
 
-def test_without_blocking(url: str, photo: Path, tmp_path: Path) -> None:
+def test_the_async_client_does_the_same(url: str, photo: Path, tmp_path: Path) -> None:
     file = tmp_path / "large.bin"
     file.write_bytes(os.urandom(2 << 20))
 
@@ -346,7 +346,9 @@ def test_both_clients_have_the_same_methods() -> None:
     assert methods(Client) == methods(AsyncClient)
 
 
-def test_a_watcher_too_many_asks_instead(chosen: Settings, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_polls_when_the_service_has_no_event_stream_left(
+    chosen: Settings, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("velum.client.jobs.POLL_SECONDS", 0.05)
     few = replace(chosen, service=replace(chosen.service, requests=4, caller_requests=4))  # half of them may watch
     with on_the_wire(few) as url, working(few), Client(url) as it:
@@ -363,7 +365,7 @@ def test_a_watcher_too_many_asks_instead(chosen: Settings, photo: Path, monkeypa
             one.close()  # type: ignore[attr-defined]
 
 
-def test_a_job_whose_answer_is_lost_is_handed_in_once(url: str, photo: Path) -> None:
+def test_submits_a_job_once_when_the_response_is_lost(url: str, photo: Path) -> None:
     with Client(url) as it:
         upload = it.upload(photo)
         # The job is made, and its answer breaks off.

@@ -17,7 +17,7 @@ EVENTS = [("progress", '{"a": 1}'), ("message", "one\ntwo"), ("end", "é")]
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=20))
-def test_pieces_make_no_difference(cuts: list[int]) -> None:
+def test_reads_events_in_chunks_of_any_size(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
     buffer = bytearray()
     found = [event for a, b in pairwise(edges) for event in take_events(buffer, STREAM[a:b])]
@@ -25,11 +25,11 @@ def test_pieces_make_no_difference(cuts: list[int]) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_nothing_that_comes_is_too_odd(data: bytes) -> None:
+def test_any_bytes_of_a_stream_are_read(data: bytes) -> None:
     take_events(bytearray(), data)
 
 
 @pytest.mark.parametrize("stream", [b"data: " + b"x" * EVENT_BYTES, (b"data: " + b"x" * 1000 + b"\n") * 1100])
-def test_an_event_without_end_is_not_taken(stream: bytes) -> None:
+def test_refuses_an_endless_event(stream: bytes) -> None:
     with pytest.raises(Unavailable, match="event of more than"):
         take_events(bytearray(), stream)

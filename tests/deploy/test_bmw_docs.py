@@ -37,7 +37,7 @@ def commands(language: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_the_configuration_is_one(*, strict: bool) -> None:
+def test_the_documented_configuration_is_valid(*, strict: bool) -> None:
     (text,) = blocks("json")
     entries = read_configuration(text.encode(), strict=strict)
     url = json.loads(text)["sensitive_info"][0]["url"]
@@ -53,7 +53,7 @@ def test_the_configuration_is_one(*, strict: bool) -> None:
     assert {*table} == {*wire.REQUIRED, "url"}
 
 
-def test_the_service_starts_as_it_is_told_to(tmp_path: Path) -> None:
+def test_the_documented_command_starts_the_service(tmp_path: Path) -> None:
     first, *_ = commands("sh")
     assignments = dict(word.split("=", 1) for word in first if "=" in word)
     words = [word for word in first if "=" not in word]
@@ -70,7 +70,7 @@ def test_the_service_starts_as_it_is_told_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("language", ["sh", "powershell"])
-def test_docker_runs_it_with_both_folders(language: str) -> None:
+def test_the_documented_docker_command_mounts_both_folders(language: str) -> None:
     (words,) = [words for words in commands(language) if words[:2] == ["docker", "run"]]
     assert words[-1] == IMAGE
     mounted = [word.rpartition(":")[2] for word in words if word.endswith((":/jsonFiles", ":/main/anonymized_video"))]
@@ -81,14 +81,14 @@ def test_docker_runs_it_with_both_folders(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["sh", "powershell"])
-def test_curl_sends_the_fields_of_the_interface(language: str) -> None:
+def test_the_documented_curl_command_sends_the_right_fields(language: str) -> None:
     (words,) = [words for words in commands(language) if words[0] in {"curl", "curl.exe"}]
     fields = [words[i + 1].partition("=")[0] for i, word in enumerate(words) if word == "-F"]
     assert fields == [wire.IMAGE, wire.CONFIGURATION]
     assert words[-1].removeprefix("http://") == "localhost:4343/anonymize/"
 
 
-def test_the_service_in_that_stacks_compose_file_is_not_built() -> None:
+def test_the_documented_compose_file_builds_no_image() -> None:
     (text,) = blocks("yaml", (ROOT / "docs/deploy.md").read_text())
     service = yaml.safe_load(text)["anonymization_api"]
     assert service["image"] == IMAGE

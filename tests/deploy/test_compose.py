@@ -26,7 +26,7 @@ def host_and_container(volume: str) -> tuple[str, str]:
     return host, container
 
 
-def test_all_are_known() -> None:
+def test_the_page_documents_every_compose_file() -> None:
     assert set(FILES) == {"yaml", "bmw", "bmw-tf", "gpu", "models", "techniques"}
     text = (ROOT / "docs/deploy.md").read_text()
     for name in set(FILES) - {"yaml"}:
@@ -35,7 +35,7 @@ def test_all_are_known() -> None:
 
 
 @pytest.mark.parametrize("service", OURS.values(), ids=OURS)
-def test_our_containers_are_closed(service: dict[str, Any]) -> None:
+def test_our_containers_have_no_privileges(service: dict[str, Any]) -> None:
     assert default(service["image"]) == IMAGE
     assert service["user"] == FINAL.last("USER")
     assert service["read_only"] is True
@@ -47,13 +47,13 @@ def test_our_containers_are_closed(service: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_setting_is_one(name: str) -> None:
+def test_every_variable_is_a_setting(name: str) -> None:
     for service in FILES[name]["services"].values():
         ours = {key for key in service.get("environment", {}) if key.startswith("VELUM_")}
         assert ours <= variables().keys()
 
 
-def test_velum_keeps_its_files_in_the_volume_and_is_asked_at_its_port() -> None:
+def test_velum_uses_its_volume_and_its_port() -> None:
     env = VELUM["environment"]
     (volume,) = VELUM["volumes"]
     assert host_and_container(volume)[0] in FILES["yaml"]["volumes"]
@@ -65,7 +65,7 @@ def test_velum_keeps_its_files_in_the_volume_and_is_asked_at_its_port() -> None:
     assert default(VELUM["environment"]["VELUM_THREADS"]) == default(VELUM["deploy"]["resources"]["limits"]["cpus"])
 
 
-def test_index_and_proxies_come_from_the_environment() -> None:
+def test_package_indexes_and_proxies_come_from_the_environment() -> None:
     arguments = VELUM["build"]["args"]
     assert set(arguments.values()) == {None}
     known = {one.partition("=")[0] for one in [*re.findall(r"(?m)^ARG (.+)", DOCKERFILE), *stages()[0].all("ARG")]}
@@ -102,7 +102,7 @@ def test_the_bmw_stacks_keep_their_names_and_ports(
     assert f"cp -n /list/{listed.name} {VELUM['environment']['VELUM_BMW_FOLDER']}/" in services["list"]["command"][0]
 
 
-def test_models_are_served_as_the_bmw_stack_is_asked_for_them() -> None:
+def test_models_are_served_under_the_name_and_port_of_the_bmw_stack() -> None:
     ((name, service),) = FILES["models"]["services"].items()
     assert name in FILES["bmw"]["services"]
     check_command(service["command"])
@@ -118,7 +118,7 @@ def test_the_gpu_image_has_requirements_of_its_own() -> None:
     assert default(service["image"]) == f"{IMAGE}-gpu"
 
 
-def test_techniques_are_looked_for_where_they_are_mounted() -> None:
+def test_the_folder_of_techniques_is_the_mounted_one() -> None:
     service = FILES["techniques"]["services"]["velum"]
     assert [host_and_container(one)[1] for one in service["volumes"]] == [service["environment"]["VELUM_TECHNIQUES"]]
     assert all(one.endswith(":ro") for one in service["volumes"])

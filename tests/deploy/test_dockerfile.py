@@ -19,7 +19,7 @@ def sent() -> list[str]:
     return [line.removeprefix("!").split("/")[0] for line in lines if line.startswith("!")]
 
 
-def test_files_that_are_copied_are_there_and_not_ignored() -> None:
+def test_copied_files_exist_and_are_not_ignored() -> None:
     for stage in (BUILD, FINAL):
         for words in map(shlex.split, stage.all("COPY")):
             for source in words[:-1] if not words[0].startswith("--from=") else []:
@@ -27,7 +27,7 @@ def test_files_that_are_copied_are_there_and_not_ignored() -> None:
                 assert source in sent()
 
 
-def test_files_that_commands_name_are_copied_before() -> None:
+def test_commands_use_only_files_that_were_copied_before() -> None:
     copied: list[str] = []
     for word, rest in BUILD.said:
         if word == "COPY":
@@ -48,7 +48,7 @@ def test_requirements_are_hashed_and_name_no_host(name: str) -> None:
         assert "--hash=sha256:" in one
 
 
-def test_every_setting_is_one() -> None:
+def test_every_variable_is_a_setting() -> None:
     words = [word.partition("=")[0] for rest in FINAL.all("ENV") for word in shlex.split(rest)]
     ours = {word for word in words if word.startswith("VELUM_")}
     assert ours == {
@@ -58,7 +58,7 @@ def test_every_setting_is_one() -> None:
     assert ours <= variables().keys()
 
 
-def test_the_command_exists_and_listens_where_it_is_asked() -> None:
+def test_the_command_exists_and_listens_at_the_exposed_port() -> None:
     command = FINAL.listed("ENTRYPOINT") + FINAL.listed("CMD")
     assert command[0] == "velum"
     check_command(command[1:])
@@ -68,7 +68,7 @@ def test_the_command_exists_and_listens_where_it_is_asked() -> None:
     compile(FINAL.listed("HEALTHCHECK")[-1], "healthcheck", "exec")
 
 
-def test_the_user_is_nobody_and_owns_only_what_changes() -> None:
+def test_the_user_is_unprivileged_and_owns_only_writable_folders() -> None:
     uid, _, gid = FINAL.last("USER").partition(":")
     assert int(uid) > 9999
     assert int(gid) > 9999
@@ -80,14 +80,14 @@ def test_the_user_is_nobody_and_owns_only_what_changes() -> None:
     assert FINAL.last("STOPSIGNAL") == "SIGTERM"
 
 
-def test_the_library_for_exact_jpegs_is_there_and_nothing_else_is_left() -> None:
+def test_installs_turbojpeg_and_leaves_no_package_lists() -> None:
     (made,) = [rest for rest in FINAL.all("RUN") if "apt-get install" in rest]
     assert "libturbojpeg0" in made
     assert "--no-install-recommends" in made
     assert made.endswith("rm -rf /var/lib/apt/lists/*")
 
 
-def test_addresses_and_passwords_of_the_build_stay_out_of_the_image() -> None:
+def test_the_image_contains_no_addresses_or_passwords_of_the_build() -> None:
     assert not [rest for rest in FINAL.all("ARG") + FINAL.all("ENV") if "PIP" in rest]
     assert not [rest for rest in BUILD.all("ENV") if "INDEX" in rest]
     assert "://" not in (ROOT / "Dockerfile").read_text()
@@ -102,5 +102,5 @@ def test_versions_agree() -> None:
     assert f"Programming Language :: Python :: {base[1]}" in project["classifiers"]
 
 
-def test_nothing_depends_on_the_kind_of_processor() -> None:
+def test_nothing_depends_on_the_processor_architecture() -> None:
     assert not re.search(r"x86|--platform|TARGETARCH|manylinux", (ROOT / "Dockerfile").read_text())

@@ -17,7 +17,7 @@ POD = SINGLE["Deployment"]["spec"]["template"]
 (CONTAINER,) = POD["spec"]["containers"]
 
 
-def test_every_part_is_about_the_same_pods() -> None:
+def test_every_manifest_selects_the_same_pods() -> None:
     label = {"app.kubernetes.io/name": "velum"}
     assert POD["metadata"]["labels"] == label
     assert SINGLE["Service"]["spec"]["selector"] == label
@@ -29,12 +29,12 @@ def test_every_part_is_about_the_same_pods() -> None:
         assert SINGLE[kind]["spec"][key] == {"matchLabels": label}
 
 
-def test_the_image_is_ours() -> None:
+def test_uses_our_image() -> None:
     (image,) = yaml.safe_load((FOLDER / "single/kustomization.yaml").read_text())["images"]
     assert image == {"name": CONTAINER["image"], "newTag": VERSION}
 
 
-def test_the_pod_is_closed() -> None:
+def test_the_pod_has_no_privileges() -> None:
     uid, _, gid = FINAL.last("USER").partition(":")
     assert POD["spec"]["securityContext"] == {
         "runAsNonRoot": True,
@@ -55,11 +55,11 @@ def test_the_pod_is_closed() -> None:
 @pytest.mark.parametrize(
     "container", [CONTAINER, *SCALED["spec"]["template"]["spec"]["containers"]], ids=["single", "scaled"]
 )
-def test_every_setting_is_one(container: dict[str, Any]) -> None:
+def test_every_variable_is_a_setting(container: dict[str, Any]) -> None:
     assert {one["name"] for one in container["env"]} <= variables().keys()
 
 
-def test_probes_ask_what_the_image_answers() -> None:
+def test_probes_call_existing_endpoints() -> None:
     (port,) = CONTAINER["ports"]
     assert str(port["containerPort"]) == FINAL.last("EXPOSE")
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
@@ -68,7 +68,7 @@ def test_probes_ask_what_the_image_answers() -> None:
     assert SINGLE["Service"]["spec"]["ports"][0]["targetPort"] == port["name"]
 
 
-def test_what_is_mounted_is_there() -> None:
+def test_mounts_only_existing_volumes() -> None:
     assert {one["name"] for one in CONTAINER["volumeMounts"]} == {one["name"] for one in POD["spec"]["volumes"]}
     claim = POD["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
     assert SINGLE["PersistentVolumeClaim"]["metadata"]["name"] == claim
@@ -78,7 +78,7 @@ def test_what_is_mounted_is_there() -> None:
         assert value.startswith(f"{writable[0]}/")
 
 
-def test_only_named_pods_are_reached() -> None:
+def test_network_policies_allow_only_named_pods() -> None:
     policy = SINGLE["NetworkPolicy"]["spec"]
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
     assert all(rule["to"] for rule in policy["egress"])
@@ -86,7 +86,7 @@ def test_only_named_pods_are_reached() -> None:
     assert all(rule["from"] and rule["ports"] for rule in policy["ingress"])
 
 
-def test_many_pods_share_nothing() -> None:
+def test_scaled_pods_share_no_state() -> None:
     more = {one["kind"]: one for one in kubernetes("scaled")}
     assert more.keys() == SINGLE.keys() | {"HorizontalPodAutoscaler"}
     assert more["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == SINGLE["Deployment"]["metadata"]["name"]

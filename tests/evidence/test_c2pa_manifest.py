@@ -107,7 +107,9 @@ def leaks(file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif", ".heic", ".gif", ".mp4", ".mov"])
-def test_a_valid_manifest_without_a_thumbnail(tmp_path: Path, credentials: SigningCredentials, suffix: str) -> None:
+def test_writes_a_valid_manifest_without_a_thumbnail(
+    tmp_path: Path, credentials: SigningCredentials, suffix: str
+) -> None:
     out, report = hidden(tmp_path, suffix)
     signed = tmp_path / f"signed{suffix}"
     told = embed(out, signed, report, credentials)
@@ -136,7 +138,7 @@ def test_a_valid_manifest_without_a_thumbnail(tmp_path: Path, credentials: Signi
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".mp4"])
-def test_a_manifest_that_shows_the_original_is_a_leak(
+def test_reports_a_manifest_with_a_thumbnail_as_a_leak(
     tmp_path: Path, credentials: SigningCredentials, suffix: str
 ) -> None:
     out, _ = hidden(tmp_path, suffix)
@@ -155,7 +157,7 @@ def test_a_manifest_that_shows_the_original_is_a_leak(
 
 
 @pytest.mark.parametrize("key", ["P-384", "RSA", "Ed25519", "locked"])
-def test_keys(tmp_path: Path, key: str) -> None:
+def test_signs_with_each_kind_of_key(tmp_path: Path, key: str) -> None:
     makers: dict[str, Callable[[], Any]] = {
         "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
         "RSA": lambda: rsa.generate_private_key(65537, 2048),
@@ -176,7 +178,7 @@ def test_keys(tmp_path: Path, key: str) -> None:
     )
 
 
-def test_what_cannot_be_signed_leaves_nothing(tmp_path: Path, credentials: SigningCredentials) -> None:
+def test_a_failed_signature_leaves_no_file(tmp_path: Path, credentials: SigningCredentials) -> None:
     out, report = hidden(tmp_path, ".jpg")
     film, of_film = hidden(tmp_path, ".mkv")
     with pytest.raises(BadPlan, match=r"MKV files cannot hold Content Credentials.*velum evidence create"):
@@ -207,7 +209,7 @@ def test_what_cannot_be_signed_leaves_nothing(tmp_path: Path, credentials: Signi
 
 
 @pytest.mark.usefixtures("credentials")
-def test_on_the_command_line_up_to_evidence(tmp_path: Path) -> None:
+def test_embeds_a_manifest_and_creates_evidence_on_the_command_line(tmp_path: Path) -> None:
     out, report = hidden(tmp_path, ".jpg")
     (tmp_path / "report.json").write_text(json.dumps(report.to_json()))
     chain = ("--chain", str(tmp_path / "chain.pem"), "--key", str(tmp_path / "key.pem"))

@@ -65,20 +65,20 @@ def holds(document: dict[str, Any], *files: Path, key: PublicKey | None = None) 
         ([4.5, 2e-3, 1.0, 1e15], "[4.5,0.002,1,1000000000000000]"),
     ],
 )
-def test_the_canonical_form(value: Any, text: str) -> None:
+def test_writes_the_canonical_form_of_rfc_8785(value: Any, text: str) -> None:
     assert canonical(value).decode() == text
 
 
 @pytest.mark.parametrize(
     "value", [2**53 + 1, float("nan"), float("inf"), 1e300, 10**400, "\ud800", b"", {1: 2}, object()]
 )
-def test_what_has_no_canonical_form(value: Any) -> None:
+def test_refuses_values_without_a_canonical_form(value: Any) -> None:
     with pytest.raises(BadInput):
         canonical({"x": value})
 
 
 @pytest.mark.parametrize("text", ['{"a":1,"a":2}', "NaN", "", "[" * 100_000, '{"a":', "[1e400"])
-def test_json_that_can_be_read_in_two_ways_or_in_none(text: str) -> None:
+def test_refuses_ambiguous_and_invalid_json(text: str) -> None:
     with pytest.raises(BadInput):
         parse(text)
 
@@ -86,13 +86,13 @@ def test_json_that_can_be_read_in_two_ways_or_in_none(text: str) -> None:
 @given(st.recursive(st.none() | st.booleans() | st.floats(-(2**53), 2**53) | st.text(
     st.characters(exclude_categories=["Cs"])), lambda deeper: st.lists(deeper) | st.dictionaries(st.text(
         st.characters(exclude_categories=["Cs"])), deeper), max_leaves=20))  # fmt: skip
-def test_the_canonical_form_says_the_same(value: Any) -> None:
+def test_the_canonical_form_parses_to_the_same_value(value: Any) -> None:
     text = canonical(value)
     assert parse(text.decode()) == value
     assert canonical(parse(text.decode())) == text
 
 
-def test_reports_of_pictures_and_videos_come_back() -> None:
+def test_reads_back_reports_of_images_and_videos() -> None:
     track = TrackSummary(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9)
     for one in (report((0, 0, 20, 40)), report(tracks=(track,))):
         assert Report.from_json(json.loads(json.dumps(one.to_json()))) == one
@@ -103,12 +103,12 @@ def test_reports_of_pictures_and_videos_come_back() -> None:
     [{"width": "x"}, {"hidden": 3}, {"tracks": [3]}, {"hidden": [{"xyxy": [0, 0]}]}, {"output_sha256": "zz"},
      {"more": 1}, {"rules": [3]}, {"models": [1]}, {"seconds": {"a": "b"}}, {"format": None}, {"plan": 10**400}],
 )  # fmt: skip
-def test_what_is_no_report(change: dict[str, Any]) -> None:
+def test_refuses_malformed_reports(change: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="report"):
         Report.from_json({**report((0, 0, 2, 4)).to_json(), **change})
 
 
-def test_a_track_that_says_not_how_it_was_found() -> None:
+def test_refuses_a_track_with_a_malformed_origin() -> None:
     track = TrackSummary(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9).to_json()
     for found in (3, 0.5, None, [1], {"detected": "x"}):
         with pytest.raises(BadInput, match="report"):
@@ -116,12 +116,12 @@ def test_a_track_that_says_not_how_it_was_found() -> None:
 
 
 @pytest.mark.parametrize(("side", "size"), [(None, "in video"), (15, "under 16 px"), (40, "32 to 63 px")])
-def test_things_of_a_video_count_by_where_they_were_largest(side: int | None, size: str) -> None:
+def test_counts_tracks_by_their_largest_box(side: int | None, size: str) -> None:
     track = TrackSummary(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9, side)
     assert file_entry(report(tracks=(track,)), "a.mp4")["hidden"] == [{"label": "face", "size": size, "count": 1}]
 
 
-def test_what_it_says(key: PrivateKey) -> None:
+def test_evidence_has_sizes_plan_models_and_software(key: PrivateKey) -> None:
     small, large = (0, 0, 15, 40), (0, 0, 300, 200)
     document = evidence(key, file_entry(report(small, small, large), "out.jpg"))
     (one,) = document["files"]
@@ -141,11 +141,11 @@ def test_what_it_says(key: PrivateKey) -> None:
     ("side", "name"),
     [(15, "under 16 px"), (16, "16 to 31 px"), (127, "64 to 127 px"), (128, "128 px and more")],
 )
-def test_classes_of_size(side: int, name: str) -> None:
+def test_assigns_sizes_to_size_classes(side: int, name: str) -> None:
     assert size_class(side) == name
 
 
-def test_anonymised_or_pseudonymised(key: PrivateKey, tmp_path: Path) -> None:
+def test_states_anonymised_only_without_any_reason_against_it(key: PrivateKey, tmp_path: Path) -> None:
     gone = Declared(originals_destroyed=True)
     assert evidence(key, declared=gone)["standing"] == "anonymised"
     assert "originals" in evidence(key)["because"][0]
@@ -161,13 +161,13 @@ def test_anonymised_or_pseudonymised(key: PrivateKey, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", '{"passed": "yes"}', "nonsense"])
-def test_results_that_are_none(tmp_path: Path, text: str) -> None:
+def test_refuses_malformed_results_of_commands(tmp_path: Path, text: str) -> None:
     (tmp_path / "check.json").write_text(text)
     with pytest.raises(BadInput, match=r"check\.json"):
         read_result(tmp_path / "check.json")
 
 
-def test_a_plan_that_is_not_the_reports() -> None:
+def test_refuses_a_plan_other_than_that_of_the_report() -> None:
     assert same_plan(report(), None) == PLAN
     with pytest.raises(BadInput, match="the report belongs to plan"):
         same_plan(report(), Plan.of("face: centerface -> blur"))
@@ -183,7 +183,7 @@ def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 @given(data=st.data())
-def test_every_change_is_noticed(key: PrivateKey, data: st.DataObject) -> None:
+def test_notices_every_changed_value(key: PrivateKey, data: st.DataObject) -> None:
     document = evidence(key)
     assert holds(document)
     changed = copy.deepcopy(document)
@@ -203,14 +203,14 @@ def test_every_change_is_noticed(key: PrivateKey, data: st.DataObject) -> None:
     assert not verify(changed)[0][0]
 
 
-def test_something_added_is_noticed(key: PrivateKey) -> None:
+def test_notices_an_added_value(key: PrivateKey) -> None:
     document = evidence(key)
     assert not holds({**document, "more": 1})
     assert not holds({**document, "signature": {**document["signature"], "more": 1}})
     assert not holds({**document, "signature": None})
 
 
-def test_another_key_is_noticed(key: PrivateKey, tmp_path: Path) -> None:
+def test_notices_another_key(key: PrivateKey, tmp_path: Path) -> None:
     keygen(tmp_path / "other")
     other = PrivateKey.read(tmp_path / "other")
     document = evidence(key)
@@ -223,7 +223,7 @@ def test_another_key_is_noticed(key: PrivateKey, tmp_path: Path) -> None:
     assert not holds(stolen)
 
 
-def test_files_and_folders_are_held_against_it(key: PrivateKey, tmp_path: Path) -> None:
+def test_compares_files_and_folders_with_the_evidence(key: PrivateKey, tmp_path: Path) -> None:
     folder = tmp_path / "safe"
     (folder / "sub").mkdir(parents=True)
     for name in ("a.jpg", "sub/b.jpg"):
@@ -243,7 +243,7 @@ def test_files_and_folders_are_held_against_it(key: PrivateKey, tmp_path: Path) 
     assert not holds(document, folder)
 
 
-def test_keys_are_for_their_owner_alone(tmp_path: Path) -> None:
+def test_private_keys_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     public = keygen(tmp_path / "key")
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
     assert PublicKey.read(tmp_path / "key.pub") == public == PrivateKey.read(tmp_path / "key").public
@@ -252,7 +252,7 @@ def test_keys_are_for_their_owner_alone(tmp_path: Path) -> None:
         keygen(tmp_path / "key")
 
 
-def test_keys_with_a_passphrase(tmp_path: Path) -> None:
+def test_reads_keys_with_a_passphrase(tmp_path: Path) -> None:
     (tmp_path / "word").write_text("open sesame\n")
     (tmp_path / "wrong").write_text("open barley\n")
     (tmp_path / "empty").write_text("\n")
@@ -272,13 +272,13 @@ def test_keys_with_a_passphrase(tmp_path: Path) -> None:
     "text",
     ["[]", "{}", '{"format": "velum-evidence/1", "files": 3}', '{"format": "velum-evidence/1", "files": [{}]}', "\xff"],
 )
-def test_what_is_no_evidence(tmp_path: Path, text: str) -> None:
+def test_refuses_files_that_are_not_evidence(tmp_path: Path, text: str) -> None:
     (tmp_path / "evidence.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(BadInput, match=r"evidence\.json"):
         load(tmp_path / "evidence.json")
 
 
-def test_the_page_runs_nothing_fetches_nothing_and_shows_no_picture(key: PrivateKey) -> None:
+def test_the_page_has_no_script_no_links_and_no_image(key: PrivateKey) -> None:
     one = file_entry(report(warnings=("<script>alert(1)</script>",)), "<b>.jpg")
     document = evidence(key, one, declared=Declared(reviewers=('"><img src=x>',)))
     html = render_page(document, verify(document))
@@ -290,14 +290,14 @@ def test_the_page_runs_nothing_fetches_nothing_and_shows_no_picture(key: Private
     assert "Nothing was found to hide" in html
 
 
-def test_the_page_says_when_the_evidence_was_changed(key: PrivateKey) -> None:
+def test_the_page_says_that_the_evidence_was_changed(key: PrivateKey) -> None:
     document = {**evidence(key), "standing": "anonymised", "models": []}
     assert "was changed after" in render_page(document, verify(document))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_evidence_in_any_shape_is_read_or_refused(key: PrivateKey, tmp_path: Path, data: st.DataObject) -> None:
+def test_any_json_is_read_or_refused_as_evidence(key: PrivateKey, tmp_path: Path, data: st.DataObject) -> None:
     document = evidence(key)
     *way, last = data.draw(st.sampled_from(list(paths(document))))
     inner: Any = document

@@ -34,7 +34,7 @@ def _peers(reach: NetworkPolicy = ANYWHERE) -> Iterator[HttpClient]:
         peers.close()
 
 
-def test_an_answer_has_status_body_and_kind_whatever_the_status() -> None:
+def test_returns_status_body_and_media_type_for_any_status() -> None:
     def answer(asked: Asked) -> bytes:
         return whole(b"{}", 404 if asked.target == "/none" else 200, "Application/JSON; charset=utf-8", X_More="1")
 
@@ -48,7 +48,7 @@ def test_an_answer_has_status_body_and_kind_whatever_the_status() -> None:
         assert server.connections == 1, "connections are kept"
 
 
-def test_a_form_and_a_body_arrive_as_they_are() -> None:
+def test_sends_forms_and_bodies_unchanged() -> None:
     with answering(lambda asked: whole()) as server, _peers() as peers:
         peers.post(f"{server.url}a", UPLOAD, {"model": "yolo"})
         peers.post_body(f"{server.url}b", b"\0\1", {"Content-Type": "application/octet-stream", "X-One": "1"})
@@ -72,19 +72,19 @@ def _chunked(line: socket.socket, file: BinaryIO, server: Server) -> None:
 
 
 @pytest.mark.parametrize("talk", [_old, _chunked])
-def test_servers_of_any_age_are_understood(talk: Callable[..., None]) -> None:
+def test_reads_chunked_responses_and_those_without_a_length(talk: Callable[..., None]) -> None:
     with talking(talk) as server, _peers() as peers:
         for _ in range(2):
             assert peers.get(server.url).body.startswith(b"older than length")
 
 
-def test_a_connection_that_the_server_closes_is_replaced() -> None:
+def test_replaces_a_connection_that_the_server_closed() -> None:
     with answering(lambda asked: whole(Connection="close")) as server, _peers() as peers:
         assert [peers.get(server.url).status for _ in range(3)] == [200] * 3
         assert server.connections == 3
 
 
-def test_a_stale_connection_is_replaced() -> None:
+def test_replaces_a_stale_connection() -> None:
     def talk(line: socket.socket, file: BinaryIO, server: Server) -> None:
         server.asked += filter(None, [read(file)])
         line.sendall(whole())
@@ -96,7 +96,7 @@ def test_a_stale_connection_is_replaced() -> None:
         assert server.connections == 2
 
 
-def test_a_server_that_starts_is_asked_again() -> None:
+def test_repeats_calls_while_a_server_starts() -> None:
     with answering(lambda asked: whole(status=503 if len(server.asked) < 3 else 200)) as server, _peers() as peers:
         assert peers.post(server.url, UPLOAD).status == 200
         assert len({asked.body.partition(b"\r\n")[2] for asked in server.asked}) == 1
@@ -104,13 +104,13 @@ def test_a_server_that_starts_is_asked_again() -> None:
 
 
 @pytest.mark.parametrize(("status", "calls"), [(502, 3), (503, 3), (504, 3), (500, 1), (404, 1), (429, 1)])
-def test_only_what_may_pass_is_asked_again(status: int, calls: int) -> None:
+def test_repeats_only_calls_that_may_succeed_later(status: int, calls: int) -> None:
     with answering(lambda asked: whole(status=status)) as server, _peers() as peers:
         assert peers.get(server.url).status == status
         assert len(server.asked) == calls
 
 
-def test_a_refused_connection_is_tried_again_and_then_told_without_the_query() -> None:
+def test_reports_a_refused_connection_without_the_query_after_retries() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with _peers() as peers, pytest.raises(Unavailable, match=r"accepted no connection .*refused") as caught:
         peers.get(f"{url}/models?key=secret")
@@ -141,21 +141,21 @@ def _drip_chunks(line: socket.socket, file: BinaryIO, server: Server) -> None:
 
 
 @pytest.mark.parametrize("talk", [_drip_body, _drip_head, _drip_chunks])
-def test_a_slow_drip_ends_in_time(talk: Callable[..., None]) -> None:
+def test_ends_a_response_that_drips_too_slowly(talk: Callable[..., None]) -> None:
     with talking(talk) as server, _peers(_reach(read_seconds=0.3, total_seconds=0.5)) as peers:
         with pytest.raises(Unavailable, match=r"took longer than 0.5 s in all"):  # else it would drip for ever
             peers.get(server.url)
         assert server.connections == 1, "not tried again"
 
 
-def test_silence_ends_in_time_and_is_not_tried_again() -> None:
+def test_times_out_on_silence_without_a_retry() -> None:
     with talking(_silent) as server, _peers(_reach(read_seconds=0.2)) as peers:
         with pytest.raises(Unavailable, match=r"sent nothing for 0.2 s"):
             peers.get(server.url)
         assert server.connections == 1
 
 
-def test_a_server_that_does_not_read_holds_nobody_up() -> None:
+def test_times_out_when_a_server_does_not_read() -> None:
     with (
         talking(_silent) as server, _peers(_reach(total_seconds=0.5)) as peers,
         pytest.raises(Unavailable, match=r"in all|silent"),  # else it would wait for ever
@@ -169,14 +169,14 @@ def _endless(line: socket.socket, file: BinaryIO, server: Server) -> None:
         line.sendall(bytes(1 << 16))
 
 
-def test_a_huge_answer_is_not_kept() -> None:
+def test_refuses_a_response_above_the_limit() -> None:
     with talking(_endless) as server, _peers(_reach(answer_bytes=1 << 20)) as peers:
         with pytest.raises(Unavailable, match=r"more than the 1,048,576 bytes that are accepted"):
             peers.get(server.url)
         assert server.connections == 1
 
 
-def test_a_compressed_answer_is_refused_unopened() -> None:
+def test_refuses_a_compressed_response_without_decompressing_it() -> None:
     told = pytest.raises(Unavailable, match=r"compressed its response \('gzip'\), which the request did not ask for")
     with answering(lambda asked: whole(Content_Encoding="gzip")) as server, _peers() as peers, told:
         peers.get(server.url)
@@ -195,7 +195,7 @@ def test_a_compressed_answer_is_refused_unopened() -> None:
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000,
     ],
 )
-def test_what_is_no_answer_is_told(sent: bytes) -> None:
+def test_reports_what_is_not_an_http_response(sent: bytes) -> None:
     def talk(line: socket.socket, file: BinaryIO, server: Server) -> None:
         read(file)
         line.sendall(sent)
@@ -210,14 +210,14 @@ def _to(place: str, status: int = 302) -> Callable[[Asked], bytes]:
     return lambda asked: whole(b"new", 200) if asked.target == "/new" else whole(status=status, Location=place)
 
 
-def test_a_redirect_on_the_same_server_is_followed_and_a_picture_goes_along() -> None:
+def test_follows_a_redirect_on_the_same_server_with_the_body() -> None:
     with answering(_to("/new", 307)) as server, _peers() as peers:
         assert peers.get(f"{server.url}old").body == b"new"
         assert peers.post(f"{server.url}old", UPLOAD).body == b"new"
         assert UPLOAD.content in server.asked[-1].body
 
 
-def test_a_redirect_to_another_server_is_not_followed() -> None:
+def test_does_not_follow_a_redirect_to_another_server() -> None:
     with answering(lambda asked: whole()) as other, answering(_to(other.url)) as server, _peers() as peers:
         with pytest.raises(Unavailable, match=r"redirects to http://127.0.0.1:\d+, another server"):
             peers.get(server.url)
@@ -236,20 +236,20 @@ def test_a_redirect_to_another_server_is_not_followed() -> None:
         ("/loop", "redirects more than 5 times"),
     ],
 )
-def test_a_redirect_to_anything_else_is_not_followed(place: str, why: str) -> None:
+def test_does_not_follow_a_redirect_to_an_invalid_address(place: str, why: str) -> None:
     with answering(_to(place)) as server, _peers() as peers, pytest.raises(Unavailable, match=why) as caught:
         peers.get(server.url)
     assert "secret" not in str(caught.value)
 
 
-def test_a_redirect_that_would_drop_the_picture_is_told() -> None:
+def test_refuses_a_redirect_that_drops_the_body() -> None:
     with answering(_to("/new", 301)) as server, _peers() as peers:
         with pytest.raises(Unavailable, match=r"redirects an image to http://127.0.0.1:\d+/new by 301"):
             peers.post(server.url, UPLOAD)
         assert len(server.asked) == 1
 
 
-def test_a_server_without_encryption_is_no_encrypted_one() -> None:
+def test_does_not_take_a_plain_server_for_an_encrypted_one() -> None:
     def talk(line: socket.socket, file: BinaryIO, server: Server) -> None:
         line.sendall(b"HTTP/1.1 400 Speak plainly\r\n\r\n")
 
@@ -258,7 +258,7 @@ def test_a_server_without_encryption_is_no_encrypted_one() -> None:
         peers.get(server.url.replace("http:", "https:"))
 
 
-def test_a_name_cannot_change_between_the_check_and_the_connection() -> None:
+def test_a_name_cannot_change_between_check_and_connection() -> None:
     answers = iter(["93.184.216.34", "127.0.0.1", "127.0.0.1", "127.0.0.1"])
 
     def resolve(host: str, port: int) -> Sequence[str]:
@@ -273,7 +273,7 @@ def test_a_name_cannot_change_between_the_check_and_the_connection() -> None:
         assert server.connections == 0
 
 
-def test_the_connection_goes_to_the_judged_address_and_keeps_the_name() -> None:
+def test_connects_to_the_checked_address_and_sends_the_host_name() -> None:
     with answering(lambda asked: whole()) as server:
         peers = HttpClient(NetworkPolicy(allow=("127.0.0.0/8",)), lambda host, port: ["127.0.0.3", "127.0.0.1"])
         assert peers.get(f"http://inference.example:{server.port}/").status == 200
@@ -281,14 +281,14 @@ def test_the_connection_goes_to_the_judged_address_and_keeps_the_name() -> None:
         assert server.asked[0].headers["host"] == f"inference.example:{server.port}"
 
 
-def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignores_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     with answering(lambda asked: whole()) as server, _peers() as peers:
         assert peers.get(server.url).status == 200
 
 
-def test_a_slow_server_blocks_only_those_that_ask_it() -> None:
+def test_a_slow_server_delays_only_calls_to_it() -> None:
     reach = _reach(parallel=2, total_seconds=0.8, read_seconds=0.8)
     with talking(_silent) as slow, answering(lambda asked: whole()) as quick, _peers(reach) as peers:
         told: list[str] = []
@@ -311,7 +311,7 @@ def test_a_slow_server_blocks_only_those_that_ask_it() -> None:
         assert sum("was not called: 2 other calls to it took more than" in one for one in told) >= 1
 
 
-def test_many_threads_get_their_own_answers() -> None:
+def test_threads_get_their_own_responses() -> None:
     with answering(lambda asked: whole(asked.target.encode())) as server, _peers(_reach(parallel=4)) as peers:
         wrong: list[str] = []
 
@@ -331,7 +331,7 @@ def test_many_threads_get_their_own_answers() -> None:
         assert server.connections <= 4
 
 
-def test_health_follows_the_last_calls() -> None:
+def test_health_reports_the_result_of_the_last_calls() -> None:
     statuses = iter([200, 200, 503, 503, 503, 200])
     with answering(lambda asked: whole(status=next(statuses))) as server, _peers() as peers:
         assert not peers.health
@@ -351,7 +351,7 @@ def test_health_follows_the_last_calls() -> None:
         assert "accepted no connection" in peers.health[gone].detail
 
 
-def test_closed_connections_are_told() -> None:
+def test_reports_a_call_on_a_closed_client() -> None:
     with answering(lambda asked: whole()) as server:
         peers = HttpClient(ANYWHERE)
         peers.get(server.url)
@@ -360,13 +360,13 @@ def test_closed_connections_are_told() -> None:
             peers.get(server.url)
 
 
-def test_an_address_that_cannot_be_read_is_unavailable_when_asked() -> None:
+def test_an_unreadable_address_is_unavailable_when_called() -> None:
     with _peers() as peers, pytest.raises(Unavailable, match="is not one of a web server"):
         peers.get("ftp://example.org/")
 
 
 @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"parallel": 0}, {"read_seconds": 0}, {"total_seconds": -1.0}])
-def test_limits_that_let_nothing_through_are_refused(wrong: dict[str, float]) -> None:
+def test_refuses_limits_that_allow_nothing(wrong: dict[str, float]) -> None:
     with pytest.raises(BadPlan, match=next(iter(wrong))):
         _reach(**wrong)
 
@@ -382,7 +382,7 @@ def _head_then_body(line: socket.socket, file: BinaryIO, server: Server) -> None
 
 
 @pytest.mark.skipif(backend.QUICK_ACKNOWLEDGEMENT is None, reason="the system has no such option")
-def test_what_comes_in_pieces_is_acknowledged_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_acknowledges_received_data_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen in the option itself, which Linux turns off on a connection that has sent and received for some time."""
     lines: set[socket.socket] = set()
     seen: list[int] = []
@@ -402,7 +402,7 @@ def test_what_comes_in_pieces_is_acknowledged_at_once(monkeypatch: pytest.Monkey
     assert set(seen) == {1}
 
 
-def test_without_that_option_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_responses_are_equal_without_that_socket_option(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "QUICK_ACKNOWLEDGEMENT", None)
     with talking(_head_then_body) as server, _peers() as peers:
         assert [peers.get(server.url).body for _ in range(2)] == [b"in two pieces"] * 2

@@ -61,7 +61,7 @@ def _guard(reach: NetworkPolicy, *addresses: str) -> Guard:
         ("2001:0:5db8:d822::1", False, False),  # ... by Teredo
     ],
 )
-def test_an_address_that_no_list_names_is_judged_by_its_kind(address: str, public: bool, private: bool) -> None:
+def test_an_unlisted_address_is_allowed_or_refused_by_its_kind(address: str, public: bool, private: bool) -> None:
     assert (_guard(NetworkPolicy()).refusal("host", address) is None) == public
     assert (_guard(PRIVATE).refusal("host", address) is None) == private
     assert _guard(ANYWHERE).refusal("host", address) is None
@@ -98,20 +98,22 @@ def test_an_address_that_no_list_names_is_judged_by_its_kind(address: str, publi
         (NetworkPolicy(deny=("*",), private=True), "x", "10.0.0.7", False),
     ],
 )
-def test_the_lists_come_before_the_kind(reach: NetworkPolicy, host: str, address: str, reached: bool) -> None:
+def test_lists_take_precedence_over_the_kind_of_an_address(
+    reach: NetworkPolicy, host: str, address: str, reached: bool
+) -> None:
     assert (_guard(reach).refusal(host, address) is None) == reached
 
 
 @pytest.mark.parametrize(
     "entry", ["10.0.0.0/33", "http://x", "host:80", "127.*", "10.*.*.*", "", "a b", "bücher.de", "[::1]", "."]
 )
-def test_an_entry_that_names_nothing_is_refused(entry: str) -> None:
+def test_refuses_a_list_entry_that_is_not_a_host_or_network(entry: str) -> None:
     with pytest.raises(BadPlan, match=r"must be a host such as inference"):
         Guard(NetworkPolicy(deny=(entry,)))
 
 
 @given(st.ip_addresses(v=4), st.booleans())
-def test_an_ipv4_address_in_ipv6_is_judged_alike(address: ipaddress.IPv4Address, private: bool) -> None:
+def test_treats_an_ipv4_address_in_ipv6_as_the_ipv4_address(address: ipaddress.IPv4Address, private: bool) -> None:
     guard = _guard(NetworkPolicy(private=private))
     plain = guard.refusal("x", str(address)) is None
     number = int(address)
@@ -122,7 +124,7 @@ def test_an_ipv4_address_in_ipv6_is_judged_alike(address: ipaddress.IPv4Address,
 
 
 @given(st.ip_addresses())
-def test_what_is_allowed_is_reached_and_what_is_denied_never(
+def test_reaches_allowed_hosts_and_never_denied_ones(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     inner = str(embedded_ipv4(address))
@@ -130,7 +132,7 @@ def test_what_is_allowed_is_reached_and_what_is_denied_never(
     assert _guard(NetworkPolicy(allow=("*", inner, "x"), deny=(inner,), private=True)).refusal("x", str(address))
 
 
-def test_of_many_addresses_only_those_that_may_be_are_reached() -> None:
+def test_connects_only_to_the_allowed_addresses_of_a_host() -> None:
     guard = _guard(NetworkPolicy(), "127.0.0.1", "93.184.216.34", "169.254.169.254", "93.184.216.34")
     assert guard.addresses("x", 80) == ["93.184.216.34"]
     with pytest.raises(BadPlan, match=r"'x' \(127.0.0.1\) must not be reached: it is this machine itself"):
@@ -174,17 +176,17 @@ def test_of_many_addresses_only_those_that_may_be_are_reached() -> None:
         "http://93.184.216.34/\r\nHost: x",
     ],
 )
-def test_an_address_is_refused_however_it_is_written(url: str) -> None:
+def test_refuses_an_address_in_every_spelling(url: str) -> None:
     with pytest.raises(BadPlan) as caught:
         HttpClient(NetworkPolicy()).check(url)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["http://93.184.216.34/", "HTTPS://93.184.216.34:8443/x?y=z", "http://[2606:2800::1]/"])
-def test_a_public_address_may_be_reached(url: str) -> None:
+def test_allows_a_public_address(url: str) -> None:
     HttpClient(NetworkPolicy()).check(url)
 
 
-def test_a_name_that_is_not_known_is_unavailable() -> None:
+def test_an_unknown_host_name_is_unavailable() -> None:
     with pytest.raises(Unavailable, match=r"host 'nowhere.invalid' is not known here"):
         HttpClient(ANYWHERE).check("http://nowhere.invalid/")

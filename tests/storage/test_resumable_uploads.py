@@ -31,7 +31,7 @@ def uploads(tmp_path: Path, store: FolderStore) -> Uploads:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
 @given(cuts=st.lists(st.integers(0, len(CONTENT)), max_size=4))
-def test_parts_become_the_whole(uploads: Uploads, store: FolderStore, cuts: list[int]) -> None:
+def test_joins_the_parts_of_an_upload(uploads: Uploads, store: FolderStore, cuts: list[int]) -> None:
     upload = uploads.begin(size=len(CONTENT), sha256=SHA256, owner="key")
     edges = [0, *sorted(cuts), len(CONTENT)]
     for start, stop in pairwise(edges):
@@ -43,7 +43,7 @@ def test_parts_become_the_whole(uploads: Uploads, store: FolderStore, cuts: list
     assert uploads.get(upload.id) is None
 
 
-def test_one_that_broke_off_is_continued(uploads: Uploads, store: FolderStore, tmp_path: Path) -> None:
+def test_continues_an_interrupted_upload(uploads: Uploads, store: FolderStore, tmp_path: Path) -> None:
     def breaks() -> Iterator[bytes]:
         yield CONTENT[:300]
         raise ZeroDivisionError
@@ -68,7 +68,7 @@ def test_a_wrong_offset_changes_nothing(uploads: Uploads, offset: int) -> None:
     assert uploads.append(upload.id, 300, []).offset == 300
 
 
-def test_a_wrong_hash_is_discarded(uploads: Uploads, store: FolderStore) -> None:
+def test_discards_an_upload_with_a_wrong_hash(uploads: Uploads, store: FolderStore) -> None:
     upload = uploads.begin(sha256="0" * 64)
     uploads.append(upload.id, 0, [CONTENT])
     with pytest.raises(BadInput, match="have sha256"):
@@ -77,7 +77,7 @@ def test_a_wrong_hash_is_discarded(uploads: Uploads, store: FolderStore) -> None
     assert list(store.list()) == []
 
 
-def test_sizes(uploads: Uploads) -> None:
+def test_checks_announced_sizes_and_hashes(uploads: Uploads) -> None:
     with pytest.raises(LimitExceeded):
         uploads.begin(size=5001)
     with pytest.raises(BadInput, match="at least 0"):
@@ -93,7 +93,7 @@ def test_sizes(uploads: Uploads) -> None:
         uploads.append(open_end.id, 0, [b"x" * 5000, b"x"])
 
 
-def test_one_writes_at_a_time(uploads: Uploads) -> None:
+def test_only_one_request_writes_an_upload_at_a_time(uploads: Uploads) -> None:
     upload, begun, go_on = uploads.begin(), threading.Event(), threading.Event()
 
     def slow() -> Iterator[bytes]:
@@ -114,7 +114,7 @@ def test_one_writes_at_a_time(uploads: Uploads) -> None:
 
 
 @pytest.mark.parametrize("upload", ["", "..", "../store", "0" * 32])
-def test_uploads_that_are_not_there(uploads: Uploads, upload: str) -> None:
+def test_reports_unknown_uploads(uploads: Uploads, upload: str) -> None:
     assert uploads.get(upload) is None
     for use in (lambda: uploads.append(upload, 0, [b"x"]), lambda: uploads.complete(upload)):
         with pytest.raises(BadInput, match="does not exist"):
@@ -122,7 +122,7 @@ def test_uploads_that_are_not_there(uploads: Uploads, upload: str) -> None:
     uploads.discard(upload)
 
 
-def test_old_ones_are_swept(uploads: Uploads, tmp_path: Path) -> None:
+def test_deletes_old_uploads(uploads: Uploads, tmp_path: Path) -> None:
     old, young = uploads.begin(), uploads.begin()
     for path in (tmp_path / "uploads" / old.id / "data", tmp_path / "uploads" / old.id):
         os.utime(path, (time.time() - 100,) * 2)

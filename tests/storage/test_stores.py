@@ -49,7 +49,7 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_put_and_open(store: Store, tmp_path: Path, place: Path) -> None:
+def test_reads_back_stored_files(store: Store, tmp_path: Path, place: Path) -> None:
     stored = store.put([CONTENT[:10], b"", CONTENT[10:]], sha256=SHA256.upper(), most=len(CONTENT))
     assert (stored.size, stored.sha256) == (len(CONTENT), SHA256)
     assert store.size(stored.key) == len(CONTENT)
@@ -67,7 +67,7 @@ def test_put_and_open(store: Store, tmp_path: Path, place: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES])
-def test_sizes_at_which_files_are_sent_otherwise(store: Store, place: Path, size: int) -> None:
+def test_stores_files_around_the_size_of_a_part(store: Store, place: Path, size: int) -> None:
     stored = store.put([b"x" * (size // 2), b"y" * (size - size // 2)])
     assert store.size(stored.key) == stored.size == size
     assert hashlib.sha256(store.fetch(stored.key, place).read_bytes()).hexdigest() == stored.sha256
@@ -77,7 +77,7 @@ def test_sizes_at_which_files_are_sent_otherwise(store: Store, place: Path, size
     ("start", "stop"),
     [(0, None), (0, 1), (5, 5), (7, 3), (1 << 20, (1 << 20) + 9), (4_000_000, None), (0, 10**9), (10**9, None)],
 )
-def test_ranges(store: Store, start: int, stop: int | None) -> None:
+def test_reads_byte_ranges(store: Store, start: int, stop: int | None) -> None:
     key = store.put([CONTENT]).key
     assert b"".join(store.open(key, start, stop)) == CONTENT[start:stop]
 
@@ -96,7 +96,7 @@ def broken() -> Iterator[bytes]:
         (broken, {}, ZeroDivisionError),  # whoever sends it breaks off
     ],
 )
-def test_nothing_half_is_kept(
+def test_keeps_no_incomplete_file(
     store: Store, tmp_path: Path, chunks: Callable[[], Iterator[bytes]], more: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
@@ -104,7 +104,7 @@ def test_nothing_half_is_kept(
     assert [*store.list(), *files(tmp_path)] == []
 
 
-def test_take_moves(store: Store, place: Path) -> None:
+def test_take_moves_a_file_into_the_store(store: Store, place: Path) -> None:
     file = place / "made"
     file.write_bytes(CONTENT)
     os.utime(file, (0, 0))
@@ -118,14 +118,14 @@ def test_take_moves(store: Store, place: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "..", "../x", "/etc/passwd", "0" * 31, "0" * 33, "F" * 32, "\0" * 32])
-def test_keys_lead_nowhere_else(store: Store, tmp_path: Path, key: str) -> None:
+def test_keys_cannot_leave_the_store(store: Store, tmp_path: Path, key: str) -> None:
     assert store.size(key) is None
     for use in (lambda: store.open(key), lambda: store.fetch(key, tmp_path), lambda: store.delete(key)):
         with pytest.raises(BadInput, match="not in the store"):
             use()
 
 
-def test_leftovers_are_swept(folder_store: FolderStore, tmp_path: Path) -> None:
+def test_deletes_leftovers_of_crashes(folder_store: FolderStore, tmp_path: Path) -> None:
     folder_store.establish("0" * 32)
     old, young = (tmp_path / "store" / "parts" / name for name in ("old", "young"))
     for part in (old, young):
@@ -135,13 +135,13 @@ def test_leftovers_are_swept(folder_store: FolderStore, tmp_path: Path) -> None:
     assert (old.exists(), young.exists()) == (False, True)
 
 
-def test_a_store_that_cannot_be(tmp_path: Path) -> None:
+def test_reports_a_store_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputFailed, match="cannot write to the store"):
         FolderStore(tmp_path / "file").put([CONTENT])
 
 
-def test_a_broken_upload_leaves_no_parts_that_are_paid_for(bucket: S3) -> None:
+def test_a_broken_upload_leaves_no_parts_in_the_bucket(bucket: S3) -> None:
     store = open_store("s3://faces")
     with pytest.raises(ZeroDivisionError):
         store.put(broken())
@@ -149,7 +149,7 @@ def test_a_broken_upload_leaves_no_parts_that_are_paid_for(bucket: S3) -> None:
     assert (bucket.objects, bucket.begun) == ({}, {})
 
 
-def test_what_is_taken_is_not_fetched_again(bucket: S3, place: Path) -> None:
+def test_does_not_download_a_file_that_it_has_just_stored(bucket: S3, place: Path) -> None:
     store = open_store("s3://faces")
     (file := place / "made").write_bytes(CONTENT)
     stored = store.move_in(file)
@@ -160,7 +160,7 @@ def test_what_is_taken_is_not_fetched_again(bucket: S3, place: Path) -> None:
     assert "GET" in bucket.asked
 
 
-def test_only_what_is_asked_for_is_fetched(bucket: S3) -> None:
+def test_downloads_only_the_requested_range(bucket: S3) -> None:
     store = open_store("s3://faces")
     key = store.put([CONTENT * 3]).key
     bucket.asked.clear()
@@ -168,7 +168,7 @@ def test_only_what_is_asked_for_is_fetched(bucket: S3) -> None:
     assert bucket.asked == ["HEAD", "GET"]
 
 
-def test_a_service_that_fails_now_and_then_is_asked_again(bucket: S3) -> None:
+def test_retries_when_the_bucket_fails_at_times(bucket: S3) -> None:
     store = open_store("s3://faces")
     bucket.wrong = 2
     key = store.put([CONTENT]).key
@@ -176,7 +176,7 @@ def test_a_service_that_fails_now_and_then_is_asked_again(bucket: S3) -> None:
     assert b"".join(store.open(key)) == CONTENT
 
 
-def test_a_service_that_is_down(bucket: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_reports_a_bucket_service_that_is_down(bucket: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("velum.storage.bucket._RETRIES", {"max_retries": 0})
     store = open_store("s3://faces")
     key = store.put([CONTENT * 2]).key
@@ -194,7 +194,7 @@ def test_a_service_that_is_down(bucket: S3, monkeypatch: pytest.MonkeyPatch, tmp
         store.delete(key)
 
 
-def test_a_bucket_that_is_not_there(bucket: S3) -> None:
+def test_reports_a_missing_bucket(bucket: S3) -> None:
     with pytest.raises(OutputFailed, match="check that the bucket exists"):
         open_store("s3://nobody").put([CONTENT])
 
@@ -206,19 +206,19 @@ def test_a_bucket_that_is_not_there(bucket: S3) -> None:
         "s3://bucket?region=x", "s3://[",
     ],
 )  # fmt: skip
-def test_urls_that_are_not_buckets(url: str) -> None:
+def test_refuses_urls_that_are_not_buckets(url: str) -> None:
     with pytest.raises(BadPlan, match="is not the URL of a bucket") as caught:
         open_store(url)
     assert "secret" not in str(caught.value)
 
 
-def test_the_library_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_the_extra_when_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.storage.find_spec", lambda name: None)
     with pytest.raises(Unavailable, match=r"pip install 'velum-anonymizer\[cloud\]'"):
         open_store("s3://bucket")
 
 
-def test_a_slice_of_a_store(store: Store) -> None:
+def test_lists_one_slice_of_a_store(store: Store) -> None:
     keys = [store.put([b"x"]).key for _ in range(6)]
     listed = {start: {one.key for one in store.list(start)} for start in {key[:2] for key in keys} | {"zz"}}
     assert listed == {start: {key for key in keys if key.startswith(start)} for start in listed}

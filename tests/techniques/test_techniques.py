@@ -31,14 +31,14 @@ def noise(width: int = 80, height: int = 60, bits: int = 8) -> Samples:
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("degree", [0, 0.25, 0.5, 1])
-def test_blacken_is_a_blend_with_black(degree: float, bits: int) -> None:
+def test_blacken_blends_with_black(degree: float, bits: int) -> None:
     pixels = noise(bits=bits)
     expected = np.rint(pixels * (1 - degree))
     Blacken(degree).hide(patch_of(pixels, bits))
     assert np.abs(pixels.astype(np.float64) - expected).max() <= 1
 
 
-def test_only_solid_black_destroys_and_has_no_doubt() -> None:
+def test_only_solid_black_destroys_without_a_warning() -> None:
     assert Blacken().destroys
     assert Blacken().warning is None
     assert not Blacken(0.99).destroys
@@ -60,12 +60,12 @@ def test_only_solid_black_destroys_and_has_no_doubt() -> None:
         (0.3, 1, 1, (1, 1)),
     ],
 )
-def test_pixelate_grid(degree: float, width: int, height: int, grid: tuple[int, int]) -> None:
+def test_pixelate_makes_the_documented_grid(degree: float, width: int, height: int, grid: tuple[int, int]) -> None:
     assert Pixelate(degree).grid(width, height) == grid
 
 
 @given(degrees, st.integers(1, 3000), st.integers(1, 3000))
-def test_pixelate_never_has_more_or_smaller_cells_than_promised(degree: float, width: int, height: int) -> None:
+def test_pixelate_never_has_more_or_smaller_cells_than_documented(degree: float, width: int, height: int) -> None:
     columns, rows = Pixelate(degree).grid(width, height)
     assert columns >= 1
     assert rows >= 1
@@ -74,7 +74,7 @@ def test_pixelate_never_has_more_or_smaller_cells_than_promised(degree: float, w
         assert degree == 0 or cells <= round(1 / degree, 9) or cells == 1
 
 
-def test_pixelate_gives_cells_of_their_mean_colour() -> None:
+def test_pixelate_fills_cells_with_their_mean_colour() -> None:
     pixels = noise(80, 80)
     means = pixels.reshape(4, 20, 4, 20, 3).mean(axis=(1, 3))
     Pixelate(0.25).hide(patch_of(pixels))
@@ -85,7 +85,7 @@ def test_pixelate_gives_cells_of_their_mean_colour() -> None:
 
 @pytest.mark.parametrize("side", [30, 120, 400])
 @pytest.mark.parametrize("degree", [0.1, 0.5, 1])
-def test_blur_is_at_least_as_strong_as_the_gaussian_it_names(degree: float, side: int) -> None:
+def test_blur_is_at_least_as_strong_as_its_gaussian(degree: float, side: int) -> None:
     pixels = noise(side, side)
     sigma = Blur(degree).sigma_pixels(side, side)
     assert sigma >= 25 * degree
@@ -117,7 +117,7 @@ def test_degree_must_be_from_0_to_1(technique: type, degree: float) -> None:
     ("technique", "doubtful"),
     [(Blur(1), False), (Blur(0.1), True), (Pixelate(0.2), False), (Pixelate(0.05), True), (Pixelate(0), True)],
 )
-def test_weak_settings_are_doubted(technique: Blur | Pixelate, doubtful: bool) -> None:
+def test_warns_of_weak_settings(technique: Blur | Pixelate, doubtful: bool) -> None:
     assert (technique.warning is not None) is doubtful
 
 
@@ -150,7 +150,9 @@ REPEATING: Mapping[str, Callable[..., Technique]] = {"blacken": Blacken, "blur":
 @pytest.mark.parametrize("objects", [1, 2, 5, 12, 40])
 @pytest.mark.parametrize("degree", [0.05, 0.1, 0.3, 0.8])
 @pytest.mark.parametrize("name", REPEATING)
-def test_no_more_shows_than_where_the_bmw_api_processes_each_box_again(name: str, degree: float, objects: int) -> None:
+def test_leaves_no_more_contrast_than_the_repeated_passes_of_the_bmw_api(
+    name: str, degree: float, objects: int
+) -> None:
     for source in (noise(80, 80), face(80, 80), face(40, 120)):
         pixels, theirs = source.copy(), by_the_bmw_api(name, source, degree, objects)
         height, width = pixels.shape[:2]
@@ -161,7 +163,7 @@ def test_no_more_shows_than_where_the_bmw_api_processes_each_box_again(name: str
         assert pixels.std(axis=(0, 1)).mean() <= theirs.std(axis=(0, 1)).mean() + 0.5
 
 
-def test_passes_blacken_towards_the_black_of_the_plane() -> None:
+def test_passes_blend_towards_the_black_of_the_plane() -> None:
     for bits, black in ((8, 16), (10, 64)):
         values = np.arange(1 << bits)[None].repeat(4, 0)
         luma: Samples = values.astype(np.uint8) if bits == 8 else values.astype(np.uint16)
@@ -172,7 +174,7 @@ def test_passes_blacken_towards_the_black_of_the_plane() -> None:
         assert (chroma == 1 << (bits - 1)).all()
 
 
-def test_outlines_count_where_they_overlap_and_boxes_for_each_other() -> None:
+def test_counts_passes_by_overlaps_of_outlines_and_by_number_of_boxes() -> None:
     for options, left in (({}, 127), ({"per_overlap": 1}, 63), ({"per_object": 1}, 31), ({"per_object": 2}, 3)):
         pixels = np.full((4, 4, 3), 254, np.uint8)
         Blacken(0.5, **options).hide(Patch((Plane(pixels, Role.RGB),), (None,), 4, 4, overlaps=2, objects=3))
@@ -181,7 +183,7 @@ def test_outlines_count_where_they_overlap_and_boxes_for_each_other() -> None:
 
 @pytest.mark.parametrize("name", REPEATING)
 @pytest.mark.parametrize("value", [-1, 1001, 0.5, True, "2"])
-def test_passes_that_cannot_be_are_refused(name: str, value: object) -> None:
+def test_refuses_wrong_options_for_passes(name: str, value: object) -> None:
     for option in ("per_object", "per_overlap"):
         with pytest.raises(BadPlan, match=rf"{option} of {name} is .*from 0 to 1000"):
             REPEATING[name](0.5, **{option: value})
