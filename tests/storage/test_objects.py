@@ -101,6 +101,18 @@ def test_a_bucket_that_is_down_or_missing_is_told(bucket: S3) -> None:
         open_tree("s3://others").put_new("b.jpg", b"")
 
 
+def test_credentials_that_allow_too_little_are_told(bucket: S3) -> None:
+    bucket.objects["in/a.jpg"] = b"1"
+    bucket.denied = frozenset({"list", "GET", "PUT"})
+    tree = open_tree("s3://faces/in")
+    with pytest.raises(Unavailable, match="cannot list s3://faces/in: .*; give the credentials the right to list"):
+        list(tree.list())
+    with pytest.raises(Unavailable, match="cannot read s3://faces/in: .*; give the credentials the right to read"):
+        tree.read("a.jpg")
+    with pytest.raises(OutputFailed, match="cannot write 'b.jpg' to s3://faces/in: .*AccessDenied.*credentials allow"):
+        tree.put_new("b.jpg", b"")
+
+
 @pytest.mark.parametrize("url", ["memory://", "memory://a/b", "http://bucket/", "s3:///x"])
 def test_malformed_urls(url: str) -> None:
     with pytest.raises(BadPlan, match="write"):

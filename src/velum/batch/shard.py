@@ -54,7 +54,7 @@ class ShardRunner:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def hide_shard(self, listing: Listing, shard: int, notify: Notify = ignore_outcome) -> Sequence[ItemOutcome]:
-        """Return the outcomes of all items of a shard, once they are written.
+        """Return the outcomes of all items of a shard by key, once they are written.
 
         Raises `Unavailable` or `OutputFailed` when stores could not be used for some of them, and when `stop` was set;
         what is done is kept, and the next call goes on.
@@ -73,7 +73,7 @@ class ShardRunner:
             finally:
                 progress.given_up.set()  # those that have not begun end at once
                 pool.shutdown(cancel_futures=True)
-        outcomes = [*(known or {}).values(), *progress.outcomes]
+        outcomes = sorted([*(known or {}).values(), *progress.outcomes], key=lambda outcome: outcome.key)
         if len(outcomes) < len(items):
             progress.keep()
             raise progress.error(len(items) - len(outcomes))

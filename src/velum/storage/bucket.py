@@ -280,5 +280,10 @@ def _path(key: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's text; obstore adds debugging notes behind it."""
-    return str(error).partition("\n")[0][:500]
+    """Return the first line of an error's text, and the code in the answer of S3; obstore adds debugging notes."""
+    text = str(error)
+    line, code = (
+        text.partition("\n")[0].partition("<?xml")[0][:500].rstrip(": "),
+        re.search(r"<Code>(\w+)</Code>", text),
+    )
+    return f"{line} ({code[1]})" if code and code[1] not in line else line

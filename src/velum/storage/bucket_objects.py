@@ -1,6 +1,7 @@
 """Objects of a bucket under keys that others chose. Errors of obstore are translated here."""
 
 import mimetypes
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,9 @@ MEMORY = "memory://"
 
 _MEMORY: dict[str, MemoryStore] = {}
 """Stores of this process, for tests, by the name in their URL."""
+
+
+_DENIED = re.compile(r"\b(401|403|AccessDenied)\b")
 
 
 class BucketTree:
@@ -144,12 +148,11 @@ class BucketTree:
                 f"{self.url} holds a key that velum cannot name ({first_line(error)}); rename the object, or give a "
                 "prefix without it"
             ) from error
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            raise StoreAway(
-                f"the credentials do not allow to {verb} {self.url}: {first_line(error)}; give them that right"
-            ) from error
         except BaseError as error:
-            raise StoreAway(f"cannot {verb} {self.url}: {first_line(error)}") from error
+            reason = first_line(error)
+            denied = isinstance(error, PermissionDeniedError | UnauthenticatedError) or _DENIED.search(reason)
+            advice = f"give the credentials the right to {verb}" if denied else "check the address and the service"
+            raise StoreAway(f"cannot {verb} {self.url}: {reason}; {advice}") from error
 
     @contextmanager
     def _writing(self, key: str) -> Iterator[None]:
