@@ -32,6 +32,13 @@ _ADDED: Mapping[int, Sequence[sql.Column[Any]]] = {
 # With a write-ahead log, NORMAL keeps commits when the process crashes, FULL also when the power fails.
 _DURABLE, _NOT_DURABLE = "PRAGMA synchronous=FULL", "PRAGMA synchronous=NORMAL"
 
+_LOCK, _NO_WAIT = sql.func.pg_advisory_xact_lock(LOCK_ID), sql.func.set_config("synchronous_commit", "off", sql.true())
+_START = {
+    (False, True): None, (False, False): sql.select(_NO_WAIT),
+    (True, True): sql.select(_LOCK), (True, False): sql.select(_NO_WAIT, _LOCK),
+}  # fmt: skip
+"""First statement of a PostgreSQL transaction, by `alone` and `durable`; to build one costs more than to run it."""
+
 _NOW = sql.select(CLOCKS["postgresql"])
 
 
@@ -78,11 +85,8 @@ class Database:
             connection.connection.cursor().execute(_DURABLE if durable else _NOT_DURABLE)
             # Lock for writing at once: SQLite refuses a transaction that begins to write after another one has written.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            settings = [] if durable else [sql.func.set_config("synchronous_commit", "off", sql.true())]
-            locks = [sql.func.pg_advisory_xact_lock(LOCK_ID)] if alone else []
-            if settings or locks:
-                connection.execute(sql.select(*settings, *locks))
+        elif (start := _START[alone, durable]) is not None:
+            connection.execute(start)
         yield
         connection.commit()
 
