@@ -144,7 +144,7 @@ def test_toml_takes_rules_as_tables_too() -> None:
         ("video.window_seconds = -1", "from 0 to 60"),
         ("effort = 'high'", "effort is 'high'; allowed are fast, balanced, thorough"),
         ("video.fps = 25", "video has no fps"),
-        ("colour = 'red'", "no colour; allowed are effort, keep_out, metadata, quality, rules, verify, video"),
+        ("colour = 'red'", "no colour; allowed are effort, keep_out, metadata, people, quality, rules, verify, video"),
     ],
 )
 def test_a_wrong_plan_says_what_is_allowed(toml: str, message: str) -> None:

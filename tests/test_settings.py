@@ -62,6 +62,7 @@ SECTIONS = [
     ("VELUM_SERVICE_GRACE_SECONDS", "2.5", "service", "grace_seconds", 2.5),
     ("VELUM_SERVICE_LOG_NAMES", "true", "service", "log_names", True),
     ("VELUM_SERVICE_PLANS", "/p", "service", "plans", Path("/p")),
+    ("VELUM_SERVICE_PEOPLE", "true", "service", "people", True),
     ("VELUM_JOBS_DATABASE", "postgresql://db/velum", "jobs", "database", "postgresql://db/velum"),
     ("VELUM_JOBS_ORIGINALS_SECONDS", "0", "jobs", "originals_seconds", 0),
     ("VELUM_JOBS_IN_PROCESS", "no", "jobs", "in_process", False),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
 from velum.errors import BadPlan
+from velum.people import People
 from velum.spec import PartSpec, finite, keywords, literal, refuse_unknown, whole
 
 Effort = Literal["fast", "balanced", "thorough"]
@@ -170,8 +171,12 @@ class Plan:
     effort: Effort = "balanced"
     verify: bool = False
     """The finished file is checked as `velum check` does, and published only when nothing is found."""
+    people: People | None = None
+    """Whose faces are kept, or whose alone are hidden. None: nobody is recognised, and all faces are hidden."""
 
     def __post_init__(self) -> None:
+        if self.people is not None and not self.video.track:
+            raise BadPlan("people are decided for each track of a video; leave video.track out, or leave out people")
         if self.effort not in get_args(Effort):
             raise BadPlan(f"effort is {self.effort!r}; allowed are {', '.join(get_args(Effort))}")
         if not isinstance(self.verify, bool):
@@ -192,12 +197,14 @@ class Plan:
     @property
     def digest(self) -> str:
         """SHA-256 of the plan's JSON form, in hexadecimal: equal for plans that do the same."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        values = self.to_json() | ({} if self.people is None else {"people": self.people.identity()})
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
-        return {
+        people = {} if self.people is None else {"people": self.people.to_json()}
+        return people | {
             "rules": [rule.to_json() for rule in self.rules],
             "metadata": sorted(set(self.metadata)),
             "quality": self.quality,
@@ -212,7 +219,9 @@ class Plan:
         """Return the plan of JSON or TOML values; rules may be strings. Raises `BadPlan`."""
         if not isinstance(value, Mapping):
             raise BadPlan(f"a plan is an object with rules, not {value!r}")
-        refuse_unknown(value, {"rules", "metadata", "quality", "keep_out", "video", "effort", "verify"}, "a plan")
+        refuse_unknown(
+            value, {"rules", "metadata", "quality", "keep_out", "video", "effort", "verify", "people"}, "a plan"
+        )
         rules, metadata = value.get("rules", [str(DEFAULT_RULE)]), value.get("metadata", [])
         if not isinstance(rules, list | tuple):
             raise BadPlan(f"rules are {rules!r}; they must be a list")
@@ -232,6 +241,7 @@ class Plan:
             video,
             value.get("effort", "balanced"),
             value.get("verify", False),
+            None if value.get("people") is None else People.from_json(value["people"]),
         )
 
     @classmethod
@@ -252,9 +262,21 @@ class Plan:
         lines += ["verify = true"] if self.verify else []
         if self.keep_out:
             lines.append(f"keep_out = {json.dumps([str(spec) for spec in self.keep_out], ensure_ascii=False)}")
+        if self.people is not None:
+            lines.append(f"people = {_inline(self.people.to_json())}")
         usual = Video().to_json()
         chosen = {name: value for name, value in self.video.to_json().items() if value != usual[name]}
         lines += ["", "[video]"] if chosen else []
         # JSON writes strings, numbers, true and false as TOML does.
         lines += [f"{name} = {json.dumps(value)}" for name, value in chosen.items()]
         return "\n".join(lines) + "\n"
+
+
+def _inline(value: Any) -> str:
+    """Return JSON values without null as TOML writes them in one line."""
+    if isinstance(value, Mapping):
+        pairs = (f"{json.dumps(key, ensure_ascii=False)} = {_inline(item)}" for key, item in value.items())
+        return "{ " + ", ".join(pairs) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

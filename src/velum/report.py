@@ -101,6 +101,8 @@ class Report:
     version: str = ""
     check: Mapping[str, Any] | None = None
     """Result of the check of the finished file, where the plan asks for one."""
+    people: Mapping[str, Any] | None = None
+    """Whom the plan knows, and what was decided for each face or track, where it has people. No embeddings."""
 
     @property
     def labels(self) -> dict[str, int]:
@@ -143,6 +145,7 @@ def _wrong_field(report: Report) -> str | None:
         "size": all(whole(size) and size >= 0 for size in (report.width, report.height, report.frames)),
         "label": all(isinstance(entry.label, str) and isinstance(entry.technique, str) for entry in entries),
         "sha256": all(digest is None or _is_sha256(digest) for digest in (report.input_sha256, report.output_sha256)),
+        "people": report.people is None or isinstance(report.people, Mapping),
         "models": all(isinstance(model, Mapping) for model in report.models),
         "seconds": isinstance(report.seconds, Mapping) and all(map(finite, report.seconds.values())),
         "found": all(isinstance(region.found, str) for region in report.hidden)

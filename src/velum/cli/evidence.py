@@ -105,7 +105,7 @@ def create(
     if original and originals_destroyed:
         raise BadPlan(f"--originals-destroyed contradicts --original: {original} is there; leave one of them out")
     checked_report = _read_report(report, out, original)
-    whole = same_plan(checked_report, options.PlanOptions(plan).plan() if plan else None)
+    whole = same_plan(checked_report, options.with_people(options.PlanOptions(plan).plan()) if plan else None)
     results = [read_result(path) if path else None for path in (check, evaluation)]
     file_evidence = file_entry(checked_report, out.name, check=results[0], evaluation=results[1])
     declared = Declared(tuple(reviewer), originals_destroyed, identity_links)

@@ -82,6 +82,8 @@ def hide(
     quality: options.Quality = None,
     effort: options.Effort = None,
     regions: options.Regions = None,
+    keep_person: options.KeepPerson = [],
+    only_person: options.OnlyPerson = [],
     verify: Verify = False,
     dry_run: DryRun = False,
     resume: Resume = False,
@@ -119,7 +121,11 @@ def hide(
     wanted = options.PlanOptions(
         plan, rule, hide_labels, technique, keep, keep_out, quality, effort, options.video_fields(locals())
     ).plan()
-    wanted = replace(wanted, verify=wanted.verify or verify)
+    if regions and (keep_person or only_person):
+        raise typer.BadParameter(
+            "--regions says who is hidden; give --keep-person or --only-person to velum locate, which writes that file"
+        )
+    wanted = options.with_people(replace(wanted, verify=wanted.verify or verify), keep_person, only_person)
     stream = stream_options.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
     jobs, folder = ([], None) if stream else arrange(paths, place, include, exclude)

@@ -22,7 +22,9 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Print the plan that these options make, as TOML for a file that --plan reads."""
-    wanted = options.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, effort).plan()
+    wanted = options.with_people(
+        options.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, effort).plan()
+    )
     if json:
         common.print_json(wanted.to_json() | {"digest": wanted.digest})
     else:

@@ -21,6 +21,8 @@ def locate(
     hide_labels: options.Labels = [],
     plan: options.PlanFile = None,
     effort: options.Effort = None,
+    keep_person: options.KeepPerson = [],
+    only_person: options.OnlyPerson = [],
     overwrite: options.Overwrite = False,
     every: options.Every = None,
     track: options.Track = None,
@@ -30,6 +32,7 @@ def locate(
     from velum.cli.progress import frame_progress
 
     wanted = options.PlanOptions(plan, rule, hide_labels, effort=effort, video=options.video_fields(locals())).plan()
+    wanted = options.with_people(wanted, keep_person, only_person)
     with common.engine(source) as engine, frame_progress(source.name) as progress:
         for warning in engine.check(wanted).substitutes:
             common.warn(warning)

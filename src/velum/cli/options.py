@@ -47,6 +47,24 @@ KeepOut = Annotated[
         "--keep-out", metavar="ZONE", help="Zone that is never hidden, such as 'fixed(box=[0,0,90,40])'. Repeatable."
     ),
 ]
+KeepPerson = Annotated[
+    list[str],
+    typer.Option(
+        "--keep-person",
+        metavar="NAME=PHOTO",
+        help="Do not hide this person's face; hide all others, and whoever is in doubt. Repeatable.",
+        rich_help_panel="People",
+    ),
+]
+OnlyPerson = Annotated[
+    list[str],
+    typer.Option(
+        "--only-person",
+        metavar="NAME=PHOTO",
+        help="Hide this person's face, and whoever is in doubt; show those who are surely others. Repeatable.",
+        rich_help_panel="People",
+    ),
+]
 Keep = Annotated[
     list[str],
     typer.Option("--keep", metavar="KINDS", help="Metadata to keep, such as datetime,gps. Default: none is kept."),
@@ -222,6 +240,24 @@ class PlanOptions:
             hide = PartSpec.parse(self.technique or "blacken")
             rules += rules_for(common.split_commas(self.labels), hide, Settings.load().host())
         return Plan(rules) if rules else Plan()
+
+
+def with_people(plan: "Plan", keep: Sequence[str] = (), only: Sequence[str] = ()) -> "Plan":
+    """Return the plan with the people of `--keep-person` and `--only-person`, and the hashes of all photos.
+
+    Raises `BadPlan` for both options together or beside people of a plan file, `BadInput` for photos that cannot be
+    read.
+    """
+    from velum.people import People
+
+    if keep and only:
+        raise BadPlan(
+            "--keep-person cannot be combined with --only-person: one hides all others, one hides nobody else"
+        )
+    if (keep or only) and plan.people is not None:
+        raise BadPlan("--keep-person and --only-person cannot be combined with the people of a --plan; write all there")
+    people = People.parse("keep", keep) if keep else People.parse("only", only) if only else plan.people
+    return plan if people is None else replace(plan, people=people.with_hashes())
 
 
 def video_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ import cv2
 from velum import media
 from velum.annotations import Annotations
 from velum.engine import segments, sources
+from velum.engine.people import FaceObserver, decide_people
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PartCache, PreparedPlan, prepare
 from velum.engine.schedule import Schedule
@@ -105,8 +107,12 @@ class Engine:
 
         For videos and animations, each stage runs in a thread of its own, ahead of the next one.
         """
-        if isinstance(source, media.LiveSource) and (plan.video.two_pass or plan.video.smart or plan.video.size):
-            raise BadPlan(f"{source} comes once; leave out two_pass, smart and size, or save it to a file first")
+        if isinstance(source, media.LiveSource) and (
+            plan.video.two_pass or plan.video.smart or plan.video.size or plan.people
+        ):
+            raise BadPlan(
+                f"{source} comes once; leave out two_pass, smart, size and people, or save it to a file first"
+            )
         work = self.check(plan, regions=regions)
         given = regions is not None
         # A stream is written by this process, so its source is read here as well.
@@ -116,8 +122,10 @@ class Engine:
             total = info.frames if segment is None else segment.frames_total
             if regions is not None:
                 regions.check(width=info.width, height=info.height, frames=total, sha256=reader.sha256)
-            elif segment is None and info.fps is not None and (plan.video.two_pass or plan.video.smart):
-                regions = self._locate_all(reader, work, RunStats(seconds=stats.seconds))
+            elif segment is None and _is_located_first(work, info.fps):
+                first_pass = RunStats(seconds=stats.seconds, limits=stats.limits)
+                regions = self._locate_all(reader, work, first_pass)
+                stats.people, stats.people_warnings = first_pass.people, first_pass.people_warnings
             stage = nullcontext if info.fps is None else prefetch
             window = None if given else TrackingWindow.of(plan, reader)
             schedule = Schedule.of(plan, info.fps, None if window is None else window.window_frames)
@@ -156,26 +164,35 @@ class Engine:
     def _locate_all(
         self, reader: media.Reader, work: PreparedPlan, stats: RunStats, progress: Progress | None = None
     ) -> Annotations:
-        """Return the regions of all frames, from one pass over the source."""
+        """Return the regions of all frames, from one pass over the source; with people, those to show are ignored."""
         info = reader.info
+        observer = None if work.people is None else FaceObserver(work.people)
         stage = nullcontext if info.fps is None else prefetch
         schedule = Schedule.of(work.plan, info.fps, None)
         work = work if info.fps is None else schedule.prepare(work)
         found = {}
         with (
             stage(timed_decode(reader.frames(), stats)) as frames,
-            stage(self._locate(frames, work, None, stats, schedule)) as located,
+            stage(self._locate(frames, work, None, stats, schedule)) as found_regions,
+            stage(observer.observe(found_regions)) if observer else nullcontext(found_regions) as located,
         ):
             for item in track(located, work, TrackingWindow.of(work.plan, reader, whole=True)):
                 found[item.frame.index] = unique(hidden_by_rule(work, item))
                 if progress is not None:
                     progress(item.frame.index + 1, info.frames)
-        return Annotations(info.width, info.height, found, reader.sha256, work.models)
+        annotations = Annotations(info.width, info.height, found, reader.sha256, work.models)
+        if observer is None:
+            return annotations
+        outcome = decide_people(observer, annotations, None if info.fps is None else float(info.fps))
+        stats.people, stats.people_warnings = outcome.report, outcome.warnings
+        return outcome.annotations
 
     def locate(
         self, source: str | Path | media.BytesSource, plan: Plan = DEFAULT_PLAN, *, progress: Progress | None = None
     ) -> Annotations:
         """Return the regions that the plan's rules would hide in `source`. Nothing is written.
+
+        With people, the regions of those who are shown are among them, `ignored`.
 
         Objects in videos are tracked through the whole file, as with two passes.
         """
@@ -280,6 +297,12 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _is_located_first(work: PreparedPlan, fps: Fraction | None) -> bool:
+    """Tell whether the whole source is located before anything is hidden in it."""
+    video = work.plan.video
+    return work.people is not None or (fps is not None and (video.two_pass or video.smart))
 
 
 def anonymize(source: str | Path, target: str | Path, plan: Plan = DEFAULT_PLAN, *, overwrite: bool = False) -> Report:

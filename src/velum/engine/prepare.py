@@ -7,19 +7,23 @@ from functools import partial
 from typing import TypeVar
 
 from velum.annotations import Annotations
+from velum.engine.people import KnownPeople, know_people
 from velum.engine.stand_ins import ChosenLocalizer, StandIns
 from velum.errors import BadPlan
+from velum.frame import Frame
 from velum.limits import Limits
 from velum.locate import registry
 from velum.locate.labels import covered_labels, covers, plain
 from velum.locate.output_formats import family
 from velum.locate.weights.missing_weights import call_for_all
 from velum.plan import Effort, Plan, Rule
-from velum.plugins import Described, Localizer, RuntimeConfig, Technique, make, names, warning_of
+from velum.plugins import Described, FaceEmbedder, Localizer, RuntimeConfig, Technique, make, names, warning_of
 from velum.region import Region
 from velum.spec import PartSpec
 
 P = TypeVar("P")
+
+KEPT_BODIES = "a rule hides whole persons, those to keep included: people are recognised by their faces only"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +61,8 @@ class PreparedPlan:
     """Those of the warnings that are about localizers in the place of others."""
     region_techniques: Mapping[PartSpec, Technique] = field(default_factory=dict)
     """Techniques that people chose for single regions."""
+    people: KnownPeople | None = None
+    """The persons that the plan names; None where it names none, and where the regions are given."""
     per_frame: frozenset[int] = frozenset()
     """Indices of the localizers that run on every frame, whatever the schedule of the others."""
 
@@ -74,7 +80,7 @@ class PreparedPlan:
         return tuple(dict(part.description) for part in self.localizers if isinstance(part, Described))
 
 
-MOST_LOCALIZERS, MOST_TECHNIQUES = 48, 4096
+MOST_LOCALIZERS, MOST_TECHNIQUES, MOST_EMBEDDERS = 48, 4096, 4
 """Most parts in a cache. Without a limit, a service would hold one for every option value that clients send."""
 
 
@@ -90,6 +96,7 @@ class PartCache:
         self._stand_ins = StandIns(host)
         self._localizers: dict[PartSpec, Localizer] = {}
         self._techniques: dict[PartSpec, Technique] = {}
+        self._embedders: dict[PartSpec, FaceEmbedder] = {}
 
     def localizer(self, spec: PartSpec, effort: Effort = "balanced") -> Localizer:
         """Return the localizer that a spec names: an installed one, or a model of the catalogue at that effort."""
@@ -111,6 +118,14 @@ class PartCache:
             if part is None:
                 part = make("velum.techniques", spec, self._host)
             return _remember(self._techniques, spec, part, MOST_TECHNIQUES)
+
+    def embedder(self, spec: PartSpec) -> FaceEmbedder:
+        """Return the part that compares faces which a spec names."""
+        with self._lock:
+            part = self._embedders.pop(spec, None)
+            if part is None:
+                part = make("velum.embeddings", spec, self._host)
+            return _remember(self._embedders, spec, part, MOST_EMBEDDERS)
 
     def close(self) -> None:
         """Close every localizer."""
@@ -159,7 +174,28 @@ def prepare(
     used = dict(zip((rule.hide for rule in plan.rules), techniques, strict=True))
     used |= {spec: region_techniques[spec] for spec, _, ignored in chosen if not ignored}
     warnings = (*notes, *_warnings(used))
-    return PreparedPlan(plan, tuple(rules), localizers, exclusions, warnings, notes, region_techniques)
+    people = _known_people(plan, rules, localizers, parts, limits) if locate else None
+    if people is not None and any(covers(rule.label, "person") for rule in plan.rules):
+        warnings += (KEPT_BODIES,)
+    return PreparedPlan(plan, tuple(rules), localizers, exclusions, warnings, notes, region_techniques, people)
+
+
+def _known_people(
+    plan: Plan, rules: Sequence[PreparedRule], localizers: Sequence[Localizer], parts: PartCache, limits: Limits
+) -> KnownPeople | None:
+    """Return the persons that a plan names, None for none. Raises `BadPlan` where no rule hides faces."""
+    if plan.people is None:
+        return None
+    place = next((rule.localizer for rule in rules if any(covers("face", label) for label in rule.labels)), None)
+    if place is None:
+        raise BadPlan(
+            "people are recognised by faces, which no rule of the plan hides; add 'face: centerface -> blacken'"
+        )
+
+    def locate_faces(frame: Frame) -> list[Region]:
+        return localizers[place].locate([frame])[0]
+
+    return know_people(plan.people, parts.embedder(plan.people.embedding), locate_faces, limits)
 
 
 def _make_localizers(

@@ -37,6 +37,8 @@ def why_not_split(plan: Plan) -> str:
     """Return why a plan is for whole files only; empty when it is not."""
     if plan.verify:
         return "verify looks at the finished file"
+    if plan.people:
+        return "people are decided over the whole file"
     return "two_pass and smart look at the whole file" if plan.video.two_pass or plan.video.smart else ""
 
 

@@ -4,7 +4,7 @@ What is in memory is hidden by the same stages, in the caller's thread.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import numpy as np
 
 from velum import media
 from velum.annotations import Annotations
+from velum.engine.people import FaceObserver, decide_people
 from velum.engine.prepare import PreparedPlan
 from velum.engine.stages import (
+    FrameRegions,
     RunStats,
     hidden_by_rule,
     hide,
@@ -83,7 +85,7 @@ def hide_frame(
     stats = RunStats(limits=limits)
     frames = timed_decode([frame], stats)
     if regions is None:
-        located = locate(frames, work, limits, stats)
+        located = decide_in_memory(locate(frames, work, limits, stats), work, limits, stats)
     else:
         regions.check(width=frame.width, height=frame.height, frames=1, sha256=None)
         located = use_annotations(frames, work, regions, limits)
@@ -100,6 +102,21 @@ def locate_in_frame(frame: Frame, work: PreparedPlan, limits: Limits) -> tuple[R
     return unique(hidden_by_rule(work, located))
 
 
+def decide_in_memory(
+    located: Iterable[FrameRegions], work: PreparedPlan, limits: Limits, stats: RunStats
+) -> Iterator[FrameRegions]:
+    """Yield the frame of an image with its regions; those of people who are shown are ignored."""
+    if work.people is None:
+        yield from located
+        return
+    observer = FaceObserver(work.people)
+    (item,) = observer.observe(located)
+    found = {item.frame.index: unique(hidden_by_rule(work, item))}
+    outcome = decide_people(observer, Annotations(item.frame.width, item.frame.height, found), None)
+    stats.people, stats.people_warnings = outcome.report, outcome.warnings
+    yield from use_annotations([item.frame], work, outcome.annotations, limits)
+
+
 def hide_image_bytes(
     read: Callable[[], media.Rgb8Image], work: PreparedPlan, limits: Limits, format: media.PlainFormat,
     quality: int | None,
@@ -109,7 +126,8 @@ def hide_image_bytes(
     with stats.stage("decode"):
         source = read()
     width, height, stats.frames = source.frame.width, source.frame.height, 1
-    (hidden,) = hide(locate([source.frame], work, limits, stats), work, stats)
+    located = decide_in_memory(locate([source.frame], work, limits, stats), work, limits, stats)
+    (hidden,) = hide(located, work, stats)
     with stats.stage("encode"):
         result, encoding = media.write_plain(hidden.rgb(width, height), format, quality, source.jpeg)
     return result, Report(

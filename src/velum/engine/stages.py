@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -59,6 +59,9 @@ class RunStats:
     work: float = 0.0
     """Seconds of work: processor time of the threads that run the stages, and wall-clock time of localizers, which have
     threads of their own."""
+    people: Mapping[str, Any] | None = None
+    """What was decided about people, where the plan names any."""
+    people_warnings: tuple[str, ...] = ()
     _tracks: dict[tuple[int, str, int | None, str], TrackSummary] = field(default_factory=dict)
 
     @property
@@ -111,7 +114,8 @@ class RunStats:
         return {
             "frames": self.frames, "hidden": tuple(self.hidden), "tracks": self.tracks, "plan": work.plan.digest,
             "rules": tuple(map(str, work.plan.rules)), "models": work.models if given is None else given.models,
-            "seconds": self.seconds, "warnings": (*warnings, *work.warnings, *notes), "version": __version__,
+            "seconds": self.seconds, "warnings": (*warnings, *work.warnings, *self.people_warnings, *notes),
+            "people": self.people, "version": __version__,
         }  # fmt: skip
 
 

@@ -19,7 +19,7 @@
                                                   listen_port, parallel, queue, videos, requests, caller_requests,
                                                   head_seconds, idle_seconds, body_bytes, picture_bytes,
                                                   free_bytes, grace_seconds, log_names, plans,
-                                                  blur_plan
+                                                  people, blur_plan
     VELUM_JOBS_<NAME>      [jobs] <name>          storing and running jobs: data, database, store, scratch_dir,
                                                   in_process, concurrency, max_running, span_seconds,
                                                   originals_seconds, results_seconds, records_seconds,

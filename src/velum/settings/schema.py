@@ -58,6 +58,8 @@ class ServiceSettings:
     """Whether the web page is served, at `/`."""
     plans: Path | None = None
     """Folder of the plans that requests may name, one TOML or JSON file each."""
+    people: bool = False
+    """Whether plans in that folder may recognise people by their faces: biometric data, GDPR article 9."""
     blur_plan: str = ""
     """Name of the plan for `/blur/`. Empty: blur faces and licence plates."""
 
@@ -201,6 +203,7 @@ SERVICE: Readers = MappingProxyType(
         "log_names": RawValue.yes,
         "page": RawValue.yes,
         "plans": RawValue.path,
+        "people": RawValue.yes,
         "blur_plan": RawValue.text,
     }
 )

@@ -23,7 +23,7 @@ from velum.media.image.side_content import beside
 from velum.media.video.side_streams import audible_streams
 from velum.plan import Plan
 from velum.plugins import RuntimeConfig
-from velum.region import Box, Mask, Region
+from velum.region import Box, Mask, Region, ious
 from velum.verify import residual_detail, second_detector
 from velum.verify.alignment import FramePair, pair_in_order, pair_merged
 from velum.verify.appearance import describe_change, opaque_mask, uncovered_share
@@ -41,6 +41,9 @@ from velum.verify.zones import has_only_zones, is_zone, zones_at
 
 REPLACED = 0.5
 """Share of a detection that must differ from the source to be excused where it is unknown what was hidden."""
+
+SHOWN_IOU = 0.25
+"""IoU of a detection and a region that was decided to be shown, from which both are of one face."""
 
 Regions = Mapping[int, tuple[Region, ...]]
 
@@ -235,8 +238,18 @@ class _FrameCheck:
             box = detection.box.clip(frame.width, frame.height)
             if box is None or self._is_replaced(box, after, source) or not parts.shows(detection, box):
                 continue
+            if self._is_shown_on_purpose(detection, box, (before or frame).index):
+                continue
             where = f"{detection.label} at {box.xyxy}"
             yield Leak("seen", f"a detector still finds {where}", frame.index, box, detection.label, detection.score)
+
+    def _is_shown_on_purpose(self, detection: Region, box: Box, index: int) -> bool:
+        """Tell whether a detection is a face that was decided to be shown, in a plan with people."""
+        if self.work.plan.people is None or self.regions is None:
+            return False
+        shown = [one for one in self.regions.get(index, ()) if one.ignored and covers(one.label, detection.label)]
+        boxes = np.array([one.box.xyxy for one in shown], np.float64).reshape(-1, 4)
+        return bool((ious(np.array([box.xyxy], np.float64), boxes) >= SHOWN_IOU).any())
 
     def _is_replaced(self, box: Box, after: Rgb, source: Rgb | None) -> bool:
         """Tell whether a box differs from the source so far that hiding is what differs, where regions are unknown."""

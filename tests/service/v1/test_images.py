@@ -171,6 +171,23 @@ def test_plans_of_the_operator_are_named(tmp_path: Path) -> None:
         assert outside.status_code == 422
 
 
+def test_people_are_recognised_by_plans_of_the_operator_where_that_is_allowed(tmp_path: Path) -> None:
+    plans, headers = tmp_path / "plans", {"content-type": "image/png"}
+    plans.mkdir()
+    (plans / "staff.toml").write_text('people = { keep = { Anna = "/srv/anna.jpg" } }')
+    sent = json.dumps({"people": {"keep": {"Anna": "/etc/passwd"}}})
+    off, missing = (422, "is off in this service; its operator may allow it"), (503, "dlib-resnet")
+    for allowed, (status, message) in ((False, off), (True, missing)):
+        with client(settings(tmp_path, plans=plans, people=allowed)) as it:
+            own = it.post("/v1/images", params={"plan": sent}, content=picture(), headers=headers)
+            assert own.status_code == 422
+            assert "people are recognised only by plans of the operator" in own.json()["detail"]
+            named = it.post("/v1/images?plan=staff", content=picture(), headers=headers)
+            assert named.status_code == status
+            assert message in named.json()["detail"]
+            assert "anna" not in it.get("/v1/plans").text.lower()
+
+
 def test_more_than_may_wait_are_refused(tmp_path: Path) -> None:
     held, go = threading.Event(), threading.Event()
 

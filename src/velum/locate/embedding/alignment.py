@@ -31,6 +31,11 @@ class Template:
     points: Points
 
 
+FACE = Template(150, ((46.1, 43.2), (101.8, 43.2), (74.0, 74.7), (49.2, 102.4), (98.7, 102.4)))
+"""dlib's mean face with a margin of a quarter of its side all around, as in the training of its network; 5 % larger and
+2 pixels higher, which tells labelled people apart best by the points of CenterFace and of YuNet."""
+
+
 def similarity(points: Points, template: Template) -> Matrix:
     """Return the matrix (2, 3) that moves points of an image nearest to those of the template.
 

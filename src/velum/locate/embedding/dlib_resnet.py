@@ -12,7 +12,7 @@ import numpy as np
 
 from velum.frame import Frame
 from velum.locate import registry
-from velum.locate.embedding.alignment import Template, align
+from velum.locate.embedding.alignment import FACE, align
 from velum.locate.embedding.tfjs_weights import read_weights
 from velum.locate.output_formats import Input
 from velum.locate.runtime import Network, open_network
@@ -23,9 +23,6 @@ from velum.region import Points
 MODEL = "dlib-resnet"
 
 NUMBERS = 128
-
-TEMPLATE = Template(150, ((47.5, 46.6), (100.5, 46.6), (74.0, 76.6), (50.4, 103.0), (97.6, 103.0)))
-"""Means of dlib's mean face, with a margin of a quarter of its side all around: what the network was trained on."""
 
 FORM = Input(
     mean=(122.782, 117.001, 104.298), scale=(1 / 256, 1 / 256, 1 / 256), fit="stretch", size_wh=(150, 150), stride=1
@@ -41,8 +38,8 @@ class DlibResnet:
     It runs in OpenVINO on the CPU in full precision, whatever the host says of detectors: thresholds are distances.
     """
 
-    same = 0.5
-    different = 0.6
+    same = 0.52
+    different = 0.66
 
     def __init__(self, host: RuntimeConfig) -> None:
         """Prepare the network. Raises `Unavailable` when its weights cannot be fetched or used."""
@@ -60,7 +57,7 @@ class DlibResnet:
 
     def embed(self, frame: Frame, faces: Sequence[Points]) -> Embeddings:
         """Return a vector (128) for each face of the frame. Raises `PluginFault` when the network fails."""
-        aligned = (align(frame, points, TEMPLATE) for points in faces)
+        aligned = (align(frame, points, FACE) for points in faces)
         rows = [next(iter(outputs.values())) for outputs in self._network.infer_many(aligned)]
         return np.array(rows, np.float32).reshape(len(faces), NUMBERS)
 

@@ -81,7 +81,7 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
     """Return the parts of the API. They share engine, threads and connections with the rest of the service."""
     settings = parts.settings
     service = settings.service
-    plans = Plans(service.plans, parts.engine, REMOTE | parts.added_localizers)
+    plans = Plans(service.plans, parts.engine, REMOTE | parts.added_localizers, service.people)
     scratch = ScratchDirs(work_folder(settings))
     image_service = images.ImageService(parts.engine, parts.admission, scratch)
     offered = capabilities.Capabilities(parts.host, plans, Obtainable(parts.host), parts.is_installed)

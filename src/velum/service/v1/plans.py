@@ -34,6 +34,8 @@ class Plans:
     engine: Engine
     closed_localizers: frozenset[str] = REMOTE
     """Localizers that plans of requests may not name."""
+    people: bool = False
+    """Whether the operator's plans may recognise people; those of requests never may: photos are files of a machine."""
 
     def plan_of_request(self, value: Any) -> Plan:
         """Return the plan of a request: a JSON object, its text, or a name; None is the default plan.
@@ -63,7 +65,13 @@ class Plans:
         files = self._files()
         if name not in files:
             raise BadPlan(f"plan {name[:100]!r} is unknown; known are {', '.join(files) or 'none'}")
-        return _read(files[name])
+        plan = _read(files[name])
+        if plan.people is not None and not self.people:
+            raise BadPlan(
+                f"plan {name} recognises people by their faces, which is off in this service; its operator may allow "
+                "it with the setting service.people: these are biometric data (GDPR article 9)"
+            )
+        return plan
 
     def all(self) -> Iterator[tuple[str, Plan]]:
         """Yield the operator's plans by name; one that cannot be read is logged and left out."""
@@ -86,7 +94,12 @@ class Plans:
             LOG.info("a plan was not checked", extra={"facts": {"cause": str(error)}})
 
     def _refuse_places(self, plan: Plan) -> None:
-        """Raise `BadPlan` for localizers and options that only the operator's plans may use."""
+        """Raise `BadPlan` for localizers, options and people that only the operator's plans may use."""
+        if plan.people is not None:
+            raise BadPlan(
+                "people are recognised only by plans of the operator, whose photos lie on the server; leave people "
+                "out, or send the name of such a plan"
+            )
         for use in (*(rule.locate for rule in plan.rules), *plan.keep_out):
             if use.name in self.closed_localizers:
                 raise BadPlan(

@@ -1,0 +1,381 @@
+"""Who is who: decide whose faces are hidden, by photographs of the persons that a plan names.
+
+Faces are compared while localizers run, in the frames that they see, and only their distances to the named persons are
+held. When the regions of the whole source are known, one decision is made for each track of a video and for each face
+of an image; faces that need not be hidden become regions that are `ignored`. Whatever is in doubt is hidden.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from velum import media
+from velum.annotations import Annotations
+from velum.errors import BadInput, PluginFault, VelumError
+from velum.frame import Frame
+from velum.limits import Limits
+from velum.locate.embedding.face_quality import Fault, fault_of
+from velum.locate.labels import covers
+from velum.people import People, Person, PersonPhoto
+from velum.plugins import Embeddings, FaceEmbedder
+from velum.region import Points, Region, ious
+
+if TYPE_CHECKING:
+    from velum.engine.stages import FrameRegions
+
+LEAST_FACES = 2
+"""Faces of a track that must have been compared before it is shown: one may be a chance likeness."""
+
+REACH_SECONDS = 2.0
+"""How far from a face that was recognised a region of its track is shown. Beyond, the track may have gone over to
+somebody else."""
+
+LEAST_REFERENCE_EYES = 24.0
+"""Least distance between the eyes in a photograph of a named person, in pixels."""
+
+REFERENCE_SCORE = 0.5
+"""Score from which a detection counts as a face of such a photograph."""
+
+SMALL_SHARE = 0.25
+"""Faces whose sides are below this share of those of the largest one are passers-by in such a photograph."""
+
+SAME_FACE_IOU = 0.3
+"""IoU from which two regions of a frame show one face."""
+
+Result = Literal["shown", "hidden"]
+Nearness = Literal["near", "in doubt", "far", "not compared"]
+
+_FAULTS: Mapping[Fault, str] = {
+    "small": "too small", "turned": "turned away", "blurred": "blurred", "hidden": "hidden already, or blurred,",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPeople:
+    """The persons of a plan, with the part that compares faces and the vectors of their photographs."""
+
+    people: People
+    embedder: FaceEmbedder
+    vectors: Mapping[str, Embeddings]
+
+    @property
+    def middle(self) -> float:
+        """Distance in the middle between surely the same person and surely another."""
+        return (self.embedder.same + self.embedder.different) / 2
+
+    def distances(self, frame: Frame, faces: Sequence[Points]) -> list[Mapping[str, float]]:
+        """Return the distance of each face to each person, by name: its mean over the photos, or the least one.
+
+        Of several photos the least distance counts where a likeness hides, the mean where it shows.
+        """
+        vectors = embed(self.embedder, frame, faces)
+        pick = np.mean if self.people.mode == "keep" else np.min
+        return [
+            {name: float(pick(np.linalg.norm(known - vector, axis=1))) for name, known in self.vectors.items()}
+            for vector in vectors
+        ]
+
+    def facts(self) -> dict[str, Any]:
+        """Return mode, embedding and persons for the report: photos by their hashes only."""
+        persons = [
+            {"name": person.name, "photos": [photo.sha256 for photo in person.photos]} for person in self.people.persons
+        ]
+        return {"mode": self.people.mode, "embedding": str(self.people.embedding), "persons": persons}
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSight:
+    """A face in one frame: its distance to each person, or why it was not compared."""
+
+    distances: Mapping[str, float] = field(default_factory=dict)
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaceDecision:
+    """Whether the face of a track, or one face of an image, is shown, and why."""
+
+    result: Result
+    nearness: Nearness
+    why: str
+    faces: int
+    """Faces that were compared."""
+    person: str | None = None
+    """The named person that it is taken for, where it is near to one."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the decision as JSON values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def embed(embedder: FaceEmbedder, frame: Frame, faces: Sequence[Points]) -> Embeddings:
+    """Return a vector for each face. Raises `PluginFault` where the part breaks its contract."""
+    try:
+        vectors = embedder.embed(frame, faces)
+    except VelumError:
+        raise
+    except Exception as error:
+        raise PluginFault(f"embedding {type(embedder).__name__} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(faces):
+        raise PluginFault(
+            f"embedding {type(embedder).__name__} did not return one vector for each of {len(faces)} faces"
+        )
+    if not np.isfinite(vectors).all():
+        raise PluginFault(f"embedding {type(embedder).__name__} returned a vector with NaN or infinity")
+    return vectors
+
+
+def know_people(
+    people: People, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
+) -> KnownPeople:
+    """Return the persons with the vectors of their photographs, in each of which `locate` finds the face.
+
+    Raises `BadInput` for a photo that shows no face or several, or one that cannot be compared, and for photos of one
+    name that show different persons.
+    """
+    people = people.with_hashes()
+    vectors = {person.name: _vectors_of(person, embedder, locate, limits) for person in people.persons}
+    return KnownPeople(people, embedder, vectors)
+
+
+def _vectors_of(
+    person: Person, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
+) -> Embeddings:
+    vectors = np.concatenate([_vector_of(photo, embedder, locate, limits) for photo in person.photos])
+    for (one, first), (other, second) in combinations(enumerate(person.photos), 2):
+        distance = float(np.linalg.norm(vectors[one] - vectors[other]))
+        if distance > (embedder.same + embedder.different) / 2:
+            raise BadInput(
+                f"photos {first.path} and {second.path} of {person.name} seem to show different persons; "
+                "leave one out, or give photos in which the face is larger and seen from the front"
+            )
+    return vectors
+
+
+def _vector_of(
+    photo: PersonPhoto, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
+) -> Embeddings:
+    with media.open_source(Path(photo.path), limits) as reader:
+        if reader.info.fps is not None:
+            raise BadInput(f"photo {photo.path} of a person is a video; give an image")
+        frame = next(iter(reader.frames()))
+    points = _only_face(photo, locate(frame))
+    fault = fault_of(frame, points, LEAST_REFERENCE_EYES)
+    if fault is not None:
+        raise BadInput(
+            f"the face in photo {photo.path} is {_FAULTS[fault]} and cannot be compared; give a sharp photo from the "
+            f"front, with at least {LEAST_REFERENCE_EYES:g} pixels between the eyes"
+        )
+    return embed(embedder, frame, [points])
+
+
+def _only_face(photo: PersonPhoto, found: Sequence[Region]) -> Points:
+    faces = [region for region in found if covers("face", region.label) and region.score >= REFERENCE_SCORE]
+    largest = max((min(region.box.width, region.box.height) for region in faces), default=0)
+    faces = [one for one in faces if min(one.box.width, one.box.height) >= SMALL_SHARE * largest]
+    if not faces:
+        raise BadInput(
+            f"no face is found in photo {photo.path}: it is missing, hidden already, too small or turned away; give a "
+            "photo of the person from the front"
+        )
+    if len(faces) > 1:
+        raise BadInput(f"photo {photo.path} shows {len(faces)} faces; cut it to the one of the person")
+    points = faces[0].points
+    if points is None:
+        raise BadInput(
+            f"the localizer gives no landmarks of the face in photo {photo.path}, which comparing needs; name "
+            "centerface or yunet in the rule for faces"
+        )
+    return points
+
+
+@dataclass(slots=True)
+class FaceObserver:
+    """Compares the faces of one source while it is located; holds their distances by frame and landmarks."""
+
+    known: KnownPeople
+    sights: dict[tuple[int, Points], FaceSight] = field(default_factory=dict)
+
+    def observe(self, located: "Iterable[FrameRegions]") -> "Iterator[FrameRegions]":
+        """Pass the frames on; compare the faces that were detected in each."""
+        for item in located:
+            self._observe_frame(item)
+            yield item
+
+    def _observe_frame(self, item: "FrameRegions") -> None:
+        found = [region for regions in item.regions for region in regions or () if _is_comparable(region)]
+        every = dict.fromkeys(region.points for region in found if region.points is not None)
+        faults = {points: fault_of(item.frame, points) for points in every}
+        usable = [points for points, fault in faults.items() if fault is None]
+        distances = self.known.distances(item.frame, usable) if usable else []
+        index = item.frame.index
+        self.sights |= {(index, points): FaceSight(fault=fault) for points, fault in faults.items()}
+        self.sights |= {(index, points): FaceSight(found) for points, found in zip(usable, distances, strict=True)}
+
+    def sight_of(self, frame: int, region: Region) -> FaceSight | None:
+        """Return what was seen of a region's face in a frame; None where it was filled in, or has no landmarks."""
+        return None if region.points is None else self.sights.get((frame, region.points))
+
+
+def _is_comparable(region: Region) -> bool:
+    return region.points is not None and region.origin != "manual" and covers("face", region.label)
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleOutcome:
+    """The regions of a source after the decision, with what the report says of it."""
+
+    annotations: Annotations
+    report: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Face:
+    """The regions of one face: a track of a video, or one region of an image."""
+
+    track: int | None
+    places: list[tuple[int, Region]] = field(default_factory=list)
+    sights: list[tuple[int, FaceSight]] = field(default_factory=list)
+
+
+def decide_people(observer: FaceObserver, annotations: Annotations, fps: float | None) -> PeopleOutcome:
+    """Decide for each face of a source whether it is shown. `fps` None: an image, in which nothing is tracked."""
+    known = observer.known
+    faces = _faces_of(observer, annotations, tracked=fps is not None)
+    least = 1 if fps is None else LEAST_FACES
+    decisions = [decide_face(known, [sight for _, sight in face.sights], least) for face in faces]
+    decisions, alike = _hide_alike(known, faces, decisions)
+    shown = {
+        (frame, id(region))
+        for face, decision in zip(faces, decisions, strict=True)
+        if decision.result == "shown"
+        for frame, region in _within_reach(face, fps)
+    }
+    frames = {
+        frame: tuple(replace(one, ignored=True) if (frame, id(one)) in shown else one for one in regions)
+        for frame, regions in annotations.frames.items()
+    }
+    entries = [_entry(face, decision) for face, decision in zip(faces, decisions, strict=True)]
+    warnings = (*alike, *_warnings(known, annotations, decisions))
+    report = {**known.facts(), "decisions": entries}
+    return PeopleOutcome(replace(annotations, frames=frames), report, warnings)
+
+
+def decide_face(known: KnownPeople, sights: Sequence[FaceSight], least: int) -> FaceDecision:
+    """Decide by what was seen of one face: shown only where it is surely the person to keep, or surely another."""
+    compared = [sight.distances for sight in sights if sight.fault is None]
+    count = len(compared)
+    if not count:
+        return FaceDecision("hidden", "not compared", _say_faults(sights), 0)
+    means = {name: float(np.mean([found[name] for found in compared])) for name in known.vectors}
+    name = min(means, key=lambda one: means[one])
+    farthest = max(found[name] for found in compared)
+    least_of_all = min(min(found.values()) for found in compared)
+    near = means[name] <= known.embedder.same and farthest <= known.middle
+    far = means[name] >= known.embedder.different and least_of_all >= known.middle
+    if not near and not far:
+        return FaceDecision("hidden", "in doubt", f"it may be {name}, and may be another", count)
+    if near and known.people.mode == "only":
+        return FaceDecision("hidden", "near", f"it is {name}", count, name)
+    if far and known.people.mode == "keep":
+        return FaceDecision("hidden", "far", "it is somebody else", count)
+    if count < least:
+        return FaceDecision("hidden", "in doubt", f"only {count} of its faces could be compared", count)
+    if near:
+        return FaceDecision("shown", "near", f"it is {name}", count, name)
+    return FaceDecision("shown", "far", "it is nobody whom the plan names", count)
+
+
+def _say_faults(sights: Sequence[FaceSight]) -> str:
+    counts = Counter(_FAULTS[sight.fault] for sight in sights if sight.fault is not None)
+    if not counts:
+        return "its landmarks are unknown"
+    return "its face is " + ", ".join(f"{fault} in {count}" for fault, count in counts.most_common()) + " of its frames"
+
+
+def _faces_of(observer: FaceObserver, annotations: Annotations, *, tracked: bool) -> list[_Face]:
+    """Return the faces: the regions of each track, or each region of an image; others are never shown."""
+    faces: dict[object, _Face] = {}
+    for frame, regions in sorted(annotations.frames.items()):
+        for region in regions:
+            if region.origin == "manual" or not covers("face", region.label) or (tracked and region.track is None):
+                continue
+            face = faces.setdefault(region.track if tracked else (frame, id(region)), _Face(region.track))
+            face.places.append((frame, region))
+            if (sight := observer.sight_of(frame, region)) is not None:
+                face.sights.append((frame, sight))
+    return list(faces.values())
+
+
+def _hide_alike(
+    known: KnownPeople, faces: Sequence[_Face], decisions: Sequence[FaceDecision]
+) -> tuple[list[FaceDecision], list[str]]:
+    """Hide all who look like one person to keep where two of them are seen at the same time; return warnings."""
+    if known.people.mode != "keep":
+        return list(decisions), []
+    shown_at: dict[tuple[str, int], list[tuple[int, Region]]] = defaultdict(list)
+    for number, (face, decision) in enumerate(zip(faces, decisions, strict=True)):
+        if decision.result == "shown" and decision.person is not None:
+            for frame, region in face.places:
+                if region.origin == "detected":
+                    shown_at[decision.person, frame].append((number, region))
+    twice = {
+        name
+        for (name, _), seen in shown_at.items()
+        for (one, first), (other, second) in combinations(seen, 2)
+        if one != other and not _is_same_place(first, second)
+    }
+    hidden = [
+        replace(decision, result="hidden", nearness="in doubt", why=f"two look like {decision.person} at the same time")
+        if decision.result == "shown" and decision.person in twice
+        else decision
+        for decision in decisions
+    ]
+    return hidden, [
+        f"two faces at the same time look like {name}, so both are hidden; keep the right one by hand, in an "
+        "annotation file of velum locate"
+        for name in sorted(twice)
+    ]
+
+
+def _is_same_place(first: Region, second: Region) -> bool:
+    boxes = [np.array([region.box.xyxy], np.float64) for region in (first, second)]
+    return bool(ious(boxes[0], boxes[1])[0, 0] >= SAME_FACE_IOU)
+
+
+def _within_reach(face: _Face, fps: float | None) -> Iterator[tuple[int, Region]]:
+    """Yield the places of a face that is shown which lie near enough to a frame in which it was compared."""
+    sure = [frame for frame, sight in face.sights if sight.fault is None]
+    reach = 0.0 if fps is None else REACH_SECONDS * fps
+    at = np.array(sure)
+    for frame, region in face.places:
+        if (np.abs(at - frame) <= reach).any():
+            yield frame, region
+
+
+def _entry(face: _Face, decision: FaceDecision) -> dict[str, Any]:
+    """Return what the report says of a face."""
+    (first, region), (last, _) = face.places[0], face.places[-1]
+    where = {"frame": first, "xyxy": list(region.box.xyxy)} if face.track is None else {"track": face.track}
+    span = {} if face.track is None else {"first_frame": first, "last_frame": last}
+    return {**where, **span, **decision.to_json()}
+
+
+def _warnings(known: KnownPeople, annotations: Annotations, decisions: Sequence[FaceDecision]) -> Iterator[str]:
+    found = [one for regions in annotations.frames.values() for one in regions if covers("face", one.label)]
+    if found and not any(region.points for region in found):
+        yield (
+            "the localizer gives no landmarks of faces, so nobody could be recognised and all are hidden; name "
+            "centerface or yunet in the rule for faces"
+        )
+    missing = sorted(known.vectors.keys() - {decision.person for decision in decisions})
+    if missing and known.people.mode == "keep":
+        yield f"{', '.join(missing)} was not recognised for sure, and is hidden where the plan hides faces"
+    if missing and known.people.mode == "only":
+        yield f"{', '.join(missing)} was not recognised for sure; look at the result before you pass it on"
