@@ -1,12 +1,16 @@
 """The manifests agree with the image and the settings, and run velum as closed as it should be."""
 
+import inspect
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests.deploy.reading import ROOT, VERSION, kubernetes, stages
 
+from velum.cli import batch
+from velum.plan import Plan
 from velum.settings import variables
 
 FOLDER = ROOT / "deploy/kubernetes"
@@ -100,3 +104,43 @@ def test_scaled_pods_share_no_state() -> None:
     (mount,) = spec["containers"][0]["volumeMounts"]
     assert {"name": "VELUM_BMW_FOLDER", "value": mount["mountPath"]} in spec["containers"][0]["env"]
     assert mount["readOnly"]
+
+
+LISTS, HIDES = kubernetes("batch")
+
+
+@pytest.mark.parametrize("job", [LISTS, HIDES], ids=["list", "hide"])
+def test_batch_jobs_run_one_command_on_one_place(job: dict[str, Any]) -> None:
+    room = FOLDER / "batch"
+    kustomization = yaml.safe_load((room / "kustomization.yaml").read_text())
+    assert kustomization["images"] == [{"name": CONTAINER["image"], "newTag": VERSION}]
+    spec = job["spec"]["template"]["spec"]
+    assert spec["securityContext"] == POD["spec"]["securityContext"]
+    (container,) = spec["containers"]
+    assert container["securityContext"] == CONTAINER["securityContext"]
+    assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in spec["volumes"]}
+    places, plans = kustomization["configMapGenerator"]
+    assert container["envFrom"] == [{"configMapRef": {"name": places["name"]}}]
+    assert spec["volumes"][0]["configMap"]["name"] == plans["name"]
+    assert Plan.from_toml((room / plans["files"][0]).read_text()).rules
+    assert container["args"][:6] == ["batch", "$(SOURCE)", "-o", "$(RESULTS)", "--plan", "/plan/plan.toml"]
+    assert {"SOURCE", "RESULTS"} < {literal.partition("=")[0] for literal in places["literals"]}
+    assert spec["restartPolicy"] == "Never"
+
+
+def test_pods_of_a_batch_share_all_shards() -> None:
+    spec = HIDES["spec"]
+    args = spec["template"]["spec"]["containers"][0]["args"]
+    assert spec["completionMode"] == "Indexed"
+    assert int(args[args.index("--shards") + 1]) == spec["completions"] >= spec["parallelism"]
+    assert "--list" in LISTS["spec"]["template"]["spec"]["containers"][0]["args"]
+    requests = spec["template"]["spec"]["containers"][0]["resources"]["requests"]
+    assert args[args.index("--workers") + 1] == requests["cpu"]
+
+
+def test_commands_of_batch_jobs_are_known_to_the_command_line() -> None:
+    run = batch.app.registered_commands[0]
+    assert run.callback is batch.run
+    options = {word for job in (LISTS, HIDES) for word in job["spec"]["template"]["spec"]["containers"][0]["args"]}
+    known = Path(inspect.getsourcefile(batch) or "").read_text()
+    assert all(f'"{word}"' in known for word in options if word.startswith("--") and word != "--plan")
