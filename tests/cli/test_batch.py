@@ -139,6 +139,8 @@ def test_a_driver_that_is_killed_hides_each_file_once(velum_command: Command, si
         (("nothing", "-o", "out"), 6, "does not exist"),
         (("empty", "-o", "out"), 3, "no images or videos"),
         (("in", "-o", "out", "--retry", "hidden"), 4, "allowed are failed and refused"),
+        (("in", "-o", "out", "--runner", "spark"), 4, "allowed are local and ray"),
+        (("in", "-o", "out", "--metrics", "here"), 4, "write HOST:PORT"),
         (("in", "-o", "ftp://x"), 4, "is not the URL of a bucket"),
         (("in", "-o", "file.txt"), 8, "cannot write"),
         (("status", "nothing"), 6, "does not exist"),

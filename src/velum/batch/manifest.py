@@ -17,7 +17,7 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any, Self
@@ -333,6 +333,11 @@ def _without_finished(
             yield item
         else:
             counts.unchanged[outcome.status] += 1
+
+
+def refuse_other_models(begun: RunConfig, models: Mapping[str, str]) -> None:
+    """Raise `BadPlan` where a node has other models than the run was begun with."""
+    _refuse_other(begun, replace(begun, models=models))
 
 
 def _refuse_other(begun: RunConfig, here: RunConfig) -> None:

@@ -1,0 +1,292 @@
+"""One call of `velum batch`: prepares engines and stores, lists, hides, and says what became of it."""
+
+import os
+import platform
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, cast
+
+import typer
+
+from velum.cli import common
+from velum.cli.common import Messages
+from velum.errors import BadInput, BadPlan, Unavailable
+
+if TYPE_CHECKING:
+    from velum.batch.item import ItemOutcome, Status
+    from velum.batch.manifest import BatchRun, Listing, RunConfig, Selection
+    from velum.batch.metrics import BatchMetrics
+    from velum.batch.shard import ShardRunner
+    from velum.batch.summary import BatchSummary
+    from velum.engine.subprocess_pool import SubprocessPool
+    from velum.plan import Plan
+    from velum.plugins import Precision, RuntimeConfig
+    from velum.storage.objects import ObjectTree
+
+SHOWN_FAILURES = 20
+"""Files without a result that are printed; all are in the outcomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedBatch:
+    """What a command needs to hide: the run's configuration, its stores, and engines in processes."""
+
+    config: "RunConfig"
+    source: "ObjectTree"
+    target: "ObjectTree"
+    engines: "SubprocessPool"
+    scratch: Path
+    threads: int
+
+    def runner(self, run: "BatchRun") -> "ShardRunner":
+        """Return a runner of the run's shards."""
+        from velum.batch.shard import ShardRunner
+
+        node = f"{platform.node()}:{os.getpid()}"
+        return ShardRunner(run, self.source, self.engines, self.scratch, node, self.threads)
+
+
+@contextmanager
+def prepare_batch(
+    plan: "Plan", trees: "tuple[ObjectTree, ObjectTree]", workers: int | None, scratch: Path | None, messages: Messages
+) -> Iterator[PreparedBatch]:
+    """Give what a command needs: the plan is checked, and its models are loaded in one process."""
+    from velum.batch.item import hashes_of
+    from velum.batch.manifest import RunConfig
+    from velum.settings import Settings, available_cores
+    from velum.storage.scratch import WorkerScratch
+
+    settings = Settings.load()
+    precision = "f32" if settings.precision == "auto" else settings.precision
+    count = workers or available_cores()
+    shared = scratch or Path(tempfile.gettempdir()) / f"velum-batch-{os.getuid()}"
+    # One thread a process: the fastest way to share cores, and the same sums on every machine.
+    processes = common.engine_processes(count, threads=1, precision=precision)
+    with processes as (engines, fetching), WorkerScratch(shared) as own:
+        checked = engines.check(plan, fetching)
+        for warning in checked.warnings:
+            messages.warn(warning)
+        config = RunConfig(plan, trees[0].url, trees[1].url, precision, hashes_of(checked.models))
+        yield PreparedBatch(config, *trees, engines, own.path, count + 1)
+
+
+def host_of_node(precision: "Precision") -> "RuntimeConfig":
+    """Return the configuration of parts by the settings of the machine that calls it, for one thread."""
+    from velum.settings import Settings
+
+    return Settings.load().host_factory(threads=1, precision=precision)()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """Options of the runner ray."""
+
+    workers: int | None
+    gpus: float
+    address: str | None
+
+
+@dataclass(slots=True)
+class CommandRun:
+    """One call of the command."""
+
+    ready: PreparedBatch
+    selection: "Selection"
+    messages: Messages
+    json: bool
+    cluster: ClusterOptions | None = None
+    metrics: "BatchMetrics | None" = None
+
+    def serve_metrics(self, address: str | None) -> None:
+        """Serve metrics at HOST:PORT. Raises `BadPlan` for another text, `Unavailable` where that cannot be done."""
+        if address is None:
+            return
+        host, _, port = address.rpartition(":")
+        if not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise BadPlan(f"--metrics {address!r} is no address; write HOST:PORT, such as 127.0.0.1:9464")
+        try:
+            from velum.batch.metrics import BatchMetrics
+        except ImportError as error:
+            raise Unavailable(
+                f"--metrics needs a library that is not installed ({error}); pip install 'velum-anonymizer[batch]'"
+            ) from error
+        self.metrics = BatchMetrics()
+        self.metrics.serve(host.strip("[]") or "127.0.0.1", int(port))
+
+    def estimate(self, price: float | None) -> None:
+        """Print the counts of the source and what hiding in it would cost."""
+        from velum.batch.estimate import estimate_batch
+
+        ready = self.ready
+        with _counting(self.messages) as progress:
+            found = estimate_batch(
+                ready.source, self.selection, ready.config, ready.engines, ready.scratch, threads=ready.threads,
+                progress=progress,
+            )  # fmt: skip
+        values = {
+            "images": found.images, "videos": found.videos, "bytes": found.size, "sampled": len(found.sampled),
+            "sampled_without_result": found.without_result, "core_hours": found.core_hours,
+            "result_bytes": found.result_size, "price": None if price is None else found.core_hours * price,
+            "left_out": dict(found.left_out),
+        }  # fmt: skip
+        if self.json:
+            common.print_json(values)
+            return
+        cost = "" if price is None else f", {found.core_hours * price:,.2f} for the processors"
+        typer.echo(
+            f"{found.images:,} images and {found.videos:,} videos, {found.size:,} bytes; nothing was written.\n"
+            f"By {len(found.sampled)} of them, {found.without_result} without a result: {found.core_hours:,.3g} core "
+            f"hours{cost}; about {found.result_size:,} bytes of results."
+        )
+        self._warn_left_out(found.left_out)
+
+    def list_sources(self, retry: Sequence[str]) -> None:
+        """List the source where no listing is unfinished, and print the number of shards."""
+        run = self._start()
+        listings = run.listings()
+        if listings and next(run.unfinished_shards(listings[-1]), None) is not None:
+            listing: Listing | None = listings[-1]
+        else:
+            listing, _ = self._list(run, retry)
+        typer.echo(str(listing.shards if listing else 0))
+
+    def hide_shard(self, number: int, of: int | None) -> None:
+        """Hide the shards of one machine of many. Files without a result are in the outcomes, and no failure."""
+        from velum.batch.driver import shards_to_hide
+        from velum.batch.summary import BatchSummary
+
+        run, summary = self._start(), BatchSummary()
+        listings = run.listings()
+        if not listings:
+            raise BadInput("the source is not listed yet; run the same command with --list in place of --shard first")
+        self._hide_shards(run, listings[-1], shards_to_hide(run, listings[-1], number, of), summary)
+        self._finish(run, summary)
+
+    def hide(self, retry: Sequence[str]) -> None:
+        """Finish the last listing, then list and hide what is new. Exits with 1 when files have no result."""
+        from velum.batch.driver import shards_to_hide
+        from velum.batch.summary import BatchSummary
+
+        run, summary = self._start(), BatchSummary()
+        listings = run.listings()
+        if listings and (left := shards_to_hide(run, listings[-1])):
+            self._hide_shards(run, listings[-1], left, summary)
+        resumed = summary.total
+        listing, unchanged = self._list(run, retry)
+        if listing is not None:
+            self._hide_shards(run, listing, shards_to_hide(run, listing), summary)
+        elif not listings:
+            raise BadInput(f"no images or videos in {self.ready.source.url}; check the prefix, --include and --exclude")
+        self._finish(run, summary, unchanged.total() - resumed)
+        if summary.without_result or unchanged["refused"] or unchanged["failed"]:
+            raise typer.Exit(1)
+
+    def _start(self) -> "BatchRun":
+        from velum.batch.manifest import BatchRun
+
+        return BatchRun.start(self.ready.target, self.ready.config)
+
+    def _list(self, run: "BatchRun", retry: Sequence[str]) -> "tuple[Listing | None, Counter[str]]":
+        with _counting(self.messages) as progress:
+            listing, counts = run.list_sources(
+                self.ready.source, self.selection, retry=cast("Sequence[Status]", retry), progress=progress
+            )
+        self._warn_left_out(counts.left_out)
+        return listing, counts.unchanged
+
+    def _hide_shards(
+        self, run: "BatchRun", listing: "Listing", shards: Sequence[int], summary: "BatchSummary"
+    ) -> None:  # fmt: skip
+        from velum.batch.driver import hide_shards
+
+        expected = listing.items * len(shards) // listing.shards
+        with _hiding(self.messages, expected, summary) as show:
+            if self.cluster is not None:
+                self._hide_on_cluster(run, listing, shards, show, self.cluster)
+                return
+            metrics = self.metrics
+            if metrics is None:
+                hide_shards(self.ready.runner(run), listing, shards, show)
+                return
+            metrics.expect(expected)
+
+            def count(outcome: "ItemOutcome") -> None:
+                metrics.add(outcome)
+                show(outcome)
+
+            hide_shards(self.ready.runner(run), listing, shards, count)
+
+    def _hide_on_cluster(
+        self, run: "BatchRun", listing: "Listing", shards: Sequence[int], show: "Callable[[ItemOutcome], None]",
+        cluster: ClusterOptions,
+    ) -> None:  # fmt: skip
+        from velum.batch.ray import RayOptions, hide_on_ray
+        from velum.settings import Settings
+
+        def show_shard(shard: int) -> None:
+            for outcome in run.outcomes(listing, shard) or ():
+                show(outcome)
+
+        wanted = RayOptions(cluster.workers, gpus=cluster.gpus, address=cluster.address)
+        host = partial(host_of_node, cast("Precision", run.config.precision))
+        left = hide_on_ray(run, shards, host, Settings.load().limits(), wanted, show_shard)
+        if left:
+            shard, reason = next(iter(left.items()))
+            raise Unavailable(f"{len(left)} shards are left for the next run, such as shard {shard}: {reason}")
+
+    def _finish(self, run: "BatchRun", summary: "BatchSummary", before: int = 0) -> None:
+        if summary.without_result > SHOWN_FAILURES:
+            self.messages.fail(
+                f"{summary.without_result - SHOWN_FAILURES} more; see: velum batch report {run.url} --html FILE"
+            )
+        if self.json:
+            common.print_json({"run": run.url, "before": before, **summary.to_json()})
+        elif not self.messages.quiet:
+            labels = common.count_labels(summary.labels)
+            typer.echo(f"{run.url}: {summary}; {labels} hidden; {before} were finished before")
+
+    def _warn_left_out(self, left_out: "Counter[str]") -> None:
+        from velum.report import say_count
+
+        if left_out:
+            kinds = ", ".join(f"{count} {suffix}" for suffix, count in left_out.most_common(5))
+            self.messages.warn(
+                f"{say_count(left_out.total(), 'object is', 'objects are')} no image or video by name and left out: "
+                f"{kinds}; --include takes whatever matches"
+            )
+
+
+@contextmanager
+def _counting(messages: Messages) -> "Iterator[Callable[[int], None]]":
+    """Give a callback that shows how many objects were listed."""
+    from velum.cli.progress_bars import count_bar
+
+    with count_bar("listing", messages.console, enabled=messages.bars) as bar:
+        task = bar.add_task("listing", total=None)
+        yield lambda count: None if count % 1000 else bar.update(task, completed=count)
+
+
+@contextmanager
+def _hiding(messages: Messages, expected: int, summary: "BatchSummary") -> "Iterator[Callable[[ItemOutcome], None]]":
+    """Give a callback that counts outcomes, prints those without a result, and shows the rate and the time left."""
+    from velum.cli.progress_bars import count_bar
+
+    lock = Lock()
+    with count_bar("{task.description}", messages.console, enabled=messages.bars) as bar:
+        task = bar.add_task("hiding", total=expected)
+
+        def show(outcome: "ItemOutcome") -> None:
+            with lock:
+                summary.add(outcome)
+                if outcome.error and summary.without_result <= SHOWN_FAILURES:
+                    messages.fail(f"{outcome.key}: {outcome.reason}")
+                reasons = ", ".join(f"{count} {reason}" for reason, count in summary.reasons.most_common(3))
+                bar.update(task, advance=1, description=f"hiding ({reasons})" if reasons else "hiding")
+
+        yield show
