@@ -52,15 +52,15 @@ def _scheduled_as_others() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_folders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep models, jobs and compiled networks out of the folders of whoever runs the tests.
 
-    All processes of a parallel run have one cache: so a network is compiled by the first that needs it, for all.
+    The cache is that of pytest: networks are compiled once, for all processes of a parallel run and for later runs.
     """
-    base = tmp_path_factory.getbasetemp()
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
-        patch.setenv("XDG_CACHE_HOME", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"))
+        patch.setenv("XDG_CACHE_HOME", str(cache.mkdir("home") if cache else tmp_path_factory.mktemp("cache")))
         yield
 
 

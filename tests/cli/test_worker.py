@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.rows import exhaustive
 from tests.service.factories import picture
 from tests.storage.fake_s3 import s3
 
@@ -144,7 +145,8 @@ def test_runs_jobs_of_a_bucket_until_a_signal_stops_it(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("address", "code", "why"), [("here:there", 4, "write HOST:PORT"), ("127.0.0.1:{taken}", 6, "cannot be served")]
+    ("address", "code", "why"),
+    [*exhaustive([("here:there", 4, "write HOST:PORT")]), ("127.0.0.1:{taken}", 6, "cannot be served")],
 )
 def test_refuses_an_address_for_metrics_that_cannot_be_used(tmp_path: Path, address: str, code: int, why: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -9,6 +9,7 @@ import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,9 +49,25 @@ ALLOWED = {
 """Participles that stand, and why: the field's own word, or a name that a protocol of others gives."""
 
 
+Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@cache
+def definitions(file: Path) -> list[Definition]:
+    """Return every class, function, method and property of a file. Expressions are not gone through: they hold none."""
+    found, todo = list[Definition](), list[ast.AST]([ast.parse(file.read_bytes())])
+    while todo:
+        node = todo.pop()
+        if isinstance(node, Definition):
+            found.append(node)
+        statements = ast.stmt | ast.ExceptHandler | ast.match_case
+        todo += [child for child in ast.iter_child_nodes(node) if isinstance(child, statements)]
+    return found
+
+
 def functions(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Yield every function, method and property of a file."""
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    for node in definitions(file):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -80,7 +97,7 @@ def participles(package: str) -> list[str]:
 def test_no_public_class_name_stands_for_two_classes() -> None:
     homes: dict[str, list[str]] = defaultdict(list)
     for file in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_bytes())):
+        for node in definitions(file):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes[node.name].append(f"{file.relative_to(SOURCE)}:{node.lineno}")
     twice = {name: places for name, places in homes.items() if len(places) > 1}

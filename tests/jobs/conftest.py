@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,8 @@ from velum.jobs import Database, JobProcessor, JobQueue, JobRecord, State, Submi
 from velum.jobs.schema import PIECES
 
 from .fake_processor import PACE, Hands
-from .postgres import binaries, cluster, database
+from .postgres import binaries, cluster, emptied
 
-NUMBERS = count()
 LONGEST_SECONDS = 100.0
 """For what hangs; a busy machine may be slow."""
 
@@ -43,7 +41,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/jobs.sqlite"
         return
-    with database(request.getfixturevalue("server"), f"velum_{next(NUMBERS)}") as url:
+    with emptied(request.getfixturevalue("server"), "velum_emptied") as url:
         yield url
 
 

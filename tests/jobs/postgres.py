@@ -93,6 +93,20 @@ def database(server: str, name: str) -> Iterator[str]:
             yield f"{server}/{name}"
 
 
+@contextmanager
+def emptied(server: str, name: str) -> Iterator[str]:
+    """Give the URL of a database without tables, and empty it afterwards: much sooner done than making another one."""
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchall():
+            connection.execute(f"CREATE DATABASE {name}")
+    yield f"{server}/{name}"
+    with psycopg.connect(f"{server}/{name}", autocommit=True) as connection:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+
+
 def _known(name: str) -> bool:
     try:
         return bool(pwd.getpwnam(name))

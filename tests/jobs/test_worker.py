@@ -130,6 +130,7 @@ def test_limit_of_running_jobs(back_office: Office) -> None:
     assert most == 1
 
 
+@ONE_DATABASE
 def test_a_killed_worker_loses_no_more_than_the_piece_in_work(office: Office, until: Callable[..., None]) -> None:
     calm = office.submit("calm", pieces=4, seconds=0.15)
     with office.working():
@@ -149,6 +150,7 @@ def test_a_killed_worker_loses_no_more_than_the_piece_in_work(office: Office, un
     assert {kept.key for kept in office.store.list()} == office.files(calm, done)
 
 
+@ONE_DATABASE
 def test_two_workers_never_do_one_job(office: Office) -> None:
     jobs = [office.submit(f"job-{n}", pieces=1, seconds=0.05) for n in range(12)]
     # On a busy machine, one that says nothing for a second is not dead.

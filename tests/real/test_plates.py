@@ -1,12 +1,13 @@
 """License plates in real photographs: found and hidden to their edges by the network, or as text of their shape."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.rows import exhaustive
 
 from velum.engine.apply import outline
 from velum.engine.engine import Engine
@@ -42,7 +43,8 @@ def shares(shared: Path, name: str, regions: Iterable[Region], rule: Rule) -> li
     return [float(hidden[y0:y1, x0:x1].mean()) for x0, y0, x1, y1 in boxes]
 
 
-def test_plates_are_hidden_to_their_edges(shared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [PICTURES[:1], *exhaustive([(PICTURES[1:],)])])
+def test_plates_are_hidden_to_their_edges(shared: Path, tmp_path: Path, names: Sequence[str]) -> None:
     """By the earlier file of the network where the usual one cannot be had: nothing is fetched, nothing warned of."""
     weights = shared / "models" / "lpd_yunet" / "license_plate_detection_lpd_yunet_2022may.onnx"
     host = RuntimeConfig(
@@ -50,7 +52,7 @@ def test_plates_are_hidden_to_their_edges(shared: Path, tmp_path: Path) -> None:
     )
     with Engine(host=host) as engine:
         assert engine.check(Plan((RULE,))).warnings == ()
-        for name in PICTURES:
+        for name in names:
             found = engine.locate(shared / "media" / name, Plan((RULE,)))
             assert found.models[0]["model"] == "lpd-yunet-2022"
             assert min(shares(shared, name, found.frames[0], RULE)) >= 0.9, name

@@ -20,6 +20,7 @@ import httpx2
 import pytest
 import sqlalchemy
 from tests.bmw.fake_inference_api import Shown, StubInference
+from tests.rows import exhaustive
 from tests.service.factories import client, configuration, entry, picture, post, settings
 from tests.waiting import until
 
@@ -325,7 +326,10 @@ def test_who_follows_a_job_does_not_hold_up_the_end(process: Any, tmp_path: Path
     assert ends[0] - told < 10, "not after the grace time"
 
 
-@pytest.mark.parametrize(("grace", "finishes"), [("10", True), ("0.5", False)], ids=["in time", "too slow"])
+@pytest.mark.parametrize(
+    ("grace", "finishes"),
+    [pytest.param("10", True, id="in time"), *exhaustive([pytest.param("0.5", False, id="too slow")])],
+)
 def test_told_to_end_it_finishes_what_it_can(process: Any, tmp_path: Path, grace: str, *, finishes: bool) -> None:
     box = Shown("person", (10, 8, 34, 30))
     with StubInference("OVD", boxes=[box]) as api:

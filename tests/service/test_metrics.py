@@ -17,13 +17,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.service.factories import client, configuration, picture, post, settings
 
 from velum.engine.engine import Engine
-from velum.errors import Unavailable
+from velum.errors import BadPlan, Unavailable
 from velum.net import NetworkPolicy
 from velum.net.client import HttpClient
 from velum.plan import Plan
 from velum.service import health
 from velum.service.admission import Admission
-from velum.service.metrics import MOST_KINDS, Metrics
+from velum.service.metrics import MOST_KINDS, Metrics, serve_metrics
 from velum.service.tracing import telemetry
 from velum.settings.schema import ObservabilitySettings
 
@@ -205,3 +205,8 @@ def test_traces_without_the_extra_are_refused(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(Unavailable, match=re.escape("velum-anonymizer[traces]")):
         telemetry(traces=True)
     assert telemetry(traces=False)["tracing"] is False
+
+
+def test_an_address_without_a_port_is_refused() -> None:
+    with pytest.raises(BadPlan, match="write HOST:PORT"), serve_metrics(Metrics(), "here:there"):
+        pass

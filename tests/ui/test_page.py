@@ -379,6 +379,7 @@ def test_it_works_under_a_path_of_a_proxy(service: str) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.exhaustive
 def test_a_photograph_of_five_people(browser: Any, shared: Path, tmp_path: Path) -> None:
     for address in served(tmp_path):
         for page in watched(browser, address):

@@ -105,6 +105,7 @@ def test_only_the_tensorflow_profile_serves_text_recognition() -> None:
 
 
 @pytest.mark.real
+@pytest.mark.exhaustive
 def test_reads_a_line_of_text_in_a_photograph(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
     local = RuntimeConfig(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)

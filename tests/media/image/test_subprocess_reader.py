@@ -185,7 +185,7 @@ def killing(pool: DecoderPool, end: signal.Signals) -> Callable[[Frame], list[Re
 ENDS = [(signal.SIGSEGV, BadInput), (signal.SIGKILL, Unavailable), (signal.SIGXCPU, LimitExceeded)]
 
 
-@pytest.mark.parametrize(("end", "error"), ENDS)
+@pytest.mark.parametrize(("end", "error"), [ENDS[0], *exhaustive(ENDS[1:])])
 def test_its_death_amid_a_video_is_told(
     pool: DecoderPool, tmp_path: Path, end: signal.Signals, error: type[Exception]
 ) -> None:

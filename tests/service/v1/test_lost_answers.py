@@ -78,7 +78,7 @@ def placed(server: str, folder: Path) -> Iterator[Place]:
 
 
 EACH = (1,)
-SOME = (2, 3)
+SOME = (4, 5)
 """In turn: beginnings, statements and ends of transactions come in no such rhythm."""
 
 WHICH = pytest.mark.parametrize("steps", [SOME, *exhaustive([(EACH,)])])
