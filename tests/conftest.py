@@ -6,6 +6,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+# Several tests run at a time: more threads for matrices wait for each other, at full speed of a processor. NumPy asks
+# when it is first imported, here and in processes that tests start.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import hypothesis
 import pytest
 from tests.storage.fake_s3 import S3, s3
