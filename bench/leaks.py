@@ -92,7 +92,9 @@ class Bench:
         yield "region left out", self.hidden(source, plan, replace(found, frames={0: rest}))[0]
         far = surest.box.width * 2
         moved = tuple(
-            replace(one, box=box) for one in regions if (box := one.box.move(far, 0).clip(found.width, found.height))
+            replace(one, box=box, mask=one.mask if box.width == one.box.width else None)
+            for one in regions
+            if (box := one.box.move(far, 0).clip(found.width, found.height))
         )
         yield "regions shifted", self.hidden(source, plan, replace(found, frames={0: moved}))[0]
         weak = Plan(tuple(replace(rule, hide=PartSpec.parse(WEAK[technique])) for rule in plan.rules))

@@ -180,6 +180,28 @@ def test_a_region_that_is_not_hidden_excuses_nothing(source: Path) -> None:
     assert [leak.kind for leak in result.leaks][-1:] == ["seen"]
 
 
+@pytest.mark.parametrize("technique", ["blacken", "pixelate", "blur"])
+@pytest.mark.parametrize("slope", [0.0, 0.3])
+def test_a_region_that_was_left_out_counts_also_where_its_pixels_cannot_be_judged(
+    source: Path, technique: str, slope: float
+) -> None:
+    """A thin line at an angle: most of its box is paper, and no block of the code lies wholly in it."""
+    box = Box(40, 60, 200, 124)
+    rows, columns = np.ogrid[: box.height, : box.width]
+    mask: Mask = np.abs(rows - 12 - slope * columns) < 6
+    line = text(box, mask)
+    out = source.with_name("out.jpg")
+    plan = Plan((Rule("text", PartSpec("fake"), PartSpec(technique), grow=0),))
+    host = config(lambda _: [line])
+    with Engine(host=host) as engine:
+        check = Check(engine, host, Limits())
+        given = Annotations(*SIZE, {0: (line, text(LINE))})
+        for hidden, kinds in (((line, text(LINE)), []), ((text(LINE),), ["seen"])):
+            engine.hide(source, out, plan, regions=Annotations(*SIZE, {0: hidden}), overwrite=True)
+            told = {leak.kind for leak in check(out, plan, against=source, regions=given).leaks}
+            assert told - {"weak"} == set(kinds)
+
+
 def test_hiding_is_published_where_the_detector_takes_bars_for_text(source: Path) -> None:
     def sees(frame: Frame) -> Sequence[Region]:
         return [text(WORD), text(OTHER)] if is_source(frame) else [text(BOTH)]

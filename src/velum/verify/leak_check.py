@@ -139,6 +139,15 @@ _NOBODY = Annotations(1, 1, {})
 """Finds no regions: the check prepares the plan for its techniques only."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pictures:
+    """A frame of the file, and of the source as it is and as the plan hides it, where the source is at hand."""
+
+    after: Rgb
+    source: Rgb | None
+    should: Rgb | None
+
+
 @dataclass(slots=True, eq=False)
 class _FrameCheck:
     engine: Engine
@@ -181,12 +190,13 @@ class _FrameCheck:
             return
         after = frame.rgb(frame.width, frame.height)
         source = None if before is None else before.rgb(frame.width, frame.height)
-        weak = list(self._weak(frame, before, after, source, regions))
+        pictures = _Pictures(after, source, None if source is None else self._hide_again(source, regions))
+        weak = list(self._weak(frame, before, pictures, regions))
         yield from (leak for _, leak in weak)
         if seen:
             doubtful = {id(region) for region, _ in weak}
             sound = [region for region in regions if id(region) not in doubtful]
-            yield from self._judge_detections(seen, frame, before, after, source, sound)
+            yield from self._judge_detections(seen, frame, before, pictures, sound)
         if source is not None:
             yield from self._colour_leaks(
                 frame, source, after, regions, None if before is None else opaque_mask(before)
@@ -229,14 +239,14 @@ class _FrameCheck:
         )
 
     def _judge_detections(
-        self, seen: tuple[Region, ...], frame: Frame, before: Frame | None, after: Rgb, source: Rgb | None,
+        self, seen: tuple[Region, ...], frame: Frame, before: Frame | None, pictures: _Pictures,
         sound: Sequence[Region],
     ) -> Iterator[Leak]:  # fmt: skip
         """Yield a leak for each detection that shows something outside of what is hidden; `sound` regions are."""
-        parts = VisibleParts(self._hidden_pixels(frame, before, after, source, sound), before, self.look)
+        parts = VisibleParts(self._hidden_pixels(frame, before, pictures, sound), before, self.look)
         for detection in seen:
             box = detection.box.clip(frame.width, frame.height)
-            if box is None or self._is_replaced(box, after, source) or not parts.shows(detection, box):
+            if box is None or self._is_replaced(box, pictures) or not parts.shows(detection, box):
                 continue
             if self._is_shown_on_purpose(detection, box, (before or frame).index):
                 continue
@@ -251,54 +261,58 @@ class _FrameCheck:
         boxes = np.array([one.box.xyxy for one in shown], np.float64).reshape(-1, 4)
         return bool((ious(np.array([box.xyxy], np.float64), boxes) >= SHOWN_IOU).any())
 
-    def _is_replaced(self, box: Box, after: Rgb, source: Rgb | None) -> bool:
+    def _is_replaced(self, box: Box, pictures: _Pictures) -> bool:
         """Tell whether a box differs from the source so far that hiding is what differs, where regions are unknown."""
-        if self.regions is not None or source is None:
+        if self.regions is not None or pictures.source is None:
             return False
-        return residual_detail.changed_share(source, after, box) >= REPLACED
+        return residual_detail.changed_share(pictures.source, pictures.after, box) >= REPLACED
 
     def _hidden_pixels(
-        self, frame: Frame, before: Frame | None, after: Rgb, source: Rgb | None, sound: Sequence[Region]
-    ) -> Mask:
+        self, frame: Frame, before: Frame | None, pictures: _Pictures, sound: Sequence[Region]
+    ) -> Mask:  # fmt: skip
         """Return the pixels that the check knows as hidden: of sound regions, and those that differ from the source.
 
-        A region that is too small to be judged by its pixels counts only where they differ.
+        With the source, a region counts only where its pixels have changed as hiding changes them.
         """
         excluded = excluded_areas(before or frame, self.work)
-        judged = [region for region in sound if source is None or _is_judged(region.box)]
-        areas = [area for region in judged for area in hidden_areas(region, self.work, frame, excluded)]
-        hidden = mask_of((frame.height, frame.width), areas)
-        if source is not None:
-            hidden |= residual_detail.changed_pixels(source, after)
-        return hidden
+        areas = [area for region in sound for area in hidden_areas(region, self.work, frame, excluded)]
+        after, source, should = pictures.after, pictures.source, pictures.should
+        if source is None or should is None:
+            return mask_of((frame.height, frame.width), areas)
+        hidden = [area for area in areas if residual_detail.is_hidden(source, should, after, area.box, area.mask)]
+        pixels: Mask = mask_of((frame.height, frame.width), hidden) | residual_detail.changed_pixels(source, after)
+        return pixels
 
     def _weak(
-        self, frame: Frame, before: Frame | None, after: Rgb, source: Rgb | None, regions: tuple[Region, ...]
-    ) -> Iterator[tuple[Region, Leak]]:
+        self, frame: Frame, before: Frame | None, pictures: _Pictures, regions: tuple[Region, ...]
+    ) -> Iterator[tuple[Region, Leak]]:  # fmt: skip
         """Yield each region that is not hidden as the plan says, with its leak."""
         if not regions:
             return
+        after = pictures.after
         again = self._hide_again(after, regions)
-        both = None if source is None else (source, self._hide_again(source, regions))
         whys = {id(region): why for region, why in find_residues(frame, before, regions, self.work, self.coded)}
         for region in regions:
             box = region.box.clip(after.shape[1], after.shape[0])
             if box is None:
                 continue
-            if why := self._why_weak(region, box, after, again, both) or whys.get(id(region)):
+            if why := self._why_weak(region, box, pictures, again) or whys.get(id(region)):
                 message = f"{region.label} at {box.xyxy}: {why}"
                 yield region, Leak("weak", message, frame.index, box, region.label, region.score)
 
-    def _why_weak(self, region: Region, box: Box, after: Rgb, again: Rgb, both: tuple[Rgb, Rgb] | None) -> str | None:
+    def _why_weak(self, region: Region, box: Box, pictures: _Pictures, again: Rgb) -> str | None:
         """Say why a region is not hidden as the plan says; None when it is, or is too small to be judged."""
         if not _is_judged(box):
             return None
         self.verified += 1
-        why = None if both is None else _why_left(box, after, *both)
-        return why or self._why_not_settled(region, box, after, again, None if both is None else both[0])
+        after, source, should = pictures.after, pictures.source, pictures.should
+        why = None if source is None or should is None else _why_left(box, after, source, should)
+        return why or self._why_not_settled(region, box, after, again, source)
 
     def _hide_again(self, picture: Rgb, regions: tuple[Region, ...]) -> Rgb:
         """Return the image with the regions hidden (once more) as the plan says."""
+        if not regions:
+            return picture
         height, width = picture.shape[:2]
         made, _ = self.engine.hide_pixels(picture, self.work.plan, regions=Annotations(width, height, {0: regions}))
         return cast("Rgb", made)

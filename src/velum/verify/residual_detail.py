@@ -30,6 +30,10 @@ region that was not hidden changes by far more."""
 LEAST_DETAIL = 3.0
 """Least fine detail of a source, in levels (root mean square), for its remains to be measured."""
 
+MOST_REPLACED = 0.8
+"""Least share of the pixels that hiding changes that have changed, for a region to count as hidden. Coding brings some
+back to where they were."""
+
 SMALLEST, SMALLEST_DETAILED = 12, 24
 """Shorter side, in pixels, from which a region is judged, and from which its detail is. Blocks of 8 x 8 pixels mix
 smaller regions with their surroundings."""
@@ -103,6 +107,20 @@ def changed_pixels(before: Rgb, after: Rgb) -> Mask:
     first, second = (cv2.blur(_grey(picture), (3, 3)) for picture in (before, after))
     changed: Mask = np.abs(first - second) > CODING
     return changed
+
+
+def is_hidden(before: Rgb, should: Rgb, after: Rgb, box: Box, mask: Mask | None) -> bool:
+    """Tell whether an area differs from the source where hiding makes it differ; `should` is the source as hidden.
+
+    True where hiding makes no difference: nothing shows there.
+    """
+    source, expected, result = (cv2.blur(_grey(_cut(picture, box)), (3, 3)) for picture in (before, should, after))
+    affected = np.abs(source - expected) > CODING * 1.5
+    if mask is not None:
+        affected &= mask
+    if not affected.any():
+        return True
+    return float((np.abs(source - result)[affected] > CODING / 1.5).mean()) >= MOST_REPLACED
 
 
 def _inner(box: Box) -> Box:
