@@ -187,3 +187,43 @@ def test_refuses_malformed_yolo_lines(folder: Path, line: str) -> None:
 def test_refuses_a_missing_path(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not exist"):
         read(tmp_path / "truth.json", None, Limits())
+
+
+def annotated(folder: Path, name: str, **changes: Any) -> Path:
+    regions = [
+        {"label": "face", "xyxy": [10, 20, 40, 60], "score": 0.9, "found": "manual", "track": 3},
+        {"label": "face", "xyxy": [50, 20, 60, 60], "score": 0.9, "found": "detected", "off": True},
+        {"label": "face", "xyxy": [70, 20, 74, 24], "score": 0.9, "found": "detected", "mask_runs": [5, 2, 2, 2, 5]},
+    ]
+    value = {"format": "velum-regions/1", "width": 100, "height": 80, "frames": [{"index": 0, "regions": regions}]}
+    return written(folder, value | changes, name)
+
+
+def test_annotation_files(folder: Path) -> None:
+    path = annotated(folder / "labels", "a.regions.json")
+    for given, media in ((path, folder), (path, folder / "a.png"), (folder / "labels", folder)):
+        truth = read(given, media, Limits())
+        (item,) = truth.items
+        assert (truth.kind, item.name, item.path, item.size) == (
+            "annotation files",
+            "a.png",
+            folder / "a.png",
+            (100, 80),
+        )
+        assert item.complete == {"face"}
+        first, second = item.frames[0]
+        assert (first.xyxy, first.track, first.outline) == ((10, 20, 40, 60), "3", ())
+        assert set(zip(second.outline[0][::2], second.outline[0][1::2], strict=True)) == {
+            (71, 21),
+            (72, 21),
+            (72, 22),
+            (71, 22),
+        }
+
+
+def test_annotation_files_about_another_file(folder: Path) -> None:
+    path = annotated(folder, "a.regions.json", sha256="0" * 64)
+    with pytest.raises(BadInput, match=r"is about a file of sha256 000000000000, and .*a.png has"):
+        read(path, None, Limits())
+    with pytest.raises(BadInput, match="whole number"):
+        read(annotated(folder, "a.regions.json", frames=[{"index": "x", "regions": []}]), None, Limits())

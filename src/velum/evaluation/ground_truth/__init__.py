@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from velum.annotations import FORMAT as ANNOTATIONS
 from velum.errors import BadInput
+from velum.evaluation.ground_truth.annotation_files import labelled_files
 from velum.evaluation.ground_truth.formats import parse_coco, read_voc_folder, read_yolo_data_set, read_yolo_folder
 from velum.evaluation.ground_truth.values import (
     GroundTruth,
@@ -26,29 +28,34 @@ from velum.locate.labels import canonical
 
 __all__ = ["GroundTruth", "GroundTruthBox", "LabelledFile", "read"]
 
-KINDS = "a COCO or velum JSON file, a YOLO data.yaml, or a folder with one of them, with VOC's XML or YOLO's labels"
+KINDS = (
+    "a COCO or velum JSON file, an annotation file, a YOLO data.yaml, or a folder with one of them, with annotation "
+    "files (*.regions.json), with VOC's XML or YOLO's labels"
+)
 
 
-def read(path: Path, media: Path | None, limits: Limits) -> GroundTruth:
+def read(path: Path, media: Path | None, limits: Limits, *, all_splits: bool = False) -> GroundTruth:
     """Return the truth in a file or folder; its images and videos lie in `media` (default: beside it).
 
-    Raises `BadInput` for anything else, naming what is wrong.
+    Of a YOLO data set it is that of one split, or with `all_splits` of all. Raises `BadInput` for anything else, naming
+    what is wrong.
     """
     if path.is_dir():
-        return _read_folder(path, media or path, limits)
+        return _read_folder(path, media or path, limits, all_splits=all_splits)
     if not path.is_file():
         raise BadInput(f"{path} does not exist; give {KINDS}")
     if path.suffix.lower() in {".yaml", ".yml"}:
-        return read_yolo_data_set(path, media, limits)
+        return read_yolo_data_set(path, media, limits, all_splits=all_splits)
     if path.suffix.lower() == ".json":
         return _read_json(path, media or path.parent)
     raise BadInput(f"{path} has no known format of truth; give {KINDS}")
 
 
-def _read_folder(path: Path, media: Path, limits: Limits) -> GroundTruth:
+def _read_folder(path: Path, media: Path, limits: Limits, *, all_splits: bool) -> GroundTruth:
     for name in ("data.yaml", "data.yml", "dataset.yaml"):
         if (path / name).is_file():
-            return read_yolo_data_set(path / name, None if media == path else media, limits)
+            place = None if media == path else media
+            return read_yolo_data_set(path / name, place, limits, all_splits=all_splits)
     if (path / "ground_truth.json").is_file():
         return _read_json(path / "ground_truth.json", media)
     for folder in (path / "Annotations", path):
@@ -56,18 +63,28 @@ def _read_folder(path: Path, media: Path, limits: Limits) -> GroundTruth:
             return read_voc_folder(folder, media)
     if (path / "classes.txt").is_file() or (path / "labels" / "classes.txt").is_file():
         return read_yolo_folder(path, media, limits)
+    if annotated := sorted(path.glob("*.regions.json")):
+        return GroundTruth("annotation files", labelled_files({file: _load(file) for file in annotated}, media))
     if len(files := sorted(path.glob("*.json"))) == 1:
         return _read_json(files[0], media)
     raise BadInput(f"{path} holds no single truth file; name the file, or give {KINDS}")
 
 
-def _read_json(path: Path, media: Path) -> GroundTruth:
+def _load(path: Path) -> Mapping[str, Any]:
+    """Return the JSON object in a file. Raises `BadInput`."""
     try:
         value: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} cannot be read as JSON: {getattr(error, 'strerror', None) or error}") from error
     if not isinstance(value, Mapping):
         raise BadInput(f"{path} is not a truth file: its JSON must be an object, as COCO and velum write it")
+    return value
+
+
+def _read_json(path: Path, media: Path) -> GroundTruth:
+    value = _load(path)
+    if value.get("format") == ANNOTATIONS:
+        return GroundTruth("annotation files", labelled_files({path: value}, media), sha256_of(path))
     try:
         parse = parse_coco if "annotations" in value else _parse_native
         return parse(value, media, sha256_of(path))

@@ -160,8 +160,8 @@ _YOLO_SPLITS = ("val", "test", "train")
 """Splits of a data set; the first that exists is used."""
 
 
-def read_yolo_data_set(file: Path, media: Path | None, limits: Limits) -> GroundTruth:
-    """Return the truth that a data.yaml names. Raises `BadInput` naming what is wrong."""
+def read_yolo_data_set(file: Path, media: Path | None, limits: Limits, *, all_splits: bool = False) -> GroundTruth:
+    """Return the truth of one split that a data.yaml names, or of all. Raises `BadInput` naming what is wrong."""
     try:
         value = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
@@ -169,12 +169,13 @@ def read_yolo_data_set(file: Path, media: Path | None, limits: Limits) -> Ground
     head = checked_object(value, str(file))
     names = _class_names(head.get("names"), file)
     root = media or file.parent / str(head.get("path") or ".")
-    split = next((name for name in _YOLO_SPLITS if head.get(name)), None)
-    if split is None:
+    splits = [name for name in _YOLO_SPLITS if head.get(name)]
+    if not splits:
         raise BadInput(f"{file} names no images; it needs one of {', '.join(_YOLO_SPLITS)}")
-    places = head[split] if isinstance(head[split], list) else [head[split]]
-    found = [path for place in places for path in _split_images(root, str(place), file)]
-    notes = (f"split {split!r} of {file.name} was used",)
+    used = splits if all_splits else splits[:1]
+    places = [place for name in used for place in (head[name] if isinstance(head[name], list) else [head[name]])]
+    found = dict.fromkeys(path for place in places for path in _split_images(root, str(place), file))
+    notes = () if all_splits else (f"split {splits[0]!r} of {file.name} was used",)
     return GroundTruth("YOLO", tuple(_yolo_images(found, names, root, limits)), sha256_of(file), notes)
 
 
