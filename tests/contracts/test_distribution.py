@@ -36,7 +36,7 @@ def test_the_extra_all_has_every_other_but_those_that_exclude_each_other() -> No
     (requirement,) = extras["all"]
     name, _, listed = requirement.removesuffix("]").partition("[")
     assert name == PROJECT["name"]
-    assert listed.split(",") == sorted(extras.keys() - {"all", "gpu", "quantize"})
+    assert listed.split(",") == sorted(extras.keys() - {"all", "gpu", "quantize", "ray", "train"})
 
 
 def test_no_file_tells_anybody_to_install_another_project() -> None:

@@ -56,8 +56,8 @@ _SIDE = 192
 _COLOUR = (230, 40, 60)
 
 
-def render_page(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> str:
-    """Return the HTML page with drawings of the worst misses."""
+def render_page(evaluation: Evaluation, drawn: Sequence[DrawnMiss], more: Sequence[str] = ()) -> str:
+    """Return the HTML page with drawings of the worst misses; `more` is HTML that comes before what was evaluated."""
     observed = evaluation.observed
     parts = [
         "<h1>Evaluation</h1>",
@@ -68,7 +68,7 @@ def render_page(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> str:
         "<h2>How much is hidden</h2>", _legend("hidden", "missed"), _plot_hidden_shares(observed.outcomes),
         "<h2>False detections</h2>", _precision_section(evaluation),
         *_tag_section(evaluation), *_video_section(evaluation), *_threshold_section(evaluation),
-        *_miss_section(evaluation, drawn),
+        *_miss_section(evaluation, drawn), *more,
         "<h2>What was evaluated</h2>", html_page.table(_provenance(evaluation)),
     ]  # fmt: skip
     return html_page.document("Evaluation", _STYLE, parts)

@@ -232,6 +232,7 @@ def _map(signature: Signature) -> int | None:
 
 
 _COUNTERS: Mapping[str, Callable[[Signature], int | None]] = {
+    "centerface": lambda signature: _first(signature)[1] if len(_first(signature)) == 4 else None,
     "yolo": _yolo,
     "yolo_pose": _pose,
     "yolo_obb": _obb,

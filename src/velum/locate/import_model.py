@@ -15,6 +15,7 @@ from velum.locate.catalog_toml import NAME
 from velum.locate.normalization import NORMALISATIONS, stated_input
 from velum.locate.output_formats import Signature
 from velum.locate.runtime.inspect_model import signature
+from velum.locate.weights.asset import Looks
 
 THRESHOLD = 0.25
 """Default of a model's threshold."""
@@ -76,6 +77,13 @@ class ImportedModel:
     input: Mapping[str, Any]
     origin: str
     """Where the model comes from, for the catalogue."""
+    copyright: str = ""
+    sizes: tuple[float, ...] = ()
+    """See `Model.sizes`."""
+    effort: Mapping[str, Looks] = field(default_factory=lambda: MappingProxyType({}))
+    """See `Model.effort`."""
+    good_for: str = ""
+    """What is known about it, for the catalogue; empty: only where it comes from."""
 
 
 def identify_model(path: Path, wish: ImportOptions, origin: str | None = None) -> ImportedModel:

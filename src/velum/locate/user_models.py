@@ -169,8 +169,11 @@ def _model(offer: ImportedModel, files: tuple[File, ...]) -> Model:
         labels=offer.labels,
         threshold=offer.threshold,
         input=offer.input,
-        good_for=f"added by you from {offer.origin}",
+        good_for=offer.good_for or f"added by you from {offer.origin}",
         not_for="not known",
+        copyright=offer.copyright,
+        sizes=offer.sizes,
+        effort=offer.effort,
     )
 
 

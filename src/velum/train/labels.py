@@ -1,7 +1,7 @@
 """Labelled pictures to train with, checked before the first step: every fault of the labels has its own message."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -97,11 +97,13 @@ def check_labels(
         pictures += _pictures_of(item, labels, limits)
         if progress is not None:
             progress(done, len(truth.items))
+    unsaid = [label for label in labels if not any(label in picture.complete for picture in pictures)]
+    pictures = [replace(picture, complete=picture.complete | set(unsaid)) for picture in pictures]
     faults = [fault for picture in pictures for fault in _box_faults(picture)]
     for kind in (_Outside, _NoArea):
         if found := [fault for fault in faults if isinstance(fault, kind)]:
             raise BadInput(kind.message(found))
-    checked = LabelledPictures(labels, tuple(map(_clipped, pictures)), _notes(truth, pictures, labels))
+    checked = LabelledPictures(labels, tuple(map(_clipped, pictures)), _notes(truth, pictures, labels, unsaid))
     _check_counts(checked)
     return checked
 
@@ -191,7 +193,7 @@ class _Fault:
 
 class _Outside(_Fault):
     @staticmethod
-    def message(found: "list[_Fault]") -> str:
+    def message(found: "Sequence[_Fault]") -> str:
         named = "; ".join(map(str, found[:MOST_NAMED]))
         count = say_count(len(found), "box lies outside its picture", "boxes lie outside their pictures")
         return (
@@ -202,7 +204,7 @@ class _Outside(_Fault):
 
 class _NoArea(_Fault):
     @staticmethod
-    def message(found: "list[_Fault]") -> str:
+    def message(found: "Sequence[_Fault]") -> str:
         named = "; ".join(map(str, found[:MOST_NAMED]))
         return (
             f"{say_count(len(found), 'box has', 'boxes have')} no area: less than {LEAST_SIDE:g} pixel of width or "
@@ -242,10 +244,17 @@ def _check_counts(checked: LabelledPictures) -> None:
         )
 
 
-def _notes(truth: GroundTruth, pictures: list[LabelledPicture], labels: tuple[str, ...]) -> tuple[str, ...]:
+def _notes(
+    truth: GroundTruth, pictures: list[LabelledPicture], labels: tuple[str, ...], unsaid: list[str]
+) -> tuple[str, ...]:
     notes = list(truth.notes)
     if len(pictures) < FEW_PICTURES:
         notes.append(f"{len(pictures)} pictures are few: the figures have wide intervals; a hundred are a good start")
+    if unsaid:
+        notes.append(
+            f"the truth does not say where {', '.join(unsaid)} is labelled completely: it is taken to be so in all "
+            "pictures, and an object without a label counts as background"
+        )
     for label in labels:
         partly = sum(label not in picture.complete for picture in pictures)
         if partly:
@@ -256,5 +265,5 @@ def _notes(truth: GroundTruth, pictures: list[LabelledPicture], labels: tuple[st
     return tuple(notes)
 
 
-def _more(found: list[_Fault] | list[LabelledFile]) -> str:
+def _more(found: Sequence[_Fault] | Sequence[LabelledFile]) -> str:
     return f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""

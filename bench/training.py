@@ -1,0 +1,177 @@
+"""Pictures to train with, drawn or taken from labelled media, and how good models are on pictures that none has seen.
+
+    python -m bench.training plates FOLDER --media ../shared/media      plates by drive and source: train, drives, br
+    python -m bench.training codes FOLDER --media ../shared/media       QR codes, drawn into photographs: train, test
+    velum train FOLDER/train -o plates --steps 400
+    python -m bench.training measure FOLDER/br --model plates --model NAME [--weights NAME=FILE]
+
+Plates come from three sources and four drives; one drive is trained with, the others and one source (Brazil) are not.
+Each code is turned, tilted, lit and compressed with the photograph; a photograph lies in one part only. AP50 is that of
+PASCAL VOC at an IoU of 0.5 over all detections from a score of 0.05; recall is at the model's own threshold, at an IoU
+of 0.3, as `velum evaluate` counts it, and false are the detections that match nothing then.
+"""
+
+import argparse
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from velum import Limits
+from velum.evaluation.evaluator import MATCH_IOU, match
+from velum.evaluation.ground_truth import read
+from velum.evaluation.metrics import Rate
+from velum.locate.detector import Detector
+from velum.locate.registry import find
+from velum.plugins import RuntimeConfig
+from velum.settings import Settings
+from velum.train.labels import check_labels
+from velum.train.measure import LEAST_SCORE, measure
+from velum.train.pictures import PictureStore
+
+TRAINED_DRIVE = "dayride_type1_001"
+"""Drive whose frames are trained with; those of the others are not."""
+
+CODES = {"train": 100, "test": 60}
+"""Pictures with codes that are drawn."""
+
+BACKGROUNDS = {"train": ("street", "plates/openalpr"), "test": ("faces",)}
+"""Folders of the photographs into which codes are drawn."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("plates", "codes", "measure"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--media", type=Path, default=Path("../shared/media"))
+    parser.add_argument("--model", action="append", default=[])
+    parser.add_argument("--weights", action="append", default=[], metavar="NAME=FILE")
+    given = parser.parse_args()
+    if given.what == "measure":
+        weights = {name: Path(file) for name, _, file in (pair.partition("=") for pair in given.weights)}
+        for model in given.model:
+            measure_model(given.folder, model, weights)
+    elif given.what == "plates":
+        sort_plates(given.media.absolute(), given.folder)
+    else:
+        for part, count in CODES.items():
+            draw_codes(given.media, given.folder / part, BACKGROUNDS[part], count)
+
+
+def sort_plates(media: Path, folder: Path) -> None:
+    """Link the pictures with plates into a folder for each part, and write its truth."""
+    parts: dict[str, dict[str, Any]] = defaultdict(dict)
+    for base in (media, media / "hard"):
+        for name, entry in json.loads((base / "ground_truth.json").read_text()).items():
+            if not name.startswith("plates/"):
+                continue
+            drive = re.search(r"(?:day|night)ride_type\d_\d+", str(entry.get("source")))
+            group = drive[0] if drive else Path(name).name.split("_")[0]
+            part = "br" if group == "br" else "drives" if drive and group != TRAINED_DRIVE else "train"
+            link = folder / part / group / Path(name).name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.exists():
+                link.symlink_to(base / name)
+            boxes = [{"label": "license_plate", "bbox": thing["bbox"]} for thing in entry["objects"]]
+            size = {"width": entry["width"], "height": entry["height"]}
+            parts[part][f"{group}/{link.name}"] = {**size, "objects": boxes, "exhaustive": ["license_plate"]}
+    for part, entries in parts.items():
+        (folder / part / "ground_truth.json").write_text(json.dumps(entries, indent=1))
+        print(f"{part}: {len(entries)} pictures, {sum(len(entry['objects']) for entry in entries.values())} plates")
+
+
+def draw_codes(media: Path, folder: Path, backgrounds: tuple[str, ...], count: int) -> None:
+    """Write photographs with codes drawn into them, and their truth. One in ten shows none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    photos = [path for name in backgrounds for path in sorted((media / name).glob("*.jpg"))]
+    entries = {}
+    for number in range(count):
+        random = np.random.default_rng([7, number, len(photos)])
+        photo = cv2.imread(str(photos[number % len(photos)]))
+        if photo is None:
+            continue
+        scale = min(1.0, 1000 / max(photo.shape[:2]))
+        bgr = np.asarray(cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        if random.random() < 0.5:
+            bgr = np.ascontiguousarray(bgr[:, ::-1])
+        boxes: list[list[float]] = []
+        for _ in range(0 if number % 10 == 9 else int(random.integers(1, 4))):
+            draw_code(bgr, boxes, random)
+        name = f"{photos[number % len(photos)].stem}-{number}.jpg"
+        cv2.imwrite(str(folder / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(55, 95))])
+        objects = [{"label": "qr_code", "bbox": [round(edge, 1) for edge in box]} for box in boxes]
+        entries[name] = {"width": bgr.shape[1], "height": bgr.shape[0], "objects": objects, "exhaustive": ["qr_code"]}
+    (folder / "ground_truth.json").write_text(json.dumps(entries, indent=1))
+    print(f"{folder.name}: {len(entries)} pictures, {sum(len(entry['objects']) for entry in entries.values())} codes")
+
+
+def draw_code(bgr: npt.NDArray[np.uint8], boxes: list[list[float]], random: np.random.Generator) -> None:
+    """Draw a code in perspective where there is room, and add its box."""
+    text = "".join(chr(int(letter)) for letter in random.integers(65, 91, int(random.integers(6, 60))))
+    code = np.asarray(cv2.QRCodeEncoder.create().encode(text), np.uint8)
+    code = np.pad(code, 1, constant_values=255)  # less than the quiet zone of a standard print, as in the street
+    side = float(np.exp(random.uniform(np.log(16), np.log(min(bgr.shape[:2]) / 2.5))))
+    middle = random.uniform(side, np.array(bgr.shape[1::-1]) - side)
+    angle, tilt = random.normal(0, 0.25), random.uniform(0.65, 1.0)
+    square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * side / 2
+    square = square * [tilt, 1] + random.normal(0, side * 0.04, (4, 2))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    corners = np.asarray(square @ turn.T + middle, np.float32)
+    x0, y0 = (float(edge) for edge in corners.min(axis=0))
+    x1, y1 = (float(edge) for edge in corners.max(axis=0))
+    if any(x0 < b[2] and b[0] < x1 and y0 < b[3] and b[1] < y1 for b in boxes):
+        return
+    large = cv2.resize(code, (256, 256), interpolation=cv2.INTER_NEAREST)
+    if side < 128:
+        large = cv2.resize(large, None, fx=2 * side / 256, fy=2 * side / 256, interpolation=cv2.INTER_AREA)
+    edge = large.shape[0]
+    source = np.array([[0, 0], [edge, 0], [edge, edge], [0, edge]], np.float32)
+    matrix = cv2.getPerspectiveTransform(source, corners)
+    size = bgr.shape[1], bgr.shape[0]
+    print_of = cv2.warpPerspective(np.asarray(large, np.float32), matrix, size, flags=cv2.INTER_LINEAR)
+    cover = cv2.warpPerspective(np.ones(large.shape, np.float32), matrix, size, flags=cv2.INTER_LINEAR)
+    light = float(np.clip(bgr[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1].mean() / 140, 0.35, 1.15))
+    paper = random.uniform(0.75, 1.0, 3) * light
+    inked = 25 * light + print_of[..., None] * paper * 0.9
+    bgr[:] = np.clip(bgr * (1 - cover[..., None]) + inked * cover[..., None], 0, 255)
+    boxes.append([x0, y0, x1, y1])
+
+
+def measure_model(truth: Path, name: str, weights: Mapping[str, Path]) -> None:
+    """Print AP50, and recall and false detections at the model's threshold, for all pictures and by their folder."""
+    limits = Limits()
+    found = check_labels(read(truth, None, limits), (), limits)
+    settings = Settings.load().host(mode="throughput")
+    host = RuntimeConfig(cache=settings.cache, models=settings.models, weights=weights, mode="throughput")
+    model = find(name, host)
+    detector = Detector(name, host, threshold=LEAST_SCORE)
+    with PictureStore(limits) as store:
+        regions = [detector.locate([store.frame(picture)])[0] for picture in found.pictures]
+    threshold = model.effort["balanced"].image.threshold if "balanced" in model.effort else model.threshold
+    groups: dict[str, list[int]] = {"all": list(range(len(regions)))}
+    for index, picture in enumerate(found.pictures):
+        groups.setdefault(str(Path(picture.name).parent), []).append(index)
+    for group, indices in groups.items():
+        pictures = [found.pictures[index] for index in indices]
+        ap = measure([regions[index] for index in indices], pictures, found.labels).mean
+        hits = false = total = 0
+        for index in indices:
+            sure = [region for region in regions[index] if region.score >= threshold]
+            right, wrong = match(sure, found.pictures[index].boxes, lambda a, b: a == b, MATCH_IOU)
+            hits, false, total = hits + len(right), false + len(wrong), total + len(found.pictures[index].objects)
+        rate = Rate(hits, total)
+        low, high = rate.interval
+        print(
+            f"{truth.name}/{group}: {name}: AP50 {ap:.3f}, found {hits} of {total} "
+            f"({rate.share or 0:.3f}, {low:.3f} to {high:.3f}), {false} false in {len(indices)} pictures"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""`velum train`: train a network for labels of your own, go on with a training, and make its report."""
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from velum.cli import common
+from velum.errors import BadPlan
+
+if TYPE_CHECKING:
+    from velum.plugins import RuntimeConfig
+    from velum.settings import Settings
+    from velum.train.finish import Finished
+    from velum.train.run_folder import RunFolder, TrainingRequest
+    from velum.train.training import Prepared
+
+
+class _TrainGroup(TyperGroup):
+    """Takes `velum train TRUTH` for `velum train start TRUTH`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Name the command where the first word is none."""
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["start", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_TrainGroup,
+    help="Train a small network for labels of your own: 'velum train TRUTH -o NAME', see 'velum train start -h'.",
+)
+
+Truth = Annotated[
+    Path,
+    typer.Argument(metavar="TRUTH", help="Labels, in any form that 'velum evaluate' reads: COCO, VOC, YOLO, velum's."),
+]
+Media = Annotated[
+    Path | None,
+    typer.Option("--media", metavar="DIR", help="Folder of the images and videos. Default: that of the truth."),
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="NAME", help="Folder to write to; its name is that of the model.")
+]
+Labels = Annotated[
+    list[str],
+    typer.Option("--label", metavar="LABEL", help="Labels to learn, repeatable or a,b. Default: all in the truth."),
+]
+Task = Annotated[str, typer.Option("--task", metavar="TASK", help="detect: boxes.")]
+From = Annotated[
+    str,
+    typer.Option("--from", metavar="MODEL", help="Network to start from: of the catalogue, or a FILE.onnx like one."),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option("--budget", metavar="TIME", help="How long to train, such as 90s, 10m or 2h. Default: 10m."),
+]
+Steps = Annotated[
+    int | None, typer.Option("--steps", metavar="N", help="Train so many steps instead, which can be repeated exactly.")
+]
+Recall = Annotated[
+    float, typer.Option("--recall", metavar="SHARE", help="Recall that the model's threshold is chosen for.")
+]
+Group = Annotated[
+    str | None,
+    typer.Option("--group", metavar="PATTERN", help="Regular expression: names with the same match belong together."),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the split, the crops and the weights.")]
+Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Crops in a step.")]
+Side = Annotated[int, typer.Option("--side", metavar="PX", help="Side of a crop, a multiple of 32.")]
+Rate = Annotated[float, typer.Option("--rate", metavar="X", help="Rate of learning.")]
+Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="cpu or cuda.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only check the labels, and draw 16 of them to NAME.labels.jpg.")
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace a training and a model of that name.")]
+Folder = Annotated[Path, typer.Argument(metavar="NAME", help="Folder of a training.")]
+
+
+@app.command()
+def start(
+    truth: Truth, output: Output, media: Media = None, label: Labels = [], task: Task = "detect",
+    base: From = "centerface", budget: Budget = None, steps: Steps = None, recall: Recall = 0.95, group: Group = None,
+    seed: Seed = 1, batch: Batch = 6, side: Side = 288, rate: Rate = 5e-4, device: Device = "cpu",
+    dry_run: DryRun = False, replace: Replace = False,
+) -> None:  # fmt: skip
+    """Train a network for labels of your own, and put it into your catalogue."""
+    from velum.settings import Settings
+    from velum.train import training
+    from velum.train.run_folder import RunFolder, TrainingRequest
+
+    # Mistakes show before the first picture is read, and those of the labels before the first step.
+    if steps is not None and budget is not None:
+        raise BadPlan("--steps and --budget both say how long to train; give one")
+    request = TrainingRequest(
+        truth=str(truth.absolute()), media=None if media is None else str(media.absolute()),
+        labels=tuple(common.split_commas(label)), task=task, base=_base(base), group=group, seed=seed, steps=steps,
+        seconds=None if steps is not None else parse_duration(budget or "10m"), batch=batch, side=side, rate=rate,
+        recall=recall, device=device,
+    )  # fmt: skip
+    folder, settings = RunFolder(output.absolute()), Settings.load()
+    host = settings.host(mode="throughput")
+    training.check_name(folder.name, host, replace_model=replace)
+    if not dry_run:
+        folder.check_free(replace=replace)
+        training.check_torch()
+    prepared = _prepare(request, settings)
+    if dry_run:
+        _draw_labels(prepared, folder, settings, replace=replace)
+        return
+    training.check_memory(request)
+    _train(folder, prepared, settings, replace=replace, resume=False)
+
+
+@app.command()
+def resume(name: Folder, budget: Budget = None, steps: Steps = None) -> None:
+    """Go on with a training that was stopped or killed; with a larger --budget or --steps, train longer."""
+    from dataclasses import replace
+
+    from velum.settings import Settings
+    from velum.train import training
+    from velum.train.run_folder import RunFolder
+
+    if steps is not None and budget is not None:
+        raise BadPlan("--steps and --budget both say how long to train; give one")
+    folder, settings = RunFolder(name.absolute()), Settings.load()
+    request = folder.read().request
+    if steps is not None:
+        request = replace(request, steps=steps, seconds=None)
+    elif budget is not None:
+        request = replace(request, steps=None, seconds=parse_duration(budget))
+    training.check_torch()
+    training.check_memory(request)
+    _train(folder, _same_pictures(folder, request, settings), settings, replace=True, resume=True)
+
+
+@app.command()
+def report(name: Folder) -> None:
+    """Make the model of the best state so far: files, threshold, report and card; put it into your catalogue."""
+    from velum.settings import Settings
+    from velum.train.pictures import PictureStore
+    from velum.train.run_folder import RunFolder
+    from velum.train.training import Training
+
+    folder, settings = RunFolder(name.absolute()), Settings.load()
+    run, host = folder.read(), settings.host(mode="throughput")
+    prepared = _same_pictures(folder, run.request, settings)
+    with PictureStore(settings.limits()) as store:
+        store.extract_frames(prepared.parts.held_out)
+        done = Training(folder, prepared, run, host, settings.limits()).finish(store, replace_model=True)
+    _print_finished(folder, done)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a time written as 90s, 10m, 2h or 90. Raises `BadPlan`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h|)", text.strip().lower())
+    if found is None:
+        raise BadPlan(f"--budget is {text!r}; write it as 90s, 10m or 2h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "": 1}[found[2]]
+
+
+def _base(name: str) -> str:
+    return str(Path(name).absolute()) if name.lower().endswith(".onnx") else name
+
+
+def _prepare(request: "TrainingRequest", settings: "Settings") -> "Prepared":
+    from velum.cli.progress import file_progress
+    from velum.train import training
+
+    with file_progress("reading labels") as progress:
+        prepared = training.prepare(request, settings.limits(), progress)
+    parts, counts = prepared.parts, prepared.found.count()
+    listed = ", ".join(f"{number} {label}" for label, number in counts.items())
+    typer.echo(
+        f"{len(prepared.found.pictures)} pictures with {listed}: {len(parts.train)} to train with, "
+        f"{len(parts.held_out)} held out ({parts.groups[0]} and {parts.groups[1]} groups)"
+    )
+    for note in prepared.found.notes:
+        typer.echo(f"note: {note}")
+    return prepared
+
+
+def _same_pictures(folder: "RunFolder", request: "TrainingRequest", settings: "Settings") -> "Prepared":
+    """Return the pictures of a training that has begun. Raises `BadInput` where they are others now."""
+    from velum.errors import BadInput
+
+    run, prepared = folder.read(), _prepare(request, settings)
+    now = prepared.run()
+    if (now.train, now.held_out, now.labels) != (run.train, run.held_out, run.labels):
+        raise BadInput(
+            f"the labelled pictures are not those that {folder.path} was begun with: a picture was changed, added or "
+            "taken away, and what was held out may have become known; begin anew with 'velum train' and --replace"
+        )
+    return prepared
+
+
+def _draw_labels(prepared: "Prepared", folder: "RunFolder", settings: "Settings", *, replace: bool) -> None:
+    from velum.atomic import publish
+    from velum.train.label_sheet import choose_pictures, draw_sheet
+    from velum.train.pictures import PictureStore
+
+    target = folder.path.with_name(f"{folder.name}.labels.jpg")
+    chosen = choose_pictures(prepared.found.pictures, prepared.request.seed)
+    with PictureStore(settings.limits()) as store:
+        store.extract_frames(chosen)
+        sheet = draw_sheet(chosen, prepared.found.labels, store)
+    with publish(target, overwrite=replace) as part:
+        part.write_bytes(sheet)
+    typer.echo(f"{target}: {len(chosen)} labelled pictures drawn")
+    common.warn(f"{target} is NOT anonymised: it shows the pictures as they are; delete it after use")
+
+
+def _train(
+    folder: "RunFolder", prepared: "Prepared", settings: "Settings", *, replace: bool, resume: bool
+) -> None:  # fmt: skip
+    from velum.cli.progress import fetch_progress
+    from velum.train import training
+    from velum.train.pictures import PictureStore
+
+    training.quiet_threads()
+    with fetch_progress() as fetching, PictureStore(settings.limits()) as store, training.stop_on_signals() as stop:
+        host: RuntimeConfig = settings.host(fetching, mode="throughput")
+        run = prepared.run()
+        work = training.Training(folder, prepared, run, host, settings.limits())
+        work.check_base()
+        if resume:
+            folder.write_run(run)
+        else:
+            folder.begin(run, replace=replace)
+        store.extract_frames(prepared.found.pictures)
+        state = work.train(store, _Course(), stop, resume=resume)
+        if stop():
+            typer.echo(f"stopped after {state.step} steps; making the model of the best state", err=True)
+        done = work.finish(store, replace_model=True)
+    _print_finished(folder, done)
+
+
+class _Course:
+    """Prints a line for each look, and in a terminal the running step."""
+
+    def __call__(self, progress: Any) -> None:
+        """Print where the training stands."""
+        ap = "-" if progress.ap is None else f"{progress.ap.mean:.3f}"
+        line = (
+            f"{progress.share:4.0%}  step {progress.step}  loss {progress.loss:.3f}  held-out AP50 {ap}  "
+            f"best {max(0.0, progress.best):.3f}  {_time_text(progress.seconds_left)} left"
+        )
+        if progress.is_look:
+            typer.echo(f"\r\033[K{line}" if sys.stderr.isatty() else line, err=True)
+        elif sys.stderr.isatty():
+            typer.echo(f"\r\033[K{line}", err=True, nl=False)
+
+
+def _time_text(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _print_finished(folder: "RunFolder", done: "Finished") -> None:
+    from velum.evaluation import metrics
+
+    for row in metrics.by_size(done.evaluation.observed.outcomes):
+        low, high = row.found.interval
+        typer.echo(
+            f"{row.label}, {row.kind}: found {row.found.hits} of {row.found.total} held out "
+            f"({row.found.share or 0:.1%}, 95 % interval {low:.1%} to {high:.1%})"
+        )
+    for label, rate in metrics.precision(done.evaluation.observed).items():
+        typer.echo(f"{label}: {rate.total - rate.hits} of {rate.total} detections are false")
+    if not done.reached:
+        common.warn(
+            f"the wanted recall of {done.card['wanted_recall']:.0%} is not reached on the held-out pictures; label "
+            "more pictures like those that are missed, or train longer"
+        )
+    typer.echo(f"{done.model.name}: from a score of {done.model.threshold:g}, finds {', '.join(done.model.labels)}")
+    typer.echo(f"{folder.path}: model.onnx, model.xml, report.html, card.md")
+    typer.echo(f"use it: velum hide PICTURE --hide {','.join(done.model.labels)}")

@@ -1,0 +1,171 @@
+"""Crops of training pictures: objects at the sizes at which a detector sees them, changed as cameras change them.
+
+Every crop is drawn with a seed of its own, so that a run which was interrupted goes on with the crops that it would
+have had.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from velum.evaluation.ground_truth.values import Xyxy
+from velum.frame import Rgb
+from velum.train.augmentation import change, occlude
+from velum.train.labels import LabelledPicture
+from velum.train.pictures import PictureStore
+
+Boxes = npt.NDArray[np.float32]
+"""(n, 4): x0, y0, x1, y1 in pixels."""
+
+OF_OBJECTS = 0.7
+"""Share of crops around an object; the others show a hard negative or any place."""
+
+OF_HARD = 0.6
+"""Share of the other crops that show a place which the network took for an object, where there are such."""
+
+FINER, COARSER = 0.6, 1.6
+"""Powers of two by which a crop's scale differs at most from the scale at which pictures are looked at."""
+
+LARGEST = 0.8
+"""Longer side of an object that a crop is drawn around, as a share of the crop's side."""
+
+LEAST_SIDE = 5.0
+"""Shorter side, in pixels of the crop, from which an object is learned; a smaller one is ignored."""
+
+LEAST_VISIBLE = 0.4
+"""Share of an object that must lie in a crop for it to be learned; of less it cannot be told where it ends."""
+
+MOST_PAD = 0.8
+"""Longer side of a picture in a crop, as a share of the crop's side, at least: padding teaches nothing."""
+
+CUT = 0.1
+"""Share of crops whose edge may cut the object that they are drawn around."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crop:
+    """A square cut-out: the objects with their classes, places to be ignored, and the classes labelled completely."""
+
+    rgb: Rgb
+    boxes: Boxes
+    kinds: npt.NDArray[np.int64]
+    ignored: Boxes
+    ignored_kinds: npt.NDArray[np.int64]
+    complete: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class HardNegative:
+    """A place that the network took for an object: a picture, by index, and a box in it."""
+
+    picture: int
+    xyxy: Xyxy
+
+
+@dataclass(slots=True)
+class CropSampler:
+    """Draws crops of `side` pixels; `scale`: of the first look at a picture, in crop pixels per picture pixel."""
+
+    pictures: Sequence[LabelledPicture]
+    labels: Sequence[str]
+    store: PictureStore
+    side: int
+    scale: float
+    seed: int
+    pad: int = 0
+    hard: list[HardNegative] = field(default_factory=list)
+    _having: list[list[tuple[int, list[Xyxy]]]] = field(default_factory=list, init=False)
+    """For each label that occurs, the pictures with objects of it, by index, and their boxes."""
+
+    def __post_init__(self) -> None:
+        for label in self.labels:
+            boxes = [[box.xyxy for box in picture.objects if box.label == label] for picture in self.pictures]
+            if having := [(index, found) for index, found in enumerate(boxes) if found]:
+                self._having.append(having)
+
+    def batch(self, step: int, count: int) -> list[Crop]:
+        """Return the crops of a step."""
+        return [self.crop(np.random.default_rng([self.seed, step, place])) for place in range(count)]
+
+    def crop(self, random: np.random.Generator) -> Crop:
+        """Return a crop drawn with `random`."""
+        index, focus = self._choose_place(random)
+        picture = self.pictures[index]
+        scale = self._choose_scale(focus, max(picture.width, picture.height), random)
+        across, down = scale * random.uniform(0.9, 1.1), scale * random.uniform(0.9, 1.1)
+        left = _start(focus[0], focus[2], self.side / across, picture.width, random)
+        top = _start(focus[1], focus[3], self.side / down, picture.height, random)
+        rgb = _cut(self.store.rgb(picture), left, top, (across, down), self.side, self.pad)
+        return self._finish(picture, rgb, np.array([left, top], np.float32), (across, down), random)
+
+    def _choose_place(self, random: np.random.Generator) -> tuple[int, Xyxy]:
+        """Return a picture and the box to draw a crop around."""
+        if random.random() < OF_OBJECTS and self._having:
+            having = self._having[int(random.integers(len(self._having)))]
+            index, boxes = having[int(random.integers(len(having)))]
+            return index, boxes[int(random.integers(len(boxes)))]
+        if self.hard and random.random() < OF_HARD:
+            found = self.hard[int(random.integers(len(self.hard)))]
+            return found.picture, found.xyxy
+        index = int(random.integers(len(self.pictures)))
+        x, y = random.random() * self.pictures[index].width, random.random() * self.pictures[index].height
+        return index, (x, y, x + 1, y + 1)
+
+    def _choose_scale(self, focus: Xyxy, whole: int, random: np.random.Generator) -> float:
+        """Return the scale of a crop: near that of one of the looks, each half of the one before, where it fits."""
+        longer = max(focus[2] - focus[0], focus[3] - focus[1])
+        scale = max(self.scale * float(2 ** random.uniform(-COARSER, FINER)), MOST_PAD * self.side / whole)
+        largest = LARGEST * self.side / longer
+        if scale > largest:  # a later look sees it
+            scale = largest * float(2 ** random.uniform(-COARSER, 0))
+        return scale
+
+    def _finish(
+        self, picture: LabelledPicture, rgb: Rgb, start: Boxes, scale: tuple[float, float], random: np.random.Generator
+    ) -> Crop:
+        """Return the crop with its boxes, flipped or not and changed as a camera might."""
+        factor = np.array(scale * 2, np.float32)
+        xyxy = np.array([box.xyxy for box in picture.boxes], np.float32).reshape(-1, 4)
+        kinds = np.array([self.labels.index(box.label) for box in picture.boxes], np.int64)
+        whole = (xyxy - np.tile(start, 2)) * factor
+        if random.random() < 0.5:
+            rgb = np.ascontiguousarray(rgb[:, ::-1])
+            whole[:, [0, 2]] = self.side - whole[:, [2, 0]]
+        seen = np.clip(whole, 0, self.side).astype(np.float32)
+        sides, full = seen[:, 2:] - seen[:, :2], whole[:, 2:] - whole[:, :2]
+        visible = sides.prod(axis=1) / np.maximum(full.prod(axis=1), 1e-6)
+        inside = visible > 0
+        learned = (visible >= LEAST_VISIBLE) & (sides.min(axis=1, initial=np.inf) >= LEAST_SIDE)
+        learned &= ~np.array([box.ignore for box in picture.boxes], bool)
+        rgb = occlude(rgb, seen[learned], random)
+        complete = np.array([label in picture.complete for label in self.labels])
+        rest = inside & ~learned
+        return Crop(change(rgb, random), seen[learned], kinds[learned], seen[rest], kinds[rest], complete)
+
+
+def _start(low: float, high: float, length: float, whole: int, random: np.random.Generator) -> float:
+    """Return where on one axis a crop of `length` starts that shows `low` to `high`, inside the picture if it fits."""
+    slack = CUT * length if random.random() < CUT else 0.0
+    first, last = high - length - slack, low + slack
+    start = random.uniform(min(first, last), max(first, last))
+    return float(min(max(start, 0.0), max(0.0, whole - length)))
+
+
+def _cut(rgb: Rgb, left: float, top: float, scale: tuple[float, float], side: int, pad: int) -> Rgb:
+    """Return a square of a picture, scaled; what lies outside the picture is `pad`."""
+    small = min(scale)
+    if small < 0.5:  # what falls between the samples of a small picture would be lost
+        size = max(1, round(rgb.shape[1] * small * 1.2)), max(1, round(rgb.shape[0] * small * 1.2))
+        shrunk = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        factor = size[0] / rgb.shape[1], size[1] / rgb.shape[0]
+        rgb, left, top = np.asarray(shrunk, np.uint8), left * factor[0], top * factor[1]
+        scale = scale[0] / factor[0], scale[1] / factor[1]
+    matrix = np.array([[scale[0], 0, -left * scale[0]], [0, scale[1], -top * scale[1]]], np.float64)
+    matrix[:, 2] += (np.array(scale) - 1) / 2  # from centres of pixels to centres of pixels
+    cut = cv2.warpAffine(
+        rgb, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(pad, pad, pad)
+    )
+    return np.asarray(cut, np.uint8)

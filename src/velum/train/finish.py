@@ -1,0 +1,268 @@
+"""From the best state of a training to a model that velum uses: files, threshold, report, card, catalogue."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import onnx
+
+from velum import __version__
+from velum.engine.engine import Engine
+from velum.errors import BadInput, OutputFailed
+from velum.evaluation import metrics, thresholds
+from velum.evaluation.evaluator import Evaluate
+from velum.evaluation.ground_truth import GroundTruth
+from velum.evaluation.html_report import MOST_DRAWN, draw_misses, render_page
+from velum.evaluation.metrics import Observations, Rate
+from velum.evaluation.result import Evaluation
+from velum.file_hash import sha256_of
+from velum.limits import Limits
+from velum.locate import user_models
+from velum.locate.import_model import ImportedModel
+from velum.locate.output_formats import Input
+from velum.locate.registry import Model
+from velum.locate.runtime import open_network, to_tensor
+from velum.locate.runtime.inspect_model import to_ir
+from velum.plan import Plan, Rule
+from velum.plugins import RuntimeConfig
+from velum.spec import PartSpec
+from velum.train.bases import Base
+from velum.train.curve import draw_curve
+from velum.train.labels import LabelledPicture
+from velum.train.measure import Trial
+from velum.train.pictures import PictureStore
+from velum.train.run_folder import Run, RunFolder
+
+MOST_DIFFERENCE = 1e-3
+"""Largest difference of an output between torch, ONNX and OpenVINO IR."""
+
+COMPARED = 12
+"""Held-out pictures on which the three are compared."""
+
+COMPARED_SIDE = 448
+"""Sides of the part of a picture that is compared, at most, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A model that is in the user's catalogue, and what is known about it."""
+
+    model: Model
+    evaluation: Evaluation
+    card: dict[str, Any]
+    reached: bool
+    """Whether the wanted recall is reached on the held-out pictures."""
+
+
+@dataclass(slots=True)
+class Finisher:
+    """Makes the model of a run. `torch_outputs` runs the best state in torch; None where torch is not here."""
+
+    folder: RunFolder
+    run: Run
+    base: Base
+    offer: ImportedModel
+    form: Input
+    held_out: Sequence[LabelledPicture]
+    store: PictureStore
+    host: RuntimeConfig
+    limits: Limits
+    torch_outputs: Any = None
+
+    def finish(self, *, replace_model: bool) -> Finished:
+        """Write the files of the model and put it in the catalogue.
+
+        Raises `OutputFailed` where the files differ from the trained network, `BadPlan` where the name is taken.
+        """
+        model = onnx.load(self.folder.model)
+        self._write_ir()
+        difference = self._compare()
+        truth = held_out_truth(self.held_out)
+        with Trial(self.offer, model, self.host) as trial, Engine(host=trial.host, limits=self.limits) as engine:
+            plan = Plan(tuple(Rule(label, PartSpec(self.offer.name), PartSpec("blacken")) for label in self.run.labels))
+            evaluate = Evaluate(engine, self.limits)
+            searched = evaluate(truth, thresholds.make_search_plan(plan, engine))
+            wanted = thresholds.RecallTarget(self.run.request.recall)
+            reached = True
+            try:
+                plan, choices = thresholds.choose(searched, plan, wanted, engine)
+                threshold = min(choice.chosen.threshold for choice in choices)
+            except BadInput:
+                reached, choices, threshold = False, (), best_threshold(searched)
+                use = PartSpec(self.offer.name, {"threshold": threshold})
+                plan = Plan(tuple(replace(rule, locate=use) for rule in plan.rules))
+            observed = evaluate(truth, plan)
+        done = Evaluation(truth, plan, observed, evaluate.least_iou, None, wanted if reached else None, choices)
+        card = self._card(done, threshold, difference, reached=reached)
+        self._write_papers(done, card)
+        entry = user_models.put(self._offer(threshold, observed), self.host, replace=replace_model)
+        return Finished(entry, done, card, reached)
+
+    def _write_ir(self) -> None:
+        try:
+            to_ir(self.folder.model, self.folder.path / "model.xml")
+        except OSError as error:
+            raise OutputFailed(f"cannot write {self.folder.path}: {error.strerror or error}") from error
+
+    def _compare(self) -> float | None:
+        """Return the largest difference of an output between torch, ONNX and IR; of the files alone without torch."""
+        exact = RuntimeConfig(precision="f32", compiled_cache=False)
+        networks = [open_network(self.folder.path / name, self.form, exact) for name in ("model.onnx", "model.xml")]
+        largest = 0.0
+        for picture in self.held_out[:COMPARED]:
+            rgb = _part(self.store.rgb(picture))
+            outputs = [[np.asarray(value) for value in network.infer(rgb).values()] for network in networks]
+            if self.torch_outputs is not None:
+                outputs.append([np.asarray(value)[0] for value in self.torch_outputs(to_tensor(rgb, self.form))])
+            for other in outputs[1:]:
+                largest = max(largest, *(float(np.abs(a - b).max()) for a, b in zip(outputs[0], other, strict=True)))
+        if largest > MOST_DIFFERENCE:
+            raise OutputFailed(
+                f"the written network differs from the trained one by {largest:.2g}, more than {MOST_DIFFERENCE:g}; "
+                f"nothing was added to the catalogue. The state is kept in {self.folder.path}"
+            )
+        return largest
+
+    def _offer(self, threshold: float, observed: Observations) -> ImportedModel:
+        rows = [row for row in metrics.by_size(observed.outcomes) if row.kind == "all"]
+        says = "; ".join(f"{row.label}: finds {_rate_text(row.found)} held out" for row in rows)
+        effort = {
+            level: replace(
+                looks, image=replace(looks.image, threshold=threshold), video=replace(looks.video, threshold=threshold)
+            )
+            for level, looks in self.offer.effort.items()
+        }
+        return replace(
+            self.offer, path=self.folder.model, threshold=threshold, effort=effort, good_for=says,
+            origin=f"velum train {self.folder.name}",
+        )  # fmt: skip
+
+    def _card(self, done: Evaluation, threshold: float, difference: float | None, *, reached: bool) -> dict[str, Any]:
+        looks = self.folder.looks()
+        best = max(looks, key=lambda look: (look["ap"], -look["step"]), default=None)
+        rows = metrics.by_size(done.observed.outcomes)
+        return {
+            "name": self.folder.name, "labels": list(self.run.labels), "task": self.run.request.task,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"), "velum": __version__,
+            "base": {
+                "name": self.base.name, "family": self.base.family, "sha256": self.base.sha256,
+                "licence": self.base.licence, "copyright": self.base.copyright,
+            },
+            "trained_on": {"pictures": len(self.run.train), "files_sha256": dict(self.run.train)},
+            "held_out": {"pictures": len(self.run.held_out), "files_sha256": dict(self.run.held_out)},
+            "seed": self.run.request.seed, "steps": best["step"] if best else None,
+            "batch": self.run.request.batch, "side": self.run.request.side, "rate": self.run.request.rate,
+            "ap50_held_out": best["by_label"] if best else None,
+            "threshold": threshold, "wanted_recall": self.run.request.recall, "recall_reached": reached,
+            "by_size": [row.to_json() for row in rows],
+            "precision": {label: rate.to_json() for label, rate in metrics.precision(done.observed).items()},
+            "largest_difference_of_files": difference, "compared_with_torch": self.torch_outputs is not None,
+            "files": {name: sha256_of(self.folder.path / name) for name in ("model.onnx", "model.xml", "model.bin")},
+            "notes": [*self.run.notes, _HONEST],
+        }  # fmt: skip
+
+    def _write_papers(self, done: Evaluation, card: dict[str, Any]) -> None:
+        paths = {item.name: item.path for item in done.truth.items}
+        drawn = draw_misses(done.misses[:MOST_DRAWN], paths, self.limits)
+        course = ["<h2>Course of the training</h2>", draw_curve(self.folder.looks())]
+        self.folder.write_text("report.html", render_page(done, drawn, course))
+        self.folder.write_text("evaluation.json", json.dumps(done.to_json(), indent=1, ensure_ascii=False) + "\n")
+        self.folder.write_text("card.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+        self.folder.write_text("card.md", card_text(card))
+
+
+_HONEST = (
+    "the state that was kept and the threshold were chosen on the held-out pictures: on new ones, figures can be a "
+    "little lower; measure with 'velum evaluate' on pictures of another time and place before you rely on them"
+)
+
+
+def held_out_truth(pictures: Sequence[LabelledPicture]) -> GroundTruth:
+    """Return the labels of the held-out pictures as ground truth, one item for each file."""
+    by_file: dict[str, list[LabelledPicture]] = {}
+    for picture in pictures:
+        by_file.setdefault(picture.file.name, []).append(picture)
+    return GroundTruth(
+        "held-out part of the training data",
+        tuple(
+            replace(
+                group[0].file, frames={picture.index: picture.boxes for picture in group}, complete=group[0].complete
+            )
+            for group in by_file.values()
+        ),
+    )
+
+
+def best_threshold(observed: Observations) -> float:
+    """Return the threshold with the highest F2: a miss counts four times as much as a false detection."""
+
+    def f2(at: float) -> float:
+        found = sum(outcome.score is not None and outcome.score >= at for outcome in observed.outcomes)
+        false = sum(detection.score >= at for detection in observed.wrong)
+        return 5 * found / max(1, 5 * found + false + 4 * (len(observed.outcomes) - found))
+
+    return max(thresholds.STEPS, key=lambda at: (f2(at), at))
+
+
+def _part(rgb: Any) -> Any:
+    """Return the middle of a picture, with sides that are multiples of 32."""
+    height, width = (min(COMPARED_SIDE, side // 32 * 32) or 32 for side in rgb.shape[:2])
+    top, left = max(0, rgb.shape[0] - height) // 2, max(0, rgb.shape[1] - width) // 2
+    part = np.zeros((height, width, 3), np.uint8)
+    cut = rgb[top : top + height, left : left + width]
+    part[: cut.shape[0], : cut.shape[1]] = cut
+    return part
+
+
+def _rate_text(rate: Rate) -> str:
+    low, high = rate.interval
+    return f"{rate.hits} of {rate.total} ({low:.0%} to {high:.0%})"
+
+
+def card_text(card: dict[str, Any]) -> str:
+    """Return the model card as Markdown."""
+    base = card["base"]
+    rows = [
+        f"| {row['label']} | {row['kind']} | {_share_text(row['found'])} | {_share_text(row['hidden_50'])} |"
+        for row in card["by_size"]
+    ]
+    right = [f"- {label}: {_share_text(rate)} of the detections are right" for label, rate in card["precision"].items()]
+    difference = card["largest_difference_of_files"]
+    compared = "torch, ONNX and OpenVINO IR" if card["compared_with_torch"] else "ONNX and OpenVINO IR"
+    opening = (
+        f"A network of family {base['family']} that finds {', '.join(card['labels'])}, trained with velum "
+        f"{card['velum']} on {card['made']}."
+    )
+    inherited = (
+        f"- Base: {base['name']}, sha256 {base['sha256']}, licence {base['licence']}. What was trained from it is "
+        "under the same licence, together with the terms of the pictures."
+    )
+    counts = (
+        f"- Trained with {card['trained_on']['pictures']} pictures, measured on {card['held_out']['pictures']} of "
+        "other groups; their hashes are in card.json."
+    )
+    outcome = "reached." if card["recall_reached"] else "NOT reached; the threshold is the one of the highest F2."
+    lines = [
+        f"# {card['name']}", "",
+        opening, "", inherited,
+        *([f"- {base['copyright']}"] if base["copyright"] else []),
+        counts,
+        f"- Seed {card['seed']}, {card['steps']} steps of {card['batch']} crops of {card['side']} pixels.",
+        f"- Threshold {card['threshold']:g}, chosen for a recall of {card['wanted_recall']:.0%}: {outcome}",
+        f"- {compared} differ by at most {difference:.1g}.", "",
+        "| label | height | found | hidden by half |", "|---|---|--:|--:|", *rows, "", *right, "",
+        "Shares with their 95 % intervals, on the held-out pictures.", "",
+        *(f"- {note}" for note in card["notes"]), "",
+        "| file | sha256 |", "|---|---|", *(f"| {name} | {sha256} |" for name, sha256 in card["files"].items()), "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _share_text(rate: dict[str, Any]) -> str:
+    if rate["share"] is None:
+        return "none"
+    low, high = rate["interval"]
+    return f"{rate['hits']} of {rate['total']}, {rate['share']:.1%} ({low * 100:.0f} to {high * 100:.0f})"

@@ -1,0 +1,328 @@
+"""One training from its request to its model: all checks first, then steps, then the model, its report and its card."""
+
+import importlib.util
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from pickle import UnpicklingError
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import onnx
+
+from velum.errors import BadInput, BadPlan, Unavailable
+from velum.evaluation.ground_truth import read
+from velum.file_hash import sha256_of
+from velum.limits import Limits
+from velum.locate import registry
+from velum.locate.catalog_toml import NAME
+from velum.locate.import_model import THRESHOLD, ImportedModel
+from velum.locate.runtime import open_network, to_tensor
+from velum.locate.weights.asset import Look, Looks
+from velum.plugins import RuntimeConfig
+from velum.train import graph
+from velum.train.bases import find_base
+from velum.train.crops import CropSampler
+from velum.train.finish import Finished, Finisher
+from velum.train.heads import HEADS
+from velum.train.labels import LabelledPictures, check_labels
+from velum.train.labels import Progress as Reading
+from velum.train.pictures import PictureStore
+from velum.train.run_folder import Run, RunFolder, TrainingRequest
+from velum.train.split import Split, split
+
+LEAST_MEMORY = 2 << 30
+"""Bytes of free memory that a training of the usual size needs: as measured, 1.2 GB, and pictures on top."""
+
+USUAL_PIXELS = 6 * 288 * 288
+"""Pixels of a usual batch."""
+
+FINEST, USUAL = 8.0, 16.0
+"""Shorter side, in pixels, of the smallest object that a trained model looks for: from the labels, within these."""
+
+SMALL_SHARE = 0.05
+"""Share of the labelled objects that may be smaller than what is looked for."""
+
+SAME_AS_BASE = 1e-2
+"""Largest difference of an output between torch and the runtime, as a share of the largest value, for a base."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A training of which everything has been checked but the machine."""
+
+    request: TrainingRequest
+    found: LabelledPictures
+    parts: Split
+
+    def run(self) -> Run:
+        """Return the description of the run, with the hash of each picture."""
+        hashes: dict[str, str] = {}
+        for picture in self.found.pictures:
+            hashes.setdefault(picture.file.name, "")
+            hashes[picture.file.name] = hashes[picture.file.name] or sha256_of(picture.file.path)
+        parts = (
+            {picture.name: hashes[picture.file.name] for picture in part}
+            for part in (self.parts.train, self.parts.held_out)
+        )
+        train, held_out = parts
+        began = datetime.now(UTC).isoformat(timespec="seconds")
+        return Run(self.request, self.found.labels, train, held_out, self.found.notes, began)
+
+
+def check_name(name: str, host: RuntimeConfig, *, replace_model: bool) -> None:
+    """Raise `BadPlan` for a name that no model can have, or that one has which may not be replaced."""
+    if not NAME.fullmatch(name):
+        raise BadPlan(
+            f"a model cannot be named {name!r}; give a name of letters, digits, '.', '_', '+' and '-', that begins "
+            "with a letter, with -o"
+        )
+    if name in registry.catalog():
+        raise BadPlan(f"velum ships a model named {name!r}; choose another name with -o")
+    if name in registry.added_models(host) and not replace_model:
+        raise BadPlan(f"you have a model named {name!r} already; choose another name with -o, or --replace it")
+
+
+def check_torch() -> None:
+    """Raise `Unavailable` where torch or onnx is missing, saying what to install."""
+    missing = [name for name in ("torch", "onnx") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Unavailable(
+            f"training needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; "
+            "pip install torch 'velum-anonymizer[train]' (for a processor alone, torch's own index has a build of a "
+            "tenth of the size)"
+        )
+
+
+def prepare(request: TrainingRequest, limits: Limits, progress: Reading | None = None) -> Prepared:
+    """Read and check the labels, and split them. Raises `BadInput` and `BadPlan` for every fault of theirs."""
+    media = None if request.media is None else Path(request.media)
+    truth = read(Path(request.truth), media, limits, all_splits=True)
+    found = check_labels(truth, request.labels, limits, progress)
+    return Prepared(request, found, split(found, request.seed, request.group))
+
+
+def check_memory(request: TrainingRequest) -> None:
+    """Raise `Unavailable` where less memory is free than the steps need."""
+    free = free_memory()
+    needed = int(LEAST_MEMORY * max(1.0, request.batch * request.side**2 / USUAL_PIXELS))
+    if free is not None and request.device == "cpu" and free < needed:
+        raise Unavailable(
+            f"training with {request.batch} crops of {request.side} pixels needs about {needed >> 20} MB of free "
+            f"memory, and {free >> 20} MB are free; end other programs, or choose a smaller --batch or --side"
+        )
+
+
+def free_memory() -> int | None:
+    """Return the bytes that this process may still take, by the machine and its control group; None: not known."""
+    limits = []
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        limits += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
+        group = Path("/sys/fs/cgroup")
+        limits.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):
+        pass  # no Linux, no control group, or one without a limit
+    return min(limits) if limits else None
+
+
+class Training:
+    """A training in a folder: `start`, and later `resume` or `finish`."""
+
+    def __init__(self, folder: RunFolder, prepared: Prepared, run: Run, host: RuntimeConfig, limits: Limits) -> None:
+        """Find the base and make it ready. Raises `BadPlan` and `BadInput` for a base that cannot be trained."""
+        self.folder, self.prepared, self.run = folder, prepared, run
+        self.host, self.limits = host, limits
+        self.base = find_base(run.request.base, host)
+        self.head = HEADS[self.base.family]
+        self.model = graph.load(self.base.path)
+        self.head.prepare(self.model, len(run.labels), run.request.seed)
+        graph.state_facts(self.model, run.labels, {"trained_with": "velum", "base_sha256": self.base.sha256})
+        self.offer = self._offer()
+
+    def check_base(self) -> None:
+        """Raise `BadInput` where torch does not run the base as OpenVINO does, for then it would learn in vain."""
+        import torch  # noqa: PLC0415 - of an extra
+
+        from velum.train.measure import Trial  # noqa: PLC0415 - with it
+        from velum.train.torch_network import TorchNetwork  # noqa: PLC0415 - with it
+
+        rgb = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+        with torch.no_grad():
+            ours = TorchNetwork(self.model)(torch.from_numpy(to_tensor(rgb, self.base.form)))
+        with Trial(self.offer, self.model, self.host) as trial:
+            path = registry.user_models_folder(trial.host) / str(trial.model.sources[0]).removeprefix("added: ")
+            network = open_network(path, self.base.form, RuntimeConfig(precision="f32", compiled_cache=False))
+            theirs = list(network.infer(rgb).values())
+        for one, other in zip(ours, theirs, strict=True):
+            difference = float(np.abs(one.numpy()[0] - other).max())
+            if difference > SAME_AS_BASE * max(1.0, float(np.abs(other).max())):
+                raise BadInput(
+                    f"{self.base.name} cannot be a base: torch and OpenVINO differ by {difference:.2g} on it; export "
+                    "it anew with opset 11 or later, or choose another base"
+                )
+
+    def train(self, store: PictureStore, tell: Callable[[Any], None], stop: Callable[[], bool], *, resume: bool) -> Any:
+        """Take steps until the end of the budget, or until `stop` says so. Returns the last state."""
+        from velum.train.trainer import Trainer, TrainingOptions, TrainingState  # noqa: PLC0415 - of an extra
+
+        request, labels = self.run.request, self.run.labels
+        options = TrainingOptions(
+            request.steps, request.seconds, request.seed, request.batch, request.side, request.rate, request.device
+        )
+        looks = self.offer.effort["balanced"].image
+        sampler = CropSampler(
+            self.prepared.parts.train, labels, store, request.side, self.head.sizes[0] / looks.min_side, request.seed,
+            self.base.form.pad,
+        )  # fmt: skip
+        state = load_state(self.folder, request.device) if resume else TrainingState()
+
+        def look(progress: Any) -> None:
+            if progress.is_look:
+                self.folder.add_look({
+                    "step": progress.step, "share": round(progress.share, 4), "loss": round(progress.loss, 5),
+                    "ap": round(progress.ap.mean, 5), "seconds": round(progress.seconds, 1),
+                    "by_label": {label: round(value, 5) for label, value in progress.ap.by_label.items()},
+                })  # fmt: skip
+            tell(progress)
+
+        def keep(state: Any) -> None:
+            save_state(self.folder, state)
+            if state.best is not None and state.best_step == state.step:
+                best = graph.with_weights(self.model, state.best)
+                self.folder.write_bytes("model.onnx", best.SerializeToString())
+
+        trainer = Trainer(
+            self.model, self.offer, self.base.form, sampler, self.prepared.parts.held_out, options, self.host, keep,
+            look, stop,
+        )  # fmt: skip
+        return trainer.run(state)
+
+    def finish(self, store: PictureStore, *, replace_model: bool) -> Finished:
+        """Make the model of the best state so far. Raises `BadInput` where there is none yet."""
+        if not self.folder.model.is_file():
+            raise BadInput(
+                f"{self.folder.path} has no model yet: the training ended before its first look at the held-out "
+                f"pictures; go on with 'velum train resume {self.folder.path}'"
+            )
+        finisher = Finisher(
+            self.folder, self.run, self.base, self.offer, self.base.form, self.prepared.parts.held_out, store,
+            self.host, self.limits, self._torch_outputs(),
+        )  # fmt: skip
+        return finisher.finish(replace_model=replace_model)
+
+    def _torch_outputs(self) -> Callable[[Any], Sequence[Any]] | None:
+        if importlib.util.find_spec("torch") is None:
+            return None
+        import torch  # noqa: PLC0415 - of an extra
+
+        from velum.train.torch_network import TorchNetwork  # noqa: PLC0415 - with it
+
+        network = TorchNetwork(onnx.load(self.folder.model))
+
+        def run(batch: Any) -> list[Any]:
+            with torch.no_grad():
+                return [output.numpy() for output in network(torch.from_numpy(batch))]
+
+        return run
+
+    def _offer(self) -> ImportedModel:
+        sides = [
+            min(box.xyxy[2] - box.xyxy[0], box.xyxy[3] - box.xyxy[1])
+            for picture in self.prepared.parts.train
+            for box in picture.objects
+        ]
+        smallest = float(np.clip(np.quantile(sides, SMALL_SHARE), FINEST, USUAL))
+        # Pixels of the closest look must be above 0; with 1, images are not enlarged beyond `min_side`.
+        look = Look(THRESHOLD, round(smallest, 1), round(smallest, 1), 1)
+        closer = replace(look, min_side=round(smallest / 1.5, 1))
+        form = {} if self.base.form.size_wh is None else {"size_wh": self.base.form.size_wh}
+        return ImportedModel(
+            name=self.folder.name, path=self.folder.model, family=self.base.family, labels=self.run.labels,
+            threshold=THRESHOLD, licence=self.base.licence, input=MappingProxyType(form), origin="velum train",
+            copyright=self.base.copyright, sizes=self.head.sizes,
+            effort={"balanced": Looks(look, look), "thorough": Looks(closer, closer)},
+        )  # fmt: skip
+
+
+def save_state(folder: RunFolder, state: Any) -> None:
+    """Write all that is needed to go on. Raises `OutputFailed`."""
+    import torch  # noqa: PLC0415 - of an extra
+
+    from velum.atomic import publish  # noqa: PLC0415 - with it
+
+    def tensors(weights: Any) -> Any:
+        return None if weights is None else {name: torch.from_numpy(values) for name, values in weights.items()}
+
+    value = {
+        "step": state.step, "seconds": state.seconds, "looks": state.looks, "optimizer": state.optimizer,
+        "weights": tensors(state.weights), "average": tensors(state.average), "best": tensors(state.best),
+        "best_ap": state.best_ap, "best_step": state.best_step,
+        "hard": [[place.picture, *place.xyxy] for place in state.hard],
+    }  # fmt: skip
+    with publish(folder.state, overwrite=True) as part:
+        torch.save(value, part)
+
+
+def load_state(folder: RunFolder, device: str) -> Any:
+    """Return the state to go on from. Raises `BadInput` where there is none, or where it is damaged."""
+    import torch  # noqa: PLC0415 - of an extra
+
+    from velum.train.crops import HardNegative  # noqa: PLC0415 - with it
+    from velum.train.trainer import TrainingState  # noqa: PLC0415 - with it
+
+    if not folder.state.is_file():
+        return TrainingState()
+    try:
+        value = torch.load(folder.state, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+        what = str(error).partition("\n")[0]
+        raise BadInput(f"{folder.state} is damaged: {what}; begin anew with --replace") from error
+
+    def arrays(weights: Any) -> Any:
+        return None if weights is None else {name: tensor.cpu().numpy() for name, tensor in weights.items()}
+
+    return TrainingState(
+        value["step"], value["seconds"], arrays(value["weights"]), arrays(value["average"]), value["optimizer"],
+        arrays(value["best"]), value["best_ap"], value["best_step"], value["looks"],
+        [HardNegative(int(place[0]), (place[1], place[2], place[3], place[4])) for place in value["hard"]],
+    )  # fmt: skip
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether the user or the system wants an end: the first signal ends the steps.
+
+    The second Ctrl-C ends everything at once.
+    """
+    asked = threading.Event()
+
+    def ask(number: int, _: Any) -> None:
+        if asked.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    former = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def quiet_threads() -> None:
+    """Have torch's threads sleep while they wait: spinning makes a step several times dearer on a busy machine.
+
+    To be called before torch is imported.
+    """
+    for name, value in (("OMP_WAIT_POLICY", "passive"), ("KMP_BLOCKTIME", "0")):
+        os.environ.setdefault(name, value)

@@ -1,0 +1,127 @@
+"""A tiny network learns discs within a few steps, and ends as a model that velum uses."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from tests.train.conftest import Train
+from tests.train.factories import coco, discs
+from tests.train.tiny_network import write_tiny_centerface
+
+pytest.importorskip("torch", reason="training needs torch")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.filterwarnings("default")]
+
+OPTIONS = ("--from", "tiny.onnx", "--side", "96", "--batch", "6", "--rate", "0.01", "--recall", "0.8")
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    write_tiny_centerface(tmp_path / "tiny.onnx")
+    coco(tmp_path, discs(20))
+    return tmp_path
+
+
+def card(folder: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((folder / "round" / "card.json").read_text())
+    return value
+
+
+def test_from_labels_to_a_model_that_hides(labelled: Path, velum_here: Train) -> None:
+    out, err = velum_here("train", "truth.json", "-o", "round", "--steps", "120", *OPTIONS)
+    assert "held-out AP50" in err
+    assert "use it: velum hide PICTURE --hide disc" in out
+    made = card(labelled)
+    assert made["ap50_held_out"]["disc"] > 0.5
+    assert made["recall_reached"]
+    assert made["largest_difference_of_files"] < 1e-3
+    assert made["compared_with_torch"]
+    assert (made["trained_on"]["pictures"], made["held_out"]["pictures"]) == (16, 4)
+    assert made["base"]["name"] == "tiny.onnx"
+    page = (labelled / "round" / "report.html").read_text()
+    assert "Course of the training" in page
+    assert "95 % confidence interval" in page
+    assert "Threshold" in (labelled / "round" / "card.md").read_text()
+    held_out = next(iter(made["held_out"]["files_sha256"]))
+    velum_here("hide", held_out, "-o", "safe.png", "--hide", "disc")
+    before, after = (cv2.imread(str(labelled / name)) for name in (held_out, "safe.png"))
+    assert before is not None
+    assert after is not None
+    red = (before[..., 2] > 200) & (before[..., 1] < 80)
+    assert np.mean(np.any(before != after, axis=2)[red]) > 0.8
+    out, _ = velum_here("models", "list", "--json")
+    (entry,) = (model for model in json.loads(out) if model["name"] == "round")
+    assert (entry["family"], entry["labels"], entry["threshold"]) == ("centerface", ["disc"], made["threshold"])
+    _, err = velum_here("train", "truth.json", "-o", "round", "--steps", "5", *OPTIONS, code=4)
+    assert "you have a model named 'round' already" in err
+
+
+def test_the_same_seed_gives_the_same_network_and_resuming_too(labelled: Path, velum_here: Train) -> None:
+    weights = []
+    for steps in (("8",), ("8",), ("4", "8")):
+        velum_here("train", "truth.json", "-o", "round", "--steps", steps[0], "--replace", *OPTIONS)
+        for more in steps[1:]:
+            velum_here("train", "resume", "round", "--steps", more)
+        state = onnx.load(labelled / "round" / "model.onnx")
+        weights.append({item.name: onnx.numpy_helper.to_array(item) for item in state.graph.initializer})
+    for name, values in weights[0].items():
+        np.testing.assert_allclose(values, weights[1][name], atol=1e-3)
+
+
+def test_several_labels(labelled: Path, velum_here: Train) -> None:
+    pictures = {name: list(objects) for name, objects in discs(20).items()}
+    for objects in pictures.values():
+        objects.append(("star", (110, 90, 24, 24)))
+    coco(labelled, pictures, labels=("disc", "star"))
+    velum_here("train", "truth.json", "-o", "both", "--steps", "10", *OPTIONS)
+    out, _ = velum_here("models", "list", "--json")
+    assert next(model["labels"] for model in json.loads(out) if model["name"] == "both") == ["disc", "star"]
+
+
+def test_an_interrupted_training_ends_with_the_best_state(
+    labelled: Path, velum_here: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from velum.train.trainer import Trainer  # noqa: PLC0415 - it needs torch
+
+    step = Trainer._step
+
+    def interrupted(self: Trainer, *arguments: Any) -> float:
+        if arguments[3] == 30:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "_step", interrupted)
+    out, err = velum_here("train", "truth.json", "-o", "round", "--steps", "5000", *OPTIONS)
+    assert "stopped after 31 steps" in err
+    assert "use it: velum hide" in out
+    assert (labelled / "round" / "state.pt").is_file()
+
+
+def test_a_killed_training_has_a_model_that_can_be_used(labelled: Path, velum_here: Train) -> None:
+    velum_here("train", "truth.json", "-o", "round", "--steps", "20", *OPTIONS)
+    velum_here("models", "remove", "round")
+    for name in ("card.json", "report.html", "model.xml", "model.bin"):  # as where it was killed before the end
+        (labelled / "round" / name).unlink()
+    out, _ = velum_here("train", "report", "round")
+    assert "use it: velum hide PICTURE --hide disc" in out
+    assert (labelled / "round" / "report.html").is_file()
+    velum_here("hide", "p0.png", "-o", "safe.png", "--hide", "disc")
+
+
+def test_changed_pictures_are_no_reason_to_go_on(labelled: Path, velum_here: Train) -> None:
+    velum_here("train", "truth.json", "-o", "round", "--steps", "3", *OPTIONS)
+    cv2.imwrite(str(labelled / "p0.png"), np.zeros((120, 160, 3), np.uint8))
+    _, err = velum_here("train", "resume", "round", "--steps", "5", code=3)
+    assert "the labelled pictures are not those" in err
+
+
+def test_a_base_with_an_unknown_operation(labelled: Path, velum_here: Train) -> None:
+    write_tiny_centerface(labelled / "odd.onnx", operation="Softplus")
+    _, err = velum_here("train", "truth.json", "-o", "round", "--steps", "3", "--from", "odd.onnx", code=3)
+    assert "velum does not know its operations Softplus" in err
+    assert not (labelled / "round").exists()
