@@ -30,6 +30,10 @@ class Template:
     side: int
     points: Points
 
+    def scaled(self, factor: float) -> "Template":
+        """Return the template in another size."""
+        return Template(max(1, round(self.side * factor)), tuple((x * factor, y * factor) for x, y in self.points))
+
 
 FACE = Template(150, ((46.1, 43.2), (101.8, 43.2), (74.0, 74.7), (49.2, 102.4), (98.7, 102.4)))
 """dlib's mean face with a margin of a quarter of its side all around, as in the training of its network; 5 % larger and

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.frame import Frame, Rgb
-from velum.locate.embedding.alignment import FACE, POINTS, align
+from velum.locate.embedding.alignment import FACE, POINTS, align, scale_of, similarity
 from velum.region import Points
 
 Fault = Literal["small", "turned", "blurred", "hidden"]
@@ -31,10 +31,9 @@ LEAST_RATIO = 0.6
 LEAST_SHARPNESS = 0.05
 """Least contrast of fine detail, as a share of the whole contrast of the face: 0.1 to 0.2 in sharp photographs."""
 
-MOST_FLAT = 0.4
-"""Most pixels, as a share, that are as bright as their neighbours: up to 0.2 in photographs, 0.5 and more in cells."""
-
-_INNER = slice(25, 125)
+MOST_FLAT = 0.45
+"""Most pixels, as a share, that are as bright as their neighbours: up to 0.2 in photographs and 0.35 in videos, 0.5 and
+more in cells."""
 
 
 def fault_of(frame: Frame, points: Points, least_eyes: float = LEAST_EYES) -> Fault | None:
@@ -56,19 +55,26 @@ def fault_of(frame: Frame, points: Points, least_eyes: float = LEAST_EYES) -> Fa
         return "turned"
     if width < least_eyes:
         return "small"
-    return _fault_of_detail(align(frame, points, FACE))
-
-
-def _fault_of_detail(face: Rgb) -> Fault | None:
-    grey = cv2.cvtColor(face[_INNER, _INNER], cv2.COLOR_RGB2GRAY)
-    values = grey.astype(np.float32)
-    detail = cv2.Laplacian(cv2.GaussianBlur(values, (0, 0), 1.0), cv2.CV_32F)
-    if float(detail.std()) < LEAST_SHARPNESS * max(float(values.std()), 1.0):
+    if _sharpness(align(frame, points, FACE)) < LEAST_SHARPNESS:
         return "blurred"
-    return "hidden" if _flat_share(np.asarray(grey, np.uint8)) > MOST_FLAT else None
+    # Not enlarged: between two pixels of a small face, a larger one has others that are nearly the same.
+    seen = align(frame, points, FACE.scaled(min(1.0, 1 / scale_of(similarity(points, FACE)))))
+    return "hidden" if _flat_share(seen) > MOST_FLAT else None
 
 
-def _flat_share(grey: npt.NDArray[np.uint8]) -> float:
-    values = grey.astype(np.int16)
+def _inner_grey(face: Rgb) -> npt.NDArray[np.uint8]:
+    margin = len(face) // 6
+    inner = face[margin : len(face) - margin, margin : len(face) - margin]
+    return np.asarray(cv2.cvtColor(inner, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _sharpness(face: Rgb) -> float:
+    values = _inner_grey(face).astype(np.float32)
+    detail = cv2.Laplacian(cv2.GaussianBlur(values, (0, 0), 1.0), cv2.CV_32F)
+    return float(detail.std()) / max(float(values.std()), 1.0)
+
+
+def _flat_share(face: Rgb) -> float:
+    values = _inner_grey(face).astype(np.int16)
     down, across = (np.abs(np.diff(values, axis=axis)) <= 1 for axis in (0, 1))
     return float((down[:, :-1] & across[:-1]).mean())
