@@ -111,6 +111,41 @@ def test_shards_one_at_a_time(velum_command: Command, monkeypatch: pytest.Monkey
     assert json.loads(velum_command(*call, "--json", code=1).stdout)["before"] == 8
 
 
+def test_evidence_signs_the_outcomes_of_every_shard(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cryptography", reason="the extra evidence is not installed")
+    monkeypatch.setattr("velum.batch.manifest.SHARD_ITEMS", 3)
+    make_files(velum_command.folder / "in", 5)
+    velum_command("batch", "in", "-o", "out", *RULE, code=1)
+    velum_command("evidence", "keygen", "me.pem")
+    done = velum_command("batch", "evidence", "out", "-o", "proof.json", "--key", "me.pem")
+    assert "proof.json: 8 outcomes in 3 shards, signed" in done.stdout
+    verified = velum_command("batch", "verify", "proof.json", "out", "--public-key", "me.pem.pub")
+    assert "the outcomes of all 3 shards are those of the evidence" in verified.stdout
+
+    table, *_ = sorted((velum_command.folder / "out").glob("_velum/*/done/*/000001.parquet"))
+    rows = pq.read_table(table)
+    changed = ["hidden"] * rows.num_rows
+    pq.write_table(rows.set_column(rows.schema.names.index("reason"), "reason", [changed]), table)
+    refused = velum_command("batch", "verify", "proof.json", "out", code=1)
+    assert "the outcomes of 1 shards are missing or were changed: " in refused.stdout
+    (velum_command.folder / "proof.json").write_text(
+        (velum_command.folder / "proof.json").read_text().replace('"files": 3', '"files": 4')
+    )
+    assert "was changed after key" in velum_command("batch", "verify", "proof.json", "out", code=1).stdout
+
+
+def test_the_audit_of_the_docs_is_a_query(velum_command: Command) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
+    page = (Path(__file__).parents[2] / "docs/batch.md").read_text()
+    query = page.split("```sql\n")[1].split("```")[0].replace("RUN", "*")
+    make_files(velum_command.folder / "in", 6)
+    velum_command("batch", "in", "-o", "safe", *RULE, code=1)
+    Image.new("RGB", (20, 20)).save(velum_command.folder / "in" / "crash.png")
+    velum_command("batch", "in", "-o", "safe", *RULE, code=1)
+    found = {(row[0], row[1]): row[2] for row in duckdb.sql(query).fetchall()}
+    assert found == {("hidden", ""): 7, ("refused", "BadInput"): 2}
+
+
 def test_a_driver_that_is_killed_hides_each_file_once(velum_command: Command, site: Path) -> None:
     make_files(velum_command.folder / "in", 120)
     out = velum_command.folder / "out"

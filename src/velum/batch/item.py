@@ -129,15 +129,14 @@ class ItemOutcome:
             return None
         return found if found.size == item.size else None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the outcome as JSON values."""
-        return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}
+    def to_record(self) -> dict[str, Any]:
+        """Return what evidence signs, as JSON values without fractions: all but who made it, and in what time."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        for name in ("seconds", "node", "attempt"):
+            del values[name]
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
 
 
 def hashes_of(models: "tuple[Mapping[str, str], ...]") -> dict[str, str]:
     """Return the SHA-256 of the weights of each model of a report, by its name."""
     return {model.get("model", "?"): model.get("sha256", "") for model in models}
-
-
-def _plain(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else value

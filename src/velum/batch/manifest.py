@@ -269,6 +269,13 @@ class BatchRun:
             listing = Listing(**json.loads(self.target.read(key)))
         return listing, counts
 
+    def records(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Yield the name of each finished shard, and the records of its outcomes that evidence signs."""
+        for listing in self.listings():
+            for shard in range(listing.shards):
+                if (outcomes := self.outcomes(listing, shard)) is not None:
+                    yield f"{listing.name}/{shard:06}", [outcome.to_record() for outcome in outcomes]
+
     def latest(self) -> Iterator[ItemOutcome]:
         """Yield the last outcome of each key, by key."""
         return self._last_outcomes(self.listings())

@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from velum.cli import common, options
+from velum.cli import evidence as signed
 from velum.cli.batch_run import ClusterOptions, CommandRun, prepare_batch
 from velum.cli.common import Messages, NoProgress, Quiet
 from velum.errors import BadInput, BadPlan
@@ -149,13 +150,63 @@ def report(
     """Write a page: counts, sizes, files without a result, the slowest ones, and a sample of results to look at."""
     from velum.batch.summary import BatchSummary, render_summary
 
+    found = _open_run(place)
+    summary = BatchSummary.of(found.latest())
+    common.write_text(html, render_summary(found, summary), overwrite=overwrite)
+    typer.echo(f"{html}: {summary}")
+
+
+@app.command()
+def evidence(
+    place: Place,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File of the evidence.")],
+    key: signed.Key = None,
+    passphrase_file: signed.Passphrase = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Write evidence of a batch: a Merkle root for the outcomes of each shard; signed with --key."""
+    import json
+
+    from velum.evidence.batch_statement import compose_batch
+    from velum.evidence.signing import PrivateKey
+    from velum.evidence.statement import sign
+
+    found = _open_run(place)
+    document = compose_batch(found.config.to_json(), found.records())
+    if key is not None:
+        document = sign(document, PrivateKey.read(key, passphrase_file))
+    common.write_text(output, json.dumps(document, indent=1, ensure_ascii=False) + "\n", overwrite=overwrite)
+    files = sum(entry["files"] for entry in document["shards"])
+    typer.echo(f"{output}: {files} outcomes in {len(document['shards'])} shards, {'signed' if key else 'not signed'}")
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Evidence that velum batch evidence wrote.")],
+    place: Place,
+    public_key: Annotated[
+        Path | None, typer.Option("--public-key", metavar="FILE", help="Public key that must have signed it.")
+    ] = None,
+) -> None:
+    """Verify the signature, and that the outcomes are unchanged. Exit 0: all is as signed; 1: something is not."""
+    from velum.evidence.batch_statement import load_batch, verify_batch
+    from velum.evidence.signing import PublicKey
+
+    key = PublicKey.read(public_key) if public_key else None
+    verdicts = verify_batch(load_batch(file), _open_run(place).records(), key)
+    for holds, message in verdicts:
+        typer.echo(f"{'good' if holds else 'BAD '}  {message}")
+    if not all(holds for holds, _ in verdicts):
+        raise typer.Exit(1)
+
+
+def _open_run(place: str) -> "BatchRun":
+    """Return the one run at a place. Raises `BadInput` when there are several, or none."""
     runs = _open_runs(place)
     if len(runs) > 1:
         names = ", ".join(found.name for found in runs)
         raise BadInput(f"{place} has several batches; name one: {place}/_velum/RUN with RUN of {names}")
-    summary = BatchSummary.of(runs[0].latest())
-    common.write_text(html, render_summary(runs[0], summary), overwrite=overwrite)
-    typer.echo(f"{html}: {summary}")
+    return runs[0]
 
 
 def _refuse_overlap(source: str, target: str) -> None:

@@ -57,6 +57,8 @@ EXAMPLES = {
         "velum batch photos/ -o safe/ --dry-run --price-per-core-hour 0.04",
     ),
     "batch status": ("velum batch status s3://safe/2026",),
+    "batch evidence": ("velum batch evidence s3://safe/2026 -o proof.json --key me.pem",),
+    "batch verify": ("velum batch verify proof.json s3://safe/2026 --public-key me.pem.pub",),
     "batch report": ("velum batch report s3://safe/2026 --html batch.html",),
     "locate": ("velum locate photo.jpg -o photo.regions.json", "velum hide photo.jpg --regions photo.regions.json"),
     "check": ("velum check safe.jpg --against photo.jpg", "velum check safe.jpg --text"),

@@ -53,13 +53,14 @@ def verify(document: Mapping[str, Any], files: Sequence[Path] = (), key: PublicK
     `key` must have signed the evidence. Without it, the key inside the evidence is used, which proves that nothing was
     changed since, but not who signed. Raises `BadInput` for files that cannot be read.
     """
-    verdicts = [_check_signature(document, key)]
+    verdicts = [check_signature(document, key)]
     for path in files:
         verdicts += _check_folder(document, path) if path.is_dir() else [_check_file(document, path)]
     return verdicts
 
 
-def _check_signature(document: Mapping[str, Any], key: PublicKey | None) -> Verdict:
+def check_signature(document: Mapping[str, Any], key: PublicKey | None) -> Verdict:
+    """Return whether a document has a valid signature, by `key` where it is given."""
     signature = document.get("signature")
     if not isinstance(signature, Mapping):
         return (False, "the evidence is not signed: anybody may have written it")
