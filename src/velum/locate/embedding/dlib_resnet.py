@@ -38,7 +38,7 @@ class DlibResnet:
     It runs in OpenVINO on the CPU in full precision, whatever the host says of detectors: thresholds are distances.
     """
 
-    same = 0.52
+    same = 0.46
     different = 0.66
 
     def __init__(self, host: RuntimeConfig) -> None:
