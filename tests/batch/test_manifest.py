@@ -1,13 +1,14 @@
 """A run's listing in shards, and what the same command finds to do."""
 
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from velum import Plan
 from velum.errors import BadInput, BadPlan
-from velum.storage.objects import FolderTree, ObjectTree
+from velum.storage.objects import FolderTree, ObjectInfo, ObjectTree
 
 pytest.importorskip("pyarrow", reason="the extra batch is not installed")
 
@@ -72,6 +73,24 @@ def test_shards_end_by_items_or_by_minutes_of_video(monkeypatch: pytest.MonkeyPa
     sizes = [len(shard) for shard in manifest.into_shards([*images, *videos])]
     assert sizes == [3, 3, 1]
     assert [len(shard) for shard in manifest.into_shards(videos)] == [2, 1]
+
+
+def test_shards_are_written_while_keys_are_listed(run: BatchRun, tmp_path: Path) -> None:
+    written: list[int] = []
+
+    class Endless(FolderTree):
+        """Keys that are made up, of which no list is kept."""
+
+        def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+            for number in range(5000):
+                if number % 1000 == 999:
+                    written.append(len(list(tmp_path.glob("out/_velum/*/todo/*/*.parquet"))))
+                yield ObjectInfo(f"{number:06}.jpg", 10, "e")
+
+    listing, _ = run.list_sources(Endless(tmp_path), Selection())
+    assert written == [0, 1, 2, 3, 4]
+    assert listing is not None
+    assert (listing.shards, listing.items) == (5, 5000)
 
 
 def test_what_is_left_out_is_counted(run: BatchRun, source: ObjectTree) -> None:

@@ -3,10 +3,10 @@
 Under the results, as objects of the same store:
 
     _velum/RUN/run.json              plan, source, target, precision and hashes of models
-    _velum/RUN/todo/0000.json        a finished listing: where its shards are and how many
-    _velum/RUN/todo/0000-ID/N.parquet    items of a shard
-    _velum/RUN/part/0000-ID/N/ID.parquet outcomes of a shard that is not finished
-    _velum/RUN/done/0000-ID/N.parquet    outcomes of a finished shard, written by whoever finishes it first
+    _velum/RUN/todo/000000.json      a finished listing: where its shards are and how many
+    _velum/RUN/todo/000000-ID/N.parquet    items of a shard
+    _velum/RUN/part/000000-ID/N/ID.parquet outcomes of a shard that is not finished
+    _velum/RUN/done/000000-ID/N.parquet    outcomes of a finished shard, written by whoever finishes it first
 
 The same command again makes a new listing, of what is new or has changed.
 """
@@ -175,7 +175,7 @@ class BatchRun:
         listings: list[Listing] = []
         while True:
             try:
-                data = self.target.read(f"{self._root}/todo/{len(listings):04}.json")
+                data = self.target.read(f"{self._root}/todo/{len(listings):06}.json")
             except ObjectGone:
                 return listings
             listings.append(Listing(**json.loads(data)))
@@ -245,7 +245,7 @@ class BatchRun:
         """
         earlier = self.listings()
         counts = ListingCounts()
-        number, name = len(earlier), f"{len(earlier):04}-{secrets.token_hex(4)}"
+        number, name = len(earlier), f"{len(earlier):06}-{secrets.token_hex(4)}"
         chosen = map(SourceItem.of, select(source, selection, counts.left_out, progress))
         new = _without_finished(chosen, self._last_outcomes(earlier), retry, counts) if earlier else chosen
         shards = 0
@@ -264,7 +264,7 @@ class BatchRun:
             counts.video_seconds,
             dict(counts.left_out.most_common(20)),
         )
-        key = f"{self._root}/todo/{number:04}.json"
+        key = f"{self._root}/todo/{number:06}.json"
         if not self.target.put_new(key, json.dumps(asdict(listing)).encode()):
             listing = Listing(**json.loads(self.target.read(key)))
         return listing, counts
