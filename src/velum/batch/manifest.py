@@ -6,6 +6,7 @@ Under the results, as objects of the same store:
     _velum/RUN/todo/000000.json      a finished listing: where its shards are and how many
     _velum/RUN/todo/000000-ID/N.parquet    items of a shard
     _velum/RUN/part/000000-ID/N/ID.parquet outcomes of a shard that is not finished
+    _velum/RUN/segments/ID/N.part, ...     finished segments of a long video, until it is joined
     _velum/RUN/done/000000-ID/N.parquet    outcomes of a finished shard, written by whoever finishes it first
 
 The same command again makes a new listing, of what is new or has changed.
@@ -137,8 +138,8 @@ class BatchRun:
 
     def __init__(self, target: ObjectTree, config: RunConfig, name: str) -> None:
         self.target, self.config, self.name = target, config, name
-        self._root = f"{FOLDER}/{name}"
-        self.url = f"{target.url}/{self._root}"
+        self.root = f"{FOLDER}/{name}"
+        self.url = f"{target.url}/{self.root}"
 
     @classmethod
     def start(cls, target: ObjectTree, config: RunConfig) -> Self:
@@ -175,14 +176,14 @@ class BatchRun:
         listings: list[Listing] = []
         while True:
             try:
-                data = self.target.read(f"{self._root}/todo/{len(listings):06}.json")
+                data = self.target.read(f"{self.root}/todo/{len(listings):06}.json")
             except ObjectGone:
                 return listings
             listings.append(Listing(**json.loads(data)))
 
     def items(self, listing: Listing, shard: int) -> list[SourceItem]:
         """Return the items of a shard. Raises `BadInput` when it cannot be read."""
-        key = f"{self._root}/todo/{listing.name}/{shard:06}.parquet"
+        key = f"{self.root}/todo/{listing.name}/{shard:06}.parquet"
         try:
             return decode_items(self.target.read(key), key)
         except ObjectGone as error:
@@ -198,7 +199,7 @@ class BatchRun:
 
     def unfinished_shards(self, listing: Listing) -> Iterator[int]:
         """Yield the numbers of the shards without outcomes."""
-        keys = (found.key for found in self.target.list(f"{self._root}/done/{listing.name}"))
+        keys = (found.key for found in self.target.list(f"{self.root}/done/{listing.name}"))
         done = next(keys, None)
         for shard in range(listing.shards):
             if done == self._done_key(listing, shard):
@@ -250,7 +251,7 @@ class BatchRun:
         new = _without_finished(chosen, self._last_outcomes(earlier), retry, counts) if earlier else chosen
         shards = 0
         for items in into_shards(new):
-            self.target.put_new(f"{self._root}/todo/{name}/{shards:06}.parquet", encode_items(items))
+            self.target.put_new(f"{self.root}/todo/{name}/{shards:06}.parquet", encode_items(items))
             counts.add(items)
             shards += 1
         if not shards:
@@ -264,7 +265,7 @@ class BatchRun:
             counts.video_seconds,
             dict(counts.left_out.most_common(20)),
         )
-        key = f"{self._root}/todo/{number:06}.json"
+        key = f"{self.root}/todo/{number:06}.json"
         if not self.target.put_new(key, json.dumps(asdict(listing)).encode()):
             listing = Listing(**json.loads(self.target.read(key)))
         return listing, counts
@@ -293,10 +294,10 @@ class BatchRun:
                 yield listing.number, outcome
 
     def _done_key(self, listing: Listing, shard: int) -> str:
-        return f"{self._root}/done/{listing.name}/{shard:06}.parquet"
+        return f"{self.root}/done/{listing.name}/{shard:06}.parquet"
 
     def _part_folder(self, listing: Listing, shard: int) -> str:
-        return f"{self._root}/part/{listing.name}/{shard:06}"
+        return f"{self.root}/part/{listing.name}/{shard:06}"
 
 
 def select(

@@ -1,16 +1,18 @@
 """One shard of a batch on this machine: knows no engine of clusters, and no order of shards."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from velum.batch.item import ItemOutcome, SourceItem
 from velum.batch.local import result_suffix
 from velum.batch.manifest import BatchRun, Listing
+from velum.batch.videos import LongVideo, delete_segments, is_long, segments_folder
 from velum.engine.subprocess_engine import DecoderCrash, ProcessKilled, SubprocessRequest
 from velum.engine.subprocess_pool import SubprocessPool
 from velum.errors import BadInput, BadPlan, LimitExceeded, NotHidden, OutputFailed, PluginFault, Unavailable, VelumError
@@ -76,8 +78,13 @@ class ShardRunner:
         outcomes = sorted([*(known or {}).values(), *progress.outcomes], key=lambda outcome: outcome.key)
         if len(outcomes) < len(items):
             progress.keep()
+            if (done := self.run.outcomes(listing, shard)) is not None:
+                return done  # another runner has finished it meanwhile
             raise progress.error(len(items) - len(outcomes))
-        if self.run.finish(listing, shard, outcomes, {"node": self.node}):
+        first = self.run.finish(listing, shard, outcomes, {"node": self.node})
+        for item in filter(is_long, items):
+            delete_segments(self.run.target, segments_folder(self.run.root, item))
+        if first:
             return outcomes
         return self.run.outcomes(listing, shard) or outcomes
 
@@ -132,12 +139,10 @@ class ShardRunner:
             self.source.fetch(item.info, source)
             suffix, note = result_suffix(source)
             target = folder / f"result{suffix}"
-            plan = self.run.config.plan
-            with self.engines.engine() as engine:
-                values = engine.hide(SubprocessRequest(source, target, plan, name=item.key), stop=self.stop)
-                cpu_seconds = engine.cpu_seconds
-            if values is None:
+            answer = self._hide_file(item, source, target)
+            if answer is None:
                 return None
+            values, cpu_seconds = answer
             report = Report.from_json(values)
             report = replace(report, seconds={**report.seconds, "cpu": cpu_seconds})
             note = f"the result has the content of {suffix} files, whatever its key says" if note else ""
@@ -146,6 +151,18 @@ class ShardRunner:
             )
             self.run.target.put_file(item.key, target, outcome.to_metadata())
             return outcome
+
+    def _hide_file(self, item: SourceItem, source: Path, target: Path) -> tuple[Mapping[str, Any], float] | None:
+        """Return the report as JSON values and the processor time; None when `stop` was set."""
+        plan = self.run.config.plan
+        if is_long(item):
+            place = segments_folder(self.run.root, item)
+            return LongVideo(
+                self.run.target, place, item.key, source, target, plan, self.engines, self.threads, self.stop
+            ).hide()
+        with self.engines.engine() as engine:
+            values = engine.hide(SubprocessRequest(source, target, plan, name=item.key), stop=self.stop)
+            return None if values is None else (values, engine.cpu_seconds)
 
     def _failure(self, item: SourceItem, error: VelumError, attempt: int, *, refused: bool = True) -> ItemOutcome:
         return ItemOutcome.of_error(

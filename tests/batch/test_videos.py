@@ -1,0 +1,132 @@
+"""Long videos of a batch: segments that any node hides, and a result that does not depend on who did."""
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from velum import Engine, Limits, Plan, RuntimeConfig
+from velum.engine.subprocess_pool import SubprocessPool
+from velum.errors import Unavailable
+from velum.plan import Video
+from velum.storage.objects import FolderTree
+
+pytest.importorskip("pyarrow", reason="the extra batch is not installed")
+
+from velum.batch import videos
+from velum.batch.item import SourceItem
+from velum.batch.manifest import BatchRun, Listing, RunConfig, Selection
+from velum.batch.shard import ShardRunner
+
+pytestmark = pytest.mark.slow
+
+ZONE = replace(Plan.of("zone: fixed(box=[4, 4, 20, 20]) -> blacken with grow=0"), video=Video(track=False))
+"""Without tracking, whose overlaps would make one segment of so short a clip."""
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[SubprocessPool]:
+    with SubprocessPool(2, RuntimeConfig, Limits()) as pool:
+        yield pool
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderTree:
+    """A folder with a clip that counts as long, of ten groups that are segments of their own."""
+    monkeypatch.setattr(videos, "LONG_SECONDS", 0.001)
+    monkeypatch.setattr(videos, "SEGMENT_SECONDS", 0.3)
+    (tmp_path / "in").mkdir()
+    picture = np.random.default_rng(0).integers(60, 230, (12, 16, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+    with av.open(str(tmp_path / "in" / "ü clip.mp4"), "w") as container:
+        stream = container.add_stream("libx264", 25, options={"g": "6", "sc_threshold": "0", "bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(60):
+            frame = av.VideoFrame.from_ndarray(np.roll(picture, index, 1), "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return FolderTree(tmp_path / "in")
+
+
+def begin(source: FolderTree, folder: Path) -> tuple[BatchRun, Listing]:
+    target = FolderTree(folder)
+    run = BatchRun.start(target, RunConfig(ZONE, source.url, target.url))
+    listing, _ = run.list_sources(source, Selection())
+    assert listing is not None
+    return run, listing
+
+
+def runner(run: BatchRun, source: FolderTree, engines: SubprocessPool, scratch: Path) -> ShardRunner:
+    return ShardRunner(run, source, engines, scratch, "node", 2)
+
+
+def test_two_nodes_share_a_video_and_one_makes_the_same(
+    source: FolderTree, engines: SubprocessPool, tmp_path: Path
+) -> None:
+    run, listing = begin(source, tmp_path / "one")
+    (outcome,) = runner(run, source, engines, tmp_path).hide_shard(listing, 0)
+    assert (outcome.status, outcome.frames, dict(outcome.labels)) == ("hidden", 60, {"zone": 1})
+    assert outcome.seconds["cpu"] > 0
+    alone = (tmp_path / "one" / "ü clip.mp4").read_bytes()
+
+    shared, shares = begin(source, tmp_path / "two")
+    ends: list[object] = []
+    threads = [
+        threading.Thread(target=lambda: ends.append(runner(shared, source, engines, tmp_path).hide_shard(shares, 0)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ends) == 2
+    assert ends[0] == ends[1]
+    assert (tmp_path / "two" / "ü clip.mp4").read_bytes() == alone
+    assert not [path for path in tmp_path.rglob("*.part") if "segments" in str(path)]
+    with Engine() as engine:
+        report = engine.hide(tmp_path / "in" / "ü clip.mp4", tmp_path / "whole.mp4", ZONE)
+    assert (report.frames, report.labels) == (60, {"zone": 1})
+
+
+def test_segments_that_are_finished_are_not_hidden_again(
+    source: FolderTree, engines: SubprocessPool, tmp_path: Path
+) -> None:
+    run, listing = begin(source, tmp_path / "out")
+    item = SourceItem.of(next(source.list()))
+    place = tmp_path / "out" / videos.segments_folder(run.root, item)
+    first = runner(run, source, engines, tmp_path)
+
+    store = run.target.put_new
+
+    def stop_after_the_first(key: str, data: bytes) -> bool:
+        stored = store(key, data)
+        if "/segments/" in key and len(list(place.glob("[0-9]*.json"))) > 0:
+            first.stop.set()
+        return stored
+
+    run.target.put_new = stop_after_the_first  # type: ignore[method-assign]
+    with pytest.raises(Unavailable, match="stopped; 1 files of shard 0 are left"):
+        first.hide_shard(listing, 0)
+    run.target.put_new = store  # type: ignore[method-assign]
+    before = {path.name: path.stat().st_mtime_ns for path in place.glob("*.json")}
+
+    assert 1 < len(before) < len(json.loads((place / "spans.json").read_text())) + 1
+    seen: dict[str, int] = {}
+    delete = run.target.delete
+
+    def note(key: str) -> None:
+        path = tmp_path / "out" / key
+        if path.parent == place:
+            seen[path.name] = path.stat().st_mtime_ns
+        delete(key)
+
+    run.target.delete = note  # type: ignore[method-assign]
+    (outcome,) = runner(run, source, engines, tmp_path).hide_shard(listing, 0)
+    assert outcome.status == "hidden"
+    assert {name: seen[name] for name in before} == before
