@@ -141,6 +141,7 @@ def test_toml_takes_rules_as_tables_too() -> None:
         ("video.codec = 'a b'", "must be a name"),
         ("video.crf = 99", "from 0 to 63"),
         ("video.size = 'small'", "video.size is 'small'; it must be like-source, or left out"),
+        ("video.size = ['like-source']", "it must be like-source, or left out"),
         ("video.window_seconds = -1", "from 0 to 60"),
         ("effort = 'high'", "effort is 'high'; allowed are fast, balanced, thorough"),
         ("video.fps = 25", "video has no fps"),

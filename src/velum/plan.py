@@ -126,7 +126,7 @@ class Video:
         for name in ("track", "two_pass", "smart"):
             if not isinstance(getattr(self, name), bool):
                 raise BadPlan(f"video.{name} is {getattr(self, name)!r}; it must be true or false")
-        if self.size not in {None, "like-source"}:
+        if self.size not in (None, "like-source"):
             raise BadPlan(f"video.size is {self.size!r}; it must be like-source, or left out")
         for name in ("codec", "preset"):
             value = getattr(self, name)
