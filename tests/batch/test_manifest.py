@@ -3,17 +3,19 @@
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from velum import Plan
 from velum.errors import BadInput, BadPlan
+from velum.locate.segmenter import model_facts
 from velum.storage.objects import FolderTree, ObjectInfo, ObjectTree
 
 pytest.importorskip("pyarrow", reason="the extra batch is not installed")
 
 from velum.batch import manifest
-from velum.batch.item import ItemOutcome, SourceItem
+from velum.batch.item import ItemOutcome, SourceItem, arithmetic_of, hashes_of
 from velum.batch.manifest import BatchRun, Listing, RunConfig, Selection
 
 
@@ -152,10 +154,19 @@ def test_a_node_with_other_models_or_another_precision_is_refused(run: BatchRun)
     for other in (
         RunConfig(config.plan, config.source, config.target, models={"centerface": "1"}),
         RunConfig(config.plan, config.source, config.target, "bf16"),
+        RunConfig(config.plan, config.source, config.target, arithmetic="openvino 1 f32"),
     ):
         with pytest.raises(BadPlan, match="results would differ from node to node"):
             BatchRun.start(run.target, other)
     assert BatchRun.names(run.target) == [run.name]
+
+
+def test_nodes_compare_weights_runtimes_and_precision() -> None:
+    model = SimpleNamespace(name="tiny", fingerprint="sha256 of tiny", family="centerface")
+    network = SimpleNamespace(runtime="fake 1", precision="f32")
+    facts = (model_facts(model, network),)  # type: ignore[arg-type]  # what it reads of both
+    assert hashes_of(facts) == {"tiny": "sha256 of tiny"}
+    assert arithmetic_of(facts) == "fake 1 f32"
 
 
 def test_a_run_that_is_missing_or_damaged_is_told(run: BatchRun, source: ObjectTree) -> None:

@@ -111,6 +111,20 @@ def test_shards_one_at_a_time(velum_command: Command, monkeypatch: pytest.Monkey
     assert json.loads(velum_command(*call, "--json", code=1).stdout)["before"] == 8
 
 
+def test_a_command_that_is_interrupted_goes_on(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_files(velum_command.folder / "in", 3)
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("velum.batch.driver.hide_shards", interrupt)
+        done = velum_command("batch", "in", "-o", "out", *RULE, code=130)
+    assert "stopped; results are complete" in done.stderr
+    again = velum_command("batch", "in", "-o", "out", *RULE, "--json", code=1)
+    assert json.loads(again.stdout)["files"] == 6
+
+
 def test_evidence_signs_the_outcomes_of_every_shard(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("cryptography", reason="the extra evidence is not installed")
     monkeypatch.setattr("velum.batch.manifest.SHARD_ITEMS", 3)

@@ -138,5 +138,10 @@ class ItemOutcome:
 
 
 def hashes_of(models: "tuple[Mapping[str, str], ...]") -> dict[str, str]:
-    """Return the SHA-256 of the weights of each model of a report, by its name."""
-    return {model.get("model", "?"): model.get("sha256", "") for model in models}
+    """Return the hash of the weights of each model of a report, by its name; empty for one on another machine."""
+    return {model.get("model", "?"): model.get("weights", "") for model in models}
+
+
+def arithmetic_of(models: "tuple[Mapping[str, str], ...]") -> str:
+    """Return the runtimes of models, with version and precision, as the models of a report name them."""
+    return ", ".join(sorted({f"{model.get('runtime', '?')} {model.get('precision', '?')}" for model in models}))

@@ -91,6 +91,8 @@ class RunConfig:
     precision: str = "f32"
     models: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of the weights by the name of the model."""
+    arithmetic: str = ""
+    """Runtimes of the models, with their versions and precision: others may round otherwise."""
     version: str = __version__
 
     @property
@@ -145,7 +147,7 @@ class BatchRun:
     def start(cls, target: ObjectTree, config: RunConfig) -> Self:
         """Begin a run, or go on with it.
 
-        Raises `BadPlan` when it was begun with other models or another precision.
+        Raises `BadPlan` when it was begun with other models, another precision or arithmetic.
         """
         name = config.name
         if not target.put_new(f"{FOLDER}/{name}/run.json", json.dumps(config.to_json(), indent=1).encode()):
@@ -343,13 +345,13 @@ def _without_finished(
             counts.unchanged[outcome.status] += 1
 
 
-def refuse_other_models(begun: RunConfig, models: Mapping[str, str]) -> None:
-    """Raise `BadPlan` where a node has other models than the run was begun with."""
-    _refuse_other(begun, replace(begun, models=models))
+def refuse_other_node(begun: RunConfig, models: Mapping[str, str], arithmetic: str) -> None:
+    """Raise `BadPlan` where a node has other models or another arithmetic than the run was begun with."""
+    _refuse_other(begun, replace(begun, models=models, arithmetic=arithmetic))
 
 
 def _refuse_other(begun: RunConfig, here: RunConfig) -> None:
-    for name in ("models", "precision"):
+    for name in ("models", "precision", "arithmetic"):
         then, now = getattr(begun, name), getattr(here, name)
         if then != now:
             raise BadPlan(

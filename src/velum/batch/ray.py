@@ -3,6 +3,7 @@
 Errors of Ray are translated here.
 """
 
+import logging
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +12,8 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-from velum.batch.item import hashes_of
-from velum.batch.manifest import BatchRun, refuse_other_models
+from velum.batch.item import arithmetic_of, hashes_of
+from velum.batch.manifest import BatchRun, refuse_other_node
 from velum.batch.shard import ShardRunner
 from velum.engine.subprocess_pool import SubprocessPool
 from velum.errors import Unavailable, VelumError
@@ -52,7 +53,7 @@ class ShardActor:
         self._run = BatchRun.open(open_tree(target), name)
         self._engines = SubprocessPool(1, host, limits)
         checked = self._engines.check(self._run.config.plan)
-        refuse_other_models(self._run.config, hashes_of(checked.models))
+        refuse_other_node(self._run.config, hashes_of(checked.models), arithmetic_of(checked.models))
         self._scratch = WorkerScratch(Path(gettempdir()) / f"velum-batch-{os.getuid()}").__enter__()
         node = f"{platform.node()}:{os.getpid()}"
         self._runner = ShardRunner(self._run, open_tree(source), self._engines, self._scratch.path, node, 2)
@@ -82,7 +83,11 @@ def hide_on_ray(
     if not shards:
         return left
     try:
-        ray.init(address=options.address, ignore_reinit_error=True, log_to_driver=False)
+        logging.getLogger("ray.data").setLevel(logging.WARNING)  # the caller shows progress
+        ray.init(
+            address=options.address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.WARNING
+        )  # fmt: skip
+        ray.data.DataContext.get_current().enable_progress_bars = False
         rows = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
         hidden = rows.map_batches(
             ShardActor,

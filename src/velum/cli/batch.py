@@ -113,19 +113,23 @@ def run(
     trees = open_tree(source), open_tree(output)
     _refuse_overlap(trees[0].url, trees[1].url)
     messages = Messages(quiet=quiet, progress=not no_progress)
-    with prepare_batch(wanted, trees, workers, scratch, messages) as ready:
-        batch = CommandRun(ready, Selection(include, exclude), messages, json=json)
-        if runner == "ray":
-            batch.cluster = ClusterOptions(workers, gpus_per_worker, ray_address)
-        batch.serve_metrics(metrics)
-        if dry_run:
-            batch.estimate(price_per_core_hour)
-        elif list_only:
-            batch.list_sources(retry)
-        elif shard is not None:
-            batch.hide_shard(shard, shards)
-        else:
-            batch.hide(retry)
+    try:
+        with prepare_batch(wanted, trees, workers, scratch, messages) as ready:
+            batch = CommandRun(ready, Selection(include, exclude), messages, json=json)
+            if runner == "ray":
+                batch.cluster = ClusterOptions(workers, gpus_per_worker, ray_address)
+            batch.serve_metrics(metrics)
+            if dry_run:
+                batch.estimate(price_per_core_hour)
+            elif list_only:
+                batch.list_sources(retry)
+            elif shard is not None:
+                batch.hide_shard(shard, shards)
+            else:
+                batch.hide(retry)
+    except KeyboardInterrupt:
+        messages.fail("stopped; results are complete, and nothing half-written was left; the same command goes on")
+        raise typer.Exit(130) from None
 
 
 @app.command()

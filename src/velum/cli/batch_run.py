@@ -57,7 +57,7 @@ def prepare_batch(
     plan: "Plan", trees: "tuple[ObjectTree, ObjectTree]", workers: int | None, scratch: Path | None, messages: Messages
 ) -> Iterator[PreparedBatch]:
     """Give what a command needs: the plan is checked, and its models are loaded in one process."""
-    from velum.batch.item import hashes_of
+    from velum.batch.item import arithmetic_of, hashes_of
     from velum.batch.manifest import RunConfig
     from velum.settings import Settings, available_cores
     from velum.storage.scratch import WorkerScratch
@@ -72,7 +72,8 @@ def prepare_batch(
         checked = engines.check(plan, fetching)
         for warning in checked.warnings:
             messages.warn(warning)
-        config = RunConfig(plan, trees[0].url, trees[1].url, precision, hashes_of(checked.models))
+        models = checked.models
+        config = RunConfig(plan, trees[0].url, trees[1].url, precision, hashes_of(models), arithmetic_of(models))
         yield PreparedBatch(config, *trees, engines, own.path, count + 1)
 
 
