@@ -81,3 +81,8 @@ def test_what_cannot_be_done_is_said(
     done = desk("hide", "in.png", "-o", "out.png", *arguments, code=code)
     assert " ".join(message.split()) in " ".join(done.stderr.replace("│", " ").split())
     assert not Path("out.png").exists()
+
+
+def test_the_identity_check_needs_the_source(desk: Command) -> None:
+    done = desk("check", "in.png", "--plan", "plan.toml", "--identity", code=4)
+    assert "give the source (--against)" in " ".join(done.stderr.split())

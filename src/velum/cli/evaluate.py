@@ -80,6 +80,9 @@ Locate = Annotated[str, typer.Option("--locate", metavar="NAME", help="Localizer
 FaceHeight = Annotated[
     int, typer.Option("--min-height", metavar="PX", min=8, help="Smallest face to use, in pixels of height.")
 ]
+TrainedNetwork = Annotated[
+    bool, typer.Option("--network", help="Attack with a trained network as well (dlib-resnet); takes much longer.")
+]
 LinesJson = Annotated[bool, typer.Option("--json", help="Print each result as a line of JSON.")]
 Most = Annotated[
     int,
@@ -134,7 +137,7 @@ def evaluate(
 
 def strength(
     sources: Sources, techniques: Techniques = [], locate: Locate = "centerface", min_height: FaceHeight = 32,
-    most: Most = 150, json: LinesJson = False,
+    most: Most = 150, network: TrainedNetwork = False, json: LinesJson = False,
 ) -> None:  # fmt: skip
     """Hide faces of your images with each technique, then attack: count the faces that are still identified."""
     from velum.batch.local import arrange
@@ -142,6 +145,7 @@ def strength(
     from velum.engine.prepare import PartCache
     from velum.evaluation.reidentification.attack import TECHNIQUES, AttackTrial
     from velum.evaluation.reidentification.samples import faces
+    from velum.people import DEFAULT_EMBEDDING
     from velum.settings import Settings
     from velum.spec import PartSpec
 
@@ -153,7 +157,8 @@ def strength(
             named = {"nothing": None} | {text: _technique(text, parts) for text in techniques or TECHNIQUES}
             pictures = [job.source for source in sources for job in arrange([source], None)[0]]
             found = faces(pictures, parts.localizer(PartSpec.parse(locate)), settings.limits(), min_height)
-            trial = AttackTrial(list(islice(found, most)))
+            embedder = parts.embedder(DEFAULT_EMBEDDING) if network else None
+            trial = AttackTrial(list(islice(found, most)), network=embedder)
         finally:
             parts.close()
     results: list[AttackResult] = []
@@ -265,14 +270,14 @@ def _print_attacks(results: Sequence["AttackResult"], *, json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from velum.evaluation.reidentification.attack import HEADING, describe_chance, result_row
+    from velum.evaluation.reidentification.attack import HEADING, describe_chance, network_attacks, result_row
 
     if json:
         for result in results:
             common.print_json(result.to_json())
         return
     table = Table(box=None, pad_edge=False)
-    for index, title in enumerate(HEADING):
+    for index, title in enumerate((*HEADING[:-1], *network_attacks(results[0]), HEADING[-1])):
         table.add_column(title, justify="right" if index > 1 else "left", no_wrap=True)
     for result in results:
         table.add_row(*result_row(result))

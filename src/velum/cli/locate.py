@@ -62,6 +62,10 @@ def check(
             help="Also read text: find e-mail addresses, plates, phone, account and card numbers.",
         ),
     ] = False,
+    identity: Annotated[
+        bool,
+        typer.Option("--identity", help="Also compare hidden faces with their originals, by a trained network."),
+    ] = False,
     rule: options.Rules = [],
     hide_labels: options.Labels = [],
     plan: options.PlanFile = None,
@@ -84,7 +88,9 @@ def check(
     settings = Settings.load()
     with common.engine(file) as engine, frame_progress(file.name) as progress:
         run_check = Check(engine, settings.host(), settings.limits())
-        checked = run_check(file, wanted, against=against, regions=findings, text=text, progress=progress)
+        checked = run_check(
+            file, wanted, against=against, regions=findings, text=text, identity=identity, progress=progress
+        )
     if sheet is not None and not checked.is_clean:
         from velum.verify.result import write_contact_sheet
 

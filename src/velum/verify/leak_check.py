@@ -15,18 +15,21 @@ from velum.engine.apply import outline
 from velum.engine.engine import Engine
 from velum.engine.prepare import PreparedPlan
 from velum.engine.sources import locate_in_frame
+from velum.errors import BadPlan
 from velum.file_hash import sha256_of
 from velum.frame import Frame, Rgb
 from velum.limits import Limits
 from velum.locate.labels import covers
 from velum.media.image.side_content import beside
 from velum.media.video.side_streams import audible_streams
+from velum.people import DEFAULT_EMBEDDING
 from velum.plan import Plan
-from velum.plugins import RuntimeConfig
+from velum.plugins import FaceEmbedder, RuntimeConfig, make
 from velum.region import Box, Mask, Region, ious
 from velum.verify import residual_detail, second_detector
 from velum.verify.alignment import FramePair, pair_in_order, pair_merged
 from velum.verify.appearance import describe_change, opaque_mask, uncovered_share
+from velum.verify.identity import NO_LANDMARKS, identity_leaks
 from velum.verify.result import CheckResult, Leak
 from velum.verify.solid_fill import (
     SampleCoding,
@@ -64,14 +67,18 @@ class Check:
         against: Path | media.BytesSource | None = None,
         regions: Annotations | None = None,
         text: bool = False,
+        identity: bool = False,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> CheckResult:
         """Return the leaks of `file`, in which `plan` should have hidden everything.
 
         `against` is the source and `regions` are the regions that were hidden; each makes the check stricter. With
-        `text`, identifying text is searched even if the plan hides none. `progress` gets (frames done, None). Raises
-        any `VelumError` for a file that cannot be checked.
+        `text`, identifying text is searched even if the plan hides none. With `identity`, a trained network compares
+        hidden faces with their originals. `progress` gets (frames done, None). Raises any `VelumError` for a file that
+        cannot be checked.
         """
+        if identity and against is None:
+            raise BadPlan("the identity check compares hidden faces with their originals; give the source (--against)")
         search_plan, notes = second_detector.make_search_plan(plan, self.host, self.engine, text=text)
         found: Regions = {} if search_plan is None else self.engine.locate(file, search_plan).frames
         work = self.engine.check(plan, regions=regions or _NOBODY)
@@ -100,8 +107,20 @@ class Check:
                 *notes,
                 "it is not verified that regions are hidden; give the source (--against) or --regions",
             )
+        if identity and against is not None:
+            recognisable, compared = self._identity_leaks(file, plan, against, regions)
+            leaks += recognisable
+            notes = notes if compared else (*notes, NO_LANDMARKS)
         detectors = () if search_plan is None else tuple(str(rule.locate) for rule in search_plan.rules)
         return CheckResult(file.name, sha256_of(file), frames, tuple(leaks), detectors, frame_check.verified, notes)
+
+    def _identity_leaks(
+        self, file: Path, plan: Plan, source: Path | media.BytesSource, regions: Annotations | None
+    ) -> tuple[list[Leak], int]:
+        embedding = DEFAULT_EMBEDDING if plan.people is None else plan.people.embedding
+        embedder: FaceEmbedder = make("velum.embeddings", embedding, self.host)
+        hidden = regions or self.engine.locate(source, replace(plan, people=None))
+        return identity_leaks(file, source, hidden.frames, embedder, self.limits)
 
     def _look_at_source(self, search: Plan | None, plan: Plan) -> Look | None:
         """Return what locates objects in frames of the source as they were searched in the file."""

@@ -1,6 +1,7 @@
 """The trial tells strong techniques from weak ones: it identifies visible faces, and only guesses destroyed ones."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from velum.errors import BadInput, PluginFault
 from velum.evaluation.reidentification.attack import (
     ATTACKS,
     HEADING,
+    NETWORK_ATTACKS,
     AttackResult,
     AttackTrial,
     chance,
@@ -17,9 +19,11 @@ from velum.evaluation.reidentification.attack import (
     hits,
     result_row,
 )
-from velum.evaluation.reidentification.samples import HEIGHT, WIDTH
-from velum.frame import Rgb
-from velum.plugins import Patch, Technique
+from velum.evaluation.reidentification.samples import HEIGHT, LANDMARKS, WIDTH
+from velum.frame import Frame, Plane, Rgb, Role
+from velum.locate.embedding.face_quality import fault_of
+from velum.plugins import Embeddings, Patch, Technique
+from velum.region import Points
 from velum.techniques.blacken import Blacken
 from velum.techniques.blur import Blur
 from velum.techniques.pixelate import Pixelate
@@ -151,3 +155,30 @@ def test_a_row_marks_attacks_above_chance() -> None:
         "hidden": "strong", "shot": "copy", "faces": 100, "chance": 0.01, "by_chance": 0.04,
         "right": {"pixels": 0.01, "descriptor": 0.01, "candidates": 0.02},
     }  # fmt: skip
+
+
+class ColourNetwork:
+    """Compares pictures by their mean colours in 6 x 8 cells, as a trained network compares faces."""
+
+    same, different = 0.1, 0.3
+
+    def embed(self, frame: Frame, faces: Sequence[Points]) -> Embeddings:
+        rows = [frame.rgb(6, 8).astype(np.float32).ravel() / 255 for _ in faces]
+        return np.array(rows, np.float32)
+
+
+@pytest.mark.slow
+def test_an_attacker_with_a_network_names_what_shows_and_guesses_what_is_destroyed() -> None:
+    trial = AttackTrial([painted(seed) for seed in range(FACES)], network=ColourNetwork())
+    (shows, _), (gone, _) = (list(trial.results("it", technique)) for technique in (None, Blacken()))
+    assert shows.right["network"] > 0.9
+    assert shows.right["network, told"] >= shows.right["network"]
+    assert [gone.right[attack] for attack in NETWORK_ATTACKS] == pytest.approx([1 / FACES] * 2)
+    assert len(result_row(shows)) == len(HEADING) + len(NETWORK_ATTACKS)
+
+
+def test_landmarks_of_a_sample_lie_in_its_face() -> None:
+    (left, right, nose, *mouth) = LANDMARKS
+    assert WIDTH / 7 < left[0] < nose[0] < right[0] < WIDTH * 6 / 7
+    assert left[1] < nose[1] < min(y for _, y in mouth) < HEIGHT * 6 / 7
+    assert fault_of(Frame.of(Plane(painted(1)[:HEIGHT, :WIDTH], Role.RGB)), LANDMARKS) not in {"turned", "small"}

@@ -13,10 +13,10 @@ from velum.engine.apply import paint
 from velum.engine.prepare import PreparedPlan, PreparedRule
 from velum.errors import BadInput
 from velum.evaluation.reidentification.descriptors import FINE, ROUGH, Values, descriptor, downscale, pixel_kinds
-from velum.evaluation.reidentification.samples import HEIGHT, WIDTH, Pictures, Shot, originals, shots
+from velum.evaluation.reidentification.samples import HEIGHT, LANDMARKS, WIDTH, Pictures, Shot, originals, shots
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.plan import Plan, Rule
-from velum.plugins import Technique
+from velum.plugins import Embeddings, FaceEmbedder, Technique
 from velum.region import Box, Region
 from velum.spec import PartSpec
 from velum.techniques.blacken import Blacken
@@ -27,8 +27,15 @@ ATTACKS = ("pixels", "descriptor", "undone", "candidates")
 """Compare hidden pixels with the attacker's faces; compare descriptors; do both after inverting the technique; and
 compare with the attacker's faces hidden in the same way (candidates)."""
 
+NETWORK_ATTACKS = ("network", "network, told")
+"""Compare embeddings of a trained network: of the hidden pixels and what inverting gives with the attacker's faces; or,
+told the technique, with shots of the attacker's faces that are hidden in the same way."""
+
 FEWEST = 10
 """Least number of faces: with fewer, hits cannot be told from chance."""
+
+EMBEDDED = 4
+"""Shots of each face that the attacker learns from which a trained network compares: it takes its time."""
 
 PROBES, STUDIES, COMPARED = 3, 24, 12
 """Shots of each face that are hidden; from which the attacker learns; and how many of these are compared directly."""
@@ -94,11 +101,11 @@ class AttackResult:
 class AttackTrial:
     """Faces and what an attacker learns from them; `results` then tests each technique.
 
-    `samples` are of different people, as `samples.sample` cuts them; each takes 2 MB. Raises `BadInput` for fewer than
-    ten.
+    `samples` are of different people, as `samples.sample` cuts them; each takes 2 MB. With `network`, an attacker has
+    that as well. Raises `BadInput` for fewer than ten samples.
     """
 
-    def __init__(self, samples: Sequence[Rgb], seed: int = 0) -> None:
+    def __init__(self, samples: Sequence[Rgb], seed: int = 0, network: FaceEmbedder | None = None) -> None:
         if len(samples) < FEWEST:
             raise BadInput(
                 f"{len(samples)} faces are too few to tell hits from luck; give images with at least {FEWEST} faces"
@@ -106,6 +113,8 @@ class AttackTrial:
         self._known = originals(samples)
         self._kinds = pixel_kinds(self._known)
         self._described = descriptor(self._known)
+        self._network = network
+        self._embedded = None if network is None else embed_pictures(network, self._known)
         self._probes = {kind: shots(samples, kind, PROBES, seed) for kind in get_args(Shot)}
         # Another seed: an attacker knows how photographs degrade, not how this one did.
         self._studies = {kind: shots(samples, kind, STUDIES, seed + 1) for kind in get_args(Shot)}
@@ -126,7 +135,20 @@ class AttackTrial:
             if tries:
                 right["undone"] = max(tries)
             right["candidates"] = max(self._by_candidates(hidden, studied))
+            if self._network is not None and self._embedded is not None:
+                right |= self._by_network(self._network, self._embedded, hidden, list(guesses.values()), studied)
             yield AttackResult(name, kind, len(self._known), right)
+
+    def _by_network(
+        self, network: FaceEmbedder, known: Embeddings, hidden: Pictures, guesses: Sequence[Values], studied: Pictures
+    ) -> dict[str, float]:
+        seen = embed_pictures(network, hidden)
+        tries = [seen, *(embed_pictures(network, guess) for guess in guesses)]
+        few = studied.reshape(-1, STUDIES, *studied.shape[1:])[:, :EMBEDDED].reshape(-1, *studied.shape[1:])
+        candidates = -_distances(seen, embed_pictures(network, few)).reshape(len(seen), -1, EMBEDDED)
+        told = max(hits(candidates.max(axis=2)), hits(candidates.mean(axis=2)))
+        untold = max(hits(-_distances(vectors, known)) for vectors in tries)
+        return {"network": untold, "network, told": max(told, untold)}
 
     def _by_pixels(self, probes: Pictures | Values) -> list[float]:
         kinds = pixel_kinds(probes)
@@ -174,6 +196,23 @@ def hide(technique: Technique, pictures: Pictures) -> Pictures:
     return hidden
 
 
+def embed_pictures(network: FaceEmbedder, pictures: Pictures | Values) -> Embeddings:
+    """Return a vector for each picture of a face, by where landmarks lie in the mean: hidden faces show none."""
+    vectors = []
+    for picture in pictures:
+        whole = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        if whole.shape[:2] != (HEIGHT, WIDTH):
+            whole = np.asarray(cv2.resize(whole, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), np.uint8)
+        vectors.append(network.embed(Frame.of(Plane(whole, Role.RGB)), [LANDMARKS])[0])
+    return np.array(vectors, np.float32)
+
+
+def _distances(vectors: Embeddings, others: Embeddings) -> Values:
+    lengths = (vectors**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)
+    squares: Values = np.maximum(lengths - 2 * vectors @ others.T, 0)
+    return np.sqrt(squares)
+
+
 def hits(likeness: Likeness) -> float:
     """Return the share of probes whose own face is the most alike; ties count as a guess.
 
@@ -197,9 +236,14 @@ def chance(faces: int) -> float:
 
 def result_row(result: AttackResult) -> list[str]:
     """Return a row of text: the share of faces that each attack identified, and whether it may be luck."""
-    shares = (result.right.get(attack) for attack in ATTACKS)
+    shares = (result.right.get(attack) for attack in (*ATTACKS, *network_attacks(result)))
     cells = ("-" if share is None else f"{100 * share:.1f} %" for share in shares)
     return [result.hidden, result.shot, *cells, "yes" if result.worst <= result.by_chance else "no"]
+
+
+def network_attacks(result: AttackResult) -> tuple[str, ...]:
+    """Return the attacks with a trained network that a result has: all of them, or none."""
+    return NETWORK_ATTACKS if NETWORK_ATTACKS[0] in result.right else ()
 
 
 def describe_chance(result: AttackResult) -> str:

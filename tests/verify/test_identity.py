@@ -1,0 +1,85 @@
+"""A hidden face that a network still takes for its original is a leak."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tests.engine.scripted_people import ColourEmbedder, Places, host, plan, save_film, save_photo
+
+from velum import Annotations, Engine
+from velum.errors import BadPlan
+from velum.limits import Limits
+from velum.people import DEFAULT_EMBEDDING
+from velum.plan import Plan, Rule
+from velum.verify.leak_check import Check
+
+ALL: Places = {"anna": (10, 30), "ben": (140, 30)}
+
+
+@pytest.fixture
+def checks() -> Iterator[tuple[Engine, Check]]:
+    parts = host()
+    own = replace(parts, embeddings={})
+    with Engine(host=parts) as engine:
+        yield engine, Check(engine, own, Limits())
+
+
+@pytest.fixture(autouse=True)
+def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("velum.verify.leak_check.make", lambda *_: ColourEmbedder())
+    assert str(DEFAULT_EMBEDDING) == "dlib-resnet"
+
+
+def hidden_by(technique: str) -> Plan:
+    rule = plan().rules[0]
+    return replace(plan(), rules=(Rule.parse(f"face: {rule.locate} -> {technique} with grow=0"),))
+
+
+@pytest.mark.parametrize(("technique", "leaks"), [("blacken", 0), ("pixelate(degree=0.1)", 2)])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_face_that_is_recognisable_is_a_leak(
+    checks: tuple[Engine, Check], tmp_path: Path, technique: str, leaks: int, given: bool
+) -> None:
+    engine, check = checks
+    source, wanted = Path(save_photo(tmp_path / "in.png", ALL)), hidden_by(technique)
+    regions = engine.locate(source, wanted) if given else None
+    engine.hide(source, tmp_path / "out.png", wanted)
+    done = check(tmp_path / "out.png", wanted, against=source, regions=regions, identity=True)
+    found = [leak for leak in done.leaks if leak.kind == "identity"]
+    assert len(found) == leaks
+    assert all("is recognisable" in leak.message and leak.box is not None for leak in found)
+    assert not [leak for leak in check(tmp_path / "out.png", wanted, against=source).leaks if leak.kind == "identity"]
+
+
+def test_faces_that_are_shown_on_purpose_are_left_out(checks: tuple[Engine, Check], tmp_path: Path) -> None:
+    engine, check = checks
+    source, wanted = Path(save_photo(tmp_path / "in.png", ALL)), hidden_by("blacken")
+    located = engine.locate(source, wanted)
+    (first, second) = located.frames[0]
+    chosen = replace(located, frames={0: (replace(first, ignored=True), second)})
+    engine.hide(source, tmp_path / "out.png", wanted, regions=chosen)
+    done = check(tmp_path / "out.png", wanted, against=source, regions=chosen, identity=True)
+    assert not [leak for leak in done.leaks if leak.kind == "identity"]
+
+
+def test_a_leak_in_a_video_names_its_frame(checks: tuple[Engine, Check], tmp_path: Path) -> None:
+    engine, check = checks
+    source = save_film(tmp_path / "in.mkv", [{"anna": (10 + i, 30)} for i in range(5)])
+    wanted = hidden_by("pixelate(degree=0.1)")
+    engine.hide(source, tmp_path / "out.mkv", wanted)
+    done = check(tmp_path / "out.mkv", wanted, against=source, identity=True)
+    assert [leak.frame for leak in done.leaks if leak.kind == "identity"] == [0, 1, 2, 3, 4]
+
+
+def test_what_cannot_be_compared_is_said(checks: tuple[Engine, Check], tmp_path: Path) -> None:
+    engine, check = checks
+    source, wanted = Path(save_photo(tmp_path / "in.png", ALL)), hidden_by("blacken")
+    engine.hide(source, tmp_path / "out.png", wanted)
+    with pytest.raises(BadPlan, match=r"give the source \(--against\)"):
+        check(tmp_path / "out.png", wanted, identity=True)
+    with Image.open(source) as image:
+        nobody = Annotations(image.width, image.height, {})
+    done = check(tmp_path / "out.png", wanted, against=source, regions=nobody, identity=True)
+    assert any("no hidden face could be compared" in note for note in done.notes)
