@@ -15,11 +15,9 @@ from velum.errors import VelumError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "hide": ("hide", "hide"),
-    "batch": ("batch", "app"),
     "locate": ("locate", "locate"),
     "check": ("locate", "check"),
     "evaluate": ("evaluate", "evaluate"),
-    "train": ("train", "app"),
     "techniques": ("list_parts", "techniques"),
     "labels": ("list_parts", "labels"),
     "serve": ("serve", "serve"),
@@ -27,6 +25,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "worker": ("serve", "worker"),
     "strength": ("evaluate", "strength"),
     "submit": ("submit", "submit"),
+    "batch": ("batch", "app"),
+    "train": ("train", "app"),
     "plan": ("list_parts", "plan_app"),
     "models": ("models", "app"),
     "jobs": ("jobs", "app"),
