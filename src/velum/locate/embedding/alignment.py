@@ -30,7 +30,7 @@ class Template:
     side: int
     points: Points
 
-    def scaled(self, factor: float) -> "Template":
+    def resize(self, factor: float) -> "Template":
         """Return the template in another size."""
         return Template(max(1, round(self.side * factor)), tuple((x * factor, y * factor) for x, y in self.points))
 
