@@ -29,7 +29,10 @@ from velum.region import Mask
 SHORT_GAP = 3
 PLANS = {
     "velum, default": Plan(), "velum, fast": Plan(effort="fast"), "velum, thorough": Plan(effort="thorough"),
-    "velum, every frame": Plan(video=Video(every=1)), "velum, not tracked": Plan(video=Video(track=False)),
+    "velum, every frame": Plan(video=Video(every=1)),
+    "velum, every frame, before": Plan.of(
+        "face: centerface(threshold=0.2, min_side=16) -> blacken", video=Video(every=1)
+    ), "velum, not tracked": Plan(video=Video(track=False)),
 }  # fmt: skip
 
 

@@ -82,11 +82,34 @@ class TracksByScore(Protocol):
         ...
 
 
+TRACK_THRESHOLD_FACTOR = 1.5
+"""Factor of the threshold from which a detection starts a track in a video. A weaker detection is hidden in its own
+frame and may continue a track; alone it is too often a bush or a stone."""
+
+
+def usual_track_threshold(threshold: float) -> float:
+    """Return the score from which the detections of a localizer with that threshold usually start tracks."""
+    return min(threshold * TRACK_THRESHOLD_FACTOR, (threshold + 1) / 2)
+
+
+@runtime_checkable
+class TracksByLooks(Protocol):
+    """A localizer that sees every frame, and of whose detections a single one starts no track."""
+
+    looks_to_track: int
+    """Number of frames, 1 or 2, within the time for which tracking pads, in which a new object must be detected."""
+
+
 def track_threshold_of(localizer: Localizer) -> float:
     """Return the score from which a localizer's detections start tracks; 0 where it does not say."""
     if isinstance(localizer, TracksByScore):
         return localizer.track_threshold
     return float(_former_property(localizer, "sure", "track_threshold") or 0.0)
+
+
+def looks_to_track_of(localizer: Localizer) -> int:
+    """Return in how many frames a localizer's object must be detected to be tracked; 1 where it does not say."""
+    return localizer.looks_to_track if isinstance(localizer, TracksByLooks) else 1
 
 
 @runtime_checkable
@@ -98,6 +121,19 @@ class InVideo(Protocol):
 
         With `sparse` it sees a few frames a second. An object must then be found in one of them, so each detection may
         be less sure; tracking tells chance apart.
+        """
+        ...
+
+
+@runtime_checkable
+class LooksAgain(Protocol):
+    """A localizer that looks at doubtful regions of a video a second time, before they are hidden or dropped."""
+
+    def look_again(self, frame: Frame, regions: Sequence[Region]) -> list[float | None]:
+        """Return the score of each region of `frame` at a second look, on the scale of `locate`.
+
+        Regions come in order of what a mistake costs. 0: nothing is there, the region is dropped. None: the region is
+        not looked at again, and its first score counts. Must keep no state. Any error means that nothing is published.
         """
         ...
 

@@ -121,6 +121,41 @@ def test_each_sample_is_as_in_one_run(case: str, clip: Path, tmp_path: Path) -> 
     assert set(joined.seconds) == set(whole.seconds)
 
 
+class Doubting:
+    """Finds the thing at times, not surely, and something else beside it that a second look does not find."""
+
+    labels = frozenset({"face"})
+    track_threshold = 0.5
+
+    def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
+        return [
+            [Region(box_at(frame.index), "face", 0.4 + 0.2 * (frame.index % 10 == 0)), Region(BESIDE, "face", 0.6)]
+            if frame.index % 5 == 0
+            else []
+            for frame in frames
+        ]
+
+    def look_again(self, frame: Frame, regions: Sequence[Region]) -> list[float | None]:
+        return [0.0 if region.box == BESIDE else 0.6 for region in regions]
+
+    def close(self) -> None:
+        pass
+
+
+BESIDE = Box(0, 50, 12, 62)
+
+
+def test_a_second_look_gives_the_same_in_segments(clip: Path, tmp_path: Path) -> None:
+    with Engine(host=RuntimeConfig(localizers={"fake": Doubting})) as engine:
+        engine.hide(clip, tmp_path / "whole.mkv", PLAN)
+        in_spans(engine, clip, tmp_path / "joined.mkv", PLAN)
+    before, after = luma(tmp_path / "whole.mkv"), luma(tmp_path / "joined.mkv")
+    for index, (whole, joined) in enumerate(zip(before, after, strict=True)):
+        assert np.array_equal(whole, joined), f"frame {index}"
+        assert (joined[box_at(index).slices] == 16).all()
+        assert not (joined[BESIDE.slices] == 16).all()
+
+
 def test_numbers_of_tracks_are_those_of_one_span_alone(clip: Path, tmp_path: Path) -> None:
     with finding(unseen_in()) as engine:
         report, spans = in_spans(engine, clip, tmp_path / "out.mkv", PLAN)

@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,20 @@ def test_faces_of_turned_images_are_found_by_a_thorough_look(shared: Path, cente
         (found,) = Detector("centerface", RuntimeConfig(), effort=effort).locate([turned])
         turns[effort] = sum(region.box.width > 18 and region.score >= 0.5 for region in found)
     assert turns["thorough"] == 5 > turns["balanced"]
+
+
+def test_a_second_look_in_a_video_tells_faces_from_other_things(centerface: Path, shared: Path) -> None:
+    host = RuntimeConfig(precision="f32", weights={"centerface": centerface})
+    frame = photo(shared, "five_night.jpg")
+    whole = Detector("centerface", host, effort="balanced")
+    detector = whole.for_video(sparse=True)
+    assert detector is not None
+    faces = [region for region in detector.locate([frame])[0] if region.score >= 0.5]
+    assert len(faces) >= 5
+    assert detector.look_again(frame, faces) == [None] * len(faces)  # they are sure
+    doubtful = [replace(region, score=detector.track_threshold) for region in faces]
+    moved = [replace(region, box=region.box.move(0, 420)) for region in doubtful[:2]]
+    scores = detector.look_again(frame, [*doubtful[:2], *moved])
+    assert all(score is not None and score >= detector.track_threshold for score in scores[:2])
+    assert scores[2:] == [0.0, 0.0]
+    assert whole.look_again(frame, doubtful) == [None] * len(doubtful)  # images are looked at once

@@ -26,7 +26,7 @@ from velum.locate.text.detect import TextDetector, TextFilter
 from velum.locate.text.recognize import RapidRecognizer
 from velum.locate.weights import fetch
 from velum.plan import Rule
-from velum.plugins import RuntimeConfig
+from velum.plugins import RuntimeConfig, looks_to_track_of, track_threshold_of
 from velum.region import Mask
 from velum.spec import PartSpec
 from velum.testing import check_localizer
@@ -187,9 +187,13 @@ def test_localizer_keeps_its_contract(shared: Path, tmp_path: Path, reader: Rapi
     )
     host = RuntimeConfig(models=tmp_path, offline=True)
     frame, _, _ = page(24, 0)
+    with closing(Text(host, name="lines", shape="plate")) as plates:
+        assert track_threshold_of(plates) == pytest.approx(0.8)
+        assert looks_to_track_of(plates) == 2
     with closing(Text(host, name="lines")) as everything, closing(Text(host, name="lines", match="iban")) as ibans:
         check_localizer(everything)
         check_localizer(ibans)
+        assert (track_threshold_of(everything), looks_to_track_of(everything)) == (0.0, 1)
         assert ibans.description["match"] == "iban"
         assert ibans.description["reader"] == reader.description["reader"]
         assert len(everything.locate([frame])[0]) > len(ibans.locate([frame])[0]) >= 1

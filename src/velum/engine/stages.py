@@ -16,7 +16,7 @@ from velum.engine.schedule import EVERY_FRAME, Schedule, ScheduledFrame
 from velum.errors import PluginFault, VelumError
 from velum.frame import Frame
 from velum.limits import Limits
-from velum.plugins import Localizer, part_name
+from velum.plugins import Localizer, LooksAgain, part_name
 from velum.region import Region
 from velum.report import HiddenRegion, TrackSummary
 from velum.track import Thumbnail
@@ -217,6 +217,30 @@ def _run_when_due(
     """Return the localizer's regions in each frame, None for a frame on which it was not run."""
     answers = iter(_run(localizer, [item.frame for item in group if always or item.due], limits))
     return [next(answers) if always or item.due else None for item in group]
+
+
+def look_again(
+    localizer: LooksAgain, frame: Frame, dropped: list[Region], regions: Sequence[Region]
+) -> Sequence[float | None]:
+    """Return the localizer's second scores, None where the first counts; add what it has not found to `dropped`.
+
+    Raises `PluginFault` when the localizer breaks its contract.
+    """
+    try:
+        scores = localizer.look_again(frame, regions)
+    except VelumError:
+        raise
+    except Exception as error:
+        raise PluginFault(
+            f"localizer {part_name(localizer)} failed to look again at frame {frame.index}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if len(scores) != len(regions):
+        raise PluginFault(
+            f"localizer {part_name(localizer)} gave {len(scores)} scores at a second look at {len(regions)} regions"
+        )
+    dropped += [region for region, score in zip(regions, scores, strict=True) if score == 0]
+    return scores
 
 
 def _run(localizer: Localizer, frames: Sequence[Frame], limits: Limits) -> list[list[Region]]:

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
@@ -11,12 +12,12 @@ from typing import TypeVar
 from velum import media
 from velum.annotations import Annotations
 from velum.engine.prepare import PreparedPlan
-from velum.engine.stages import FrameRegions, RunStats, timed_decode
+from velum.engine.stages import FrameRegions, RunStats, look_again, timed_decode
 from velum.errors import BadInput, BadPlan
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.plan import Plan
-from velum.plugins import track_threshold_of
+from velum.plugins import Localizer, LooksAgain, looks_to_track_of, track_threshold_of
 from velum.region import Region
 from velum.track import Observation, Thumbnail, thumbnail_of, track_object, track_observations
 from velum.track.scene_cuts import AHEAD
@@ -37,6 +38,15 @@ MOST_FRAMES = 600
 """How far one object is tracked each way at most: a person waits for it, and thumbnails of all frames are held."""
 
 _SEGMENT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ObservedFrame:
+    """A frame on its way into the tracker, with the regions that a second look at it has dropped."""
+
+    item: FrameRegions
+    thumbnail: Thumbnail
+    dropped: list[Region]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +108,32 @@ def track_regions(
     The regions of each localizer are tracked apart. A frame is held back until its regions are final. A window over
     the whole video yields frames without planes.
     """
-    waiting: deque[FrameRegions] = deque()
+    waiting: deque[tuple[FrameRegions, list[Region]]] = deque()
 
-    def observe() -> Iterator[tuple[FrameRegions, Thumbnail]]:
+    def observe() -> Iterator[_ObservedFrame]:
         for item in located:
             thumbnail = thumbnail_of(item.frame) if item.thumbnail is None else item.thumbnail
+            observed = _ObservedFrame(item, thumbnail, [])
             if window.window_frames is None:
                 item = replace(item, frame=_without_planes(item.frame))  # noqa: PLW2901 - the planes are to go
-            waiting.append(item)
-            yield item, thumbnail
+            waiting.append((item, observed.dropped))
+            yield observed
+            del observed  # or its planes would be held while the next one is decoded
 
     streams = [
         track_observations(
-            _observations(branch, place), window.window_frames, window.pad_frames, _start_scores(work, place)
+            _observations(branch, place, work.localizers[place]),
+            window.window_frames,
+            window.pad_frames,
+            _start_scores(work, place),
+            looks_to_track_of(work.localizers[place]),
         )
         for place, branch in enumerate(_split(observe(), len(work.localizers)))
     ]
     for tracked in zip(*streams, strict=True):
-        item = waiting.popleft()
+        item, dropped = waiting.popleft()
         regions = tuple(
-            (*_keep_untracked(work, before, after), *_with_unique_tracks(after, place, len(streams)))
+            (*_keep_untracked(work, before, after, dropped), *_with_unique_tracks(after, place, len(streams)))
             for place, (before, after) in enumerate(zip(item.regions, tracked, strict=True))
         )
         yield replace(item, regions=regions, final=True)
@@ -187,8 +203,14 @@ def _start_scores(work: PreparedPlan, place: int) -> dict[str, float]:
     }
 
 
-def _keep_untracked(work: PreparedPlan, located: Sequence[Region] | None, tracked: Sequence[Region]) -> list[Region]:
-    """Return the regions that stay as located: zones that a person placed, and detections that continue no track."""
+def _keep_untracked(
+    work: PreparedPlan, located: Sequence[Region] | None, tracked: Sequence[Region], dropped: Sequence[Region]
+) -> list[Region]:
+    """Return the regions that stay as located: zones that a person placed, and detections that continue no track.
+
+    Those that a second look has `dropped` do not stay.
+    """
+    gone = {id(region) for region in dropped}
 
     def is_inside(region: Region) -> bool:
         return any(other.box.join(region.box) == other.box for other in tracked)
@@ -199,7 +221,7 @@ def _keep_untracked(work: PreparedPlan, located: Sequence[Region] | None, tracke
     return [
         region
         for region in located or ()
-        if region.origin == "manual" or (is_hidden(region) and not is_inside(region))
+        if region.origin == "manual" or (id(region) not in gone and is_hidden(region) and not is_inside(region))
     ]  # fmt: skip
 
 
@@ -212,12 +234,14 @@ def _without_planes(frame: Frame) -> Frame:
     return Frame((), frame.width, frame.height, frame.index, frame.time, frame.orientation)
 
 
-def _observations(items: Iterable[tuple[FrameRegions, Thumbnail]], place: int) -> Iterator[Observation]:
+def _observations(items: Iterable[_ObservedFrame], place: int, localizer: Localizer) -> Iterator[Observation]:
     """Yield what the tracker needs of each frame: thumbnail and regions of one localizer, without zones of people."""
-    for item, thumbnail in items:
-        located = item.regions[place]
+    for observed in items:
+        frame, located = observed.item.frame, observed.item.regions[place]
         regions = None if located is None else tuple(region for region in located if region.origin != "manual")
-        yield Observation(item.frame.index, item.frame.width, item.frame.height, regions, thumbnail)
+        again = partial(look_again, localizer, frame, observed.dropped) if isinstance(localizer, LooksAgain) else None
+        yield Observation(frame.index, frame.width, frame.height, regions, observed.thumbnail, again)
+        del observed, frame, again  # or its planes would be held while the next one is decoded
 
 
 def _observe_around(frames: Iterator[Frame], at: int, most: int) -> Iterator[Observation]:

@@ -246,7 +246,8 @@ def _look(entry: _Entry) -> Look:
     entry.only(_field_names(Look))
     side, closest, pixels = (entry.number(key) for key in ("min_side", "closest_side", "closest_pixels"))
     turned = entry.share("turned_threshold") if "turned_threshold" in entry.values else 0.0
-    return Look(entry.share("threshold"), side, closest, round(pixels), turned)
+    again = round(entry.number("second_look")) if entry.values.get("second_look") else 0
+    return Look(entry.share("threshold"), side, closest, round(pixels), turned, again)
 
 
 def _input(entry: _Entry) -> Mapping[str, Any]:

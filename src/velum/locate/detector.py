@@ -14,19 +14,24 @@ from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate import registry
 from velum.locate.output_formats import Detections, Family, Floats, Input, Tensors, concatenate, family
 from velum.locate.runtime import Network, open_network
+from velum.locate.second_look import SecondLook
 from velum.locate.segmenter import check_option, model_facts
 from velum.locate.tiling import Flags, Tile, TilePass, locate_with_seam, passes, suppress
 from velum.locate.turned import add_turned
 from velum.locate.weights import fetch
 from velum.locate.weights.asset import Look
 from velum.plan import Effort
-from velum.plugins import RuntimeConfig
+from velum.plugins import RuntimeConfig, usual_track_threshold
 from velum.region import Box, Mask, Region
 
 SPARSE_THRESHOLD_FACTOR = 0.75
 """Factor of the threshold in a video of which localizers see a few frames a second: they have fewer chances of a false
 detection, and must find an object that scores low in most frames in one of these few. Chosen with four clips that pan
 over photographs of crowds; see docs/benchmarks.md."""
+
+DOUBTFUL_FACTOR, DOUBTFUL_SIDE = 2.0, 1.75
+"""Factor of the threshold below which a detection in a video is doubtful, and least shorter side of a doubtful one, in
+the smallest sides that the network finds. Of smaller ones many are real: they score low because they are small."""
 
 PROBE_SIDE = 128
 """Sides, in pixels, of the empty image that tells whether a network of any input size gives masks."""
@@ -44,11 +49,6 @@ SMALL_FACTOR = 2.0
 """Factor of the threshold, in passes after the first, for objects below the smallest size of the network. The finer
 pass has seen them twice as large, so most of these detections are false. Sure ones are kept: a network that needs an
 object's surroundings may have missed it in the finer pass."""
-
-
-TRACK_THRESHOLD_FACTOR = 1.5
-"""Factor of the threshold from which a detection starts a track in a video. A weaker detection is hidden in its own
-frame and may continue a track; alone it is too often a bush or a stone."""
 
 
 MASK_LEVEL = 0.4
@@ -162,6 +162,8 @@ class Detector:
         self._finder = TiledDetector(network, kind, form, 1.0, 1.0, tile * tile)
         self._finder = self._set_up(self._looks.image)
         self._turned_finder = self._set_up_turned(self._looks.image)
+        self._second_look: SecondLook | None = None
+        self._doubtful_below = 0.0
 
     def _set_up(self, look: Look) -> TiledDetector:
         """Return the detector for images or for videos; values in the plan take precedence over the effort."""
@@ -184,6 +186,13 @@ class Detector:
             closest_pixels=finder.closest_pixels // 4,
         )  # fmt: skip
 
+    def _set_up_second_look(self, finder: TiledDetector) -> SecondLook | None:
+        """Return what looks again at doubtful detections, as sure as a look at every frame; None where none does."""
+        side = self._looks.video.second_look
+        if not side or self._min_side is not None or finder.form.size_wh is not None:
+            return None
+        return SecondLook(finder.network, finder.family, finder.form, finder.threshold, side)
+
     @property
     def description(self) -> Mapping[str, str]:
         """Model, weights and settings, for the report."""
@@ -200,7 +209,7 @@ class Detector:
     @property
     def track_threshold(self) -> float:
         """Score from which a detection starts a track in a video."""
-        return min(self._finder.threshold * TRACK_THRESHOLD_FACTOR, (self._finder.threshold + 1) / 2)
+        return usual_track_threshold(self._finder.threshold)
 
     def for_video(self, *, sparse: bool) -> "Detector | None":
         """Return the detector for a video; both share their network.
@@ -212,9 +221,36 @@ class Detector:
             return None
         other, finder = copy(self), self._set_up(self._looks.video)
         if sparse and self._threshold is None:
+            other._second_look = self._set_up_second_look(finder)
+            other._doubtful_below = min(finder.threshold * DOUBTFUL_FACTOR, (finder.threshold + 1) / 2)
             finder = replace(finder, threshold=finder.threshold * SPARSE_THRESHOLD_FACTOR)
         other._finder, other._turned_finder = finder, None  # a video that lies on its side says so in its file
         return other
+
+    def look_again(self, frame: Frame, regions: Sequence[Region]) -> list[float | None]:
+        """Return what each region scores from nearby, on the scale of `locate`; 0 where nothing is found there.
+
+        None for a region whose first score counts: it scores too well to be doubtful, is small, or would cost too much.
+        """
+        second = self._second_look
+        smallest = DOUBTFUL_SIDE * self._kind.smallest_side / self._finder.scale_of(frame)
+        doubtful = [
+            i
+            for i, region in enumerate(regions)
+            if region.score < self._doubtful_below and min(region.box.width, region.box.height) >= smallest
+        ]
+        scores: list[float | None] = [None] * len(regions)
+        if second is None or not doubtful:
+            return scores
+        pixels = sum(math.prod(tile.fit.input_wh) for tile, _ in self._finder.tiles(frame))
+        factor = self._finder.threshold / second.threshold
+        seen = second.scores(frame, [regions[i] for i in doubtful], self._model.labels, pixels)
+        for i, score in zip(doubtful, seen, strict=True):
+            if score is not None:
+                # One that would start no track does so only where the second look leaves no doubt.
+                is_weak = regions[i].score < self.track_threshold and score < self._doubtful_below
+                scores[i] = min(score * factor, regions[i].score) if is_weak else score * factor
+        return scores
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, best first, clipped to the image. Raises `PluginFault`."""

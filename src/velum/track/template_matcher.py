@@ -1,6 +1,7 @@
 """Template matching: find an object in the next frame, or the one before, by its appearance."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -48,6 +49,10 @@ def thumbnail_of(frame: Frame) -> Thumbnail:
     return frame.grey(width, height)
 
 
+LookAgain = Callable[[Sequence[Region]], Sequence[float | None]]
+"""Returns the score of each region at a second look, 0 where nothing is there, None where it was not looked at."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
     """All that the tracker needs of one frame: its regions and its thumbnail.
@@ -61,6 +66,8 @@ class Observation:
     height: int
     regions: tuple[Region, ...] | None
     thumbnail: Thumbnail
+    look_again: LookAgain | None = None
+    """Looks a second time at regions that continue no track; None where the localizer cannot."""
 
     def __post_init__(self) -> None:
         if self.thumbnail.ndim != 2 or self.thumbnail.dtype != np.uint8 or min(self.thumbnail.shape) < 16:

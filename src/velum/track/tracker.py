@@ -18,7 +18,7 @@ from velum.track import interpolation
 from velum.track.association import Track, pair_near, pair_overlapping
 from velum.track.float_boxes import FloatBox, edges_of, grow, mix, side, union
 from velum.track.scene_cuts import AHEAD, scenes
-from velum.track.template_matcher import Observation, Pyramid, TemplateMatcher
+from velum.track.template_matcher import LookAgain, Observation, Pyramid, TemplateMatcher
 from velum.track.window import Detection, FrameSlot, FrameWindow, TrackPoint, margin
 
 MOST_THUMBNAILS = 600
@@ -33,7 +33,11 @@ NEIGHBOURS = (1, 2)
 
 
 def track_observations(
-    observations: Iterable[Observation], window: int | None, pad: int, start_scores: Mapping[str, float] | None = None
+    observations: Iterable[Observation],
+    window: int | None,
+    pad: int,
+    start_scores: Mapping[str, float] | None = None,
+    looks: int = 1,
 ) -> Iterator[tuple[Region, ...]]:
     """Yield the final regions of each observation, in the order of the observations, which is that of display.
 
@@ -41,14 +45,15 @@ def track_observations(
     frames. The last four of them, or a quarter, serve only to tell whether a scene ends. With None, all frames are read
     before the first regions are yielded. `pad` is the number of frames for which an object is hidden before its first
     and after its last sign within a scene. `start_scores` has, by label, the score below which a region continues a
-    track but does not start one (default: 0).
+    track but does not start one (default: 0). With `looks` 2, a region starts a track only where at most `pad` frames
+    before another one was detected, which has continued none.
 
     The regions are those detected, never smaller, with the id of their track, and those filled in: "interpolated"
     between and after detections, "back-filled" before the first one. A region that was filled in has the score of the
     nearest detection.
     """
     ahead = AHEAD if window is None else min(AHEAD, window // 4)
-    tracker = _Tracker(MOST_THUMBNAILS if window is None else max(window, pad), pad, start_scores or {})
+    tracker = _Tracker(MOST_THUMBNAILS if window is None else max(window, pad), pad, start_scores or {}, looks)
     for observation, cut in scenes(observations, ahead):
         tracker.add(observation, starts_scene=cut)
         if window is not None:
@@ -59,10 +64,10 @@ def track_observations(
 class _Tracker:
     """The active tracks, and the window of frames whose regions can still change."""
 
-    def __init__(self, most_frames: int, pad: int, start_scores: Mapping[str, float]) -> None:
+    def __init__(self, most_frames: int, pad: int, start_scores: Mapping[str, float], looks: int) -> None:
         """Track each object for at most `most_frames` frames after its last detection."""
         self._window = FrameWindow(most_frames + BEHIND)
-        self._most_frames, self._pad, self._start_scores = most_frames, pad, start_scores
+        self._most_frames, self._pad, self._start_scores, self._looks = most_frames, pad, start_scores, looks
         self._active: list[Track] = []
         self._last_id = 0
         self._next_final = 0
@@ -78,7 +83,8 @@ class _Tracker:
                 self._match(track, frame)
         else:
             for label in dict.fromkeys([t.label for t in self._active] + [r.label for r in observation.regions]):
-                self._associate(label, [r for r in observation.regions if r.label == label], frame)
+                found = [r for r in observation.regions if r.label == label]
+                self._associate(label, found, frame, observation.look_again)
         self._active = [track for track in self._active if self._continues(track, frame)]
 
     def final(self, held_back: int) -> Iterator[tuple[Region, ...]]:
@@ -88,10 +94,11 @@ class _Tracker:
             self._window.drop(self._next_final - BEHIND)
             self._next_final += 1
 
-    def _associate(self, label: str, found: Sequence[Region], frame: int) -> None:
+    def _associate(self, label: str, found: Sequence[Region], frame: int, look_again: LookAgain | None) -> None:
         """Continue the tracks of a label with its detections, track the others by their appearance, start new ones.
 
         Strong detections come first, then weak ones for the tracks that are left, as in ByteTrack (Zhang et al. 2022).
+        Those that continue no track are looked at again, where that is possible; what they score then decides.
         """
         least = self._start_scores.get(label, 0.0)
         strong, weak = [r for r in found if r.score >= least], [r for r in found if r.score < least]
@@ -101,9 +108,29 @@ class _Tracker:
             self._match(track, frame)
         tracks, strong = self._continue(tracks, strong, frame, near=True)
         _, weak = self._continue(tracks, weak, frame)
-        self._window[frame].weak += weak
-        for region in strong:
+        left = [*strong, *weak]
+        again = [None] * len(left) if look_again is None or not left else look_again(left)
+        scores = [region.score if score is None else score for region, score in zip(left, again, strict=True)]
+        starts = [
+            region
+            for region, score in zip(left, scores, strict=True)
+            if score >= least and (self._looks < 2 or self._was_detected_before(region, frame))
+        ]
+        # A detection that starts no track may still be that of a track that comes here from later.
+        started = {id(region) for region in starts}
+        self._window[frame].weak += [region for region in left if id(region) not in started]
+        for region in starts:
             self._start(region, frame)
+
+    def _was_detected_before(self, region: Region, frame: int) -> bool:
+        """Tell whether a frame shortly before has a detection near a region that has continued no track."""
+        for before, slot, _ in self._window.back_from(frame):
+            if frame - before > self._pad:
+                return False
+            earlier = [edges_of(other.box) for other in slot.weak if other.label == region.label]
+            if pair_near(earlier, [frame - before - 1] * len(earlier), [edges_of(region.box)]):
+                return True
+        return False
 
     def _continue(
         self, tracks: list[Track], found: list[Region], frame: int, *, near: bool = False

@@ -17,7 +17,7 @@ from velum.locate.remote.kserve import Kserve
 from velum.locate.remote.open_inference import BadResponse, outputs_of
 from velum.net import NetworkPolicy
 from velum.net.client import HttpClient, ServerResponse
-from velum.plugins import RuntimeConfig, make
+from velum.plugins import RuntimeConfig, make, track_threshold_of
 from velum.region import Region
 from velum.spec import PartSpec
 from velum.testing import check_localizer
@@ -169,6 +169,7 @@ def test_it_is_made_from_a_plan() -> None:
         )
         localizer = make("velum.localizers", use, RuntimeConfig())
         assert _flat(localizer.locate([_frame()])[0]) == FOUND
+        assert track_threshold_of(localizer) == pytest.approx(0.45)  # half as much again as the threshold
         localizer.close()
 
 

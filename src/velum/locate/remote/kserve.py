@@ -10,7 +10,7 @@ from velum.locate.remote.open_inference import BadResponse, Form, find_served_mo
 from velum.locate.remote.preprocess import Fill, Layout, Order, Preparation, plan_input
 from velum.net import ANYWHERE
 from velum.net.client import HttpClient
-from velum.plugins import RuntimeConfig
+from velum.plugins import RuntimeConfig, usual_track_threshold
 from velum.region import Region
 
 LARGEST_BATCH = 64
@@ -104,6 +104,11 @@ class Kserve:
     def description(self) -> Mapping[str, str]:
         """Server, model and version, for the report."""
         return self._facts | {"threshold": f"{self._reader.threshold:g}"}
+
+    @property
+    def track_threshold(self) -> float:
+        """Score from which a box starts a track in a video; 0 for maps, whose scores are those of single pixels."""
+        return usual_track_threshold(self._reader.threshold) if isinstance(self._reader, Boxes) else 0.0
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, best first. Raises `Unavailable` for an invalid response."""

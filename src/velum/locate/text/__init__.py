@@ -35,6 +35,10 @@ SHAPES = {"plate": LineShape("license_plate", (1.5, 7.0), along=0.2, across=0.1)
 """Value of the option `shape` -> the lines that have this shape. That of plates was chosen with one half of 110
 photographs with plates of Europe, Brazil and the United States; docs/benchmarks.md has the results for both halves."""
 
+SHAPE_TRACK_FACTOR = 4 / 3
+"""Factor of the threshold from which a line with a shape starts a track in a video: 0.8 by default. Weaker ones are
+hidden in their own frames; all frames are searched, and a real plate scores more in most."""
+
 SHAPE_THRESHOLD = 0.6
 """Default threshold of lines with a shape: every plate in those photographs scores 0.83 or more."""
 
@@ -69,6 +73,7 @@ class Text:
         if shape and (kinds or pattern):
             raise BadPlan(f"text takes shape={shape!r} or what to read (match, regex), not both; leave one of them out")
         self.labels = frozenset({SHAPES[shape].label if shape else "text"})
+        self.looks_to_track = 2 if shape else 1
         self._model = registry.find(name, host)
         usual = SHAPE_THRESHOLD if shape else self._model.threshold
         level = usual if threshold is None else threshold
@@ -93,6 +98,16 @@ class Text:
         """Model, weights, reader and settings, for the report."""
         reader = self._finder.wanted.reader.description if self._finder.wanted else {}
         return model_facts(self._model, self._finder.mapper.network) | reader | self._settings
+
+    @property
+    def track_threshold(self) -> float:
+        """Score from which a line starts a track in a video; 0 for text.
+
+        Of text, every line counts: its score says how clear the line is, or how surely it was read, not whether it is
+        text.
+        """
+        level = self._finder.threshold
+        return min(level * SHAPE_TRACK_FACTOR, (level + 1) / 2) if self._finder.shape else 0.0
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame: rectangles of any angle, clipped to the image. Raises `PluginFault`."""
