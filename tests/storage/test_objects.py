@@ -92,6 +92,17 @@ def test_a_folder_that_is_missing_or_cannot_be_written(tmp_path: Path) -> None:
         open_tree(str(tmp_path / "file")).put_new("a/b", b"")
 
 
+@pytest.mark.parametrize("key", ["a.jpg/b.jpg", "x", f"{'ü' * 130}.jpg", f"{'y' * 300}/b.jpg"])
+def test_keys_of_buckets_that_no_file_can_have(tmp_path: Path, key: str) -> None:
+    tree = open_tree(str(tmp_path / "out"))
+    (tmp_path / "result").write_bytes(b"1")
+    tree.put_file("a.jpg", tmp_path / "result", {})
+    tree.put_file("x/y.jpg", tmp_path / "result", {})
+    with pytest.raises(BadInput, match="cannot be a file in .*; write to a bucket, or rename the source"):
+        tree.put_file(key, tmp_path / "result", {})
+    assert sorted(found.key for found in tree.list()) == ["a.jpg", "x/y.jpg"]
+
+
 def test_a_bucket_that_is_down_or_missing_is_told(bucket: S3) -> None:
     bucket.objects["in/a.jpg"] = b"1"
     assert [found.key for found in open_tree("s3://faces/in").list()] == ["a.jpg"]

@@ -1,5 +1,6 @@
 """Objects under keys that others chose: a folder as it is, or what lies under a prefix of a bucket."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,10 @@ from velum.storage.folder import StoreAway
 
 ATTRIBUTE = "user."
 """Start of the names of extended attributes that programs may set (xattr(7)); they are the metadata of a file."""
+
+
+_NO_NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST})
+"""Errors of the operating system for a key that no file can have beside those of other keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class ObjectTree(Protocol):
         ...
 
     def put_file(self, key: str, file: Path, metadata: Mapping[str, str]) -> None:
-        """Store a file, whole or not at all, in the place of an object that exists."""
+        """Store a file, whole or not at all, in the place of an object that exists. Raises `BadInput` for some keys."""
         ...
 
     def put_new(self, key: str, data: bytes) -> bool:
@@ -154,8 +159,20 @@ class FolderTree:
         return found
 
     def put_file(self, key: str, file: Path, metadata: Mapping[str, str]) -> None:
-        """Copy a file to its place; the metadata become extended attributes where the file system has them."""
-        target = self._make_folder(key)
+        """Copy a file to its place; the metadata become extended attributes where the file system has them.
+
+        Raises `BadInput` for a key that no file here can have: one that is too long, or the start of another key.
+        """
+        try:
+            target = self._make_folder(key)
+            taken = target.is_dir()
+        except OSError as error:
+            cause = error.__cause__ if isinstance(error, OutputFailed) else error
+            if not isinstance(cause, OSError) or cause.errno not in _NO_NAME:
+                raise
+            raise self._no_name(key, cause.strerror or str(cause)) from error
+        if taken:
+            raise self._no_name(key, "it is a folder")
         with publish(target, overwrite=True) as part:
             shutil.copyfile(file, part)
             with suppress(OSError):
@@ -178,6 +195,11 @@ class FolderTree:
         """Delete a file, if it exists."""
         with _writing(self._folder / key):
             (self._folder / key).unlink(missing_ok=True)
+
+    def _no_name(self, key: str, reason: str) -> BadInput:
+        return BadInput(
+            f"{key[:200]!r} cannot be a file in {self._folder}: {reason}; write to a bucket, or rename the source"
+        )
 
     def _make_folder(self, key: str) -> Path:
         target = self._folder / key
