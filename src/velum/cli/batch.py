@@ -105,7 +105,7 @@ def run(
     from velum.batch.manifest import Selection
     from velum.storage.objects import open_tree
 
-    wanted = options.PlanOptions(plan, rule, hide_labels, technique, keep, effort=effort).plan()
+    wanted = options.with_people(options.PlanOptions(plan, rule, hide_labels, technique, keep, effort=effort).plan())
     if unknown := set(retry) - {"failed", "refused"}:
         raise BadPlan(f"--retry {unknown.pop()!r} is unknown; allowed are failed and refused")
     if runner not in {"local", "ray"}:
