@@ -181,6 +181,16 @@ def test_a_photo_that_has_changed_since_the_plan_was_made_is_refused(engine: Eng
         hide_photo(engine, tmp_path, ALL, who)
 
 
+def test_photos_are_compared_once_for_many_files(engine: Engine, tmp_path: Path, anna: str) -> None:
+    who = people("keep", f"Anna={anna}")
+    first = engine.check(plan(people=who)).people
+    assert first is engine.check(plan(people=who, quality=50)).people
+    save_photo(Path(anna), {"ben": (20, 20)})
+    assert engine.check(plan(people=who)).people is not first
+    engine.close()
+    assert engine.check(plan(people=who)).people is not first
+
+
 @pytest.mark.parametrize("missing", ["nowhere.png", "."])
 def test_a_photo_that_cannot_be_read_is_refused(engine: Engine, tmp_path: Path, missing: str) -> None:
     with pytest.raises(BadInput, match="cannot read"):

@@ -1,7 +1,7 @@
 """Prepare a plan: make its localizers and techniques, so that every mistake in it shows before a pixel is read."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -16,12 +16,17 @@ from velum.locate import registry
 from velum.locate.labels import covered_labels, covers, plain
 from velum.locate.output_formats import family
 from velum.locate.weights.missing_weights import call_for_all
+from velum.people import People
 from velum.plan import Effort, Plan, Rule
 from velum.plugins import Described, FaceEmbedder, Localizer, RuntimeConfig, Technique, make, names, warning_of
 from velum.region import Region
 from velum.spec import PartSpec
 
+K = TypeVar("K")
 P = TypeVar("P")
+
+PeopleKey = tuple[People, PartSpec, Effort]
+"""What decides about the vectors of a plan's persons: their photos by hash, and what locates the faces in them."""
 
 KEPT_BODIES = "a rule hides whole persons, those to keep included: people are recognised by their faces only"
 
@@ -80,7 +85,7 @@ class PreparedPlan:
         return tuple(dict(part.description) for part in self.localizers if isinstance(part, Described))
 
 
-MOST_LOCALIZERS, MOST_TECHNIQUES, MOST_EMBEDDERS = 48, 4096, 4
+MOST_LOCALIZERS, MOST_TECHNIQUES, MOST_EMBEDDERS, MOST_PEOPLE = 48, 4096, 4, 4
 """Most parts in a cache. Without a limit, a service would hold one for every option value that clients send."""
 
 
@@ -97,6 +102,7 @@ class PartCache:
         self._localizers: dict[PartSpec, Localizer] = {}
         self._techniques: dict[PartSpec, Technique] = {}
         self._embedders: dict[PartSpec, FaceEmbedder] = {}
+        self._people: dict[PeopleKey, KnownPeople] = {}
 
     def localizer(self, spec: PartSpec, effort: Effort = "balanced") -> Localizer:
         """Return the localizer that a spec names: an installed one, or a model of the catalogue at that effort."""
@@ -127,15 +133,24 @@ class PartCache:
                 part = make("velum.embeddings", spec, self._host)
             return _remember(self._embedders, spec, part, MOST_EMBEDDERS)
 
+    def known_people(self, key: PeopleKey, know: Callable[[], KnownPeople]) -> KnownPeople:
+        """Return the persons of a plan, or those that `know` gives: a run over many files reads their photos once."""
+        with self._lock:
+            known = self._people.pop(key, None)
+        known = known or know()
+        with self._lock:
+            return _remember(self._people, key, known, MOST_PEOPLE)
+
     def close(self) -> None:
-        """Close every localizer."""
+        """Close every localizer, and forget the persons of plans."""
         with self._lock:
             for localizer in self._localizers.values():
                 localizer.close()
             self._localizers.clear()
+            self._people.clear()
 
 
-def _remember(parts: dict[PartSpec, P], spec: PartSpec, part: P, most: int) -> P:
+def _remember(parts: dict[K, P], spec: K, part: P, most: int) -> P:
     """Return the part, now the last of `parts`; the one used longest ago is dropped when there are more than `most`."""
     parts[spec] = part
     if len(parts) > most:
@@ -186,16 +201,18 @@ def _known_people(
     """Return the persons that a plan names, None for none. Raises `BadPlan` where no rule hides faces."""
     if plan.people is None:
         return None
-    place = next((rule.localizer for rule in rules if any(covers("face", label) for label in rule.labels)), None)
-    if place is None:
+    hiding = next((rule for rule in rules if any(covers("face", label) for label in rule.labels)), None)
+    if hiding is None:
         raise BadPlan(
             "people are recognised by faces, which no rule of the plan hides; add 'face: centerface -> blacken'"
         )
 
     def locate_faces(frame: Frame) -> list[Region]:
-        return localizers[place].locate([frame])[0]
+        return localizers[hiding.localizer].locate([frame])[0]
 
-    return know_people(plan.people, parts.embedder(plan.people.embedding), locate_faces, limits)
+    people = plan.people.with_hashes()
+    key = people, hiding.rule.locate, plan.effort
+    return parts.known_people(key, lambda: know_people(people, parts.embedder(people.embedding), locate_faces, limits))
 
 
 def _make_localizers(
