@@ -208,9 +208,8 @@ def embed_pictures(network: FaceEmbedder, pictures: Pictures | Values) -> Embedd
 
 
 def _distances(vectors: Embeddings, others: Embeddings) -> Values:
-    lengths = (vectors**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)
-    squares: Values = np.maximum(lengths - 2 * vectors @ others.T, 0)
-    return np.sqrt(squares)
+    # By differences: equal vectors, as of faces that are black, must be at the distance 0 for ties to count as such.
+    return np.stack([np.linalg.norm(others - vector, axis=1) for vector in vectors])
 
 
 def hits(likeness: Likeness) -> float:
