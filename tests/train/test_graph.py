@@ -8,6 +8,7 @@ import pytest
 from tests.train.tiny_network import write_tiny_centerface
 
 from velum.errors import BadInput, BadPlan
+from velum.locate.detect_family import STATED
 from velum.locate.import_model import ImportOptions, identify_model
 from velum.locate.output_formats import Input
 from velum.locate.runtime import open_network
@@ -42,7 +43,7 @@ def test_a_prepared_base_gives_each_class_a_map_and_no_landmarks(tmp_path: Path)
 def test_the_written_file_says_what_it_is(tmp_path: Path) -> None:
     model = graph.load(write_tiny_centerface(tmp_path / "base.onnx"))
     HEADS["centerface"].prepare(model, 2, 1)
-    graph.state_facts(model, ("disc", "star"), {"trained_with": "velum"})
+    graph.state_facts(model, ("disc", "star"), {STATED: "centerface"})
     onnx.save(model, tmp_path / "made.onnx")
     offer = identify_model(tmp_path / "made.onnx", ImportOptions())
     assert (offer.family, offer.labels) == ("centerface", ("disc", "star"))
@@ -62,7 +63,7 @@ def test_wrong_bases(tmp_path: Path) -> None:
     host = RuntimeConfig(models=tmp_path / "models")
     with pytest.raises(BadPlan, match="model 'nonsense' is unknown"):
         find_base("nonsense", host)
-    with pytest.raises(BadPlan, match="of family ssd, which velum cannot train; take one of centerface"):
+    with pytest.raises(BadPlan, match="of family ssd, which velum cannot train; take centerface or a FILE"):
         find_base("face-detection-adas-0001", host)
     with pytest.raises(BadInput, match="there is no model at"):
         find_base(str(tmp_path / "no.onnx"), host)

@@ -11,6 +11,9 @@ from velum.locate.registry import catalog
 
 Shape = tuple[int | None, ...]
 
+STATED = "velum_family"
+"""Key of a file's metadata that names its family; networks that velum has trained state it."""
+
 MASK_COEFFICIENTS = 32
 """Mask coefficients at the end of each row of a segmenting YOLO."""
 
@@ -36,10 +39,12 @@ def candidates(signature: Signature) -> dict[str, str]:
 
 
 def family_of(signature: Signature, what: str) -> str:
-    """Return the only family that fits the signature; `what` names the network in errors.
+    """Return the family that the file states, or the only one that fits; `what` names the network in errors.
 
     Raises `BadInput` when none or several fit, with the candidates and reasons.
     """
+    if (stated := signature.metadata.get(STATED)) in output_formats.names():
+        return str(stated)
     found = candidates(signature)
     if len(found) == 1:
         return next(iter(found))

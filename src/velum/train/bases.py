@@ -18,8 +18,8 @@ from velum.plugins import RuntimeConfig
 DEFAULT = "centerface"
 """The base that is taken where none is named: small, MIT, and good at small objects."""
 
-TRAINABLE: Mapping[str, str] = {"centerface": "centerface"}
-"""Families that can be trained, and the model of the catalogue that stands for each in messages."""
+TRAINABLE: Mapping[str, str] = {"centerface": "centerface or a FILE.onnx like it"}
+"""Families that can be trained, and what of each to take, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def find_base(name: str, host: RuntimeConfig) -> Base:
     model = registry.find(name, host)
     _check_family(model.family, f"base {model.name}", BadPlan)
     if Path(model.file).suffix.lower() != ".onnx":
-        raise BadPlan(f"base {model.name} is not in ONNX: only that can be trained; take one of {_known()}")
+        raise BadPlan(f"base {model.name} is not in ONNX: only that can be trained; take {_known()}")
     path = ensure_local(model, host)
     form = replace(family(model.family).input, **model.input)
     return Base(model.name, path, model.family, form, model.licence, model.copyright, sha256_of(path))
@@ -68,8 +68,8 @@ def _base_in_file(path: Path) -> Base:
 
 def _check_family(name: str, what: str, error: type[BadInput | BadPlan]) -> None:
     if name not in TRAINABLE:
-        raise error(f"{what} is of family {name}, which velum cannot train; take one of {_known()}, or a file like it")
+        raise error(f"{what} is of family {name}, which velum cannot train; take {_known()}")
 
 
 def _known() -> str:
-    return ", ".join(sorted(TRAINABLE.values()))
+    return ", or ".join(TRAINABLE.values())

@@ -35,10 +35,11 @@ def centerface_loss(outputs: Sequence[Any], crops: Sequence[Crop]) -> Any:
     wanted, weight, boxes, strength = (
         torch.from_numpy(np.stack([target[part] for target in targets])).to(device) for part in range(4)
     )
-    likely = heat.clamp(1e-5, 1 - 1e-5)
+    # Bounded so little that a cell which is wrong and sure of it still learns.
+    likely, unlikely = heat.clamp(min=1e-12), (1 - heat).clamp(min=1e-7)
     centres = wanted == 1
-    found = -((1 - likely) ** 2 * torch.log(likely))[centres].sum()
-    empty = -((1 - wanted) ** 4 * likely**2 * torch.log(1 - likely) * weight)[~centres].sum()
+    found = -(unlikely**2 * torch.log(likely))[centres].sum()
+    empty = -((1 - wanted) ** 4 * likely**2 * torch.log(unlikely) * weight)[~centres].sum()
     count = max(1, int(centres.sum()))
     return (found + empty) / count + _box_loss(size, offset, boxes, strength)
 
@@ -61,12 +62,14 @@ def _box_loss(size: Any, offset: Any, boxes: Any, strength: Any) -> Any:
         (tall - torch.log(y1 - y0)).abs() + (wide - torch.log(x1 - x0)).abs()
         + (middle_y - (y0 + y1) / 2).abs().clamp(max=4) + (middle_x - (x0 + x1) / 2).abs().clamp(max=4)
     )  # fmt: skip
-    overlap = _giou((middle_x - half_w, middle_y - half_h, middle_x + half_w, middle_y + half_h), (x0, y0, x1, y1))
+    overlap = generalised_overlap(
+        (middle_x - half_w, middle_y - half_h, middle_x + half_w, middle_y + half_h), (x0, y0, x1, y1)
+    )
     return (((1 - overlap) + distance / 2) * power).sum() / power.sum()
 
 
-def _giou(one: Sequence[Any], other: Sequence[Any]) -> Any:
-    """Return the generalised intersection over union of boxes, each as x0, y0, x1, y1."""
+def generalised_overlap(one: Sequence[Any], other: Sequence[Any]) -> Any:
+    """Return the generalised intersection over union of boxes, each as its edges x0, y0, x1, y1."""
 
     def area(x0: Any, y0: Any, x1: Any, y1: Any) -> Any:
         return (x1 - x0).clamp(min=0) * (y1 - y0).clamp(min=0)

@@ -42,6 +42,9 @@ MOST_DIFFERENCE = 1e-3
 COMPARED = 12
 """Held-out pictures on which the three are compared."""
 
+LOWER = 0.8
+"""Factor by which the threshold is lowered while the recall is not reached."""
+
 COMPARED_SIDE = 448
 """Sides of the part of a picture that is compared, at most, in pixels."""
 
@@ -86,16 +89,22 @@ class Finisher:
             evaluate = Evaluate(engine, self.limits)
             searched = evaluate(truth, thresholds.make_search_plan(plan, engine))
             wanted = thresholds.RecallTarget(self.run.request.recall)
-            reached = True
+            choices: tuple[thresholds.ThresholdChoice, ...] = ()
             try:
-                plan, choices = thresholds.choose(searched, plan, wanted, engine)
+                _, choices = thresholds.choose(searched, plan, wanted, engine)
                 threshold = min(choice.chosen.threshold for choice in choices)
-            except BadInput:
-                reached, choices, threshold = False, (), best_threshold(searched)
+            except BadInput:  # not even the lowest threshold finds so many
+                threshold = best_threshold(searched)
+            while True:
                 use = PartSpec(self.offer.name, {"threshold": threshold})
                 plan = Plan(tuple(replace(rule, locate=use) for rule in plan.rules))
-            observed = evaluate(truth, plan)
-        done = Evaluation(truth, plan, observed, evaluate.least_iou, None, wanted if reached else None, choices)
+                observed = evaluate(truth, plan)
+                reached = _reaches(observed, wanted.recall)
+                # In later looks, small objects need more than the threshold: some of those that count may be lost.
+                if reached or not choices or threshold <= thresholds.LOWEST:
+                    break
+                threshold = max(thresholds.LOWEST, round(threshold * LOWER, 3))
+        done = Evaluation(truth, plan, observed, evaluate.least_iou, None, wanted if choices else None, choices)
         card = self._card(done, threshold, difference, reached=reached)
         self._write_papers(done, card)
         entry = user_models.put(self._offer(threshold, observed), self.host, replace=replace_model)
@@ -194,6 +203,11 @@ def held_out_truth(pictures: Sequence[LabelledPicture]) -> GroundTruth:
             for group in by_file.values()
         ),
     )
+
+
+def _reaches(observed: Observations, recall: float) -> bool:
+    rows = (row for row in metrics.by_size(observed.outcomes) if row.kind == "all")
+    return all(row.found.hits >= recall * row.found.total - 1e-9 for row in rows)
 
 
 def best_threshold(observed: Observations) -> float:

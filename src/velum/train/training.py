@@ -22,6 +22,7 @@ from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.locate import registry
 from velum.locate.catalog_toml import NAME
+from velum.locate.detect_family import STATED
 from velum.locate.import_model import THRESHOLD, ImportedModel
 from velum.locate.runtime import open_network, to_tensor
 from velum.locate.weights.asset import Look, Looks
@@ -143,7 +144,8 @@ class Training:
         self.head = HEADS[self.base.family]
         self.model = graph.load(self.base.path)
         self.head.prepare(self.model, len(run.labels), run.request.seed)
-        graph.state_facts(self.model, run.labels, {"trained_with": "velum", "base_sha256": self.base.sha256})
+        facts = {STATED: self.base.family, "base_sha256": self.base.sha256}
+        graph.state_facts(self.model, run.labels, facts)
         self.offer = self._offer()
 
     def check_base(self) -> None:
