@@ -227,7 +227,7 @@ class WorkerLoop:
                 name = error.code if isinstance(error, VelumError) else OutputFailed.code
                 self._record(claims.postpone, run, name, error)
             case VelumError():
-                self._record(claims.fail, run, type(error).__name__, error)
+                self._record(claims.fail, run, error.code, error)
             case _:
                 self._record(claims.fail, run, "Fault", f"{type(error).__name__}: {error}")
 
