@@ -15,6 +15,8 @@ from tests.cli.conftest import Command
 
 pq = pytest.importorskip("pyarrow.parquet", reason="the extra batch is not installed")
 
+pytestmark = pytest.mark.slow
+
 RULE = ("--rule", "face: crashing -> blacken")
 
 
