@@ -132,7 +132,7 @@ def test_options_without_their_command_are_those_of_some_command() -> None:
 
 
 def test_models_and_techniques_are_there() -> None:
-    catalog = registry.catalog(RuntimeConfig()).keys()
+    catalog, fetched = (part(RuntimeConfig()).keys() for part in (registry.catalog, registry.listed_weights))
     localizers, techniques = (set(names(group, RuntimeConfig())) for group in ("velum.localizers", "velum.techniques"))
     wrong = []
     for file in (*SOURCES, *PAGES):
@@ -144,7 +144,7 @@ def test_models_and_techniques_are_there() -> None:
                 if technique not in techniques | added:
                     wrong.append(f"{file.relative_to(ROOT)}:{line}: no technique {technique}: {text}")
             listed = {name for found in NAMED_MODELS.findall(text) for name in found.split(",")}
-            wrong += [f"{file.relative_to(ROOT)}:{line}: no model {name}: {text}" for name in listed - catalog - added]
+            wrong += [f"{file.relative_to(ROOT)}:{line}: no model {name}: {text}" for name in listed - fetched - added]
     assert not wrong, "\n".join(wrong)
 
 
