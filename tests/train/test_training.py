@@ -1,8 +1,9 @@
 """A tiny network learns discs within a few steps, and ends as a model that velum uses."""
 
 import json
-import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from tests.train.conftest import Train
 from tests.train.factories import coco, discs
 from tests.train.tiny_network import write_tiny_centerface
+from tests.waiting import until
 
 pytest.importorskip("torch", reason="training needs torch")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.filterwarnings("default")]
@@ -87,21 +89,16 @@ def test_several_labels(labelled: Path, velum_here: Train) -> None:
     assert next(model["labels"] for model in json.loads(out) if model["name"] == "both") == ["disc", "star"]
 
 
-def test_an_interrupted_training_ends_with_the_best_state(
-    labelled: Path, velum_here: Train, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from velum.train.trainer import Trainer  # noqa: PLC0415 - it needs torch
-
-    step = Trainer._step
-
-    def interrupted(self: Trainer, *arguments: Any) -> float:
-        if arguments[3] == 30:
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(self, *arguments)
-
-    monkeypatch.setattr(Trainer, "_step", interrupted)
-    out, err = velum_here("train", "truth.json", "-o", "round", "--steps", "5000", *OPTIONS)
-    assert "stopped after 31 steps" in err
+@pytest.mark.usefixtures("velum_here")
+def test_an_interrupted_training_ends_with_the_best_state(labelled: Path) -> None:
+    command = [sys.executable, "-m", "velum", "train", "truth.json", "-o", "round", "--steps", "200", *OPTIONS]
+    looks = labelled / "round" / "progress.jsonl"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        until(lambda: looks.exists() or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "making the model of the best state" in err
     assert "use it: velum hide" in out
     assert (labelled / "round" / "state.pt").is_file()
 
