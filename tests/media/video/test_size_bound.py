@@ -84,7 +84,7 @@ def test_lossless_and_a_bound_exclude_each_other(tmp_path: Path) -> None:
 
 
 def test_of_a_stream_the_size_is_not_known(tmp_path: Path) -> None:
-    with Engine() as engine, pytest.raises(BadPlan, match="leave out two_pass, smart and size"):
+    with Engine() as engine, pytest.raises(BadPlan, match="leave out two_pass, smart, size and people"):
         engine.hide("udp://:9", tmp_path / "b.mkv", Plan(video=Video(size="like-source")))
 
 

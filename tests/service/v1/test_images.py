@@ -171,12 +171,14 @@ def test_plans_of_the_operator_are_named(tmp_path: Path) -> None:
         assert outside.status_code == 422
 
 
-def test_people_are_recognised_by_plans_of_the_operator_where_that_is_allowed(tmp_path: Path) -> None:
+def test_people_are_recognised_by_plans_of_the_operator_where_that_is_allowed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     plans, headers = tmp_path / "plans", {"content-type": "image/png"}
     plans.mkdir()
     (plans / "staff.toml").write_text('people = { keep = { Anna = "/srv/anna.jpg" } }')
     sent = json.dumps({"people": {"keep": {"Anna": "/etc/passwd"}}})
-    off, missing = (422, "is off in this service; its operator may allow it"), (503, "dlib-resnet")
+    off, missing = (422, "is off in this service; its operator may allow it"), (503, "is not available")
     for allowed, (status, message) in ((False, off), (True, missing)):
         with client(settings(tmp_path, plans=plans, people=allowed)) as it:
             own = it.post("/v1/images", params={"plan": sent}, content=picture(), headers=headers)
@@ -185,7 +187,9 @@ def test_people_are_recognised_by_plans_of_the_operator_where_that_is_allowed(tm
             named = it.post("/v1/images?plan=staff", content=picture(), headers=headers)
             assert named.status_code == status
             assert message in named.json()["detail"]
+            assert "/srv" not in named.text
             assert "anna" not in it.get("/v1/plans").text.lower()
+    assert any("/srv/anna.jpg" in str(getattr(record, "facts", "")) for record in caplog.records)
 
 
 def test_more_than_may_wait_are_refused(tmp_path: Path) -> None:

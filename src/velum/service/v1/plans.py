@@ -61,7 +61,10 @@ class Plans:
         return plan
 
     def operator_plan(self, name: str) -> Plan:
-        """Return one of the operator's plans. Raises `BadPlan` when it does not exist or cannot be read."""
+        """Return one of the operator's plans.
+
+        Raises `BadPlan` when it does not exist or cannot be read, `Unavailable` when its photos of people cannot.
+        """
         files = self._files()
         if name not in files:
             raise BadPlan(f"plan {name[:100]!r} is unknown; known are {', '.join(files) or 'none'}")
@@ -71,6 +74,8 @@ class Plans:
                 f"plan {name} recognises people by their faces, which is off in this service; its operator may allow "
                 "it with the setting service.people: these are biometric data (GDPR article 9)"
             )
+        if plan.people is not None:
+            self._check_photos(name, plan)
         return plan
 
     def all(self) -> Iterator[tuple[str, Plan]]:
@@ -92,6 +97,18 @@ class Plans:
             self.engine.check(plan, regions=regions)
         except Unavailable as error:
             LOG.info("a plan was not checked", extra={"facts": {"cause": str(error)}})
+
+    def _check_photos(self, name: str, plan: Plan) -> None:
+        """Raise `Unavailable` when photos of people cannot be used; only the log names their paths."""
+        try:
+            self.engine.check(plan)
+        except Unavailable:
+            raise
+        except VelumError as error:
+            LOG.warning("a plan cannot be used", extra={"facts": {"plan": name, "cause": str(error)}})
+            raise Unavailable(
+                f"the photos of people in plan {name} of the operator cannot be used; the log of the service says why"
+            ) from error
 
     def _refuse_places(self, plan: Plan) -> None:
         """Raise `BadPlan` for localizers, options and people that only the operator's plans may use."""

@@ -91,13 +91,13 @@ export function add(state, region) {
 export function place(state, id, xyxy, width, height) {
   const was = state.find((region) => region.id === id);
   const box = inside(xyxy, width, height);
-  if (!was || box.every((edge, i) => edge === was.xyxy[i])) return state;
+  if (!was || `${box}` === `${was.xyxy}`) return state;
   const [w, h] = [was.xyxy[2] - was.xyxy[0], was.xyxy[3] - was.xyxy[1]];
   const [newW, newH] = [box[2] - box[0], box[3] - box[1]];
   const same = !was.mask_runs || (w === newW && h === newH);
   const mask = same ? {} : { mask_runs: resized(/** @type {number[]} */ (was.mask_runs), w, h, newW, newH) };
-  const { points: _, ...rest } = was; // the network's landmarks belong to its own box
-  return state.map((region) => (region.id === id ? { ...rest, xyxy: box, found: 'manual', ...mask } : region));
+  // The network's landmarks belong to its own box.
+  return change(state, id, { xyxy: box, found: 'manual', points: undefined, ...mask });
 }
 
 /**
