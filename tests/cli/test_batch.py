@@ -12,12 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import Command
+from tests.rows import exhaustive
 
 pq = pytest.importorskip("pyarrow.parquet", reason="the extra batch is not installed")
 
 pytestmark = pytest.mark.slow
 
-RULE = ("--rule", "face: crashing -> blacken")
+FACES = ("--rule", "face: crashing -> blacken")
+
+RULE = (*FACES, "--workers", "1")
+"""One process: starting it is most of what such a run takes."""
 
 
 def make_files(folder: Path, count: int) -> None:
@@ -45,15 +49,16 @@ def rows(folder: Path) -> list[dict[str, object]]:
     return [row for table in tables for row in pq.read_table(table).to_pylist()]
 
 
-def test_a_folder_with_bad_files_and_the_same_command_again(velum_command: Command) -> None:
-    make_files(velum_command.folder / "in", 297)
-    done = velum_command("batch", "in", "-o", "out", *RULE, code=1)
-    assert "297 hidden, 0 nothing found, 2 refused, 1 failed; 297 faces hidden" in done.stdout
+@pytest.mark.parametrize("count", [27, *exhaustive([297])])
+def test_a_folder_with_bad_files_and_the_same_command_again(velum_command: Command, count: int) -> None:
+    make_files(velum_command.folder / "in", count)
+    done = velum_command("batch", "in", "-o", "out", *FACES, code=1)
+    assert f"{count} hidden, 0 nothing found, 2 refused, 1 failed; {count} faces hidden" in done.stdout
     assert "crash.png: the decoder crashed on this file (SIGSEGV)" in done.stderr
     velum_command("hide", "in", "-o", "same", *RULE, code=1)
     assert results(velum_command.folder / "out") == results(velum_command.folder / "same")
     table = {str(row["key"]): row for row in rows(velum_command.folder / "out")}
-    assert len(table) == 300
+    assert len(table) == count + 3
     assert {key: (row["status"], row["attempt"]) for key, row in table.items() if row["error"]} == {
         "crash.png": ("failed", 2), "empty.jpg": ("refused", 1), "text.jpg": ("refused", 1),
     }  # fmt: skip
@@ -61,7 +66,7 @@ def test_a_folder_with_bad_files_and_the_same_command_again(velum_command: Comma
 
     again = velum_command("batch", "in", "-o", "out", *RULE, "--json", code=1)
     assert json.loads(again.stdout)["files"] == 0
-    assert json.loads(again.stdout)["before"] == 300
+    assert json.loads(again.stdout)["before"] == count + 3
     Image.new("RGB", (20, 20)).save(velum_command.folder / "in" / "a" / "000.png")
     Image.new("RGB", (20, 20)).save(velum_command.folder / "in" / "crash.png")
     changed = velum_command("batch", "in", "-o", "out", *RULE, "--json", code=1)
@@ -70,11 +75,10 @@ def test_a_folder_with_bad_files_and_the_same_command_again(velum_command: Comma
     assert json.loads(retried.stdout)["statuses"]["refused"] == 2
 
     status = velum_command("batch", "status", "out")
-    assert "299 hidden" not in status.stdout
-    assert "298 hidden, 0 nothing found, 2 refused, 0 failed" in status.stdout
+    assert f"{count + 1} hidden, 0 nothing found, 2 refused, 0 failed" in status.stdout
     velum_command("batch", "report", "out", "--html", "page.html")
     page = (velum_command.folder / "page.html").read_text()
-    assert "298 hidden" in page
+    assert f"{count + 1} hidden" in page
     assert "the object is empty" in page
 
 
@@ -163,12 +167,12 @@ def test_the_audit_of_the_docs_is_a_query(velum_command: Command) -> None:
 
 
 def test_a_driver_that_is_killed_hides_each_file_once(velum_command: Command, site: Path) -> None:
-    make_files(velum_command.folder / "in", 120)
+    make_files(velum_command.folder / "in", 60)
     out = velum_command.folder / "out"
     call = [sys.executable, "-c", "from velum.cli.main import run; run()", "batch", "in", "-o", "out", *RULE]
     environment = {**os.environ, "PYTHONPATH": str(site)}
     driver = subprocess.Popen(call, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while driver.poll() is None and len(list(out.glob("*/*.png"))) < 40:
+    while driver.poll() is None and len(list(out.glob("*/*.png"))) < 15:
         time.sleep(0.01)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
