@@ -193,6 +193,19 @@ def test_an_object_that_is_gone_is_an_outcome(
     assert (outcomes[key].status, outcomes[key].reason) == ("refused", "the object no longer exists")
 
 
+def test_an_older_result_of_a_source_without_a_new_one_is_named(engines: SubprocessPool, tmp_path: Path) -> None:
+    source, target = (open_tree(f"memory://{secrets.token_hex(4)}") for _ in range(2))
+    for key in ("a.png", "b.png"):
+        source.put_new(key, b"no picture")
+    target.put_new("a.png", b"as it was hidden before")
+    run, listing = begin(source, target)
+    first, second = runner(run, source, engines, tmp_path).hide_shard(listing, 0)
+    assert (first.status, second.status) == ("refused", "refused")
+    assert "an older result, of another source or plan, is still in its place" in first.reason
+    assert "older" not in second.reason
+    assert results(target) == {"a.png": b"as it was hidden before"}
+
+
 def test_a_scratch_folder_that_cannot_be_written_leaves_all(
     source: ObjectTree, target: ObjectTree, engines: SubprocessPool, tmp_path: Path
 ) -> None:

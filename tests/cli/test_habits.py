@@ -191,10 +191,11 @@ def test_an_interrupted_run_says_what_is_finished_and_how_to_resume(
         run.hide(workers=1, resume=False, overwrite=False)
     assert stopped.value.exit_code == 130
     said = capsys.readouterr().err
-    assert "stopped; 2 of 3 files are finished" in said
+    finished = (tmp_path / "safe" / local.MANIFEST).read_text().count("\n")  # the one in work may be among them
+    assert finished >= 2
+    assert f"stopped; {finished} of 3 files are finished" in said
     assert "go on with: velum hide 'my photos' -o safe --resume" in said
     assert not list((tmp_path / "safe").glob(".*part*"))
-    assert (tmp_path / "safe" / local.MANIFEST).read_text().count("\n") >= 2
 
 
 def test_the_command_to_resume_has_each_option_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,12 +57,14 @@ def save_photo(path: Path, places: Places, side: int = SIDE, change: Callable[[R
     return str(path)
 
 
-def save_film(path: Path, frames: Sequence[Places], fps: int = 10) -> Path:
+def save_film(
+    path: Path, frames: Sequence[Places], fps: int = 10, change: Callable[[int, Rgb], Rgb] = lambda _, rgb: rgb
+) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", fps)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv444p"
         for index, places in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(picture(places), "rgb24").reformat(format="yuv444p")
+            frame = av.VideoFrame.from_ndarray(change(index, picture(places)), "rgb24").reformat(format="yuv444p")
             frame.pts, frame.time_base = index, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -239,6 +239,39 @@ def test_a_kept_track_that_passes_to_somebody_else_is_hidden(engine: Engine, tmp
     assert {one["result"] for one in report.people["decisions"]} == {"hidden"}
 
 
+@pytest.mark.parametrize("every", [1, 8])
+def test_a_stranger_in_the_place_of_a_kept_person_is_hidden(
+    engine: Engine, tmp_path: Path, anna: str, every: int
+) -> None:
+    """For five frames, all of them between two that `every` names."""
+    frames: list[Places] = [{"ben" if 9 <= i < 14 else "anna": (100, 40)} for i in range(30)]
+    film = save_film(tmp_path / "in.mkv", frames, fps=25)
+    wanted = plan(people=people("keep", f"Anna={anna}"))
+    engine.hide(film, tmp_path / "out.mkv", replace(wanted, video=replace(wanted.video, every=every)))
+    for places, pixels in zip(frames, decoded(tmp_path / "out.mkv"), strict=True):
+        assert not shown(pixels, places).get("ben", False)
+
+
+@pytest.mark.parametrize(
+    ("blurred", "hidden"),
+    [
+        (range(20, 40), range(20, 40)),  # to the end: nobody knows who it is
+        (range(20, 26), range(20, 26)),
+        (range(20, 21), range(0)),  # between two frames 0.2 s apart
+    ],
+)
+def test_a_kept_person_is_shown_only_where_the_face_is_compared(
+    engine: Engine, tmp_path: Path, anna: str, blurred: range, hidden: range
+) -> None:
+    frames: list[Places] = [{"anna": (100, 40)} for _ in range(40)]
+    film = save_film(tmp_path / "in.mkv", frames, change=lambda index, rgb: blur(rgb) if index in blurred else rgb)
+    engine.hide(film, tmp_path / "out.mkv", plan(people=people("keep", f"Anna={anna}")))
+    found = [
+        shown(pixels, places)["anna"] for places, pixels in zip(frames, decoded(tmp_path / "out.mkv"), strict=True)
+    ]
+    assert [index for index, is_shown in enumerate(found) if not is_shown] == list(hidden)
+
+
 def test_two_alike_at_the_same_time_are_hidden_in_a_video(engine: Engine, tmp_path: Path, anna: str) -> None:
     frames: list[Places] = [{"anna": (10 + i, 40), "anna's twin": (300, 40)} for i in range(20)]
     save_film(tmp_path / "in.mkv", frames)

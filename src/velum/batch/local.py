@@ -130,6 +130,12 @@ def run(
                 future.cancel()
 
 
+def count_finished(items: Iterable[BatchItem], manifest: Path, plan: Plan) -> int:
+    """Return how many items the `manifest` lists as finished, from the same source and with the same plan."""
+    finished = _Manifest(manifest, plan, resume=True)
+    return sum(finished.has(item) for item in items)
+
+
 def _run(engine: HidesFiles, item: BatchItem, plan: Plan, overwrite: bool, finished: "_Manifest | None") -> ItemResult:  # noqa: FBT001 - passed through a pool
     try:
         if finished and finished.has(item):

@@ -28,6 +28,8 @@ MOST_TROUBLES = 5
 KEEP_ITEMS = 32
 """Outcomes of an unfinished shard that are written together. Results carry their outcomes, too, where they can."""
 
+OLDER_RESULT = "an older result, of another source or plan, is still in its place: delete it if it must not be used"
+
 Notify = Callable[[ItemOutcome], None]
 """Called with each outcome, from any thread."""
 
@@ -165,9 +167,15 @@ class ShardRunner:
             return None if values is None else (values, engine.cpu_seconds)
 
     def _failure(self, item: SourceItem, error: VelumError, attempt: int, *, refused: bool = True) -> ItemOutcome:
-        return ItemOutcome.of_error(
+        """Return the outcome of an item without a result; it says when a result of an earlier run is still there."""
+        outcome = ItemOutcome.of_error(
             item, error, refused=refused, node=self.node, attempt=attempt, plan=self.run.config.plan.digest
         )
+        try:
+            self.run.target.head(item.key)
+        except ObjectGone:
+            return outcome
+        return replace(outcome, reason=f"{outcome.reason}; {OLDER_RESULT}")
 
 
 class _ShardProgress:

@@ -251,9 +251,13 @@ class FolderRun:
         try:
             self._hide_all(workers=workers, resume=resume, overwrite=overwrite)
         except KeyboardInterrupt:
+            from velum.batch.local import MANIFEST, count_finished
+
+            # Some were finished after the last outcome that arrived here.
+            finished = count_finished(self.jobs, self.folder / MANIFEST, self.plan)
             self.messages.summary()
             self.messages.fail(
-                f"stopped; {self.done + self.skipped} of {len(self.jobs)} files are finished and complete, and nothing "
+                f"stopped; {finished} of {len(self.jobs)} files are finished and complete, and nothing "
                 f"half-written was left; go on with: {command_again('--resume')}"
             )
             raise typer.Exit(130) from None

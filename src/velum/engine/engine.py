@@ -18,7 +18,7 @@ from velum.engine import segments, sources
 from velum.engine.people import FaceObserver, decide_people
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PartCache, PreparedPlan, prepare
-from velum.engine.schedule import Schedule
+from velum.engine.schedule import EVERY_FRAME, Schedule
 from velum.engine.stages import (
     FrameRegions,
     OnRegions,
@@ -168,7 +168,8 @@ class Engine:
         info = reader.info
         observer = None if work.people is None else FaceObserver(work.people)
         stage = nullcontext if info.fps is None else prefetch
-        schedule = Schedule.of(work.plan, info.fps, None)
+        # Whoever takes a kept person's place between two frames that are looked at would show.
+        schedule = EVERY_FRAME if observer else Schedule.of(work.plan, info.fps, None)
         work = work if info.fps is None else schedule.prepare(work)
         found = {}
         with (

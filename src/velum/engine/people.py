@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 LEAST_FACES = 2
 """Faces of a track that must have been compared before it is shown: one may be a chance likeness."""
 
-REACH_SECONDS = 2.0
-"""How far from a face that was recognised a region of its track is shown. Beyond, the track may have gone over to
-somebody else."""
+GAP_SECONDS = 0.2
+"""Longest time between two frames of a track that are sure in which it is shown without being sure. In a longer one,
+somebody else may have taken the place."""
 
 LEAST_REFERENCE_EYES = 24.0
 """Least distance between the eyes in a photograph of a named person, in pixels."""
@@ -255,7 +255,7 @@ def decide_people(observer: FaceObserver, annotations: Annotations, fps: float |
         (frame, id(region))
         for face, decision in zip(faces, decisions, strict=True)
         if decision.result == "shown"
-        for frame, region in _within_reach(face, fps)
+        for frame, region in _sure_places(known, face, decision, fps)
     }
     frames = {
         frame: tuple(replace(one, ignored=True) if (frame, id(one)) in shown else one for one in regions)
@@ -349,14 +349,25 @@ def _is_same_place(first: Region, second: Region) -> bool:
     return bool(ious(boxes[0], boxes[1])[0, 0] >= SAME_FACE_IOU)
 
 
-def _within_reach(face: _Face, fps: float | None) -> Iterator[tuple[int, Region]]:
-    """Yield the places of a face that is shown which lie near enough to a frame in which it was compared."""
-    sure = [frame for frame, sight in face.sights if sight.fault is None]
-    reach = 0.0 if fps is None else REACH_SECONDS * fps
-    at = np.array(sure)
+def _sure_places(
+    known: KnownPeople, face: _Face, decision: FaceDecision, fps: float | None
+) -> Iterator[tuple[int, Region]]:
+    """Yield the places of a face that is shown where this frame alone is sure, and those in short gaps between such."""
+    sure = np.array([frame for frame, sight in face.sights if _is_sure(known, sight, decision.person)])
+    longest_gap = 0.0 if fps is None else GAP_SECONDS * fps
     for frame, region in face.places:
-        if (np.abs(at - frame) <= reach).any():
+        before, after = sure[sure <= frame], sure[sure >= frame]
+        if before.size and after.size and after.min() - before.max() <= longest_gap:
             yield frame, region
+
+
+def _is_sure(known: KnownPeople, sight: FaceSight, person: str | None) -> bool:
+    """Tell whether what was seen in one frame is surely the person, or for None surely nobody whom the plan names."""
+    if sight.fault is not None:
+        return False
+    if person is not None:
+        return sight.distances[person] <= known.embedder.same
+    return min(sight.distances.values()) >= known.embedder.different
 
 
 def _entry(face: _Face, decision: FaceDecision) -> dict[str, Any]:

@@ -29,6 +29,8 @@ Progress = Callable[[int, int | None], None]
 
 NOTHING_FOUND = "nothing was found to hide; look at the result before you pass it on"
 
+ALL_SHOWN = "nothing is hidden: the plan shows everybody who was found; look at the result before you pass it on"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameRegions:
@@ -110,7 +112,8 @@ class RunStats:
 
     def report_fields(self, work: PreparedPlan, notes: Sequence[str], given: Annotations | None) -> dict[str, Any]:
         """Return the fields of a `Report` that are the same for every kind of source; `notes` are more warnings."""
-        warnings = [] if self.hidden or self.tracks else [NOTHING_FOUND]
+        shown = any(found["result"] == "shown" for found in (self.people or {}).get("decisions", ()))
+        warnings = [] if self.hidden or self.tracks else [ALL_SHOWN if shown else NOTHING_FOUND]
         return {
             "frames": self.frames, "hidden": tuple(self.hidden), "tracks": self.tracks, "plan": work.plan.digest,
             "rules": tuple(map(str, work.plan.rules)), "models": work.models if given is None else given.models,
