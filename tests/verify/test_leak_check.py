@@ -23,7 +23,7 @@ from velum.region import Box, Region
 from velum.spec import PartSpec
 from velum.testing import FakeLocalizer
 from velum.verify import residual_detail
-from velum.verify.leak_check import Check
+from velum.verify.leak_check import REGIONS_UNKNOWN, Check
 from velum.verify.result import CheckResult
 from velum.verify.second_detector import make_search_plan
 
@@ -73,6 +73,8 @@ def test_good_work_passes_and_undone_work_does_not(source: Path, technique: str,
         picture().save(undone, quality=95)
         for more in ({"against": source, "regions": found}, {"regions": found}, {"against": source}):
             assert checked(check, out, plan, **more) == []
+            made = check(out, plan, **more)
+            assert (REGIONS_UNKNOWN in made.notes) == ("regions" not in more)
             assert set(checked(check, undone, plan, **more)) & {"weak", "seen"}
         assert check(out, plan, against=source, regions=found).regions == 1
 

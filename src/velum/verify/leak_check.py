@@ -48,6 +48,11 @@ REPLACED = 0.5
 SHOWN_IOU = 0.25
 """IoU of a detection and a region that was decided to be shown, from which both are of one face."""
 
+NOTHING_TO_VERIFY = "it is not verified that regions are hidden; give the source (--against) or --regions"
+REGIONS_UNKNOWN = (
+    "it is not known which regions were hidden, so faint remains in them are not searched for; give --regions"
+)
+
 Regions = Mapping[int, tuple[Region, ...]]
 
 
@@ -102,11 +107,8 @@ class Check:
                 leaks.extend(replace(leak, seconds=seconds) for leak in frame_check.leaks_in(pair))
                 if progress is not None:
                     progress(frames, None)
-        if against is None and regions is None and not has_only_zones(plan):
-            notes = (
-                *notes,
-                "it is not verified that regions are hidden; give the source (--against) or --regions",
-            )
+        if regions is None and not has_only_zones(plan):
+            notes = (*notes, NOTHING_TO_VERIFY if against is None else REGIONS_UNKNOWN)
         if identity and against is not None:
             recognisable, compared = self._identity_leaks(file, plan, against, regions)
             leaks += recognisable
