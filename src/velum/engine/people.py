@@ -356,8 +356,8 @@ def _sure_places(
     sure = np.array([frame for frame, sight in face.sights if _is_sure(known, sight, decision.person)])
     longest_gap = 0.0 if fps is None else GAP_SECONDS * fps
     for frame, region in face.places:
-        before, after = sure[sure <= frame], sure[sure >= frame]
-        if before.size and after.size and after.min() - before.max() <= longest_gap:
+        before, after = np.searchsorted(sure, frame, "right") - 1, np.searchsorted(sure, frame)
+        if before >= 0 and after < sure.size and sure[after] - sure[before] <= longest_gap:
             yield frame, region
 
 

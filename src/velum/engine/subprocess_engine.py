@@ -160,7 +160,7 @@ class SubprocessEngine:
 
         An `OSError` is caught only here: some errors of velum are an `OSError`, too.
         """
-        assert self._pipe is not None  # noqa: S101 - made by _ready
+        assert self._pipe is not None  # noqa: S101 - made by _ensure_started
         try:
             return how(self._pipe)
         except (EOFError, OSError) as error:

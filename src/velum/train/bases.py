@@ -49,7 +49,7 @@ def find_base(name: str, host: RuntimeConfig) -> Base:
     model = registry.find(name, host)
     _check_family(model.family, f"base {model.name}", BadPlan)
     if Path(model.file).suffix.lower() != ".onnx":
-        raise BadPlan(f"base {model.name} is not in ONNX: only that can be trained; take {_known()}")
+        raise BadPlan(f"base {model.name} is not in ONNX: only that can be trained; take {_name_bases()}")
     path = ensure_local(model, host)
     form = replace(family(model.family).input, **model.input)
     return Base(model.name, path, model.family, form, model.licence, model.copyright, sha256_of(path))
@@ -68,8 +68,8 @@ def _base_in_file(path: Path) -> Base:
 
 def _check_family(name: str, what: str, error: type[BadInput | BadPlan]) -> None:
     if name not in TRAINABLE:
-        raise error(f"{what} is of family {name}, which velum cannot train; take {_known()}")
+        raise error(f"{what} is of family {name}, which velum cannot train; take {_name_bases()}")
 
 
-def _known() -> str:
+def _name_bases() -> str:
     return ", or ".join(TRAINABLE.values())

@@ -103,7 +103,7 @@ def check_labels(
     for kind in (_Outside, _NoArea):
         if found := [fault for fault in faults if isinstance(fault, kind)]:
             raise BadInput(kind.message(found))
-    checked = LabelledPictures(labels, tuple(map(_clipped, pictures)), _notes(truth, pictures, labels, unsaid))
+    checked = LabelledPictures(labels, tuple(map(_clip_boxes, pictures)), _notes(truth, pictures, labels, unsaid))
     _check_counts(checked)
     return checked
 
@@ -229,7 +229,7 @@ def _clip(box: GroundTruthBox, picture: LabelledPicture) -> tuple[float, float, 
     return max(0.0, x0), max(0.0, y0), min(float(picture.width), x1), min(float(picture.height), y1)
 
 
-def _clipped(picture: LabelledPicture) -> LabelledPicture:
+def _clip_boxes(picture: LabelledPicture) -> LabelledPicture:
     """Return the picture with its boxes cut at its edges; ignored boxes that lie outside are left out."""
     cut = [(box, _clip(box, picture)) for box in picture.boxes]
     inside = (replace(box, xyxy=xyxy) for box, xyxy in cut if xyxy[0] < xyxy[2] and xyxy[1] < xyxy[3])

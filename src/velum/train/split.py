@@ -102,7 +102,7 @@ def group_pictures(
 
 def _keys(pictures: Sequence[LabelledPicture], pattern: str | None) -> list[str]:
     if pattern is not None:
-        return [_matched(_compile(pattern), picture.file.name) for picture in pictures]
+        return [_group_name(_compile(pattern), picture.file.name) for picture in pictures]
     folders = {str(PurePosixPath(picture.file.name).parent) for picture in pictures if not picture.is_video}
     by_folder = len(folders) >= FEWEST_FOLDERS
     return [_key(picture, by_folder=by_folder) for picture in pictures]
@@ -125,7 +125,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
         raise BadPlan(f"--group {pattern!r} is no regular expression: {error}") from error
 
 
-def _matched(pattern: re.Pattern[str], name: str) -> str:
+def _group_name(pattern: re.Pattern[str], name: str) -> str:
     found = pattern.search(name)
     return name if found is None else found[1 if pattern.groups else 0] or found[0]
 
