@@ -21,8 +21,9 @@ from velum import Engine, Plan
 from velum.engine.apply import paint
 from velum.engine.prepare import PreparedPlan, PreparedRule
 from velum.frame import Frame, Plane, Role
+from velum.parts import make
 from velum.plan import Rule
-from velum.plugins import RuntimeConfig, make
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 from velum.spec import PartSpec
 

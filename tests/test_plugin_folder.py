@@ -10,9 +10,10 @@ import pytest
 from velum.bmw.available_methods import list_techniques
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, PluginFault, Unavailable
+from velum.parts import load, make, names
 from velum.plan import Plan
 from velum.plugin_folder import FolderTechniques
-from velum.plugins import RuntimeConfig, Technique, load, make, names
+from velum.plugins import RuntimeConfig, Technique
 from velum.region import Box, Region
 from velum.settings import Settings
 from velum.spec import PartSpec

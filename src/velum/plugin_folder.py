@@ -21,7 +21,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from velum.errors import BadPlan, PluginFault, Unavailable
-from velum.plugins import names
+from velum.parts import names
 
 _NAME = re.compile(r"[a-z]\w*", re.ASCII)
 _ATTRIBUTES = ("destroys", "labels")

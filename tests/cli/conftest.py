@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from velum import plugins
+from velum import parts
 from velum.cli.main import run
 
 # A distribution with nothing but entry points: what a stranger's package with one file looks like once installed.
@@ -95,6 +95,6 @@ def velum_command(
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which typer sets
     for name, value in {"VELUM_CACHE": str(tmp_path / "cache"), "NO_COLOR": "1", "COLUMNS": "100"}.items():
         monkeypatch.setenv(name, value)
-    plugins._installed_parts.cache_clear()
+    parts._installed_parts.cache_clear()
     yield Command(tmp_path, monkeypatch, capfd)
-    plugins._installed_parts.cache_clear()
+    parts._installed_parts.cache_clear()

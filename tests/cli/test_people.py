@@ -7,7 +7,7 @@ import pytest
 from tests.cli.conftest import Command
 from tests.engine.scripted_people import Places, save_photo, shown
 
-from velum import plugins
+from velum import parts
 
 PARTS = """[velum.localizers]
 scripted = tests.engine.scripted_people:scripted
@@ -26,7 +26,7 @@ def desk(velum_command: Command, tmp_path_factory: pytest.TempPathFactory, monke
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scripted-parts\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(PARTS)
     monkeypatch.syspath_prepend(info.parent)
-    plugins._installed_parts.cache_clear()
+    parts._installed_parts.cache_clear()
     save_photo(velum_command.folder / "anna.png", {"anna": (20, 30)})
     save_photo(velum_command.folder / "in.png", ALL)
     (velum_command.folder / "plan.toml").write_text(PLAN)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from velum.plugins import RuntimeConfig, make, names
+from velum.parts import make, names
+from velum.plugins import RuntimeConfig
 from velum.spec import PartSpec
 from velum.testing import check_technique
 

@@ -13,7 +13,8 @@ from typer.main import get_command
 
 from velum.cli.main import app
 from velum.locate import registry
-from velum.plugins import RuntimeConfig, names
+from velum.parts import names
+from velum.plugins import RuntimeConfig
 from velum.settings import variables
 
 ROOT = Path(__file__).parents[2]

@@ -25,10 +25,11 @@ from tests.cli.conftest import Command
 from tests.rows import exhaustive
 
 import velum
-from velum import Engine, errors, plugins
+from velum import Engine, errors, parts
 from velum.annotations import FORMAT, Annotations
+from velum.parts import load, make, names
 from velum.plan import METADATA, Plan, Video
-from velum.plugins import RuntimeConfig, load, make, names
+from velum.plugins import RuntimeConfig
 from velum.settings import Settings
 from velum.spec import PartSpec
 
@@ -295,12 +296,12 @@ def test_zones_in_the_docs_run(desk: Path, monkeypatch: pytest.MonkeyPatch, capf
     monkeypatch.syspath_prepend(desk.parent / "site")
     monkeypatch.setenv("VELUM_CACHE", str(desk.parent / "cache"))
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which typer sets
-    plugins._installed_parts.cache_clear()
+    parts._installed_parts.cache_clear()
     commands = re.findall(r"^    velum (hide clip.*)$", (ROOT / "docs/plans.md").read_text(), flags=re.MULTILINE)
     assert len(commands) == 3
     for command in commands:
         Command(desk, monkeypatch, capfd)(*shlex.split(command, comments=True), "--overwrite")
-    plugins._installed_parts.cache_clear()
+    parts._installed_parts.cache_clear()
     text = (ROOT / "docs/plans.md").read_text()
     assert all(f"`{kind}`" in text for kind in METADATA)
 

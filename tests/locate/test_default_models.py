@@ -8,7 +8,8 @@ from velum.errors import BadPlan
 from velum.locate import registry
 from velum.locate.labels import covered_labels
 from velum.locate.registry import FINDERS, findings, rules_for
-from velum.plugins import RuntimeConfig, names
+from velum.parts import names
+from velum.plugins import RuntimeConfig
 from velum.spec import PartSpec
 
 BLUR = PartSpec("blur")

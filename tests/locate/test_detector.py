@@ -23,7 +23,8 @@ from velum.locate import registry
 from velum.locate.detector import Detector, TiledDetector
 from velum.locate.output_formats import Detections, Family, Input, Tensors, no_detections
 from velum.locate.weights import fetch
-from velum.plugins import Described, Localizer, Mode, RuntimeConfig, make
+from velum.parts import make
+from velum.plugins import Described, Localizer, Mode, RuntimeConfig
 from velum.spec import PartSpec
 
 WHITE = (255, 255, 255)

@@ -7,8 +7,9 @@ import pytest
 
 from velum.errors import BadPlan
 from velum.frame import Frame, Plane, Role
+from velum.parts import make
 from velum.plan import Rule
-from velum.plugins import RuntimeConfig, make
+from velum.plugins import RuntimeConfig
 from velum.region import Box
 from velum.spec import PartSpec
 from velum.testing import check_localizer

@@ -22,8 +22,9 @@ from velum.locate import registry
 from velum.locate.labels import covers
 from velum.locate.output_formats import family
 from velum.locate.weights.asset import Model
+from velum.parts import load, make, names, options_of
 from velum.plan import Rule
-from velum.plugins import RuntimeConfig, load, make, names, options_of
+from velum.plugins import RuntimeConfig
 from velum.spec import Option, PartSpec
 from velum.techniques import MOST_ENTRIES
 

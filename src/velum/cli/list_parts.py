@@ -47,7 +47,7 @@ def labels(json: options.Json = False) -> None:
 def techniques(json: options.Json = False) -> None:
     """List the installed techniques with their options and defaults."""
     from velum.errors import VelumError
-    from velum.plugins import load, names, options_of
+    from velum.parts import load, names, options_of
     from velum.settings import Settings
 
     host = Settings.load().host()

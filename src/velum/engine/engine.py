@@ -37,8 +37,9 @@ from velum.engine.verify_output import hide_verified
 from velum.errors import BadPlan
 from velum.frame import Frame, Samples
 from velum.limits import Limits
+from velum.parts import load
 from velum.plan import Plan
-from velum.plugins import RuntimeConfig, load
+from velum.plugins import RuntimeConfig
 from velum.region import Region
 from velum.report import Report
 

@@ -16,9 +16,10 @@ from velum.locate import registry
 from velum.locate.labels import covered_labels, covers, plain
 from velum.locate.output_formats import family
 from velum.locate.weights.missing_weights import call_for_all
+from velum.parts import make, names
 from velum.people import People
 from velum.plan import Effort, Plan, Rule
-from velum.plugins import Described, FaceEmbedder, Localizer, RuntimeConfig, Technique, make, names, warning_of
+from velum.plugins import Described, FaceEmbedder, Localizer, RuntimeConfig, Technique, warning_of
 from velum.region import Region
 from velum.spec import PartSpec
 

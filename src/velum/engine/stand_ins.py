@@ -9,7 +9,8 @@ from velum.locate import registry
 from velum.locate.registry import Model
 from velum.locate.weights import fetch
 from velum.locate.weights.missing_weights import missing_weights
-from velum.plugins import Localizer, RuntimeConfig, names
+from velum.parts import names
+from velum.plugins import Localizer, RuntimeConfig
 from velum.spec import PartSpec
 
 RETRY_SECONDS = 600.0

@@ -22,9 +22,10 @@ from velum.limits import Limits
 from velum.locate.labels import covers
 from velum.media.image.side_content import beside
 from velum.media.video.side_streams import audible_streams
+from velum.parts import make
 from velum.people import DEFAULT_EMBEDDING
 from velum.plan import Plan
-from velum.plugins import FaceEmbedder, RuntimeConfig, make
+from velum.plugins import FaceEmbedder, RuntimeConfig
 from velum.region import Box, Mask, Region, ious
 from velum.verify import residual_detail, second_detector
 from velum.verify.alignment import FramePair, pair_in_order, pair_merged

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from velum.evaluation.reidentification.attack import HEADING, TECHNIQUES, chance
-from velum.plugins import RuntimeConfig, make
+from velum.parts import make
+from velum.plugins import RuntimeConfig
 from velum.spec import PartSpec
 
 PAGE = Path(__file__).parents[3] / "docs" / "strength.md"

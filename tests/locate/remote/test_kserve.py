@@ -17,7 +17,8 @@ from velum.locate.remote.kserve import Kserve
 from velum.locate.remote.open_inference import BadResponse, outputs_of
 from velum.net import NetworkPolicy
 from velum.net.client import HttpClient, ServerResponse
-from velum.plugins import RuntimeConfig, make, track_threshold_of
+from velum.parts import make
+from velum.plugins import RuntimeConfig, track_threshold_of
 from velum.region import Region
 from velum.spec import PartSpec
 from velum.testing import check_localizer

@@ -18,7 +18,8 @@ from velum.locate.weights import fetch
 from velum.locate.weights.asset import Model, Npm, Web, Wheel
 from velum.locate.weights.https import is_reachable
 from velum.media.formats import READ_ONLY_SUFFIXES, SUFFIXES, VIDEO_FORMATS, VIDEO_SUFFIXES
-from velum.plugins import RuntimeConfig, load, names, options_of
+from velum.parts import load, names, options_of
+from velum.plugins import RuntimeConfig
 from velum.service.problem_details import problems
 from velum.service.v1.plans import Plans, summary
 
