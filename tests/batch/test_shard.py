@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from velum import Engine, Limits, Plan, RuntimeConfig
-from velum.engine.subprocess_pool import SubprocessPool
+from velum.engine.subprocess_engine import SubprocessPool
 from velum.errors import OutputFailed, Unavailable
 from velum.storage.folder import StoreAway
 from velum.storage.objects import FolderTree, ObjectInfo, ObjectTree, open_tree
@@ -19,10 +19,9 @@ pytest.importorskip("pyarrow", reason="the extra batch is not installed")
 pytest.importorskip("obstore", reason="the extra cloud is not installed")
 
 from velum.batch import shard as shards
-from velum.batch.driver import hide_shards, shards_to_hide
 from velum.batch.item import ItemOutcome
 from velum.batch.manifest import BatchRun, Listing, RunConfig, Selection
-from velum.batch.shard import ShardRunner
+from velum.batch.shard import ShardRunner, hide_shards, shards_to_hide
 
 ZONE = Plan.of("zone: fixed(box=[4, 4, 20, 20]) -> blacken with grow=0")
 

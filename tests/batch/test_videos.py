@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from velum import Engine, Limits, Plan, RuntimeConfig
-from velum.engine.subprocess_pool import SubprocessPool
+from velum.engine.subprocess_engine import SubprocessPool
 from velum.errors import Unavailable
 from velum.plan import Video
 from velum.storage.objects import FolderTree

@@ -124,7 +124,7 @@ def test_a_command_that_is_interrupted_goes_on(velum_command: Command, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("velum.batch.driver.hide_shards", interrupt)
+        patch.setattr("velum.batch.shard.hide_shards", interrupt)
         done = velum_command("batch", "in", "-o", "out", *RULE, code=130)
     assert "stopped; results are complete" in done.stderr
     again = velum_command("batch", "in", "-o", "out", *RULE, "--json", code=1)

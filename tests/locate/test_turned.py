@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velum.frame import Frame, Orientation, Plane, Role
-from velum.locate.turned import TURNS, add_turned
+from velum.locate.second_look import TURNS, add_turned
 from velum.region import Box, Region
 
 ORIENTATIONS = st.builds(Orientation, st.booleans(), st.booleans(), st.booleans())

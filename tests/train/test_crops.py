@@ -10,8 +10,7 @@ import pytest
 from tests.train.factories import checked, coco, discs
 
 from velum import Limits
-from velum.train.augmentation import change, occlude
-from velum.train.crops import CropSampler, HardNegative
+from velum.train.crops import CropSampler, HardNegative, change, occlude
 from velum.train.pictures import PictureStore
 
 

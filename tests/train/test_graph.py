@@ -15,7 +15,7 @@ from velum.locate.runtime import open_network
 from velum.plugins import RuntimeConfig
 from velum.train import graph
 from velum.train.bases import find_base
-from velum.train.heads import HEADS
+from velum.train.graph import HEADS
 
 
 def outputs(path: Path, side: int = 64) -> dict[str, np.ndarray]:

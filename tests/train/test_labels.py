@@ -12,9 +12,8 @@ from tests.train.factories import Xywh, checked, coco, discs, draw_picture
 from velum import Limits
 from velum.errors import BadInput, BadPlan
 from velum.evaluation.ground_truth import read
-from velum.train.label_sheet import choose_pictures, draw_sheet
 from velum.train.labels import check_labels
-from velum.train.pictures import PictureStore
+from velum.train.pictures import PictureStore, choose_pictures, draw_sheet
 
 DISC: tuple[str, Xywh] = ("disc", (10, 20, 30, 40))
 

@@ -13,7 +13,7 @@ from velum.locate.output_formats import family
 from velum.region import ious
 from velum.train import graph
 from velum.train.crops import CropSampler
-from velum.train.heads import HEADS
+from velum.train.graph import HEADS
 from velum.train.pictures import PictureStore
 
 torch = pytest.importorskip("torch", reason="training needs torch")

@@ -9,7 +9,7 @@ from pathlib import Path
 from velum.batch.item import ItemOutcome, SourceItem
 from velum.batch.manifest import BatchRun, RunConfig, Selection, ignore_count, select
 from velum.batch.shard import ShardRunner
-from velum.engine.subprocess_pool import SubprocessPool
+from velum.engine.subprocess_engine import SubprocessPool
 from velum.storage.objects import FolderTree, ObjectTree
 
 SAMPLE_ITEMS = 20

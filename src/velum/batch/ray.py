@@ -15,7 +15,7 @@ from typing import Any
 from velum.batch.item import arithmetic_of, hashes_of
 from velum.batch.manifest import BatchRun, refuse_other_node
 from velum.batch.shard import ShardRunner
-from velum.engine.subprocess_pool import SubprocessPool
+from velum.engine.subprocess_engine import SubprocessPool
 from velum.errors import Unavailable, VelumError
 from velum.limits import Limits
 from velum.plugins import RuntimeConfig

@@ -1,10 +1,12 @@
-"""One shard of a batch on this machine: knows no engine of clusters, and no order of shards."""
+"""Hides the shards of a batch on this machine: a given one, or all that are left. Knows no engine of clusters."""
 
+import random
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,11 +15,13 @@ from velum.batch.item import ItemOutcome, SourceItem
 from velum.batch.local import result_suffix
 from velum.batch.manifest import BatchRun, Listing
 from velum.batch.videos import LongVideo, delete_segments, is_long, segments_folder
-from velum.engine.subprocess_engine import DecoderCrash, ProcessKilled, SubprocessRequest
-from velum.engine.subprocess_pool import SubprocessPool
+from velum.engine.subprocess_engine import DecoderCrash, ProcessKilled, SubprocessPool, SubprocessRequest
 from velum.errors import BadInput, BadPlan, LimitExceeded, NotHidden, OutputFailed, PluginFault, Unavailable, VelumError
 from velum.report import Report
 from velum.storage.objects import ObjectChanged, ObjectGone, ObjectTree
+
+SHARDS_AT_ONCE = 2
+"""While the last files of a shard are hidden, those of the next one keep the other processes busy."""
 
 TRIES = 2
 """How often a file is tried whose process dies, and a source that changes while it is read."""
@@ -231,3 +235,34 @@ def _scratch_folder(scratch: Path) -> Iterator[Path]:
         raise OutputFailed(f"cannot write to {scratch}: {error.strerror or error}; make room there") from error
     with folder as name:
         yield Path(name)
+
+
+def hide_shards(runner: ShardRunner, listing: Listing, shards: Iterable[int], notify: Notify = ignore_outcome) -> None:
+    """Hide all items of the shards. Raises as `ShardRunner.hide_shard` does, after which nothing runs."""
+    waiting = iter(shards)
+    running: set[Future[object]] = set()
+    with ThreadPoolExecutor(SHARDS_AT_ONCE, thread_name_prefix="velum-shard") as pool:
+        try:
+            while True:
+                fresh = islice(waiting, SHARDS_AT_ONCE - len(running))
+                running |= {pool.submit(runner.hide_shard, listing, shard, notify) for shard in fresh}
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+        finally:
+            if running:
+                runner.stop.set()
+
+
+def shards_to_hide(run: BatchRun, listing: Listing, number: int | None = None, of: int | None = None) -> list[int]:
+    """Return the shards without outcomes: all, or the one of that number, or every `of`-th from `number` on.
+
+    All begin at another one on each call, so that two machines do not meet from the start.
+    """
+    unfinished = list(run.unfinished_shards(listing))
+    if number is not None:
+        return [shard for shard in unfinished if (shard == number if of is None else shard % of == number)]
+    turn = random.randrange(len(unfinished)) if unfinished else 0  # noqa: S311 - no secret
+    return unfinished[turn:] + unfinished[:turn]

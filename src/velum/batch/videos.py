@@ -12,8 +12,7 @@ from typing import Any
 
 from velum.batch.item import SourceItem
 from velum.engine.segments import link_tracks, renumber_report
-from velum.engine.subprocess_engine import SubprocessRequest
-from velum.engine.subprocess_pool import SubprocessPool
+from velum.engine.subprocess_engine import SubprocessPool, SubprocessRequest
 from velum.errors import Unavailable
 from velum.media import SEGMENT_SECONDS
 from velum.plan import Plan

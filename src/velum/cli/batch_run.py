@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from velum.batch.metrics import BatchMetrics
     from velum.batch.shard import ShardRunner
     from velum.batch.summary import BatchSummary
-    from velum.engine.subprocess_pool import SubprocessPool
+    from velum.engine.subprocess_engine import SubprocessPool
     from velum.plan import Plan
     from velum.plugins import Precision, RuntimeConfig
     from velum.storage.objects import ObjectTree
@@ -159,7 +159,7 @@ class CommandRun:
 
     def hide_shard(self, number: int, of: int | None) -> None:
         """Hide the shards of one machine of many. Files without a result are in the outcomes, and no failure."""
-        from velum.batch.driver import shards_to_hide
+        from velum.batch.shard import shards_to_hide
         from velum.batch.summary import BatchSummary
 
         run, summary = self._start(), BatchSummary()
@@ -171,7 +171,7 @@ class CommandRun:
 
     def hide(self, retry: Sequence[str]) -> None:
         """Finish the last listing, then list and hide what is new. Exits with 1 when files have no result."""
-        from velum.batch.driver import shards_to_hide
+        from velum.batch.shard import shards_to_hide
         from velum.batch.summary import BatchSummary
 
         run, summary = self._start(), BatchSummary()
@@ -204,7 +204,7 @@ class CommandRun:
     def _hide_shards(
         self, run: "BatchRun", listing: "Listing", shards: Sequence[int], summary: "BatchSummary"
     ) -> None:  # fmt: skip
-        from velum.batch.driver import hide_shards
+        from velum.batch.shard import hide_shards
 
         expected = listing.items * len(shards) // listing.shards
         with _hiding(self.messages, expected, summary) as show:
@@ -266,7 +266,7 @@ class CommandRun:
 @contextmanager
 def _counting(messages: Messages) -> "Iterator[Callable[[int], None]]":
     """Give a callback that shows how many objects were listed."""
-    from velum.cli.progress_bars import count_bar
+    from velum.cli.progress import count_bar
 
     with count_bar("listing", messages.console, enabled=messages.bars) as bar:
         task = bar.add_task("listing", total=None)
@@ -276,7 +276,7 @@ def _counting(messages: Messages) -> "Iterator[Callable[[int], None]]":
 @contextmanager
 def _hiding(messages: Messages, expected: int, summary: "BatchSummary") -> "Iterator[Callable[[ItemOutcome], None]]":
     """Give a callback that counts outcomes, prints those without a result, and shows the rate and the time left."""
-    from velum.cli.progress_bars import count_bar
+    from velum.cli.progress import count_bar
 
     lock = Lock()
     with count_bar("{task.description}", messages.console, enabled=messages.bars) as bar:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from velum.annotations import Annotations
     from velum.engine.engine import Engine
-    from velum.engine.subprocess_pool import SubprocessPool
+    from velum.engine.subprocess_engine import SubprocessPool
     from velum.media import LiveSource
     from velum.plugins import Precision
     from velum.plugins import Progress as Fetching
@@ -86,7 +86,7 @@ def engine_processes(
     The processes share the cores of this machine; with `threads`, each has so many. `precision` replaces `auto`.
     """
     from velum.cli.progress import fetch_progress
-    from velum.engine.subprocess_pool import SubprocessPool
+    from velum.engine.subprocess_engine import SubprocessPool
     from velum.settings import Settings
 
     settings = Settings.load()

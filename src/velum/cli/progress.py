@@ -8,6 +8,7 @@ from velum.cli.common import Messages
 from velum.plugins import Progress as Fetching
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
 T = TypeVar("T")
@@ -21,8 +22,6 @@ def fetch_progress(verb: str = "fetching") -> Iterator[Fetching]:
 
     def show(name: str, done: int, total: int | None) -> None:
         if not bars:
-            from velum.cli.progress_bars import download_bar
-
             bars.append(download_bar(verb))
             bars[0].start()
         if name not in tasks:
@@ -38,8 +37,6 @@ def fetch_progress(verb: str = "fetching") -> Iterator[Fetching]:
 
 def batch_progress(items: Iterable[T], total: int, messages: Messages) -> Iterator[T]:
     """Yield the items, showing a bar with the number done, the rate and the time left."""
-    from velum.cli.progress_bars import count_bar
-
     with count_bar("hiding", messages.console, enabled=messages.bars) as bar:
         task = bar.add_task("hiding", total=total)
         for item in items:
@@ -57,8 +54,6 @@ def frame_progress(name: str, messages: Messages | None = None) -> Iterator[Call
         if total == 1:
             return
         if not shown:
-            from velum.cli.progress_bars import count_bar
-
             bar = count_bar("{task.description}", messages.console, enabled=messages.bars)
             bar.start()
             shown.append((bar, bar.add_task(name, total=total)))
@@ -75,8 +70,6 @@ def frame_progress(name: str, messages: Messages | None = None) -> Iterator[Call
 @contextmanager
 def file_progress(verb: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a callback `(done, total)` that shows files done, their rate and the time left; at 1 it starts again."""
-    from velum.cli.progress_bars import count_bar
-
     with count_bar(verb) as bar:
         task = bar.add_task(verb, total=None)
 
@@ -86,3 +79,43 @@ def file_progress(verb: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, completed=done)
 
         yield show
+
+
+def download_bar(verb: str) -> "Progress":
+    """Return a bar with bytes, their rate and the time left, on the standard error stream where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn(f"{verb} {{task.description}}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+
+
+def count_bar(text: str, console: "Console | None" = None, *, enabled: bool = True) -> "Progress":
+    """Return a bar with the number done, the rate and the time left; it shows nothing where there is no terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        """Images or frames per second."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:.1f}/s" if speed else "-/s")
+
+    console = console or Console(stderr=True)
+    return Progress(
+        TextColumn(text), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not (enabled and console.is_terminal),
+    )  # fmt: skip

@@ -199,8 +199,7 @@ def _same_pictures(folder: "RunFolder", request: "TrainingRequest", settings: "S
 
 def _draw_labels(prepared: "Prepared", folder: "RunFolder", settings: "Settings", *, replace: bool) -> None:
     from velum.atomic import publish
-    from velum.train.label_sheet import choose_pictures, draw_sheet
-    from velum.train.pictures import PictureStore
+    from velum.train.pictures import PictureStore, choose_pictures, draw_sheet
 
     target = folder.path.with_name(f"{folder.name}.labels.jpg")
     chosen = choose_pictures(prepared.found.pictures, prepared.request.seed)

@@ -1,12 +1,16 @@
-"""Evidence of a batch: a Merkle root for each shard of outcomes, in one document that is signed."""
+"""Evidence of a batch: a Merkle root for each shard of outcomes, in one document that is signed.
 
-from collections.abc import Iterable, Mapping
+One hash stands for thousands of records, in their order.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from velum.errors import BadInput
-from velum.evidence.merkle import hash_record, merkle_root
+from velum.evidence.jcs import canonical
 from velum.evidence.signing import PublicKey
 from velum.evidence.statement import read_json, software
 from velum.evidence.verify import Verdict, check_signature
@@ -15,6 +19,21 @@ BATCH_FORMAT = "velum-batch-evidence/1"
 
 Shards = Iterable[tuple[str, Iterable[Mapping[str, Any]]]]
 """Name of each finished shard, and its records, which hold no fractions."""
+
+
+def hash_record(record: Mapping[str, Any]) -> bytes:
+    """Return the hash of a leaf: SHA-256 of a zero byte and the canonical JSON (RFC 6962, 2.1)."""
+    return hashlib.sha256(b"\0" + canonical(record)).digest()
+
+
+def merkle_root(leaves: Sequence[bytes]) -> bytes:
+    """Return the hash of a tree of leaf hashes; that of no bytes for none (RFC 6962, 2.1)."""
+    if not leaves:
+        return hashlib.sha256(b"").digest()
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1 << (len(leaves) - 1).bit_length() - 1  # the largest power of two below their number
+    return hashlib.sha256(b"\1" + merkle_root(leaves[:split]) + merkle_root(leaves[split:])).digest()
 
 
 def compose_batch(run: Mapping[str, Any], shards: Shards) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate import registry
 from velum.locate.output_formats import Detections, Family, Floats, Input, Tensors, concatenate, family
 from velum.locate.runtime import Network, open_network
-from velum.locate.second_look import SecondLook
+from velum.locate.second_look import SecondLook, add_turned
 from velum.locate.segmenter import check_option, model_facts
 from velum.locate.tiling import Flags, Tile, TilePass, locate_with_seam, passes, suppress
-from velum.locate.turned import add_turned
 from velum.locate.weights import fetch
 from velum.locate.weights.asset import Look
 from velum.plan import Effort

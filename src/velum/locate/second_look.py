@@ -1,16 +1,17 @@
-"""A second look at doubtful detections, each from nearby: one small network input around each.
+"""A second look at an image: at doubtful detections, each from nearby, and at the image turned.
 
 A detector that sees few frames of a video takes low scores, so that it misses nobody; a track that starts with a false
 one is hidden for as long as its place looks the same. The part around a detection at a larger scale tells most of them
-apart: see docs/benchmarks.md, "How often a video is looked at".
+apart: see docs/benchmarks.md, "How often a video is looked at". In an image that was turned before it was saved,
+objects lie on their sides or stand on their heads.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from velum.frame import Frame
+from velum.frame import Frame, Orientation
 from velum.locate.output_formats import Detections, Family, Input
 from velum.locate.runtime import Network
 from velum.locate.tiling import Letterbox
@@ -20,10 +21,17 @@ PART = 2.25
 """Side of the part that is looked at, in longer sides of the detection: networks need an object's surroundings."""
 
 SAME_IOU = 0.3
-"""IoU from which the second look has found the same object."""
+"""IoU from which the second look has found the same object. A network draws the box of a face that lies on its side
+differently, so two boxes of one object overlap less than those of two tiles."""
 
 COST = 0.05
 """Most pixels of all second looks at a frame, as a share of those of the first: what is over them counts as found."""
+
+TURNS = (
+    Orientation(transposed=True, flip_y=True), Orientation(flip_x=True, flip_y=True),
+    Orientation(transposed=True, flip_x=True),
+)  # fmt: skip
+"""From an image to the same turned by 90, 180 and 270 degrees, counter-clockwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +80,33 @@ def _score_of(region: Region, found: Detections, fit: Letterbox, labels: Sequenc
         if overlap >= SAME_IOU and 0 <= kind < len(labels) and labels[kind] == region.label
     ]
     return max(same, default=0.0)
+
+
+def add_turned(
+    frames: Sequence[Frame], found: list[list[Region]], locate: Callable[[Sequence[Frame]], list[list[Region]]]
+) -> list[list[Region]]:
+    """Return `found`, and with it what `locate` finds in each frame only when the frame is turned."""
+    turned = locate([frame.turn(turn) for frame in frames for turn in TURNS])
+    return [
+        regions + list(_new_regions(regions, frame, turned[len(TURNS) * number :]))
+        for number, (frame, regions) in enumerate(zip(frames, found, strict=True))
+    ]
+
+
+def _new_regions(regions: Sequence[Region], frame: Frame, turned: Sequence[list[Region]]) -> Iterator[Region]:
+    """Yield the regions of the turned views, as they lie in the frame, which are neither in `regions` nor yielded."""
+    known = list(regions)
+    views = [_back(region, turn, frame) for turn, found in zip(TURNS, turned, strict=False) for region in found]
+    for region in sorted(views, key=lambda view: -view.score):
+        same = np.array([other.box.xyxy for other in known if other.label == region.label], float).reshape(-1, 4)
+        if not (ious(np.array([region.box.xyxy], float), same) >= SAME_IOU).any():
+            known.append(region)
+            yield region
+
+
+def _back(region: Region, turn: Orientation, frame: Frame) -> Region:
+    """Return a region of the turned frame as it lies in the frame."""
+    width, height = turn.stored_size(frame.width, frame.height)
+    mask = None if region.mask is None else np.ascontiguousarray(turn.stored_mask(region.mask))
+    points = None if region.points is None else turn.stored_points(region.points, width, height)
+    return replace(region, box=turn.stored_box(region.box, width, height), mask=mask, points=points)

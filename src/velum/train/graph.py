@@ -1,7 +1,12 @@
-"""Makes a base network trainable for other classes, in its ONNX file, and puts trained weights back into it."""
+"""Makes a base network trainable for other classes, in its ONNX file, and puts trained weights back into it.
 
-from collections.abc import Mapping, Sequence
+A `Head` is what is particular to the networks of one family: how a base is made ready for other classes, and the loss.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +14,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from velum.errors import BadInput
+from velum.train.crops import Crop
 
 NOISE = 0.01
 """Deviation that tells the copies of a widened layer apart, as a share of the deviation of its weights."""
@@ -108,3 +114,41 @@ def state_facts(model: onnx.ModelProto, labels: Sequence[str], facts: Mapping[st
     del model.metadata_props[:]
     names = {"names": str(dict(enumerate(labels))), **facts}
     onnx.helper.set_model_props(model, names)
+
+
+Loss = Callable[[Sequence[Any], Sequence[Crop]], Any]
+"""`loss(outputs, crops)` returns a tensor: how far the outputs for a batch are from what its crops show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How networks of a family are trained.
+
+    `sizes`: shorter side of the smallest and longer side of the largest object, in pixels of the input, that a trained
+    network finds; both follow from the crops that it is shown.
+    """
+
+    prepare: Callable[[onnx.ModelProto, int, int], None]
+    """`prepare(model, classes, seed)` gives the network that many classes, in place. Raises `BadInput`."""
+    loss: Callable[[], Loss]
+    """Returns the loss; it is what needs torch."""
+    sizes: tuple[float, float]
+
+
+def _prepare_centerface(model: onnx.ModelProto, classes: int, seed: int) -> None:
+    outputs = [item.name for item in model.graph.output]
+    if len(outputs) < 3:
+        raise BadInput(f"the base has {len(outputs)} outputs; a CenterFace has heat, sizes and offsets at least")
+    keep_outputs(model, dict(zip(outputs[:3], ("heat", "size", "offset"), strict=True)))
+    open_input(model)
+    widen(model, "heat", classes, seed)
+
+
+def _centerface_loss() -> Loss:
+    from velum.train.centerface_loss import centerface_loss  # noqa: PLC0415 - it needs torch
+
+    return centerface_loss
+
+
+HEADS = {"centerface": Head(_prepare_centerface, _centerface_loss, (12.0, 256.0))}
+"""Heads by family; the families that can be trained."""

@@ -19,7 +19,7 @@ from velum.locate.runtime import to_tensor
 from velum.plugins import RuntimeConfig
 from velum.train import graph
 from velum.train.crops import Crop, CropSampler
-from velum.train.heads import HEADS
+from velum.train.graph import HEADS
 from velum.train.labels import LabelledPicture
 from velum.train.measure import HARD_SCORE, LEAST_SCORE, AveragePrecision, Trial, hard_negatives, measure
 from velum.train.torch_network import TorchNetwork, Weights

@@ -31,7 +31,7 @@ from velum.train import graph
 from velum.train.bases import find_base
 from velum.train.crops import CropSampler
 from velum.train.finish import Finished, Finisher
-from velum.train.heads import HEADS
+from velum.train.graph import HEADS
 from velum.train.labels import LabelledPictures, check_labels
 from velum.train.labels import Progress as Reading
 from velum.train.pictures import PictureStore

@@ -10,7 +10,7 @@ import pytest
 from velum.errors import BadInput
 from velum.frame import Rgb
 from velum.locate.embedding.dlib_resnet import FORM, open_embedding
-from velum.locate.embedding.tfjs_weights import read_weights
+from velum.locate.runtime.dlib_resnet import read_weights
 from velum.plugins import RuntimeConfig
 
 Floats = npt.NDArray[np.float32]

@@ -13,9 +13,9 @@ import numpy as np
 from velum.frame import Frame
 from velum.locate import registry
 from velum.locate.embedding.alignment import FACE, align
-from velum.locate.embedding.tfjs_weights import read_weights
 from velum.locate.output_formats import Input
 from velum.locate.runtime import Network, open_network
+from velum.locate.runtime.dlib_resnet import read_weights
 from velum.locate.weights import fetch
 from velum.plugins import Embeddings, RuntimeConfig
 from velum.region import Points

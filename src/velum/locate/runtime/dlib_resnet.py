@@ -3,18 +3,27 @@
 Layers after dlib's `dnn_face_recognition_ex.cpp`: a convolution of 7 x 7 and a pooling, four groups of residual blocks
 in which each convolution is scaled and shifted by channel, the mean of all places, and one matrix. Where a block halves
 the image and doubles the channels, the shortcut is the mean of 2 x 2, with zeros where the other path has more.
+
+Its weights are those of a package for TensorFlow.js: one file of bytes, and a manifest of the tensors in it. Layout
+after the documentation of `tfjs-core`, `io.WeightsManifestEntry`: tensors follow each other without gaps; one with a
+`quantization` has a byte for each number, which is that byte times `scale` plus `min`.
 """
 
+import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as ops
 
-from velum.locate.embedding.tfjs_weights import Floats
+from velum.errors import BadInput
 from velum.locate.runtime.inspect_model import save
+
+Floats = npt.NDArray[np.float32]
 
 Node = Any
 """A node of OpenVINO's graph; the library states no types for its operations."""
@@ -31,6 +40,35 @@ BLOCKS = {
     256: ("down", "1", "2", "down_out"),
 }
 """Blocks by channels; names that begin with `down` halve the image."""
+
+
+def read_weights(file: Path, manifest: Path) -> Mapping[str, Floats]:
+    """Return the tensors of a file of weights, by name. Raises `BadInput` where file and manifest do not fit."""
+    try:
+        entries = [entry for group in json.loads(manifest.read_text(encoding="utf-8")) for entry in group["weights"]]
+        data = file.read_bytes()
+        tensors, start = {}, 0
+        for entry in entries:
+            values, start = _tensor(entry, data, start)
+            tensors[str(entry["name"])] = values
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{file} and {manifest} are no weights of TensorFlow.js: {error}; fetch them again") from error
+    if start != len(data):
+        raise BadInput(f"{file} has {len(data)} bytes, its manifest describes {start}; fetch both again")
+    return tensors
+
+
+def _tensor(entry: Mapping[str, Any], data: bytes, start: int) -> tuple[Floats, int]:
+    """Return the tensor that begins at byte `start`, and where the next one begins."""
+    shape, quantized = tuple(map(int, entry["shape"])), entry.get("quantization")
+    if entry["dtype"] != "float32" or (quantized is not None and quantized["dtype"] != "uint8"):
+        raise ValueError(f"tensor {entry['name']} is neither float32 nor quantized to bytes")
+    count = math.prod(shape)
+    stored = np.frombuffer(data, np.dtype("<f4") if quantized is None else np.dtype("u1"), count, start)
+    values = stored.astype(np.float32)
+    if quantized is not None:
+        values = values * np.float32(quantized["scale"]) + np.float32(quantized["min"])
+    return values.reshape(shape), start + stored.nbytes
 
 
 def convert(weights: Mapping[str, Floats], target: Path) -> None:

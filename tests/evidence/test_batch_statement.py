@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from velum.evidence.merkle import hash_record, merkle_root
+from velum.evidence.batch_statement import hash_record, merkle_root
 
 LEAVES = [
     hashlib.sha256(b"\0" + bytes.fromhex(data)).digest()
