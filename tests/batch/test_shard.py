@@ -12,7 +12,7 @@ from PIL import Image
 from velum import Engine, Limits, Plan, RuntimeConfig
 from velum.engine.subprocess_engine import SubprocessPool
 from velum.errors import OutputFailed, Unavailable
-from velum.storage.folder import StoreAway
+from velum.storage import StoreAway
 from velum.storage.objects import FolderTree, ObjectInfo, ObjectTree, open_tree
 
 pytest.importorskip("pyarrow", reason="the extra batch is not installed")

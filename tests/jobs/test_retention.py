@@ -15,7 +15,8 @@ from velum import Plan
 from velum.errors import BadPlan
 from velum.jobs import Database, Retention, RetentionSweeper, State, Submission, SweepResult, Uploads, retention
 from velum.jobs.schema import JOBS, PIECES, row_of
-from velum.storage.folder import FolderStore, StoredObject
+from velum.storage import StoredObject
+from velum.storage.folder import FolderStore
 
 from .conftest import Office
 

@@ -28,7 +28,7 @@ from velum.jobs import (
     open_store,
 )  # fmt: skip
 from velum.jobs.schema import JOBS, STORES
-from velum.storage.folder import MARK
+from velum.storage import MARK
 
 from .conftest import Office
 from .fake_processor import PACE

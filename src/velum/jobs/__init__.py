@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     )
     from velum.jobs.webhooks import Notify, http_sender
     from velum.jobs.worker import Worker
-    from velum.storage import open_store
-    from velum.storage.folder import FolderStore, PutResult, Store, StoreAway, StoredObject
+    from velum.storage import PutResult, Store, StoreAway, StoredObject, open_store
+    from velum.storage.folder import FolderStore
     from velum.storage.resumable_uploads import ResumableUpload, Uploads
 
 _HOMES = {
@@ -46,15 +46,15 @@ _HOMES = {
     "Piece": "velum.jobs.values",
     "PieceResult": "velum.jobs.processor",
     "Progress": "velum.jobs.processor",
-    "PutResult": "velum.storage.folder",
+    "PutResult": "velum.storage",
     "RegionsOrigin": "velum.jobs.values",
     "ResumableUpload": "velum.storage.resumable_uploads",
     "Retention": "velum.jobs.values",
     "RetentionSweeper": "velum.jobs.retention",
     "State": "velum.jobs.values",
-    "Store": "velum.storage.folder",
-    "StoreAway": "velum.storage.folder",
-    "StoredObject": "velum.storage.folder",
+    "Store": "velum.storage",
+    "StoreAway": "velum.storage",
+    "StoredObject": "velum.storage",
     "Submission": "velum.jobs.values",
     "SweepResult": "velum.jobs.values",
     "Task": "velum.jobs.processor",

@@ -16,7 +16,7 @@ from velum.jobs.scheduling import find_due, take_next, wake_due
 from velum.jobs.schema import CLOCKS, JOBS, PIECES, WORKERS, job_of
 from velum.jobs.values import JobRecord, Piece, RegionsOrigin, State, WorkerTiming
 from velum.jobs.webhooks import announce_end
-from velum.storage.folder import PutResult
+from velum.storage import PutResult
 
 RELEASED: Mapping[str, Any] = {"worker": None, "token": None, "cancel": False, "fps": None, "seconds_left": None}
 """Column values of a job that no worker has."""

@@ -11,7 +11,8 @@ from velum.errors import Unavailable
 from velum.jobs.claims import Lease, PieceRecord, WorkerClaims
 from velum.jobs.processor import Cancelled, JobProcessor, PieceResult, Task
 from velum.jobs.values import Piece, RegionsOrigin
-from velum.storage.folder import Store, hash_of, missing_file
+from velum.storage import Store, missing_file
+from velum.storage.folder import hash_of
 
 StopReason = Literal["cancelled", "lost", "drained"]
 

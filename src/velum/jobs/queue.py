@@ -14,7 +14,7 @@ from velum.jobs.database import Database
 from velum.jobs.schema import COLUMNS, ENDED, JOBS, PIECES, REQUESTS, STORES, job_of, new_id, row_of
 from velum.jobs.values import JobListing, JobRecord, Once, RegionsOrigin, State, Submission
 from velum.jobs.webhooks import announce_deletion, announce_end
-from velum.storage.folder import MARK, Store
+from velum.storage import MARK, Store
 from velum.storage.resumable_uploads import Occupied
 
 LOG = logging.getLogger("velum.jobs")

@@ -15,7 +15,7 @@ from velum.jobs.queue import JobQueue, referenced_keys
 from velum.jobs.schema import JOBS, NOTICES, PIECES, REQUESTS
 from velum.jobs.values import Retention, State, SweepResult
 from velum.jobs.webhooks import KEPT_SECONDS
-from velum.storage.folder import Store
+from velum.storage import Store
 from velum.storage.resumable_uploads import Uploads
 
 LOG = logging.getLogger("velum.jobs")

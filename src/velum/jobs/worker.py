@@ -22,7 +22,7 @@ from velum.jobs.queue import join
 from velum.jobs.retention import RetentionSweeper
 from velum.jobs.values import Retention, WorkerTiming
 from velum.jobs.webhooks import THREADS, Notify, WebhookDelivery
-from velum.storage.folder import Store, StoreAway
+from velum.storage import Store, StoreAway
 from velum.storage.resumable_uploads import Uploads
 from velum.storage.scratch import WorkerScratch, sweep_dead
 

@@ -18,7 +18,7 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed
-from velum.storage.folder import (
+from velum.storage import (
     CHUNK,
     KEY,
     MARK,

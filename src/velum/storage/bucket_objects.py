@@ -19,8 +19,8 @@ from obstore.exceptions import (
 from obstore.store import MemoryStore
 
 from velum.errors import BadInput, BadPlan, OutputFailed
+from velum.storage import StoreAway
 from velum.storage.bucket import AT_ONCE, PART_BYTES, READ_BYTES, BucketStore, first_line
-from velum.storage.folder import StoreAway
 from velum.storage.objects import ObjectChanged, ObjectGone, ObjectInfo
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from velum.atomic import publish
 from velum.errors import BadInput, OutputFailed, Unavailable
-from velum.storage.folder import StoreAway
+from velum.storage import StoreAway
 
 ATTRIBUTE = "user."
 """Start of the names of extended attributes that programs may set (xattr(7)); they are the metadata of a file."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from velum.errors import BadInput, LimitExceeded, OutputFailed, Unavailable
-from velum.storage.folder import PutResult, Store, missing_file, new_key
+from velum.storage import PutResult, Store, missing_file, new_key
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")

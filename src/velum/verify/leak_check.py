@@ -1,60 +1,38 @@
-"""The check of one finished file: other detectors, pixels, colours, transparency, metadata and streams."""
+"""The check of one finished file: its frames, as detectors and pixels show them, its metadata and its streams."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
-
-import numpy as np
 
 from velum import media
 from velum.annotations import Annotations
-from velum.engine.apply import outline
 from velum.engine.engine import Engine
-from velum.engine.prepare import PreparedPlan
 from velum.engine.sources import locate_in_frame
 from velum.errors import BadPlan
 from velum.file_hash import sha256_of
-from velum.frame import Frame, Rgb
 from velum.limits import Limits
-from velum.locate.labels import covers
 from velum.media.image.side_content import beside
 from velum.media.video.side_streams import audible_streams
 from velum.parts import make
 from velum.people import DEFAULT_EMBEDDING
 from velum.plan import Plan
 from velum.plugins import FaceEmbedder, RuntimeConfig
-from velum.region import Box, Mask, Region, ious
-from velum.verify import residual_detail, second_detector
+from velum.verify import second_detector
 from velum.verify.alignment import FramePair, pair_in_order, pair_merged
-from velum.verify.appearance import describe_change, opaque_mask, uncovered_share
+from velum.verify.frame_check import FrameCheck, Regions
 from velum.verify.identity import NO_LANDMARKS, identity_leaks
 from velum.verify.result import CheckResult, Leak
-from velum.verify.solid_fill import (
-    SampleCoding,
-    excluded_areas,
-    find_residues,
-    hidden_areas,
-    mask_of,
-    sample_coding_of,
-)
-from velum.verify.visible_part import Look, VisibleParts
-from velum.verify.zones import has_only_zones, is_zone, zones_at
-
-REPLACED = 0.5
-"""Share of a detection that must differ from the source to be excused where it is unknown what was hidden."""
-
-SHOWN_IOU = 0.25
-"""IoU of a detection and a region that was decided to be shown, from which both are of one face."""
+from velum.verify.solid_fill import sample_coding_of
+from velum.verify.visible_part import Look
 
 NOTHING_TO_VERIFY = "it is not verified that regions are hidden; give the source (--against) or --regions"
 REGIONS_UNKNOWN = (
     "it is not known which regions were hidden, so faint remains in them are not searched for; give --regions"
 )
 
-Regions = Mapping[int, tuple[Region, ...]]
+Progress = Callable[[int, int | None], None]
+"""Called with the number of frames that are checked, and None: how many there are is not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,41 +52,30 @@ class Check:
         regions: Annotations | None = None,
         text: bool = False,
         identity: bool = False,
-        progress: Callable[[int, int | None], None] | None = None,
+        progress: Progress | None = None,
     ) -> CheckResult:
         """Return the leaks of `file`, in which `plan` should have hidden everything.
 
         `against` is the source and `regions` are the regions that were hidden; each makes the check stricter. With
         `text`, identifying text is searched even if the plan hides none. With `identity`, a trained network compares
-        hidden faces with their originals. `progress` gets (frames done, None). Raises any `VelumError` for a file that
-        cannot be checked.
+        hidden faces with their originals. Raises any `VelumError` for a file that cannot be checked.
         """
         if identity and against is None:
             raise BadPlan("the identity check compares hidden faces with their originals; give the source (--against)")
         search_plan, notes = second_detector.make_search_plan(plan, self.host, self.engine, text=text)
         found: Regions = {} if search_plan is None else self.engine.locate(file, search_plan).frames
         work = self.engine.check(plan, regions=regions or _NOBODY)
-        leaks, all_known = _side_content_leaks(file, plan, self.limits)
-        notes = (*notes, *all_known)
+        leaks, side_notes = _side_content_leaks(file, plan, self.limits)
+        notes = (*notes, *side_notes)
+        all_known = regions is not None or _has_only_zones(plan)
         with media.open_source(file, self.limits) as after, self._source(against) as before:
-            frame_check = _FrameCheck(
+            frame_check = FrameCheck(
                 self.engine, work, None if regions is None else regions.frames, found, sample_coding_of(after.info),
-                _knows_all_hidden(plan, regions), self._look_at_source(search_plan, plan),
+                all_known, self._look_at_source(search_plan, plan),
             )  # fmt: skip
-            frames = 0
-            for pair in _pairs(after, before):
-                if pair.after is None or (before is not None and pair.before is None):
-                    relation = "more" if pair.before is None else "fewer"
-                    leaks.append(
-                        Leak("frames", f"the file has {relation} frames than its source; the first {frames} match")
-                    )
-                    break
-                frames += 1
-                seconds = frame_check.seconds_of(pair.after)
-                leaks.extend(replace(leak, seconds=seconds) for leak in frame_check.leaks_in(pair))
-                if progress is not None:
-                    progress(frames, None)
-        if regions is None and not has_only_zones(plan):
+            frame_leaks, frames = _frame_leaks(frame_check, after, before, progress)
+        leaks += frame_leaks
+        if not all_known:
             notes = (*notes, NOTHING_TO_VERIFY if against is None else REGIONS_UNKNOWN)
         if identity and against is not None:
             recognisable, compared = self._identity_leaks(file, plan, against, regions)
@@ -141,6 +108,25 @@ class Check:
             yield before
 
 
+def _frame_leaks(
+    check: FrameCheck, after: media.Reader, before: media.Reader | None, progress: Progress | None
+) -> tuple[list[Leak], int]:
+    """Return the leaks of all frames of a file that have a frame in its source, and the number of these frames."""
+    leaks: list[Leak] = []
+    frames = 0
+    for pair in _pairs(after, before):
+        if pair.after is None or (before is not None and pair.before is None):
+            relation = "more" if pair.before is None else "fewer"
+            leaks.append(Leak("frames", f"the file has {relation} frames than its source; the first {frames} match"))
+            break
+        frames += 1
+        seconds = check.seconds_of(pair.after)
+        leaks.extend(replace(leak, seconds=seconds) for leak in check.leaks_in(pair))
+        if progress is not None:
+            progress(frames, None)
+    return leaks, frames
+
+
 def _pairs(after: media.Reader, before: media.Reader | None) -> Iterator[FramePair]:
     """Yield the frames of the file, each with its frame of the source when there is one."""
     if before is None:
@@ -152,234 +138,13 @@ def _pairs(after: media.Reader, before: media.Reader | None) -> Iterator[FramePa
     yield from (pair_merged if fewer and (animated or single) else pair_in_order)(after.frames(), before.frames())
 
 
-def _knows_all_hidden(plan: Plan, regions: Annotations | None) -> bool:
-    """Tell whether all hidden regions are known."""
-    return regions is not None or has_only_zones(plan)
+def _has_only_zones(plan: Plan) -> bool:
+    """Tell whether the plan hides fixed zones only, so that nothing has to be detected."""
+    return all(rule.locate.name == "fixed" for rule in plan.rules)
 
 
 _NOBODY = Annotations(1, 1, {})
 """Finds no regions: the check prepares the plan for its techniques only."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pictures:
-    """A frame of the file, and of the source as it is and as the plan hides it, where the source is at hand."""
-
-    after: Rgb
-    source: Rgb | None
-    should: Rgb | None
-
-
-@dataclass(slots=True, eq=False)
-class _FrameCheck:
-    engine: Engine
-    work: PreparedPlan
-    regions: Regions | None
-    found: Regions
-    coded: SampleCoding
-    all_known: bool
-    """Whether all hidden regions are known."""
-    look: Look | None
-    """Locates objects in frames of the source."""
-    verified: int = field(default=0)
-    first: Fraction | None = field(default=None)
-    """Presentation time of the first frame of the source, in seconds."""
-    start: Fraction | None = field(default=None)
-    """Presentation time of the first frame of the file, in seconds."""
-
-    def seconds_of(self, frame: Frame) -> float | None:
-        """Return when a frame of the file is shown, in seconds after its first one; None where it has no time."""
-        if frame.time is None:
-            return None
-        if self.start is None:
-            self.start = frame.time
-        return float(frame.time - self.start)
-
-    def leaks_in(self, pair: FramePair) -> Iterator[Leak]:
-        """Yield the leaks of one frame."""
-        frame, before = cast("Frame", pair.after), pair.before
-        shown = before or frame
-        if shown.index == 0:
-            self.first = shown.time
-        if before is not None and not _same_size(frame, before):
-            yield Leak(
-                "frames", f"the frame has {frame.width} x {frame.height} pixels, its source another size", frame.index
-            )
-            before = None
-        regions = self._regions(shown)
-        seen = () if pair.again else self.found.get(frame.index, ())
-        if not regions and not seen and before is None:
-            return
-        after = frame.rgb(frame.width, frame.height)
-        source = None if before is None else before.rgb(frame.width, frame.height)
-        pictures = _Pictures(after, source, None if source is None else self._hide_again(source, regions))
-        weak = list(self._weak(frame, before, pictures, regions))
-        yield from (leak for _, leak in weak)
-        if seen:
-            doubtful = {id(region) for region, _ in weak}
-            sound = [region for region in regions if id(region) not in doubtful]
-            yield from self._judge_detections(seen, frame, before, pictures, sound)
-        if source is not None:
-            yield from self._colour_leaks(
-                frame, source, after, regions, None if before is None else opaque_mask(before)
-            )
-        hidden = [box for region in regions for box in self._hidden_boxes(region, frame)]
-        if before is not None and (share := uncovered_share(before, frame, hidden, exact=self.coded == "exact")):
-            yield Leak("picture", f"{share:.0%} of the image was transparent and is visible now", frame.index)
-
-    def _regions(self, frame: Frame) -> tuple[Region, ...]:
-        """Return the regions that must be hidden in a frame of the source: the given ones and the zones of the plan.
-
-        When a zone is among the given regions, the decision of a person counts: the zone may be switched off or hidden
-        by another technique. The decision holds for this zone only.
-        """
-        given = () if self.regions is None else self.regions.get(frame.index, ())
-        zones = zones_at(self.work.plan, frame.time, self.first, frame.width, frame.height)
-        return (
-            *self._regions_to_hide(given),
-            *(zone for zone in zones if not any(is_zone(region, zone) for region in given)),
-        )
-
-    def _colour_leaks(
-        self, frame: Frame, source: Rgb, after: Rgb, regions: tuple[Region, ...], seen: Mask | None
-    ) -> Iterator[Leak]:
-        hidden = [box for region in regions for box in self._hidden_boxes(region, frame)] if self.all_known else None
-        if why := describe_change(source, after, hidden, seen):
-            yield Leak("colour", f"the frame has changed: {why}", frame.index)
-
-    def _hidden_boxes(self, region: Region, frame: Frame) -> Iterator[Box]:
-        for rule in self.work.plan.rules:
-            if covers(rule.label, region.label) and (area := outline(region, rule, frame.width, frame.height)):
-                yield area.box
-
-    def _regions_to_hide(self, regions: tuple[Region, ...]) -> tuple[Region, ...]:
-        rules = self.work.plan.rules
-        return tuple(
-            region
-            for region in regions
-            if not region.ignored and any(covers(rule.label, region.label) for rule in rules)
-        )
-
-    def _judge_detections(
-        self, seen: tuple[Region, ...], frame: Frame, before: Frame | None, pictures: _Pictures,
-        sound: Sequence[Region],
-    ) -> Iterator[Leak]:  # fmt: skip
-        """Yield a leak for each detection that shows something outside of what is hidden; `sound` regions are."""
-        parts = VisibleParts(self._hidden_pixels(frame, before, pictures, sound), before, self.look)
-        for detection in seen:
-            box = detection.box.clip(frame.width, frame.height)
-            if box is None or self._is_replaced(box, pictures) or not parts.shows(detection, box):
-                continue
-            if self._is_shown_on_purpose(detection, box, (before or frame).index):
-                continue
-            where = f"{detection.label} at {box.xyxy}"
-            yield Leak("seen", f"a detector still finds {where}", frame.index, box, detection.label, detection.score)
-
-    def _is_shown_on_purpose(self, detection: Region, box: Box, index: int) -> bool:
-        """Tell whether a detection is a face that was decided to be shown, in a plan with people."""
-        if self.work.plan.people is None or self.regions is None:
-            return False
-        shown = [one for one in self.regions.get(index, ()) if one.ignored and covers(one.label, detection.label)]
-        boxes = np.array([one.box.xyxy for one in shown], np.float64).reshape(-1, 4)
-        return bool((ious(np.array([box.xyxy], np.float64), boxes) >= SHOWN_IOU).any())
-
-    def _is_replaced(self, box: Box, pictures: _Pictures) -> bool:
-        """Tell whether a box differs from the source so far that hiding is what differs, where regions are unknown."""
-        if self.regions is not None or pictures.source is None:
-            return False
-        return residual_detail.changed_share(pictures.source, pictures.after, box) >= REPLACED
-
-    def _hidden_pixels(
-        self, frame: Frame, before: Frame | None, pictures: _Pictures, sound: Sequence[Region]
-    ) -> Mask:  # fmt: skip
-        """Return the pixels that the check knows as hidden: of sound regions, and those that differ from the source.
-
-        With the source, a region counts only where its pixels have changed as hiding changes them.
-        """
-        excluded = excluded_areas(before or frame, self.work)
-        areas = [area for region in sound for area in hidden_areas(region, self.work, frame, excluded)]
-        after, source, should = pictures.after, pictures.source, pictures.should
-        if source is None or should is None:
-            return mask_of((frame.height, frame.width), areas)
-        hidden = [area for area in areas if residual_detail.is_hidden(source, should, after, area.box, area.mask)]
-        pixels: Mask = mask_of((frame.height, frame.width), hidden) | residual_detail.changed_pixels(source, after)
-        return pixels
-
-    def _weak(
-        self, frame: Frame, before: Frame | None, pictures: _Pictures, regions: tuple[Region, ...]
-    ) -> Iterator[tuple[Region, Leak]]:  # fmt: skip
-        """Yield each region that is not hidden as the plan says, with its leak."""
-        if not regions:
-            return
-        after = pictures.after
-        again = self._hide_again(after, regions)
-        whys = {id(region): why for region, why in find_residues(frame, before, regions, self.work, self.coded)}
-        for region in regions:
-            box = region.box.clip(after.shape[1], after.shape[0])
-            if box is None:
-                continue
-            if why := self._why_weak(region, box, pictures, again) or whys.get(id(region)):
-                message = f"{region.label} at {box.xyxy}: {why}"
-                yield region, Leak("weak", message, frame.index, box, region.label, region.score)
-
-    def _why_weak(self, region: Region, box: Box, pictures: _Pictures, again: Rgb) -> str | None:
-        """Say why a region is not hidden as the plan says; None when it is, or is too small to be judged."""
-        if not _is_judged(box):
-            return None
-        self.verified += 1
-        after, source, should = pictures.after, pictures.source, pictures.should
-        why = None if source is None or should is None else _why_left(box, after, source, should)
-        return why or self._why_not_settled(region, box, after, again, source)
-
-    def _hide_again(self, picture: Rgb, regions: tuple[Region, ...]) -> Rgb:
-        """Return the image with the regions hidden (once more) as the plan says."""
-        if not regions:
-            return picture
-        height, width = picture.shape[:2]
-        made, _ = self.engine.hide_pixels(picture, self.work.plan, regions=Annotations(width, height, {0: regions}))
-        return cast("Rgb", made)
-
-    def _why_not_settled(self, region: Region, box: Box, after: Rgb, again: Rgb, source: Rgb | None) -> str | None:
-        levels = residual_detail.rehiding_change(after, again, box, fine=not self._leaves_nothing(region))
-        if levels <= residual_detail.MOST_UNSETTLED:
-            return None
-        # Another grid or order gives other cells and blurs: that is not a leak. A region without any change is a leak.
-        if (
-            source is not None
-            and not self._leaves_nothing(region)
-            and residual_detail.changed_share(source, after, box) > residual_detail.UNTOUCHED
-        ):
-            return None
-        return f"it is not hidden as the plan says; hiding it once more changes it by {levels:.0f} levels"
-
-    def _leaves_nothing(self, region: Region) -> bool:
-        """Tell whether every technique of a region destroys what it hides."""
-        return all(technique.destroys for technique in self.work.techniques_for(region))
-
-
-def _is_judged(box: Box) -> bool:
-    """Tell whether a region is large enough to be judged by its pixels."""
-    return min(box.width, box.height) >= residual_detail.SMALLEST
-
-
-def _why_left(box: Box, after: Rgb, source: Rgb, should: Rgb) -> str | None:
-    """Say how much detail of the source is left in a box; `should` is the source as the plan hides it."""
-    left = residual_detail.detail_left(source, after, box)
-    if left is not None and left > residual_detail.MOST_LEFT:
-        return f"{left:.0%} of its fine detail is still there"
-    left, least = (
-        residual_detail.detail_left(source, picture, box, residual_detail.COARSE) for picture in (after, should)
-    )
-    if left is not None and least is not None and left > least + residual_detail.MORE_LEFT:
-        return f"{left:.0%} of its detail is still there, where the plan leaves {max(least, 0):.0%}"
-    like = None if np.array_equal(should, source) else residual_detail.ghost_correlation(source, should, after, box)
-    if like is not None and like > residual_detail.MOST_TRACED:
-        return f"its faint remains resemble the source (correlation {like:.2f})"
-    return None
-
-
-def _same_size(first: Frame, second: Frame) -> bool:
-    return (first.width, first.height) == (second.width, second.height)
 
 
 def _side_content_leaks(file: Path, plan: Plan, limits: Limits) -> tuple[list[Leak], list[str]]:

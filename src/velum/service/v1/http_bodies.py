@@ -22,7 +22,7 @@ from velum.errors import LimitExceeded
 from velum.jobs import JobRecord, State, Store
 from velum.media.formats import SUFFIXES
 from velum.service.problem_details import Problem
-from velum.storage.folder import missing_file
+from velum.storage import missing_file
 
 KINDS = {
     "AVIF": "image/avif", "BMP": "image/bmp", "GIF": "image/gif", "HEIF": "image/heif", "JPEG": "image/jpeg",
