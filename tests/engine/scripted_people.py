@@ -24,7 +24,7 @@ SHARES = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.58), (0.33, 0.8), (0.67, 0.8))
 
 COLOURS: Mapping[str, tuple[int, int, int]] = {
     "anna": (190, 90, 90), "anna's twin": (190, 97, 92), "ben": (90, 190, 90), "cora": (90, 90, 190),
-    "nearly anna": (190, 150, 90),
+    "like anna": (190, 128, 90), "nearly anna": (190, 150, 90),
 }  # fmt: skip
 
 Places = Mapping[str, tuple[int, int]]

@@ -71,11 +71,11 @@ def client(
 
 @contextmanager
 def on_the_wire(
-    chosen: Settings, found: Sequence[Region] | Callable[[Frame], Sequence[Region]] = (FACE,)
+    chosen: Settings, found: Sequence[Region] | Callable[[Frame], Sequence[Region]] = (FACE,), **host: Any
 ) -> Iterator[str]:
     """The service on a free port of this machine; yields its address."""
     fake = {"centerface": lambda: FakeLocalizer(found)}
-    app = create_app(chosen, host=replace(chosen.host(), localizers=fake))
+    app = create_app(chosen, host=replace(chosen.host(), localizers=fake, **host))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         http = timed_protocol(chosen.service.head_seconds, chosen.service.idle_seconds)
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, http=http))

@@ -15,6 +15,7 @@ import cv2
 from velum import media
 from velum.annotations import Annotations
 from velum.engine import segments, sources
+from velum.engine.gallery import Cuts, GalleryTrack, Wanted, cut_faces, gallery_of
 from velum.engine.people import FaceObserver, decide_people
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PartCache, PreparedPlan, prepare
@@ -38,10 +39,12 @@ from velum.errors import BadPlan
 from velum.frame import Frame, Samples
 from velum.limits import Limits
 from velum.parts import load
+from velum.people import DEFAULT_EMBEDDING
 from velum.plan import Plan
 from velum.plugins import RuntimeConfig
 from velum.region import Region
 from velum.report import Report
+from velum.spec import PartSpec
 
 DEFAULT_PLAN = Plan()
 
@@ -212,6 +215,23 @@ class Engine:
         if self._decoders is None:
             return track_one_object(*values)
         return self._decoders.call(str(source), self._limits, track_one_object, *values)
+
+    def group_faces(
+        self, source: Path, annotations: Annotations, *, embedding: PartSpec = DEFAULT_EMBEDDING,
+        progress: Progress | None = None,
+    ) -> tuple[GalleryTrack, ...]:  # fmt: skip
+        """Return the faces of an annotation file by person, each with a small picture from `source`.
+
+        Nothing is written. Raises any `VelumError`.
+        """
+        embedder = self._parts.embedder(embedding)
+
+        def cut(wanted: Wanted) -> Cuts:
+            if self._decoders is None:
+                return cut_faces(source, self._limits, wanted)
+            return self._decoders.steps(str(source), self._limits, cut_faces, source, self._limits, wanted)
+
+        return gallery_of(annotations, embedder, cut, progress)
 
     def split(
         self, source: Path, format: str, plan: Plan = DEFAULT_PLAN,

@@ -329,7 +329,7 @@ def _hide_alike(
         name
         for (name, _), seen in shown_at.items()
         for (one, first), (other, second) in combinations(seen, 2)
-        if one != other and not _is_same_place(first, second)
+        if one != other and not is_same_place(first, second)
     }
     hidden = [
         replace(decision, result="hidden", nearness="in doubt", why=f"two look like {decision.person} at the same time")
@@ -344,7 +344,8 @@ def _hide_alike(
     ]
 
 
-def _is_same_place(first: Region, second: Region) -> bool:
+def is_same_place(first: Region, second: Region) -> bool:
+    """Tell whether two regions of a frame show one face."""
     boxes = [np.array([region.box.xyxy], np.float64) for region in (first, second)]
     return bool(ious(boxes[0], boxes[1])[0, 0] >= SAME_FACE_IOU)
 

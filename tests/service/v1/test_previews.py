@@ -15,7 +15,7 @@ from tests.service.factories import on_the_wire, picture, settings
 from tests.service.v1.test_jobs import handed_in
 
 from velum.media.video import proxy
-from velum.service.v1 import previews
+from velum.service.v1 import requested_results
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,7 @@ def test_a_source_that_ends_its_decoder_fails_alone(tmp_path: Path, monkeypatch:
 
 
 def test_it_goes_with_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(previews, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(requested_results, "LOOK_SECONDS", 0.05)
     with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")
         waited(lambda: it.post(f"{job}/preview"))

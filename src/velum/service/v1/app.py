@@ -13,7 +13,7 @@ from velum.service.auth.api_keys import ApiKeys
 from velum.service.auth.middleware import Authenticator, keys_file
 from velum.service.job_backend import InProcessWorker, JobBackend, observed_processor_factory, work_folder
 from velum.service.state import ServiceParts
-from velum.service.v1 import api_keys, capabilities, images, jobs, review, uploads
+from velum.service.v1 import api_keys, capabilities, galleries, images, jobs, review, uploads
 from velum.service.v1.capabilities import Obtainable
 from velum.service.v1.job_service import JobService
 from velum.service.v1.plans import REMOTE, Plans
@@ -37,6 +37,7 @@ class V1:
     upload_service: uploads.UploadService
     job_service: JobService
     previews: Previews
+    galleries: galleries.Galleries
     keys: ApiKeys
     required_approvals: int
     watchers: int
@@ -59,6 +60,7 @@ class V1:
         if self.worker is not None:
             self.worker.end()
         self.previews.close()
+        self.galleries.close()
         self.backend.close()
         self.scratch.close()
 
@@ -71,6 +73,7 @@ class V1:
         yield "/v1", uploads.routes(self.upload_service, access)
         yield "/v1", jobs.routes(self.job_service, access, watchers=self.watchers, ending=self.ending)
         yield "/v1", review.routes(self.job_service, self.image_service, self.previews, access)
+        yield "/v1", galleries.routes(self.galleries, self.job_service, access)
         yield "/v1", review.queue_routes(self.job_service, access, required_approvals=self.required_approvals)
         yield "/v1", capabilities.routes(self.offered)
         yield "/v1", api_keys.routes(self.keys, access)
@@ -105,6 +108,7 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
             allows_webhooks=settings.jobs.webhooks,
         ),
         previews=Previews(scratch, parts.decoders, parts.engine.limits, partial(_keeps_source, jobs)),
+        galleries=galleries.Galleries(parts.engine, scratch, partial(_keeps_source, jobs), is_allowed=service.people),
         keys=ApiKeys(keys_file(settings)),
         required_approvals=settings.review.required_approvals,
         watchers=max(1, service.requests // 2),

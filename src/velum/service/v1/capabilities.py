@@ -147,8 +147,9 @@ def routes(offered: Capabilities) -> APIRouter:
 
     @router.get("/plans", responses=_list_responses("plans", _PLAN))
     def plans() -> Response:
-        """List the operator's plans, which requests can name."""
-        return JSONResponse({"plans": [summary(name, plan) for name, plan in offered.plans.all()]})
+        """List the operator's plans, which requests can name; `people` tells whether people may be recognised."""
+        listed = [summary(name, plan) for name, plan in offered.plans.all()]
+        return JSONResponse({"plans": listed, "people": offered.plans.people})
 
     @router.get("/file-types", responses=_FILE_TYPES)
     def list_file_types() -> Response:

@@ -35,7 +35,10 @@ class Plans:
     closed_localizers: frozenset[str] = REMOTE
     """Localizers that plans of requests may not name."""
     people: bool = False
-    """Whether the operator's plans may recognise people; those of requests never may: photos are files of a machine."""
+    """Whether the operator's plans may recognise people, and faces of jobs may be grouped by person.
+
+    Plans of requests never may: photos are files of a machine.
+    """
 
     def plan_of_request(self, value: Any) -> Plan:
         """Return the plan of a request: a JSON object, its text, or a name; None is the default plan.

@@ -1,0 +1,278 @@
+"""The faces of a source by person, for a reviewer who decides about people instead of tracks.
+
+A few faces of each track are compared, and tracks whose mean vectors are near become one person. A track that may be of
+another person than its group stays alone. Vectors are in memory only until the groups are known.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from velum import media
+from velum.annotations import Annotations
+from velum.engine.people import embed, is_same_place
+from velum.errors import BadInput
+from velum.frame import Frame, Plane, Rgb, Role
+from velum.limits import Limits
+from velum.locate.embedding.face_quality import Fault, fault_of
+from velum.locate.labels import covers
+from velum.plugins import FaceEmbedder
+from velum.region import Box, Points, Region
+
+MOST_SAMPLES = 10
+"""Faces of a track that are compared; they are spread over its length."""
+
+MOST_TRACKS = 1500
+"""Tracks that are compared with each other; those with the fewest frames stay alone where there are more."""
+
+PICTURE_SIDE = 96
+"""Side of a face's picture, in pixels."""
+
+AROUND = 0.6
+"""How much of a face's box is cut out around it on each side, for its picture and for comparing it."""
+
+REPORT_FRAMES = 25
+"""Frames between two reports of progress."""
+
+Doubt = Literal["small", "turned", "blurred", "hidden", "no landmarks", "several", "may be another"]
+"""Why a track stays alone: a fault of all its faces, faces that differ among themselves, or one near to a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryTrack:
+    """A track of a gallery, or a region without one: where it is, whose it is, and how it looks.
+
+    `place` is the frame of its first region, and the number of that region in the frame, in the annotation file.
+    """
+
+    place: tuple[int, int]
+    last_frame: int
+    frames: int
+    person: int
+    """Number of its group, from 1: who is in most frames comes first."""
+    doubt: Doubt | None
+    may_be: int | None
+    """Person of a group that it is near to, without surely being the same."""
+    picture: bytes
+    """A JPEG file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceCut:
+    """A face cut out of a frame, with its points in the cut; `fault` says why it cannot be compared."""
+
+    number: int
+    """Number of the track that it is of."""
+    pixels: Rgb
+    points: Points | None
+    fault: Fault | None
+
+
+Wanted = Mapping[int, Sequence[tuple[int, Region]]]
+"""Regions of faces by frame, each with the number of its track."""
+
+Cuts = Generator[tuple[int, int, Sequence[FaceCut]], None, None]
+"""Frames done, frames in all, and the faces cut out since the last report."""
+
+
+@dataclass(slots=True)
+class _Track:
+    places: list[tuple[int, int, Region]] = field(default_factory=list)
+    """Frame, number in the frame, region."""
+    vectors: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    picture: bytes = b""
+    picture_worth: float = -1.0
+
+
+def gallery_of(
+    annotations: Annotations, embedder: FaceEmbedder, cut: Callable[[Wanted], Cuts],
+    progress: Callable[[int, int | None], None] | None = None,
+) -> tuple[GalleryTrack, ...]:  # fmt: skip
+    """Return the faces of a source with the number of the person of each, those of a person together.
+
+    `cut` yields the wanted regions, by frame and with the numbers of their tracks, cut out of the source.
+    """
+    tracks = _face_tracks(annotations)
+    wanted: dict[int, list[tuple[int, Region]]] = defaultdict(list)
+    for number, track in enumerate(tracks):
+        for frame, region in _samples(track):
+            wanted[frame].append((number, region))
+    with closing(cut(wanted)) as reports:
+        for done, total, faces in reports:
+            for face in faces:
+                _take_face(tracks[face.number], face, embedder)
+            if progress is not None:
+                progress(done, total)
+    means = [np.mean(track.vectors, axis=0) if track.vectors else None for track in tracks]
+    doubts = [_doubt_of(track, mean, embedder) for track, mean in zip(tracks, means, strict=True)]
+    known = [number for number, doubt in enumerate(doubts) if doubt is None]
+    known = sorted(sorted(known, key=lambda number: -len(tracks[number].places))[:MOST_TRACKS])
+    vectors = np.array([means[number] for number in known], np.float64).reshape(len(known), -1 if known else 0)
+    groups, near = group_vectors(vectors, _seen_together([tracks[number] for number in known]), embedder)
+    members = [[known[index] for index in group] for group in groups]
+    members += [[number] for number in range(len(tracks)) if number not in set(known)]
+    may_be = {known[index]: known[other] for index, other in near.items()}
+    return _number_persons(tracks, members, doubts, may_be)
+
+
+def cut_faces(source: Path, limits: Limits, wanted: Wanted) -> Cuts:
+    """Decode a source up to the last wanted frame, and yield the wanted regions of faces. Raises as reading does."""
+    last = max(wanted, default=-1)
+    with media.open_source(source, limits) as reader:
+        found: list[FaceCut] = []
+        for frame in reader.frames():
+            found += [_cut_face(frame, number, region) for number, region in wanted.get(frame.index, ())]
+            if frame.index >= last:
+                break
+            if frame.index % REPORT_FRAMES == 0:
+                yield frame.index + 1, last + 1, found
+                found = []
+        yield last + 1, last + 1, found
+
+
+def _face_tracks(annotations: Annotations) -> list[_Track]:
+    """Return the tracks of faces in the order in which they begin; regions without a track are tracks of one frame."""
+    tracks: dict[object, _Track] = {}
+    for frame, regions in sorted(annotations.frames.items()):
+        for number, region in enumerate(regions):
+            if not covers("face", region.label):
+                continue
+            key = (frame, number) if region.track is None else region.track
+            tracks.setdefault(key, _Track()).places.append((frame, number, region))
+    return list(tracks.values())
+
+
+def _samples(track: _Track) -> Iterator[tuple[int, Region]]:
+    """Yield the largest face in each of a few stretches of a track: those with points, or one where none has them."""
+    seen = [(frame, region) for frame, _, region in track.places if region.points is not None]
+    if not seen:
+        detected = [(frame, region) for frame, _, region in track.places if region.origin == "detected"]
+        frame, region = (detected or [(frame, region) for frame, _, region in track.places])[0]
+        yield frame, region
+        return
+    parts = np.array_split(np.arange(len(seen)), min(MOST_SAMPLES, len(seen)))
+    for part in parts:
+        yield max((seen[index] for index in part), key=lambda entry: entry[1].box.width * entry[1].box.height)
+
+
+def _cut_face(frame: Frame, number: int, region: Region) -> FaceCut:
+    box, points = region.box, region.points
+    around = box.pad(round(AROUND * box.width), round(AROUND * box.height)).clip(frame.width, frame.height)
+    around = Box(0, 0, 1, 1) if around is None else around
+    inside = None if points is None else tuple((x - around.x0, y - around.y0) for x, y in points)
+    fault = None if points is None else fault_of(frame, points)
+    return FaceCut(number, frame.rgb(around.width, around.height, around).copy(), inside, fault)
+
+
+def _take_face(track: _Track, face: FaceCut, embedder: FaceEmbedder) -> None:
+    """Note the vector or the fault of a face, and keep its picture if it is the best one so far."""
+    worth = float(face.pixels.size) * (0.01 if face.points is None or face.fault else 1.0)
+    if worth > track.picture_worth:
+        track.picture, track.picture_worth = _picture(face.pixels), worth
+    if face.fault is not None:
+        track.faults.append(face.fault)
+    elif face.points is not None:
+        track.vectors += list(embed(embedder, Frame.of(Plane(face.pixels, Role.RGB)), [face.points]))
+
+
+def _picture(pixels: Rgb) -> bytes:
+    """Return the middle of a cut-out as a small square JPEG."""
+    side = min(pixels.shape[:2])
+    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
+    square = pixels[top : top + side, left : left + side]
+    small = cv2.resize(square, (PICTURE_SIDE, PICTURE_SIDE), interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", small[..., ::-1])
+    if not done:
+        raise BadInput("the picture of a face cannot be encoded")
+    return data.tobytes()
+
+
+def _doubt_of(track: _Track, mean: npt.NDArray[np.float32] | None, embedder: FaceEmbedder) -> Doubt | None:
+    """Return why a track cannot be compared, or shows several persons; None where it can join others."""
+    if mean is None:
+        common = Counter(track.faults).most_common(1)
+        return common[0][0] if common else "no landmarks"
+    if any(np.linalg.norm(one - other) >= embedder.different for one, other in combinations(track.vectors, 2)):
+        return "several"
+    return None
+
+
+def _seen_together(tracks: Sequence[_Track]) -> Iterator[tuple[int, int]]:
+    """Yield pairs of tracks that are in different places of one frame, so that they are different persons."""
+    at: dict[int, list[tuple[int, Region]]] = defaultdict(list)
+    for number, track in enumerate(tracks):
+        for frame, _, region in track.places:
+            if region.origin == "detected":
+                at[frame].append((number, region))
+    pairs = set()
+    for seen in at.values():
+        for (one, first), (other, second) in combinations(seen, 2):
+            if one != other and (one, other) not in pairs and not is_same_place(first, second):
+                pairs.add((one, other))
+    return iter(pairs)
+
+
+def group_vectors(
+    vectors: npt.NDArray[np.float64], apart: Iterable[tuple[int, int]], embedder: FaceEmbedder
+) -> tuple[list[list[int]], Mapping[int, int]]:
+    """Return groups of vectors (n, numbers) by agglomeration, and for those that stay alone in doubt a near vector.
+
+    Groups join while the mean distance between them (average linkage) is at most that of surely the same person.
+    `apart` are pairs that never join, nor do groups that hold them.
+    """
+    count = len(vectors)
+    squares = (vectors * vectors).sum(axis=1)
+    distances = np.sqrt(np.maximum(squares[:, np.newaxis] + squares - 2 * vectors @ vectors.T, 0.0))
+    for one, other in apart:
+        distances[one, other] = distances[other, one] = np.inf
+    np.fill_diagonal(distances, np.inf)
+    between, groups = distances.copy(), [[number] for number in range(count)]
+    while count and (least := between.min()) <= embedder.same:
+        one, other = sorted(map(int, np.argwhere(between == least)[0]))
+        weights = len(groups[one]), len(groups[other])
+        joined = (between[one] * weights[0] + between[other] * weights[1]) / sum(weights)
+        joined[[one, other]] = np.inf
+        between[one], between[:, one], between[other], between[:, other] = joined, joined, np.inf, np.inf
+        groups[one], groups[other] = groups[one] + groups[other], []
+    middle = (embedder.same + embedder.different) / 2
+    alone = [group[0] for group in groups if len(group) == 1]
+    near = {number: int(distances[number].argmin()) for number in alone if distances[number].min() <= middle}
+    return [group for group in groups if group], near
+
+
+def _number_persons(
+    tracks: Sequence[_Track], members: Sequence[Sequence[int]], doubts: Sequence[Doubt | None],
+    may_be: Mapping[int, int],
+) -> tuple[GalleryTrack, ...]:  # fmt: skip
+    """Return the tracks by person: sure ones first, of these and of the others who is in most frames."""
+
+    def rank(group: Sequence[int]) -> tuple[bool, int]:
+        return doubts[group[0]] is not None, -sum(len(tracks[number].places) for number in group)
+
+    persons = sorted(members, key=rank)
+    person_of = {number: index + 1 for index, group in enumerate(persons) for number in group}
+    made = partial(_gallery_track, tracks=tracks, doubts=doubts, may_be=may_be, person_of=person_of)
+    return tuple(made(number) for group in persons for number in sorted(group))
+
+
+def _gallery_track(
+    number: int, *, tracks: Sequence[_Track], doubts: Sequence[Doubt | None], may_be: Mapping[int, int],
+    person_of: Mapping[int, int],
+) -> GalleryTrack:  # fmt: skip
+    track, near = tracks[number], may_be.get(number)
+    (first, nth, _), (last, _, _) = track.places[0], track.places[-1]
+    doubt = doubts[number] or ("may be another" if near is not None else None)
+    return GalleryTrack(
+        (first, nth), last, len(track.places), person_of[number], doubt, None if near is None else person_of[near],
+        track.picture,
+    )  # fmt: skip

@@ -1,0 +1,168 @@
+"""The faces of jobs by person, grouped on request: biometric data, so only where the operator allows it."""
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from velum.annotations import Annotations
+from velum.engine.engine import Engine
+from velum.engine.gallery import GalleryTrack
+from velum.errors import names_for_places
+from velum.jobs import JobRecord, Store
+from velum.people import DEFAULT_EMBEDDING
+from velum.service.auth.middleware import Authenticator
+from velum.service.auth.principal import AccessDenied, Principal
+from velum.service.middleware import note
+from velum.service.problem_details import Problem, problems
+from velum.service.v1.job_service import JobService
+from velum.service.v1.jobs import JobId
+from velum.service.v1.requested_results import RequestedResult, RequestedResults
+from velum.storage.scratch import ScratchDirs
+
+Tracks = tuple[GalleryTrack, ...]
+
+EMBEDDING = DEFAULT_EMBEDDING
+"""The part that compares faces."""
+
+
+class GalleryProgress(BaseModel):
+    """Progress of grouping; `share` is from 0 to 1, null where it is not known."""
+
+    state: Literal["making", "ready", "failed"]
+    share: float | None = Field(examples=[0.4])
+    error: str | None
+
+
+class FaceTrack(BaseModel):
+    """A track of faces, or a face that was not tracked."""
+
+    place: tuple[int, int] = Field(examples=[[12, 0]])
+    """Frame of its first region, and the number of that region in the frame, in the annotation file."""
+    last_frame: int
+    frames: int
+    doubt: Literal["small", "turned", "blurred", "hidden", "no landmarks", "several", "may be another"] | None
+    """Why it stays alone: what is wrong with all its faces, faces that differ among themselves, or a near group."""
+    may_be: int | None
+    """Index of the person that it may be."""
+    picture: str
+    """A JPEG file of the face, in base64."""
+
+
+class GalleryPerson(BaseModel):
+    """The tracks of one person."""
+
+    tracks: list[FaceTrack]
+
+
+class Gallery(BaseModel):
+    """The faces of a job by person; those that can be compared first, and of these who is in most frames."""
+
+    persons: list[GalleryPerson]
+
+
+@dataclass(slots=True, eq=False)
+class Galleries:
+    """Groups the faces of one job at a time. Groups are kept in memory only. Safe to share between threads."""
+
+    engine: Engine
+    scratch: ScratchDirs
+    keeps_source: Callable[[str], bool]
+    """Tells by the id of a job whether its source still exists."""
+    is_allowed: bool
+    """Whether the operator allows that people are recognised."""
+    _results: RequestedResults[Tracks] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._results = RequestedResults("velum-galleries", self.keeps_source)
+
+    def ask(self, job: JobRecord, regions: str, store: Store) -> dict[str, Any]:
+        """Return the progress for regions of a job as JSON values, starting on the first request.
+
+        `regions` is the key of their annotation file in the store. Raises `AccessDenied` where it is not allowed.
+        """
+        self._require_allowed()
+        return self._results.ask(job.id, lambda result: self._group(result, job, regions, store), regions)
+
+    def tracks(self, job: JobRecord, regions: str) -> Tracks | None:
+        """Return the tracks of faces by person, None before. Raises `AccessDenied` where it is not allowed."""
+        self._require_allowed()
+        return self._results.get(job.id, regions)
+
+    def close(self) -> None:
+        """Stop, and forget all groups."""
+        self._results.close()
+
+    def _group(self, result: RequestedResult[Tracks], job: JobRecord, regions: str, store: Store) -> Tracks:
+        with self.scratch.folder() as folder:
+            annotations = Annotations.from_json(json.loads(b"".join(store.open(regions))))
+            source = store.fetch(job.submission.source, folder)
+            with names_for_places(source, job.submission.name):
+                return self.engine.group_faces(source, annotations, embedding=EMBEDDING, progress=result.report)
+
+    def _require_allowed(self) -> None:
+        if not self.is_allowed:
+            raise AccessDenied(
+                "recognising people by their faces is off in this service; its operator may allow it with the setting "
+                "service.people: these are biometric data (GDPR article 9)"
+            )
+
+
+def routes(galleries: Galleries, job_service: JobService, access: Authenticator) -> APIRouter:
+    """Return the endpoints `/jobs/{job}/people`."""
+    router = APIRouter(prefix="/jobs", tags=["Review"], default_response_class=JSONResponse)
+    Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
+
+    def job_and_regions(job: str, caller: Principal, request: Request) -> tuple[JobRecord, str]:
+        record = job_service.get(job, caller)
+        note(request, job=record.id, plan=record.submission.plan.digest)
+        if not record.source_kept:
+            raise Problem(410, f"the source of job {record.id} was deleted after its retention time")
+        if record.regions is None:
+            raise Problem(409, f"job {record.id} is {record.state}; it has faces once it is done", state=record.state)
+        return record, record.regions
+
+    @router.post("/{job}/people", response_model=GalleryProgress, responses=problems(404, 409, 410))
+    def group_faces(job: JobId, caller: Reviewing, request: Request) -> Response:
+        """Group the faces of the current regions by person, and return the progress. Takes the scope review.
+
+        Repeat the request until it is ready. This processes biometric data (GDPR article 9), so the operator must allow
+        it. The vectors by which faces are compared are in memory until the groups are known. The groups are kept for a
+        quarter of an hour after the last access, and no longer than the source.
+        """
+        record, regions = job_and_regions(job, caller, request)
+        progress = galleries.ask(record, regions, job_service.backend.open().store)
+        return JSONResponse(progress, headers={"cache-control": "no-store"})
+
+    @router.get("/{job}/people", response_model=Gallery, responses=problems(404, 409, 410))
+    def fetch_people(job: JobId, caller: Reviewing, request: Request) -> Response:
+        """Fetch the faces of the current regions by person. Takes the scope review."""
+        record, regions = job_and_regions(job, caller, request)
+        tracks = galleries.tracks(record, regions)
+        if tracks is None:
+            raise Problem(
+                409, "faces are not grouped yet; send POST to this address to group them", state=record.state.value
+            )
+        return JSONResponse(gallery_json(tracks), headers={"cache-control": "no-store"})
+
+    return router
+
+
+def gallery_json(tracks: Sequence[GalleryTrack]) -> dict[str, Any]:
+    """Return the tracks by person as JSON values."""
+    persons = [list(members) for _, members in groupby(tracks, key=lambda track: track.person)]
+    return {"persons": [{"tracks": [_track_json(track) for track in members]} for members in persons]}
+
+
+def _track_json(track: GalleryTrack) -> dict[str, Any]:
+    return {
+        "place": list(track.place), "last_frame": track.last_frame, "frames": track.frames, "doubt": track.doubt,
+        "may_be": None if track.may_be is None else track.may_be - 1,
+        "picture": base64.b64encode(track.picture).decode("ascii"),
+    }  # fmt: skip

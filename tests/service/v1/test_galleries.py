@@ -1,0 +1,82 @@
+"""The faces of a job by person: only where the operator allows it, of its current regions, and gone with it."""
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from tests.engine.scripted_people import EMBEDDING, ColourEmbedder
+from tests.engine.test_gallery import LEFT, RIGHT, Film
+from tests.service.factories import on_the_wire, settings
+from tests.service.v1.test_jobs import begun, ended, handed_in, worked
+from tests.service.v1.test_previews import waited
+
+from velum.annotations import Annotations
+from velum.service.v1 import galleries
+
+pytestmark = pytest.mark.slow
+
+
+def offered(it: Any, data: bytes) -> str:
+    place = begun(it)
+    it.put(place, content=data)
+    return place.rpartition("/")[2]
+
+
+@contextmanager
+def finished_job(folder: Path, *, people: bool) -> Iterator[tuple[httpx2.Client, str, Annotations]]:
+    """A service with a job that has hidden a film of three tracks: Anna, Ben and Anna again."""
+    film = Film.of(folder / "film.mkv", ({"anna": LEFT, "ben": RIGHT}, 3), ({"anna": RIGHT}, 2))
+    chosen = settings(folder, people=people)
+    with (
+        on_the_wire(chosen, embeddings={EMBEDDING.name: ColourEmbedder}) as url,
+        httpx2.Client(base_url=url, timeout=60) as it,
+    ):
+        regions = offered(it, json.dumps(film.annotations.to_json()).encode())
+        plan = {"rules": ["face: centerface -> blacken"]}
+        place = handed_in(it, film.path.read_bytes(), name="film.mkv", regions=regions, plan=plan)
+        with worked(chosen):
+            assert ended(it, place)["state"] == "done"
+        yield it, place, film.annotations
+
+
+def persons(it: Any, place: str) -> list[list[tuple[list[int], int, int]]]:
+    answer = it.get(f"{place}/people")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    found = [person["tracks"] for person in answer.json()["persons"]]
+    assert all(base64.b64decode(track["picture"]).startswith(b"\xff\xd8") for tracks in found for track in tracks)
+    return [[(track["place"], track["last_frame"], track["frames"]) for track in tracks] for tracks in found]
+
+
+def test_faces_are_grouped_on_request_and_anew_for_corrected_regions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(galleries, "EMBEDDING", EMBEDDING)
+    with finished_job(tmp_path, people=True) as (it, place, annotations):
+        assert it.get("/v1/plans").json()["people"] is True
+        early = it.get(f"{place}/people")
+        assert (early.status_code, early.json()["code"]) == (409, "Conflict")
+        assert waited(lambda: it.post(f"{place}/people")) == {"state": "ready", "share": 1.0, "error": None}
+        assert persons(it, place) == [[([0, 0], 2, 3), ([3, 0], 4, 2)], [([0, 1], 2, 3)]]
+
+        fewer = Annotations(annotations.width, annotations.height, {3: annotations.frames[3]})
+        assert it.put(f"{place}/regions", json=fewer.to_json()).status_code == 200
+        assert it.get(f"{place}/people").status_code == 409
+        waited(lambda: it.post(f"{place}/people"))
+        assert persons(it, place) == [[([3, 0], 3, 1)]]
+
+        assert it.delete(place).status_code == 204
+        assert it.get(f"{place}/people").status_code == it.post(f"{place}/people").status_code == 404
+
+
+def test_faces_are_not_compared_where_the_operator_does_not_allow_it(tmp_path: Path) -> None:
+    with finished_job(tmp_path, people=False) as (it, place, _):
+        assert it.get("/v1/plans").json()["people"] is False
+        for refused in (it.post(f"{place}/people"), it.get(f"{place}/people")):
+            assert (refused.status_code, refused.json()["code"]) == (403, "Denied")
+            assert "service.people" in refused.json()["detail"]
