@@ -59,8 +59,8 @@ class ServiceSettings:
     plans: Path | None = None
     """Folder of the plans that requests may name, one TOML or JSON file each."""
     people: bool = False
-    """Whether plans in that folder may recognise people by their faces, and reviewers may have the faces of jobs grouped
-    by person: biometric data, GDPR article 9."""
+    """Whether plans in that folder may recognise people by their faces, and reviewers may have faces grouped by person:
+    biometric data, GDPR article 9."""
     blur_plan: str = ""
     """Name of the plan for `/blur/`. Empty: blur faces and licence plates."""
 
