@@ -12,8 +12,9 @@ import pytest
 from tests.engine.scripted_people import EMBEDDING, ColourEmbedder
 from tests.engine.test_gallery import LEFT, RIGHT, Film
 from tests.service.factories import on_the_wire, settings
-from tests.service.v1.test_jobs import begun, ended, handed_in, worked
+from tests.service.v1.test_jobs import ended, handed_in, worked
 from tests.service.v1.test_previews import waited
+from tests.service.v1.test_uploads import begun
 
 from velum.annotations import Annotations
 from velum.service.v1 import galleries
