@@ -61,12 +61,54 @@ def test_a_bucket(client: object, velum_command: Command, tmp_path: Path) -> Non
     assert "20 hidden, 0 nothing found, 1 refused" in velum_command("batch", "status", "s3://safe/out").stdout
 
 
-@pytest.mark.parametrize("key", ["in/a//b.jpg", "in/../b.jpg"])
-def test_a_key_that_cannot_be_named_stops_the_listing(client: object, velum_command: Command, key: str) -> None:  # noqa: F811
-    client.put_object(Bucket="raw", Key="in/a.jpg", Body=b"1")  # type: ignore[attr-defined]
-    client.put_object(Bucket="raw", Key=key, Body=b"1")  # type: ignore[attr-defined]
-    done = velum_command("batch", "s3://raw/in", "-o", "s3://safe/out", *RULE, code=3)
-    assert "holds a key that velum cannot name" in done.stderr
+ODD_KEYS = [
+    "a//b.png", "../up.png", "./dot.png", "x/../y.png", "tab\t.png", "bell\x07.png", "folder.png/", "/a.png",
+]  # fmt: skip
+
+PLAIN_KEYS = ["a.png", "quote\"'.png", "a%2Fb + &=;.png", "b/caf\N{COMBINING ACUTE ACCENT}.png", "no suffix"]
+
+
+def test_keys_of_any_characters(client: object, velum_command: Command, tmp_path: Path) -> None:  # noqa: F811
+    for bucket in ("odd", "odd-safe"):  # the server keeps those of other tests
+        client.create_bucket(Bucket=bucket)  # type: ignore[attr-defined]
+    chance = np.random.default_rng(0)
+    for key in [*ODD_KEYS, *PLAIN_KEYS]:
+        Image.fromarray(chance.integers(0, 255, (16, 16, 3), np.uint8)).save(tmp_path / "image.png")
+        client.put_object(Bucket="odd", Key=key, Body=(tmp_path / "image.png").read_bytes())  # type: ignore[attr-defined]
+    for key, body in {"folder/": b"", "x//": b"", "empty//e.png": b"", "notes//n.txt": b"x"}.items():
+        client.put_object(Bucket="odd", Key=key, Body=body)  # type: ignore[attr-defined]
+    call = ("batch", "s3://odd", "-o", "s3://odd-safe", *RULE, "--json")
+    done = velum_command(*call, code=1)
+    assert "1 object is no image or video by name and left out: 1 .txt" in done.stderr
+    assert "empty//e.png: the object is empty" in done.stderr
+    count = len(ODD_KEYS) + len(PLAIN_KEYS)
+    assert json.loads(done.stdout)["statuses"] == {"hidden": count, "nothing found": 0, "refused": 1, "failed": 0}
+    pictures = set()
+    for key in [*ODD_KEYS, *PLAIN_KEYS]:
+        result = client.get_object(Bucket="odd-safe", Key=key)  # type: ignore[attr-defined]
+        original = client.head_object(Bucket="odd", Key=key)  # type: ignore[attr-defined]
+        assert json.loads(result["Metadata"]["velumetag"]) == original["ETag"]
+        pictures.add(result["Body"].read())
+    assert len(pictures) == count  # none was taken for another
+    assert json.loads(velum_command(*call, code=1).stdout)["before"] == count + 1
+
+    done = velum_command("batch", "s3://odd", "-o", "safe", *RULE, "--json", code=1)
+    refused = {"bell\x07.png", "tab\t.png"} ^ set(ODD_KEYS)  # a folder takes control characters
+    assert json.loads(done.stdout)["statuses"]["refused"] == len(refused) + 1
+    assert "'../up.png' cannot be a file in" in done.stderr
+    assert not (tmp_path / "up.png").exists()
+
+
+def test_credentials_that_are_missing(client: object, velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1/169.254.169.254")
+    done = velum_command("batch", "s3://raw", "-o", "safe", *RULE, code=6)
+    assert "no credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in done.stderr
+    Image.new("RGB", (9, 9)).save(velum_command.folder / "a.png")
+    done = velum_command("batch", ".", "-o", "s3://safe", *RULE, code=8)
+    assert "no credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in done.stderr
 
 
 def test_buckets_that_are_missing(client: object, velum_command: Command) -> None:  # noqa: F811

@@ -7,6 +7,7 @@ import pytest
 from tests.storage.fake_s3 import S3
 
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
+from velum.storage import objects
 from velum.storage.objects import ObjectChanged, ObjectGone, ObjectTree, open_tree
 
 obstore = pytest.importorskip("obstore", reason="the extra cloud is not installed")
@@ -78,10 +79,46 @@ def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
     assert [found.key for found in open_tree(f"file://{tmp_path}").list()] == ["a.jpg"]
 
 
-def test_a_name_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
-    Path(str(tmp_path) + "/\udcff.jpg").write_bytes(b"1")
-    with pytest.raises(BadInput, match="is not UTF-8; rename it"):
-        list(open_tree(str(tmp_path)).list())
+def test_a_name_that_is_not_utf_8_is_listed_with_its_fault(tmp_path: Path) -> None:
+    for name in ("a.jpg", "caf\udce9.jpg", "\udcff/b.jpg", "z.jpg"):
+        path = Path(f"{tmp_path}/{name}")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"12")
+    found = list(open_tree(str(tmp_path)).list())
+    assert [(info.key, info.size) for info in found] == [
+        ("\\xff/b.jpg", 2), ("a.jpg", 2), ("caf\\xe9.jpg", 2), ("z.jpg", 2),
+    ]  # fmt: skip
+    assert [bool(info.fault) for info in found] == [True, False, True, False]
+    assert "not UTF-8; rename it" in found[0].fault
+
+
+def test_a_folder_of_more_files_than_are_sorted_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "SORTED_IN_MEMORY", 3)
+    names = ["b", "B.jpg", "a\nb", "ü", "z z", "\x7f", "0", "c-d", "c/e", "c.f", "caf\udce9", "caf\udce9/g"]
+    names = [f"{name}.jpg" for name in names]
+    for name in names:
+        path = Path(f"{tmp_path}/{name}")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"1")
+    listed = [found.key for found in open_tree(str(tmp_path)).list()]
+    assert len(listed) == len(names)
+    assert listed == sorted(listed)
+
+
+@pytest.mark.parametrize(
+    "key", ["../up.jpg", "/lead.jpg", "a//b.jpg", "./dot.jpg", "a/../b.jpg", "dir.jpg/", "a\0b.jpg"]
+)
+@pytest.mark.parametrize("kind", ["folder", "memory"])
+def test_keys_that_a_store_cannot_name_are_refused(tmp_path: Path, kind: str, key: str) -> None:
+    (tmp_path / "out").mkdir()
+    tree = open_tree(str(tmp_path / "out") if kind == "folder" else f"memory://{secrets.token_hex(4)}")
+    (tmp_path / "result").write_bytes(b"1")
+    with pytest.raises(BadInput, match="rename the"):
+        tree.put_file(key, tmp_path / "result", {})
+    with pytest.raises(ObjectGone):
+        tree.head(key)
+    assert tree.metadata(key) == {}
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["out", "result"]
 
 
 def test_a_folder_that_is_missing_or_cannot_be_written(tmp_path: Path) -> None:

@@ -38,11 +38,13 @@ class SourceItem:
     key: str
     etag: str
     size: int
+    fault: str = ""
+    """Why the store cannot be asked for it; empty for almost all."""
 
     @classmethod
     def of(cls, found: ObjectInfo) -> Self:
         """Return the item of a listed object."""
-        return cls(found.key, found.etag, found.size)
+        return cls(found.key, found.etag, found.size, found.fault)
 
     @property
     def info(self) -> ObjectInfo:

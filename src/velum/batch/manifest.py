@@ -62,7 +62,7 @@ class Selection:
         """Tell whether an object is listed. One of no bytes and no suffix is a folder, as consoles make them."""
         path = PurePosixPath(found.key)
         suffix = path.suffix.lower()
-        if found.key.endswith("/") or (not found.size and not suffix):
+        if not found.size and (found.key.endswith("/") or not suffix):
             return False
         return is_selected(path, self.include, self.exclude) and (bool(self.include) or not suffix or suffix in _MEDIA)
 

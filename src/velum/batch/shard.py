@@ -115,6 +115,8 @@ class ShardRunner:
 
         Raises `Unavailable` or `OutputFailed` for trouble with stores or services.
         """
+        if item.fault:
+            return self._failure(item, BadInput(item.fault), 1)
         if not item.size:
             return self._failure(item, BadInput("the object is empty"), 1)
         for attempt in range(1, TRIES + 1):
@@ -141,7 +143,7 @@ class ShardRunner:
 
     def _attempt(self, item: SourceItem, attempt: int) -> ItemOutcome | None:
         with _scratch_folder(self.scratch) as folder:
-            source = folder / f"source{PurePosixPath(item.key).suffix}"
+            source = folder / f"source{_file_suffix(item.key)}"
             self.source.fetch(item.info, source)
             suffix, note = result_suffix(source)
             target = folder / f"result{suffix}"
@@ -225,6 +227,12 @@ class _ShardProgress:
             return Unavailable(f"stopped; {left} files of shard {self._shard} are left")
         kind = OutputFailed if isinstance(self._trouble, OutputFailed) else Unavailable
         return kind(f"{left} files of shard {self._shard} are left for the next run: {self._trouble}")
+
+
+def _file_suffix(key: str) -> str:
+    """Return the suffix of a key where it can be that of a file: a key may have any characters."""
+    suffix = PurePosixPath(key).suffix
+    return suffix if suffix[1:].isalnum() and len(suffix) < 20 else ""
 
 
 @contextmanager

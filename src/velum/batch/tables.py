@@ -17,7 +17,7 @@ except ImportError as missing:
 
 _TEXT, _COUNT = pa.string(), pa.int64()
 
-ITEMS = pa.schema([("key", _TEXT), ("etag", _TEXT), ("size", _COUNT)])
+ITEMS = pa.schema([("key", _TEXT), ("etag", _TEXT), ("size", _COUNT), ("fault", _TEXT)])
 
 OUTCOMES = pa.schema(
     [
@@ -67,7 +67,8 @@ def _encode(table: pa.Table) -> bytes:
 
 def _decode(kind: type[R], schema: pa.Schema, data: bytes, name: str) -> list[R]:
     try:
-        rows = pq.read_table(pa.BufferReader(data), columns=schema.names).to_pylist()
+        table = pq.read_table(pa.BufferReader(data))
+        rows = table.select([name for name in schema.names if name in table.column_names]).to_pylist()
         for row in rows:
             for column in _MAPS:
                 if column in row:

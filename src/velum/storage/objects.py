@@ -1,14 +1,19 @@
 """Objects under keys that others chose: a folder as it is, or what lies under a prefix of a bucket."""
 
 import errno
+import heapq
+import json
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from tempfile import TemporaryFile, gettempdir
+from typing import Protocol, TextIO
 
 from velum.atomic import publish
 from velum.errors import BadInput, OutputFailed, Unavailable
@@ -21,6 +26,11 @@ ATTRIBUTE = "user."
 _NO_NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST})
 """Errors of the operating system for a key that no file can have beside those of other keys."""
 
+_NO_FILE = re.compile(r"(^|/)(\.{0,2})(/|$)|\0")
+"""Keys that are no path of a file inside a folder."""
+
+_NOT_UTF8 = "the name of the file is not UTF-8; rename it"
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
@@ -29,6 +39,8 @@ class ObjectInfo:
     key: str
     size: int
     etag: str
+    fault: str = ""
+    """Why it cannot be read under its key; empty for almost all."""
 
 
 class ObjectChanged(Exception):
@@ -91,9 +103,9 @@ def open_tree(place: str) -> ObjectTree:
         return FolderTree(Path(place))
     if find_spec("obstore") is None:
         raise Unavailable(f"{place} needs a library that is not installed; pip install 'velum-anonymizer[cloud]'")
-    from velum.storage.bucket_objects import BucketTree  # noqa: PLC0415 - of an extra
+    from velum.storage.bucket_objects import open_bucket  # noqa: PLC0415 - of an extra
 
-    return BucketTree.at(place)
+    return open_bucket(place)
 
 
 class FolderTree:
@@ -104,41 +116,41 @@ class FolderTree:
         self.url = str(self._folder)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield the files by key; see `ObjectTree.list`. Raises `BadInput` for a name that is not UTF-8."""
+        """Yield the files by key; see `ObjectTree.list`. A name that is not UTF-8 is a fault; its bytes are escaped."""
         start = f"{prefix.strip('/')}/" if prefix else ""
         if start and self._folder.is_dir() and not (self._folder / start).is_dir():
             return
         yield from self._list(start)
 
     def _list(self, prefix: str) -> Iterator[ObjectInfo]:
-        with self._reading():
-            entries = [
-                (f"{prefix}{entry.name}{'/' * entry.is_dir(follow_symlinks=False)}", entry)
-                for entry in os.scandir(self._folder / prefix)
-            ]
-        for key, entry in sorted(entries, key=lambda pair: pair[0]):
+        try:
+            with self._reading():
+                entries = sort_texts(
+                    f"{entry.name}{'/' * entry.is_dir(follow_symlinks=False)}"
+                    for entry in os.scandir(self._folder / prefix)
+                )
+        except ObjectGone:  # deleted since its own folder was listed
+            return
+        for name in entries:
+            key = prefix + name
             if key.endswith("/"):
                 yield from self._list(key)
-            elif entry.is_file():
-                try:
-                    key.encode()
-                except UnicodeEncodeError as error:
-                    name = os.fsencode(key)
-                    raise BadInput(f"the name {name!r} in {self._folder} is not UTF-8; rename it") from error
+            elif (self._folder / key).is_file():
                 with suppress(ObjectGone):
-                    yield self.head(key)
+                    found, shown = self.head(key), _escape(key)
+                    yield found if shown == key else replace(found, key=shown, fault=_NOT_UTF8)
 
     def head(self, key: str) -> ObjectInfo:
         """Return the size of a file, and an ETag of its time of change and its size."""
         with self._reading():
-            stat = (self._folder / key).stat()
+            stat = self._path(key).stat()
         return ObjectInfo(key, stat.st_size, f"{stat.st_mtime_ns:x}-{stat.st_size:x}")
 
     def fetch(self, item: ObjectInfo, file: Path) -> None:
         """Copy a file; see `ObjectTree.fetch`."""
         if self.head(item.key).etag != item.etag:
             raise ObjectChanged
-        with self._reading(), (self._folder / item.key).open("rb") as source, _writing(file), file.open("xb") as target:
+        with self._reading(), self._path(item.key).open("rb") as source, _writing(file), file.open("xb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
         if self.head(item.key).etag != item.etag:
             raise ObjectChanged
@@ -146,13 +158,13 @@ class FolderTree:
     def read(self, key: str) -> bytes:
         """Return the bytes of a file."""
         with self._reading():
-            return (self._folder / key).read_bytes()
+            return self._path(key).read_bytes()
 
     def metadata(self, key: str) -> Mapping[str, str]:
         """Return the extended attributes of a file."""
-        path = self._folder / key
         found = {}
-        with suppress(OSError):
+        with suppress(OSError, ObjectGone):
+            path = self._path(key)
             for name in os.listxattr(path):
                 if name.startswith(ATTRIBUTE):
                     found[name.removeprefix(ATTRIBUTE)] = os.getxattr(path, name).decode("utf-8", "replace")
@@ -193,8 +205,14 @@ class FolderTree:
 
     def delete(self, key: str) -> None:
         """Delete a file, if it exists."""
-        with _writing(self._folder / key):
-            (self._folder / key).unlink(missing_ok=True)
+        with suppress(ObjectGone), _writing(self._folder / key):
+            self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        """Return the path of a key. Raises `ObjectGone` for one that no file in the folder can have, such as `../a`."""
+        if _NO_FILE.search(key):
+            raise ObjectGone
+        return self._folder / key
 
     def _no_name(self, key: str, reason: str) -> BadInput:
         return BadInput(
@@ -202,6 +220,8 @@ class FolderTree:
         )
 
     def _make_folder(self, key: str) -> Path:
+        if _NO_FILE.search(key):
+            raise self._no_name(key, "a segment is empty, '.' or '..', or it has a null character")
         target = self._folder / key
         with _writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -231,3 +251,49 @@ def _writing(target: Path) -> Iterator[None]:
         raise OutputFailed(
             f"cannot write {target}: {error.strerror or error}; check that it may be written and has room"
         ) from error
+
+
+def _escape(key: str) -> str:
+    """Return a path with backslash escapes for the bytes that are not UTF-8."""
+    return os.fsencode(key).decode("utf-8", "backslashreplace")
+
+
+SORTED_IN_MEMORY = 50_000
+"""Texts that are sorted in memory; more of them are sorted in parts, in a temporary file."""
+
+
+def sort_texts(texts: Iterable[str]) -> Iterator[str]:
+    """Return texts in the order of their code points, which is that of keys; any number of them in little memory.
+
+    All of them are read before the first one is returned. Surrogates, which stand for bytes that are not UTF-8 in names
+    of files, sort as the escapes of `_escape` do.
+    """
+    waiting = iter(texts)
+    parts: list[Iterator[str]] = []
+    while True:
+        part = sorted(islice(waiting, SORTED_IN_MEMORY), key=_escape)
+        if not parts and len(part) < SORTED_IN_MEMORY:
+            return iter(part)
+        if not part:
+            return heapq.merge(*parts, key=_escape)
+        parts.append(_spill(part))
+
+
+def _spill(texts: Iterable[str]) -> Iterator[str]:
+    """Write texts to a temporary file, and return them as they are read from it."""
+    file = TemporaryFile("w+", encoding="ascii")  # noqa: SIM115 - closed with the iterator that reads it
+    try:
+        file.writelines(f"{json.dumps(text)}\n" for text in texts)
+        file.seek(0)
+    except OSError as error:
+        file.close()
+        raise OutputFailed(
+            f"cannot sort a long list of files: {error.strerror or error}; make room in {gettempdir()}"
+        ) from error
+    return _read_spilled(file)
+
+
+def _read_spilled(file: TextIO) -> Iterator[str]:
+    with file:
+        for line in file:
+            yield json.loads(line)
