@@ -9,12 +9,16 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from velum import media
 from velum.errors import BadInput, BadPlan, OutputFailed, VelumError
 from velum.plan import Plan
 from velum.report import Report
+
+if TYPE_CHECKING:
+    from velum.engine.engine import Engine
+    from velum.engine.subprocess_engine import SubprocessPool
 
 MANIFEST = ".velum-manifest.jsonl"
 """Name of the file in the target folder that lists the finished items."""
@@ -40,14 +44,6 @@ class ItemResult:
     item: BatchItem
     report: Report | None = None
     error: VelumError | None = None
-
-
-class HidesFiles(Protocol):
-    """Hides in one file after another, several at the same time: an `Engine`, or a `SubprocessPool`."""
-
-    def hide(self, source: Path, target: Path, plan: Plan, /, *, overwrite: bool = False) -> Report:
-        """Hide in `source` what the plan names, write `target` and return the report. Raises any `VelumError`."""
-        ...
 
 
 def arrange(
@@ -96,7 +92,7 @@ def is_selected(path: PurePath, include: Sequence[str] = (), exclude: Sequence[s
 
 
 def run(
-    engine: HidesFiles,
+    engine: "Engine | SubprocessPool",
     items: Iterable[BatchItem],
     plan: Plan,
     *,
@@ -119,7 +115,7 @@ def run(
         try:
             while True:
                 fresh = islice(waiting, 2 * workers - len(running))
-                running |= {pool.submit(_run, engine, item, plan, overwrite, finished) for item in fresh}
+                running |= {pool.submit(_run, engine, item, plan, finished, overwrite=overwrite) for item in fresh}
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -136,7 +132,9 @@ def count_finished(items: Iterable[BatchItem], manifest: Path, plan: Plan) -> in
     return sum(finished.has(item) for item in items)
 
 
-def _run(engine: HidesFiles, item: BatchItem, plan: Plan, overwrite: bool, finished: "_Manifest | None") -> ItemResult:  # noqa: FBT001 - passed through a pool
+def _run(
+    engine: "Engine | SubprocessPool", item: BatchItem, plan: Plan, finished: "_Manifest | None", *, overwrite: bool
+) -> ItemResult:
     try:
         if finished and finished.has(item):
             return ItemResult(item)

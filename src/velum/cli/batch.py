@@ -1,33 +1,22 @@
 """`velum batch`: hide in all images and videos of a folder or a bucket, on any number of machines."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from velum.cli import common, options
 from velum.cli import evidence as signed
 from velum.cli.batch_run import ClusterOptions, CommandRun, prepare_batch
-from velum.cli.common import Messages, NoProgress, Quiet
+from velum.cli.common import Messages, NoProgress, Quiet, default_command
 from velum.errors import BadInput, BadPlan
 
 if TYPE_CHECKING:
     from velum.batch.manifest import BatchRun
 
 
-class RunByDefault(TyperGroup):
-    """A group whose command `run` need not be named."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Name `run` where the first word is neither a command nor a call for help."""
-        if args and args[0] not in {*self.commands, "-h", "--help"}:
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=RunByDefault,
+    cls=default_command("run"),
     no_args_is_help=True,
     help="Hide in all images and videos of a folder or a bucket, on any number of machines: "
     "velum batch SRC -o DST. The same command again goes on, with what is new or has changed.",

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Annotated, Any, Self, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from velum.errors import BadInput, BadPlan, OutputFailed
 
@@ -30,6 +31,20 @@ if TYPE_CHECKING:
 
 USUAL_THRESHOLDS = 700, 10, 10
 """Python's own thresholds of the search for garbage, for work that lasts."""
+
+
+def default_command(name: str) -> type[TyperGroup]:
+    """Return the class of a group of commands of which the one called `name` need not be named."""
+
+    class DefaultCommandGroup(TyperGroup):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            """Name the command where the first word is neither a command nor a call for help."""
+            known = {*self.commands, *ctx.help_option_names}
+            if (args and args[0] not in known) or (not args and not self.no_args_is_help):
+                args = [name, *args]
+            return super().parse_args(ctx, args)
+
+    return DefaultCommandGroup
 
 
 def fail(message: str) -> None:

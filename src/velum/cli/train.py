@@ -3,12 +3,12 @@
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from velum.cli import common
+from velum.cli.common import default_command
 from velum.errors import BadPlan
 
 if TYPE_CHECKING:
@@ -16,21 +16,12 @@ if TYPE_CHECKING:
     from velum.settings import Settings
     from velum.train.finish import Finished
     from velum.train.run_folder import RunFolder, TrainingRequest
+    from velum.train.trainer import Progress
     from velum.train.training import Prepared
 
 
-class _TrainGroup(TyperGroup):
-    """Takes `velum train TRUTH` for `velum train start TRUTH`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Name the command where the first word is none."""
-        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
-            args = ["start", *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_TrainGroup,
+    cls=default_command("start"),
     help="Train a small network for labels of your own: 'velum train TRUTH -o NAME', see 'velum train start -h'.",
 )
 
@@ -230,27 +221,24 @@ def _train(
         else:
             folder.begin(run, replace=replace)
         store.extract_frames(prepared.found.pictures)
-        state = work.train(store, _Course(), stop, resume=resume)
+        state = work.train(store, _print_progress, stop, resume=resume)
         if stop():
             typer.echo(f"stopped after {state.step} steps; making the model of the best state", err=True)
         done = work.finish(store, replace_model=True)
     _print_finished(folder, done)
 
 
-class _Course:
-    """Prints a line for each look, and in a terminal the running step."""
-
-    def __call__(self, progress: Any) -> None:
-        """Print where the training stands."""
-        ap = "-" if progress.ap is None else f"{progress.ap.mean:.3f}"
-        line = (
-            f"{progress.share:4.0%}  step {progress.step}  loss {progress.loss:.3f}  held-out AP50 {ap}  "
-            f"best {max(0.0, progress.best):.3f}  {_time_text(progress.seconds_left)} left"
-        )
-        if progress.is_look:
-            typer.echo(f"\r\033[K{line}" if sys.stderr.isatty() else line, err=True)
-        elif sys.stderr.isatty():
-            typer.echo(f"\r\033[K{line}", err=True, nl=False)
+def _print_progress(progress: "Progress") -> None:
+    """Print a line for each look at the held-out pictures, and in a terminal the running step."""
+    ap = "-" if progress.ap is None else f"{progress.ap.mean:.3f}"
+    line = (
+        f"{progress.share:4.0%}  step {progress.step}  loss {progress.loss:.3f}  held-out AP50 {ap}  "
+        f"best {max(0.0, progress.best):.3f}  {_time_text(progress.seconds_left)} left"
+    )
+    if progress.is_look:
+        typer.echo(f"\r\033[K{line}" if sys.stderr.isatty() else line, err=True)
+    elif sys.stderr.isatty():
+        typer.echo(f"\r\033[K{line}", err=True, nl=False)
 
 
 def _time_text(seconds: float) -> str:

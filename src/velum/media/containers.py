@@ -8,7 +8,8 @@ of bytes that it lacks. Files are given as bytes, a memory map, or `FileBytes`.
 import io
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, Final, Generic, NamedTuple, Protocol, TypeVar
+from mmap import mmap
+from typing import BinaryIO, Final, Generic, NamedTuple, TypeVar
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
 _ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
@@ -31,14 +32,6 @@ _MOST_HEAD_BYTES: Final = 16
 Name = TypeVar("Name", bytes, int)
 
 
-class Sliceable(Protocol):
-    """Bytes, a memory map, or anything else that gives bytes for a slice of offsets."""
-
-    def __getitem__(self, key: slice, /) -> bytes | bytearray | memoryview:
-        """Return the bytes of a slice; fewer where it goes beyond the end."""
-        ...
-
-
 class FileBytes:
     """The bytes of an open file, read slice by slice: for headers of files that are too large for memory."""
 
@@ -49,6 +42,10 @@ class FileBytes:
         """Return the bytes of a slice with a start and a stop."""
         self._file.seek(key.start)
         return self._file.read(key.stop - key.start) or b""
+
+
+Sliceable = bytes | bytearray | memoryview | mmap | FileBytes
+"""What gives bytes for a slice of offsets; fewer where the slice goes beyond the end."""
 
 
 class Part(NamedTuple, Generic[Name]):

@@ -99,10 +99,7 @@ def check_labels(
             progress(done, len(truth.items))
     unsaid = [label for label in labels if not any(label in picture.complete for picture in pictures)]
     pictures = [replace(picture, complete=picture.complete | set(unsaid)) for picture in pictures]
-    faults = [fault for picture in pictures for fault in _box_faults(picture)]
-    for kind in (_Outside, _NoArea):
-        if found := [fault for fault in faults if isinstance(fault, kind)]:
-            raise BadInput(kind.message(found))
+    _refuse_faults([fault for picture in pictures for fault in _box_faults(picture)])
     checked = LabelledPictures(labels, tuple(map(_clip_boxes, pictures)), _notes(truth, pictures, labels, unsaid))
     _check_counts(checked)
     return checked
@@ -180,48 +177,40 @@ def difference_hash(thumbnail: Rgb) -> Hash:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fault:
-    picture: str
+class _BoxFault:
+    """A box that cannot be learnt from: it lies `outside` its picture, or has no area inside it."""
+
+    outside: bool
+    picture: LabelledPicture
     box: GroundTruthBox
-    width: int
-    height: int
 
     def __str__(self) -> str:
         edges = ", ".join(f"{edge:g}" for edge in self.box.xyxy)
-        return f"{self.box.label} at ({edges}) in {self.picture} of {self.width} x {self.height}"
+        return f"{self.box.label} at ({edges}) in {self.picture.name} of {self.picture.width} x {self.picture.height}"
 
 
-class _Outside(_Fault):
-    @staticmethod
-    def message(found: "Sequence[_Fault]") -> str:
-        named = "; ".join(map(str, found[:MOST_NAMED]))
-        count = say_count(len(found), "box lies outside its picture", "boxes lie outside their pictures")
-        return (
-            f"{count}: {named}{_more(found)}; boxes are in pixels of the upright picture: correct them, or leave them "
-            "out"
+def _refuse_faults(faults: Sequence[_BoxFault]) -> None:
+    """Raise `BadInput` that names boxes outside their pictures; where there are none, boxes without an area."""
+    outside = [fault for fault in faults if fault.outside]
+    named = "; ".join(map(str, (outside or faults)[:MOST_NAMED])) + _more(outside or faults)
+    if outside:
+        count = say_count(len(outside), "box lies outside its picture", "boxes lie outside their pictures")
+        raise BadInput(f"{count}: {named}; boxes are in pixels of the upright picture: correct them, or leave them out")
+    if faults:
+        raise BadInput(
+            f"{say_count(len(faults), 'box has', 'boxes have')} no area: less than {LEAST_SIDE:g} pixel of width or "
+            f"height inside the picture: {named}; correct them, or leave them out"
         )
 
 
-class _NoArea(_Fault):
-    @staticmethod
-    def message(found: "Sequence[_Fault]") -> str:
-        named = "; ".join(map(str, found[:MOST_NAMED]))
-        return (
-            f"{say_count(len(found), 'box has', 'boxes have')} no area: less than {LEAST_SIDE:g} pixel of width or "
-            f"height inside the picture: {named}{_more(found)}; correct them, or leave them out"
-        )
-
-
-def _box_faults(picture: LabelledPicture) -> Iterator[_Outside | _NoArea]:
+def _box_faults(picture: LabelledPicture) -> Iterator[_BoxFault]:
     for box in picture.objects:
         x0, y0, x1, y1 = box.xyxy
         left, top, right, bottom = _clip(box, picture)
         inside = max(0.0, right - left) * max(0.0, bottom - top)
-        fault = picture.name, box, picture.width, picture.height
-        if inside < LEAST_INSIDE * (x1 - x0) * (y1 - y0):
-            yield _Outside(*fault)
-        elif min(right - left, bottom - top) < LEAST_SIDE:
-            yield _NoArea(*fault)
+        outside = inside < LEAST_INSIDE * (x1 - x0) * (y1 - y0)
+        if outside or min(right - left, bottom - top) < LEAST_SIDE:
+            yield _BoxFault(outside, picture, box)
 
 
 def _clip(box: GroundTruthBox, picture: LabelledPicture) -> tuple[float, float, float, float]:
@@ -265,5 +254,5 @@ def _notes(
     return tuple(notes)
 
 
-def _more(found: Sequence[_Fault] | Sequence[LabelledFile]) -> str:
+def _more(found: Sequence[_BoxFault] | Sequence[LabelledFile]) -> str:
     return f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +31,6 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 _LENGTH_BYTES = 4
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CompiledNetworkFile:
-    """The content of a file: facts about the network as JSON, and the library's bytes to restore it."""
-
-    facts: dict[str, Any]
-    blob: bytes
-
-
 @dataclass(frozen=True, slots=True)
 class CompiledCache:
     """A folder of compiled networks, one file for each key. Several processes may use it at the same time.
@@ -54,8 +47,11 @@ class CompiledCache:
             return None
         return cls((host.cache or user_cache_path("velum", appauthor=False)) / FOLDER)
 
-    def load(self, key: str) -> CompiledNetworkFile | None:
-        """Return the cached network of a key; None when there is none, or none that can be trusted."""
+    def load(self, key: str) -> tuple[dict[str, Any], bytes] | None:
+        """Return facts about the network of a key, as JSON values, and the library's bytes to restore it.
+
+        None when there is none, or none that can be trusted.
+        """
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         try:
             if not _is_private(self.folder.lstat(), stat.S_ISDIR):
@@ -71,9 +67,9 @@ class CompiledCache:
             os.utime(self._path(key))
         return _unpack(key, content)
 
-    def store(self, key: str, file: CompiledNetworkFile) -> None:
-        """Store a network for the next process, where that is possible."""
-        content = _pack(key, file)
+    def store(self, key: str, facts: Mapping[str, Any], blob: bytes) -> None:
+        """Store facts and bytes of a network for the next process, where that is possible."""
+        content = _pack(key, facts, blob)
         if len(content) > MOST_BYTES:
             return
         try:
@@ -110,20 +106,20 @@ def _is_private(status: os.stat_result, is_kind: Any) -> bool:
     return status.st_uid in {0, os.geteuid()} and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _pack(key: str, file: CompiledNetworkFile) -> bytes:
-    facts = json.dumps(file.facts).encode()
-    rest = len(facts).to_bytes(_LENGTH_BYTES, "big") + facts + file.blob
+def _pack(key: str, facts: Mapping[str, Any], blob: bytes) -> bytes:
+    head = json.dumps(facts).encode()
+    rest = len(head).to_bytes(_LENGTH_BYTES, "big") + head + blob
     return _MAGIC + _digest(key, rest) + rest
 
 
-def _unpack(key: str, content: bytes) -> CompiledNetworkFile | None:
+def _unpack(key: str, content: bytes) -> tuple[dict[str, Any], bytes] | None:
     """Return the content of a file; None when it is damaged, truncated or that of another key."""
     start = len(_MAGIC) + _DIGEST_BYTES
     rest = memoryview(content)[start:]
     if not content.startswith(_MAGIC) or content[len(_MAGIC) : start] != _digest(key, rest):
         return None
     end = _LENGTH_BYTES + int.from_bytes(rest[:_LENGTH_BYTES], "big")
-    return CompiledNetworkFile(json.loads(bytes(rest[_LENGTH_BYTES:end])), bytes(rest[end:]))
+    return json.loads(bytes(rest[_LENGTH_BYTES:end])), bytes(rest[end:])
 
 
 def _digest(key: str, rest: bytes | memoryview) -> bytes:

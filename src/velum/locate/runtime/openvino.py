@@ -17,7 +17,7 @@ from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate.output_formats import Input, Tensors
 from velum.locate.runtime import check_finite
-from velum.locate.runtime.compiled_cache import CompiledCache, CompiledNetworkFile
+from velum.locate.runtime.compiled_cache import CompiledCache
 from velum.plugins import Precision, RuntimeConfig
 
 # OpenVINO caches kernels for each input size. Without a limit, sixty sizes take 230 MB more; with this limit they take
@@ -216,11 +216,12 @@ def _cache_key(core: ov.Core, form: Input, host: RuntimeConfig, fingerprint: str
 
 def _restore(core: ov.Core, cache: CompiledCache, key: str, host: RuntimeConfig) -> tuple[Any, _NetworkFacts] | None:
     """Return the network that an earlier process compiled; None where there is none that can be used."""
-    file = cache.load(key)
-    if file is None:
+    cached = cache.load(key)
+    if cached is None:
         return None
+    facts, blob = cached
     try:
-        return core.import_model(file.blob, "CPU", _settings(host)), _NetworkFacts.from_json(file.facts)
+        return core.import_model(blob, "CPU", _settings(host)), _NetworkFacts.from_json(facts)
     except RuntimeError:
         return None
 
@@ -230,7 +231,7 @@ def _keep(cache: CompiledCache, key: str, compiled: Any, facts: _NetworkFacts) -
         blob = compiled.export_model().getvalue()
     except RuntimeError:  # not every kind of network can be exported
         return
-    cache.store(key, CompiledNetworkFile(facts.to_json(), blob))
+    cache.store(key, facts.to_json(), blob)
 
 
 def _wait(request: Any) -> None:

@@ -10,7 +10,7 @@ from velum.errors import BadPlan
 from velum.media.video import alpha
 from velum.media.video.containers import CONTAINERS, supported_codecs
 from velum.media.video.info import VideoFormat, VideoInfo, content_light, mastering_decimals, mastering_units
-from velum.media.video.output_format import EncoderPixels, EncoderTarget, TargetPixels, fit_pixels
+from velum.media.video.output_format import EncoderPixels, EncoderTarget, fit_pixels
 from velum.media.video.pixel_formats import PixelLayout
 from velum.media.video.size_bound import SizeBound, SourceSize
 from velum.plan import Video
@@ -215,15 +215,14 @@ def _choose_codec(
 def _fit(codec: str, coding: VideoFormat, format: str) -> tuple[str, EncoderPixels | None]:
     rgb = codec == "h264" and coding.layout.rgb and coding.layout.bits == 8
     place = _encoder_target(codec, "libx264rgb" if rgb else ENCODERS[codec].name, format)
-    return place.encoder, fit_pixels(place, _target_pixels(coding))
+    return place.encoder, fit_pixels(place, coding)
 
 
 def _fit_for_players(coding: VideoFormat, format: str) -> tuple[str, EncoderPixels | None]:
     """Fit red, green and blue to the H.264 that players show; of 4:4:4 and RGB, most show nothing or wrong colours."""
-    wanted = _target_pixels(coding)
     even = not (coding.stored_width % 2 or coding.stored_height % 2)
     name = "yuv420p" if even else "yuv444p"
-    fit = fit_pixels(replace(_encoder_target("h264", ENCODERS["h264"].name, format), only=(name,)), wanted)
+    fit = fit_pixels(replace(_encoder_target("h264", ENCODERS["h264"].name, format), only=(name,)), coding)
     if fit is None:
         return ENCODERS["h264"].name, None
     note = (
@@ -265,10 +264,6 @@ def _encoder_target(codec: str, name: str, format: str) -> EncoderTarget:
 def tag_of(codec: str, muxer: str) -> str:
     """Return the codec tag for a container; empty for the muxer's default."""
     return "hvc1" if codec == "hevc" and muxer in {"mp4", "mov"} else ""  # the one that Apple's players know
-
-
-def _target_pixels(coding: VideoFormat) -> TargetPixels:
-    return TargetPixels(coding.layout, coding.native, coding.colour, coding.stored_width, coding.stored_height)
 
 
 def _choose_quality(codec: str, encoder: Encoder, video: Video) -> tuple[int | None, str | None]:

@@ -18,6 +18,7 @@ from av.codec.codec import Codec, PixFmtLoss, find_best_pix_fmt_of_list
 from av.video.format import VideoFormat
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from velum.media.video import info
 from velum.media.video.encoder_threads import open_encoder
 from velum.media.video.info import Colour
 from velum.media.video.pixel_formats import (
@@ -81,17 +82,6 @@ class EncoderPixels:
 
 
 @dataclass(frozen=True, slots=True)
-class TargetPixels:
-    """The frames to write: their layout, FFmpeg's pixel format in the source (`native`), colour and size in pixels."""
-
-    layout: PixelLayout
-    native: str
-    colour: Colour
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
 class EncoderTarget:
     """Where frames are written to: FFmpeg's encoder with its options, and the muxer.
 
@@ -110,7 +100,7 @@ class EncoderTarget:
     """Pixel formats to choose from; empty for all that the encoder takes."""
 
 
-def fit_pixels(place: EncoderTarget, wanted: TargetPixels) -> EncoderPixels | None:
+def fit_pixels(place: EncoderTarget, wanted: info.VideoFormat) -> EncoderPixels | None:
     """Choose the pixel format in which frames go to an encoder; None where it can take nothing similar."""
     offered = place.only or _encoder_layouts(place.encoder)
     plain, notes, cleared = wanted, list[str](), ""
@@ -122,7 +112,7 @@ def fit_pixels(place: EncoderTarget, wanted: TargetPixels) -> EncoderPixels | No
         )
     exact = next((name for name in _lossless_layouts(plain) if _accepts_layout(place, name, offered, plain)), None)
     if exact is not None:
-        if place.even and not plain.layout.divides(plain.width, plain.height):
+        if place.even and not plain.layout.divides(plain.stored_width, plain.stored_height):
             return replace(_fit_without_subsampling(place, plain, notes), cleared=cleared)
         return replace(_fit(exact, plain, exact=plain is wanted, notes=notes), cleared=cleared)
     choice = _nearest(place, plain, offered)
@@ -136,7 +126,7 @@ def fit_pixels(place: EncoderTarget, wanted: TargetPixels) -> EncoderPixels | No
     return replace(_fit(name, plain, exact=False, notes=notes), cleared=cleared)
 
 
-def _carries_alpha(place: EncoderTarget, wanted: TargetPixels) -> bool:
+def _carries_alpha(place: EncoderTarget, wanted: info.VideoFormat) -> bool:
     """Tell whether the encoder takes any pixel format with alpha."""
     names = [*_lossless_layouts(wanted), *(_encoder_layouts(place.encoder) or KEPT_LAYOUTS)]
     return any(
@@ -148,7 +138,7 @@ def _has_alpha(name: str) -> bool:
     return any(component.is_alpha for component in VideoFormat(name, 16, 16).components)
 
 
-def _lossless_layouts(wanted: TargetPixels) -> tuple[str, ...]:
+def _lossless_layouts(wanted: info.VideoFormat) -> tuple[str, ...]:
     """Return the pixel formats that hold exactly the same samples, the source's own first."""
     name = wanted.layout.name
     known = _EQUAL_LAYOUTS.get(name, (name,))
@@ -167,17 +157,17 @@ def _encoder_layouts(encoder: str) -> tuple[str, ...]:
     )
 
 
-def _accepts_layout(place: EncoderTarget, name: str, offered: tuple[str, ...], wanted: TargetPixels) -> bool:
+def _accepts_layout(place: EncoderTarget, name: str, offered: tuple[str, ...], wanted: info.VideoFormat) -> bool:
     if offered and name not in offered:
         return False
     if not place.lossless and name.startswith("yuv4"):
         return True
     # Rows of odd length are padded differently; apart from that, the size does not matter.
-    width, height = (_LEAST + side % _MARGIN for side in (wanted.width, wanted.height))
+    width, height = (_LEAST + side % _MARGIN for side in (wanted.stored_width, wanted.stored_height))
     return _survives_round_trip(place, name, width, height)
 
 
-def _nearest(place: EncoderTarget, wanted: TargetPixels, offered: tuple[str, ...]) -> tuple[str, bool] | None:
+def _nearest(place: EncoderTarget, wanted: info.VideoFormat, offered: tuple[str, ...]) -> tuple[str, bool] | None:
     """Return the accepted pixel format with the least loss, and whether more than chroma resolution is lost."""
     every = offered or tuple(
         dict.fromkeys((*KEPT_LAYOUTS, *(name for names in _EQUAL_LAYOUTS.values() for name in names)))
@@ -194,13 +184,13 @@ def _nearest(place: EncoderTarget, wanted: TargetPixels, offered: tuple[str, ...
     return None
 
 
-def _fit_without_subsampling(place: EncoderTarget, wanted: TargetPixels, notes: Iterable[str]) -> EncoderPixels:
+def _fit_without_subsampling(place: EncoderTarget, wanted: info.VideoFormat, notes: Iterable[str]) -> EncoderPixels:
     name = wanted.layout.name.replace("420", "444").replace("422", "444").replace("440", "444")
     note = f"written as {name}: {place.encoder} with subsampled chroma needs an even size"
     return _fit(name, wanted, exact=False, notes=(*notes, note))
 
 
-def _fit(name: str, wanted: TargetPixels, *, exact: bool, notes: Iterable[str]) -> EncoderPixels:
+def _fit(name: str, wanted: info.VideoFormat, *, exact: bool, notes: Iterable[str]) -> EncoderPixels:
     layout = layout_of(name) if name in KEPT_LAYOUTS else kept_layout(name)[0]
     return EncoderPixels(
         name, layout, _colour_after_conversion(wanted.colour, wanted.layout, layout), exact, tuple(notes)
