@@ -29,7 +29,7 @@ def far_office(lite: str, tmp_path: Path, bucket: S3) -> Iterator[Office]:
     office.database.close()
 
 
-def test_a_job_is_done(far_office: Office, bucket: S3) -> None:
+def test_a_job_with_files_in_a_bucket_is_done(far_office: Office, bucket: S3) -> None:
     job = far_office.submit("holiday", pieces=3)
     with far_office.working():
         (done,) = far_office.ended(job)
@@ -55,7 +55,9 @@ def test_a_killed_worker_loses_no_more_than_the_piece_in_work(far_office: Office
     assert far_office.content(done) == far_office.content(calm)
 
 
-def test_a_bucket_that_is_away_for_a_moment(far_office: Office, bucket: S3, until: Callable[..., None]) -> None:
+def test_a_short_outage_of_the_bucket_delays_jobs_only(
+    far_office: Office, bucket: S3, until: Callable[..., None]
+) -> None:
     job = far_office.submit(pieces=3, seconds=0.2)
     with far_office.working(timing=replace(PACE, tries=100)):
         until(far_office.made, "the first piece to begin")
@@ -64,7 +66,7 @@ def test_a_bucket_that_is_away_for_a_moment(far_office: Office, bucket: S3, unti
     assert (done.state, len(far_office.content(done))) == (State.DONE, 3 * 3200)
 
 
-def test_a_picture_through_an_upload(far_office: Office, tmp_path: Path) -> None:
+def test_an_image_is_uploaded_hidden_and_fetched_through_a_bucket(far_office: Office, tmp_path: Path) -> None:
     uploads = Uploads(tmp_path / "uploads", far_office.store, most=1 << 20)
     begun = uploads.begin()
     uploads.append(begun.id, 0, [picture()])
@@ -78,7 +80,7 @@ def test_a_picture_through_an_upload(far_office: Office, tmp_path: Path) -> None
     assert far_office.content(done).startswith(b"\x89PNG")
 
 
-def test_unclaimed_files_are_swept(far_office: Office, bucket: S3) -> None:
+def test_files_that_no_job_claims_are_deleted(far_office: Office, bucket: S3) -> None:
     kept = far_office.submit()
     far_office.store.put([b"left by a crash"])
     swept = RetentionSweeper(far_office.database, far_office.store, Retention(unclaimed_seconds=0)).sweep()

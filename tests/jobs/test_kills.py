@@ -65,7 +65,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     ("trial", "workers", "faults"),
     [(SHORT, *EVERYTHING), *exhaustive((trial, *kind) for trial in (SHORT, LONG) for kind in KINDS)],
 )
-def test_faults_change_nothing_of_the_results(
+def test_results_are_the_same_when_the_service_and_workers_are_killed(
     tmp_path: Path, undisturbed: Undisturbed, trial: Trial, workers: int, faults: tuple[str, ...]
 ) -> None:
     sources, expected = undisturbed(trial)

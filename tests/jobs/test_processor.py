@@ -84,7 +84,9 @@ def bad(how: str) -> Plan:
     return Plan.of(f"face: bad(how={how!r}) -> blacken")
 
 
-def test_the_result_is_that_of_the_engine(picture: Path, clip: Path, back_office: Office, tmp_path: Path) -> None:
+def test_a_job_gives_the_same_result_as_the_engine(
+    picture: Path, clip: Path, back_office: Office, tmp_path: Path
+) -> None:
     plan = Plan(ZONE.rules, video=ZONE.video.from_json({"codec": "ffv1"}))
     keys = [back_office.store.put([source.read_bytes()]).key for source in (picture, clip)]
     named = zip(keys, (picture, clip), strict=True)
@@ -110,7 +112,7 @@ def test_the_result_is_that_of_the_engine(picture: Path, clip: Path, back_office
     }
 
 
-def test_one_process_for_many(picture: Path, tmp_path: Path) -> None:
+def test_one_process_serves_many_jobs(picture: Path, tmp_path: Path) -> None:
     processor = EngineProcessor(partial(RuntimeConfig, offline=True), Limits())
     try:
         others, before = _children(), set[str]()
@@ -131,7 +133,7 @@ def _children() -> set[str]:
     return set(Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split())
 
 
-def test_earlier_work_of_the_process_changes_no_result(
+def test_earlier_jobs_of_the_process_change_no_result(
     picture: Path, clip: Path, tmp_path: Path, make_processor: Callable[..., EngineProcessor]
 ) -> None:
     processor, plan = make_processor(), Plan.of("face: moody -> blacken", video=ZONE.video.from_json({"codec": "ffv1"}))
@@ -158,7 +160,7 @@ def test_a_process_that_dies_is_replaced(
     assert processor.make(task(picture, tmp_path / "after", ZONE), Piece(0)).file.is_file()
 
 
-def test_errors_of_the_engine_come_as_they_are(
+def test_errors_of_the_engine_keep_their_class_and_message(
     picture: Path, tmp_path: Path, make_processor: Callable[..., EngineProcessor]
 ) -> None:
     processor, large = make_processor(limits=Limits(pixels=48 * 64)), tmp_path / "large.png"

@@ -30,7 +30,7 @@ NEW_INDEXES = {"velum_jobs_ready", "velum_jobs_state"}
         ({"webhook": "http://x/" + "y" * 2000}, "webhook"),
     ],
 )
-def test_invalid_submissions(given: dict[str, object], why: str) -> None:
+def test_invalid_submissions_are_refused(given: dict[str, object], why: str) -> None:
     with pytest.raises(BadPlan, match=why):
         Submission("0" * 32, **{"name": "x", "plan": Plan(), **given})  # type: ignore[arg-type]
 
@@ -48,12 +48,12 @@ def test_a_job_comes_back_as_it_was_given(office: Office) -> None:
 
 
 @pytest.mark.parametrize("key", ["0" * 32, "../../etc/passwd", ""])
-def test_files_must_be_in_the_store(back_office: Office, key: str) -> None:
+def test_a_submission_without_a_file_in_the_store_is_refused(back_office: Office, key: str) -> None:
     with pytest.raises(BadInput, match="not in the store"):
         back_office.desk.submit(Submission(key, "x", Plan()))
 
 
-def test_pages_stay_in_order_while_jobs_come_and_go(office: Office) -> None:
+def test_paging_skips_no_job_while_jobs_are_added_and_deleted(office: Office) -> None:
     jobs = [office.submit(f"job-{n}", owner="ab"[n % 2]) for n in range(11)]
     first = office.desk.list(limit=4)
     assert [job.submission.name for job in first.jobs] == ["job-10", "job-9", "job-8", "job-7"]
@@ -71,23 +71,23 @@ def test_pages_stay_in_order_while_jobs_come_and_go(office: Office) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1001])
-def test_sizes_of_pages(back_office: Office, limit: int) -> None:
+def test_a_page_size_out_of_range_is_refused(back_office: Office, limit: int) -> None:
     with pytest.raises(BadPlan, match="from 1 to 1000"):
         back_office.desk.list(limit=limit)
 
 
-def test_jobs_that_are_not_there(back_office: Office) -> None:
+def test_an_unknown_job_is_reported_as_missing(back_office: Office) -> None:
     desk = back_office.desk
     assert (desk.get("x"), desk.report("x"), desk.cancel("x"), desk.retry("x")) == (None,) * 4
     assert desk.delete("x") is False
 
 
-def test_only_what_ended_badly_is_retried(back_office: Office) -> None:
+def test_a_waiting_job_cannot_be_retried(back_office: Office) -> None:
     with pytest.raises(BadPlan, match="is waiting"):
         back_office.desk.retry(back_office.submit().id)
 
 
-def test_deleting_leaves_what_another_job_needs(back_office: Office) -> None:
+def test_deleting_a_job_leaves_files_that_another_job_needs(back_office: Office) -> None:
     first = back_office.submit()
     second = back_office.desk.submit(first.submission)
     assert back_office.desk.delete(first.id)
@@ -106,7 +106,7 @@ def test_deleting_leaves_what_another_job_needs(back_office: Office) -> None:
         ("sqlite:////proc/none/jobs.sqlite", "cannot|does not answer"),
     ],
 )
-def test_unsupported_database_urls(url: str, why: str) -> None:
+def test_unsupported_database_urls_are_refused(url: str, why: str) -> None:
     with pytest.raises(VelumError, match=why) as caught:
         Database(url)
     assert "secret" not in str(caught.value)
@@ -119,7 +119,7 @@ def test_a_database_of_a_later_velum_is_refused(office: Office) -> None:
         Database(office.url)
 
 
-def test_tables_of_an_earlier_velum_are_brought_up_to_date(office: Office) -> None:
+def test_tables_of_an_earlier_velum_are_migrated(office: Office) -> None:
     job = office.submit(webhook="http://x.example/")
     with office.database.writing() as connection:
         for table, column in (("velum_jobs", "found"), ("velum_jobs", "draft"), ("velum_pieces", "told")):
@@ -150,7 +150,7 @@ def test_tables_of_an_earlier_velum_are_brought_up_to_date(office: Office) -> No
 
 
 @pytest.mark.parametrize("past", [False, True])
-def test_jobs_that_an_earlier_velum_left_waiting_are_taken_up(office: Office, past: bool) -> None:
+def test_waiting_jobs_of_an_earlier_velum_are_run(office: Office, past: bool) -> None:
     jobs = [office.submit(owner="a"), office.submit(owner="b")]
     with office.database.writing() as connection:
         for index in NEW_INDEXES:
@@ -165,13 +165,13 @@ def test_jobs_that_an_earlier_velum_left_waiting_are_taken_up(office: Office, pa
     assert [hold and hold.job.id for hold in taken] == [*(job.id for job in jobs), None]
 
 
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"no database at all, but rather a text" * 100)
     with pytest.raises(VelumError, match="does not answer"):
         Database(f"sqlite:///{tmp_path}/x")
 
 
-def test_only_the_end_of_a_durable_transaction_waits_for_the_disk(office: Office) -> None:
+def test_only_the_commit_of_a_durable_transaction_waits_for_the_disk(office: Office) -> None:
     lite = office.url.startswith("sqlite")
     setting, waits, does_not_wait = ("PRAGMA synchronous", 2, 1) if lite else ("SHOW synchronous_commit", "on", "off")
     with office.database.reading() as connection:

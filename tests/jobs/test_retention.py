@@ -36,7 +36,7 @@ def sweep(office: Office, **times: float) -> SweepResult:
     return RetentionSweeper(office.database, office.store, Retention(**given)).sweep()
 
 
-def test_each_goes_after_its_time(office: Office) -> None:
+def test_sources_results_and_records_are_deleted_after_their_time(office: Office) -> None:
     job, waiting = office.submit(pieces=1), office.submit(priority=-1, seconds=60)
     with office.working(retention=RETENTION, concurrency=1):
         office.ended(job)
@@ -56,7 +56,7 @@ def test_each_goes_after_its_time(office: Office) -> None:
     assert sweep(office, originals_seconds=0, results_seconds=0, jobs_seconds=0) == SweepResult()  # it has not ended
 
 
-def test_a_sweep_reads_what_is_kept_and_not_all_that_has_ended(url: str, tmp_path: Path) -> None:
+def test_a_sweep_reads_only_jobs_that_still_have_files(url: str, tmp_path: Path) -> None:
     """Thousands of jobs wait, and of thousands that have ended nothing is kept but their records."""
     with closing(Database(url)) as database:
         asked: list[tuple[str, Any]] = []
@@ -87,7 +87,7 @@ def test_a_sweep_reads_what_is_kept_and_not_all_that_has_ended(url: str, tmp_pat
         assert len(queries) == 4
 
 
-def test_pieces_go_with_the_originals(office: Office) -> None:
+def test_pieces_are_deleted_with_the_source(office: Office) -> None:
     job = office.submit(pieces=2, error="BadInput", only=1)
     with office.working(retention=RETENTION):
         office.ended(job)
@@ -100,7 +100,9 @@ def test_pieces_go_with_the_originals(office: Office) -> None:
 
 
 @pytest.mark.parametrize(("kept", "left"), [("originals_seconds", "result"), ("results_seconds", "source")])
-def test_pieces_of_a_result_go_with_the_first_of_the_two(office: Office, kept: str, left: str) -> None:
+def test_pieces_are_deleted_with_the_source_or_the_result_whichever_is_first(
+    office: Office, kept: str, left: str
+) -> None:
     job = office.submit(pieces=3)
     with office.working(retention=RETENTION):
         (done,) = office.ended(job)
@@ -110,7 +112,7 @@ def test_pieces_of_a_result_go_with_the_first_of_the_two(office: Office, kept: s
     assert [one.key for one in office.store.list()] == [{"result": done.result, "source": job.submission.source}[left]]
 
 
-def test_a_source_goes_with_the_last_that_needs_it(office: Office) -> None:
+def test_a_source_is_deleted_with_the_last_job_that_needs_it(office: Office) -> None:
     job = office.submit(pieces=1)
     with office.working(retention=RETENTION):
         office.ended(job)
@@ -122,7 +124,7 @@ def test_a_source_goes_with_the_last_that_needs_it(office: Office) -> None:
     assert sweep(office, originals_seconds=50) == SweepResult(originals=1)
 
 
-def test_nothing_is_kept_where_nothing_is_to_be_kept(back_office: Office) -> None:
+def test_a_retention_of_zero_keeps_nothing(back_office: Office) -> None:
     job = back_office.submit(pieces=1)
     none = Retention(originals_seconds=0, results_seconds=0, jobs_seconds=0, unclaimed_seconds=0)
     with back_office.working(retention=none):
@@ -133,7 +135,7 @@ def test_nothing_is_kept_where_nothing_is_to_be_kept(back_office: Office) -> Non
     assert list(back_office.store.list()) == []
 
 
-def test_files_that_belong_to_no_job(office: Office) -> None:
+def test_old_files_that_belong_to_no_job_are_deleted(office: Office) -> None:
     job = office.submit()
     stray = office.store.put([b"stray"])
     for kept in list(office.store.list()):
@@ -191,6 +193,6 @@ def test_no_worker_lists_the_whole_store_at_its_start(back_office: Office, until
 
 
 @pytest.mark.parametrize("name", RETENTION.__slots__)
-def test_times_are_not_negative(name: str) -> None:
+def test_negative_retention_times_are_refused(name: str) -> None:
     with pytest.raises(BadPlan, match=name):
         Retention(**{name: -1.0})

@@ -17,7 +17,7 @@ from .conftest import Office
 
 
 @pytest.mark.slow
-def test_pieces_that_serve_are_not_made_again(office: Office) -> None:
+def test_pieces_with_unchanged_regions_are_reused(office: Office) -> None:
     with office.working():
         (done,) = office.ended(office.submit(pieces=3, same=[0, 2]))
         key = office.store.put([json.dumps(Annotations(4, 4, {}).to_json()).encode()]).key
@@ -52,7 +52,7 @@ def test_a_rendering_cancelled_before_it_began_changes_nothing(back_office: Offi
 
 
 @pytest.mark.slow
-def test_pieces_that_are_gone_are_made(back_office: Office) -> None:
+def test_deleted_pieces_are_made_again(back_office: Office) -> None:
     with back_office.working():
         (done,) = back_office.ended(back_office.submit(pieces=3, same=[0, 1, 2]))
         gone = back_office.pieces(done)[1]
@@ -112,7 +112,9 @@ def written(folder: Path, things: Things) -> Path:
 
 
 @pytest.mark.parametrize(("former", "now", "same"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_what_is_the_same(tmp_path: Path, former: RegionsOrigin, now: Things, same: list[bool]) -> None:
+def test_a_segment_is_reused_exactly_where_its_regions_are_equal(
+    tmp_path: Path, former: RegionsOrigin, now: Things, same: list[bool]
+) -> None:
     again = reusable_segments(spans(tmp_path), written(tmp_path, now), detected=former is RegionsOrigin.FOUND)
     assert [one is not None for one in again] == same
     for number, one in enumerate(again):
@@ -125,7 +127,7 @@ def test_what_is_the_same(tmp_path: Path, former: RegionsOrigin, now: Things, sa
             assert {track["track"] for track in note["tracks"]} == {track for found in numbers for track in found}
 
 
-def test_numbers_and_fields_may_be_written_otherwise(tmp_path: Path) -> None:
+def test_equal_regions_are_recognised_however_their_json_is_written(tmp_path: Path) -> None:
     given = json.loads(written(tmp_path, NOW).read_text())
     for frame in given["frames"]:
         frame["regions"] = [
@@ -139,18 +141,18 @@ def test_numbers_and_fields_may_be_written_otherwise(tmp_path: Path) -> None:
     assert all(reusable_segments(spans(tmp_path), path, detected=True))
 
 
-def test_where_a_span_is_missing_numbers_are_not_known(tmp_path: Path) -> None:
+def test_no_segment_is_reused_where_the_first_one_is_missing(tmp_path: Path) -> None:
     given, made = written(tmp_path, NOW), spans(tmp_path)
     made[0] = None
     assert reusable_segments(made, given, detected=True) == [None] * 3
     assert [one is not None for one in reusable_segments(made, given, detected=False)] == [False, False, False]
 
 
-def test_spans_of_another_version_are_made_again(tmp_path: Path) -> None:
+def test_segments_of_another_version_of_velum_are_made_again(tmp_path: Path) -> None:
     assert reusable_segments(spans(tmp_path, "0.0.1"), written(tmp_path, NOW), detected=True) == [None] * 3
 
 
-def test_a_file_that_has_no_regions(tmp_path: Path) -> None:
+def test_a_file_that_is_no_annotation_file_is_refused(tmp_path: Path) -> None:
     given = tmp_path / "regions.json"
     given.write_text("[]")
     with pytest.raises(BadInput, match="put it again"):

@@ -91,7 +91,7 @@ LEAVING = st.tuples(st.sampled_from(["give back", "end", "postpone"]), st.intege
 STEPS = st.lists(st.one_of(st.tuples(st.just("submit"), JOB), LEAVING), max_size=8)
 
 
-def test_the_order_is_that_of_the_rule(url: str) -> None:
+def test_jobs_are_claimed_in_the_order_of_the_scheduling_rule(url: str) -> None:
     with closing(Database(url)) as database:
 
         @settings(max_examples=20, deadline=None)
@@ -145,7 +145,7 @@ def leave(ledger: WorkerClaims, how: str, hold: Lease) -> None:
         ledger.give_back(hold)
 
 
-def test_more_that_are_due_at_once_than_are_woken_at_a_time(lite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_delayed_jobs_than_one_claim_releases_all_become_ready(lite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduling, "WOKEN", 2)
     with closing(Database(lite)) as database:
         jobs = [Waiting(f"{n:032}", "", 0, "due") for n in range(5)]
@@ -186,7 +186,7 @@ def test_a_claim_reads_no_more_of_the_jobs_than_it_must(url: str) -> None:
 
 
 @pytest.mark.parametrize("left", ["cancelled", "deleted", "of another velum"])
-def test_owners_whose_jobs_have_left_keep_nobody_waiting(url: str, left: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_owners_without_jobs_delay_nobody(url: str, left: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduling, "CORRECTED", 2)
     with closing(Database(url)) as database:
         put(database, *(Waiting(f"{n:032}", f"owner {n}", 0) for n in range(8)))
@@ -210,7 +210,7 @@ def test_owners_whose_jobs_have_left_keep_nobody_waiting(url: str, left: str, mo
             assert connection.scalar(sql.select(sql.func.count(TURNS.c.oldest))) == 0
 
 
-def test_a_job_that_becomes_ready_while_the_last_one_is_taken_up_is_not_lost(server: str) -> None:
+def test_a_job_submitted_while_its_owners_last_job_is_claimed_is_not_lost(server: str) -> None:
     """A claim that finds no more jobs of an owner takes the owner out of the line; a job added just then is in it."""
     with temporary(server, "velum_turns") as url, closing(Database(url)) as database, ThreadPoolExecutor(2) as others:
         ledger = WorkerClaims(database, "w", "w", WorkerTiming())
@@ -234,7 +234,7 @@ def test_a_job_that_becomes_ready_while_the_last_one_is_taken_up_is_not_lost(ser
         assert third.job.id == f"{4:032}"
 
 
-def test_tables_of_version_7_get_their_turns(url: str) -> None:
+def test_tables_of_version_7_are_migrated_to_turns_of_owners(url: str) -> None:
     jobs = [Waiting(f"{n:032}", f"owner {n % 3}", n % 2, "postponed" if n == 5 else "now") for n in range(6)]
     with closing(Database(url)) as database:
         put(database, *jobs)

@@ -110,7 +110,7 @@ def _sha256(office: Office, key: str | None) -> str:
     return hashlib.sha256(b"".join(office.store.open(key))).hexdigest()
 
 
-def test_the_report_is_of_the_whole(
+def test_the_report_describes_the_whole_video(
     clip: Path, back_office: Office, make_processor: Callable[[], EngineProcessor]
 ) -> None:
     key = back_office.store.put([clip.read_bytes()]).key
@@ -125,7 +125,9 @@ def test_the_report_is_of_the_whole(
     assert str(back_office.path) not in str(report)
 
 
-def test_pieces(clip: Path, tmp_path: Path, make_processor: Callable[[], EngineProcessor]) -> None:
+def test_a_video_is_split_into_pieces_that_join_to_the_result_of_one_run(
+    clip: Path, tmp_path: Path, make_processor: Callable[[], EngineProcessor]
+) -> None:
     processor = make_processor()
     try:
         given = task(clip, tmp_path / "work", PLAN, name="clip.mp4")
@@ -146,7 +148,7 @@ def test_pieces(clip: Path, tmp_path: Path, make_processor: Callable[[], EngineP
     assert first == second
 
 
-def test_of_a_video_only_the_spans_that_changed_are_made(
+def test_only_changed_segments_of_a_video_are_rendered_again(
     clip: Path, back_office: Office, make_processor: Callable[[], EngineProcessor]
 ) -> None:
     office = back_office

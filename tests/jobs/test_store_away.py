@@ -50,7 +50,7 @@ def away(store: Path) -> Iterator[Path]:
         aside.rename(store)
 
 
-def test_jobs_wait_until_the_store_is_back(office: Office, until: Callable[..., None]) -> None:
+def test_jobs_wait_while_the_store_is_unreachable(office: Office, until: Callable[..., None]) -> None:
     calm = office.submit("calm", pieces=2)
     with office.working():
         (calm,) = office.ended(calm)
@@ -72,7 +72,7 @@ def test_jobs_wait_until_the_store_is_back(office: Office, until: Callable[..., 
     assert len(office.content(done[0])) == len(office.content(calm))
 
 
-def test_waiting_jobs_are_not_touched_by_a_worker_that_starts_meanwhile(office: Office) -> None:
+def test_a_worker_that_starts_while_the_store_is_away_leaves_waiting_jobs_alone(office: Office) -> None:
     jobs = [office.submit(f"job-{n}", pieces=1) for n in range(3)]
     looked = Event()
 
@@ -126,7 +126,7 @@ def test_another_store_is_refused_until_the_operator_says_otherwise(back_office:
     assert store.size(store.put([b"x"]).key) == 1
 
 
-def test_an_empty_folder_does_not_become_the_store_of_files_that_were_somewhere_else(lite: str, tmp_path: Path) -> None:
+def test_an_empty_folder_is_not_taken_for_the_store_of_existing_jobs(lite: str, tmp_path: Path) -> None:
     office = Office(lite, tmp_path)
     office.submit()
     with office.database.writing() as connection:  # as an earlier velum left it
@@ -141,7 +141,7 @@ def test_an_empty_folder_does_not_become_the_store_of_files_that_were_somewhere_
     office.database.close()
 
 
-def test_those_who_begin_at_the_same_time_agree(url: str, tmp_path: Path) -> None:
+def test_workers_that_start_together_agree_on_the_identity_of_the_store(url: str, tmp_path: Path) -> None:
     stores, databases = [FolderStore(tmp_path / "store") for _ in range(3)], [Database(url) for _ in range(3)]
     threads = [Thread(target=join, args=pair) for pair in zip(databases, stores, strict=True)]
     for thread in threads:
@@ -171,7 +171,7 @@ def test_a_bucket_has_an_identity_too(lite: str, bucket: S3) -> None:
             store.check()
 
 
-def test_a_bucket_that_is_down_for_long_loses_nothing(
+def test_a_long_outage_of_the_bucket_loses_no_job(
     lite: str, tmp_path: Path, bucket: S3, monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]
 ) -> None:
     monkeypatch.setattr("velum.storage.bucket._RETRIES", {"max_retries": 0})
@@ -197,7 +197,7 @@ def test_a_source_that_cannot_be_read_is_not_called_damaged(tmp_path: Path, wron
         child.hide(SubprocessRequest(source, target, Plan.of("zone: fixed -> blacken")), lambda *_: None, Event())
 
 
-def test_a_source_that_goes_away_under_the_decoder(back_office: Office, tmp_path: Path) -> None:
+def test_a_source_that_vanishes_while_it_is_decoded_is_retried(back_office: Office, tmp_path: Path) -> None:
     source = back_office.store.put([picture()]).key
     job = back_office.desk.submit(Submission(source, "p.png", Plan.of("zone: fixed -> blacken")))
     bad = back_office.store.put([b"\x89PNG no picture"]).key
@@ -219,7 +219,7 @@ def test_a_source_that_goes_away_under_the_decoder(back_office: Office, tmp_path
     assert (failed.state, failed.error) == (State.FAILED, "BadInput")
 
 
-def test_files_of_the_store_that_may_not_be_read_are_not_said_to_be_missing(back_office: Office) -> None:
+def test_unreadable_files_of_the_store_are_not_reported_missing(back_office: Office) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may read everything")
     key = back_office.submit().submission.source
@@ -232,7 +232,7 @@ def test_files_of_the_store_that_may_not_be_read_are_not_said_to_be_missing(back
         place.parent.chmod(0o755)
 
 
-def test_jobs_of_a_store_that_is_there_fail_as_before(back_office: Office) -> None:
+def test_other_errors_still_fail_a_job_at_once(back_office: Office) -> None:
     job = back_office.submit(pieces=1, error="BadInput")
     with back_office.working():
         (failed,) = back_office.ended(job)

@@ -66,7 +66,9 @@ def test_internal_errors_are_not_in_webhooks(
     assert json.loads(told[0])["error"] == {"code": error, "message": message}
 
 
-def test_it_is_tried_so_often(back_office: Office, monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]) -> None:
+def test_a_webhook_is_tried_a_limited_number_of_times(
+    back_office: Office, monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]
+) -> None:
     monkeypatch.setattr(module, "_FIRST_PAUSE_SECONDS", 0.0)
     told: list[str] = []
 
@@ -106,7 +108,7 @@ def test_a_slow_webhook_stops_neither_others_nor_the_deletion_of_originals(
         until(lambda: len(told) == 7, "all to be told")
 
 
-def test_owners_take_turns(back_office: Office) -> None:
+def test_webhooks_of_several_owners_take_turns(back_office: Office) -> None:
     told: list[str] = []
     for n in range(9):
         back_office.submit(owner="many", webhook=f"http://many.example/{n}")
@@ -246,7 +248,7 @@ def listener() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
     server.server_close()
 
 
-def test_by_http(listener: tuple[str, list[tuple[str, bytes]]]) -> None:
+def test_a_webhook_is_sent_by_http_post(listener: tuple[str, list[tuple[str, bytes]]]) -> None:
     url, heard = listener
     peers = HttpClient(ANYWHERE)
     notify = http_sender(peers)
@@ -257,7 +259,7 @@ def test_by_http(listener: tuple[str, list[tuple[str, bytes]]]) -> None:
     assert heard == [("application/json", b"{}")] * 2
 
 
-def test_no_longer_than_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_webhook_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.2)
     peers = HttpClient(ANYWHERE)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Unavailable, match=r"0\.2 s"):

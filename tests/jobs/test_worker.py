@@ -30,7 +30,7 @@ ONE_DATABASE = pytest.mark.parametrize("url", ["postgresql", *exhaustive(["sqlit
 """For what workers do: that the statements are right on both kinds is shown by others."""
 
 
-def test_a_job_is_done(office: Office) -> None:
+def test_a_worker_does_a_job_and_stores_its_result(office: Office) -> None:
     job = office.submit("holiday", pieces=3)
     assert (job.state, job.pieces_total, job.attempts) == (State.WAITING, None, 0)
     with office.working():
@@ -59,7 +59,9 @@ def test_a_job_is_done(office: Office) -> None:
         ("Fault", State.FAILED, 1000, 1),  # something nobody thought of
     ],
 )
-def test_failures_end_or_are_tried_again(back_office: Office, error: str, state: State, times: int, tries: int) -> None:
+def test_a_failure_ends_a_job_or_is_retried_by_its_kind(
+    back_office: Office, error: str, state: State, times: int, tries: int
+) -> None:
     job = back_office.submit(pieces=1, error=error, times=times)
     with back_office.working():
         (ended,) = back_office.ended(job)
@@ -68,7 +70,7 @@ def test_failures_end_or_are_tried_again(back_office: Office, error: str, state:
     assert state == State.DONE or "so it was ordered" in str(ended.message)
 
 
-def test_retry_goes_on_where_it_failed(office: Office) -> None:
+def test_a_retried_job_continues_at_the_failed_piece(office: Office) -> None:
     job = office.submit(pieces=3, error="BadInput", times=1, only=1)
     with office.working():
         (failed,) = office.ended(job)
@@ -79,7 +81,7 @@ def test_retry_goes_on_where_it_failed(office: Office) -> None:
     assert office.made() == ["job 0", "job 1", "job 1", "job 2"]
 
 
-def test_cancel(office: Office, until: Callable[..., None]) -> None:
+def test_a_running_job_can_be_cancelled(office: Office, until: Callable[..., None]) -> None:
     waiting, running = office.submit("waiting", priority=-1), office.submit("running", seconds=30)
     with office.working():
         office.until(running, State.RUNNING)
@@ -93,7 +95,7 @@ def test_cancel(office: Office, until: Callable[..., None]) -> None:
 
 
 @ONE_DATABASE
-def test_delete_while_it_runs(office: Office, until: Callable[..., None]) -> None:
+def test_a_running_job_can_be_deleted(office: Office, until: Callable[..., None]) -> None:
     job = office.submit(seconds=30)
     with office.working():
         office.until(job, State.RUNNING)
@@ -105,7 +107,7 @@ def test_delete_while_it_runs(office: Office, until: Callable[..., None]) -> Non
 
 
 @ONE_DATABASE
-def test_the_highest_priority_first_then_the_oldest(office: Office) -> None:
+def test_jobs_of_higher_priority_run_first_then_older_ones(office: Office) -> None:
     jobs = [office.submit(f"{p}-{n}", priority=p, pieces=1) for n, p in enumerate([0, 5, -5, 5, 0])]
     with office.working():
         office.ended(*jobs)
@@ -121,7 +123,7 @@ def test_owners_share_the_workers(office: Office) -> None:
     assert [line.split("-")[0] for line in office.made()] == ["many", "few", "many", "few", "many", "many"]
 
 
-def test_limit_of_running_jobs(back_office: Office) -> None:
+def test_the_number_of_running_jobs_is_limited_across_workers(back_office: Office) -> None:
     jobs = [back_office.submit(f"job-{n}", pieces=1, seconds=0.1) for n in range(4)]
     with back_office.working(concurrency=2, max_running=1), back_office.working(concurrency=2, max_running=1):
         most = 0
@@ -183,7 +185,7 @@ def test_a_stalled_worker_cannot_disturb_the_next(
 
 
 @pytest.mark.parametrize("clock", [-3600.0, 0.0, 3600.0])
-def test_clocks_that_are_set_neither_keep_the_dead_nor_bury_the_living(back_office: Office, clock: float) -> None:
+def test_a_changed_clock_neither_keeps_dead_workers_nor_ends_live_ones(back_office: Office, clock: float) -> None:
     office = back_office
     office.submit()
     timing = replace(PACE, dead_seconds=0.3)
@@ -205,7 +207,7 @@ def test_clocks_that_are_set_neither_keep_the_dead_nor_bury_the_living(back_offi
         assert set(connection.scalars(sql.select(WORKERS.c.id))) == {"living"}
 
 
-def test_nobody_is_silent_while_the_database_is_away(back_office: Office) -> None:
+def test_workers_are_not_declared_dead_while_the_database_is_away(back_office: Office) -> None:
     timing = replace(PACE, dead_seconds=0.2)
     other, looking = (WorkerClaims(back_office.database, name, name, timing) for name in ("other", "looking"))
     other.beat()
@@ -216,7 +218,7 @@ def test_nobody_is_silent_while_the_database_is_away(back_office: Office) -> Non
         assert list(connection.scalars(sql.select(WORKERS.c.id))) == ["other"]
 
 
-def test_a_job_that_was_put_off_by_a_clock_that_is_set_back_since_is_due(back_office: Office) -> None:
+def test_a_job_delayed_by_a_wrong_clock_becomes_due(back_office: Office) -> None:
     job = back_office.submit()
     with back_office.database.writing() as connection:
         connection.execute(JOBS.update().values(not_before=back_office.database.now(connection) + 7200))
@@ -225,7 +227,7 @@ def test_a_job_that_was_put_off_by_a_clock_that_is_set_back_since_is_due(back_of
     assert taken.job.id == job.id
 
 
-def test_whoever_lost_a_job_writes_nothing(office: Office) -> None:
+def test_a_worker_that_lost_its_lease_writes_nothing(office: Office) -> None:
     office.submit()
     timing = replace(PACE, dead_seconds=0.0)
     first, second = (WorkerClaims(office.database, name, name, timing) for name in ("first", "second"))
@@ -241,7 +243,7 @@ def test_whoever_lost_a_job_writes_nothing(office: Office) -> None:
     assert second.list_tokens() == {taken.token: False}
 
 
-def test_a_job_that_kills_its_workers_is_dead(office: Office) -> None:
+def test_a_job_that_keeps_crashing_workers_is_given_up(office: Office) -> None:
     job = office.submit()
     timing = WorkerTiming(dead_seconds=0.0, worker_crashes=3)
     dying, other = (WorkerClaims(office.database, name, name, timing) for name in ("dying", "other"))
@@ -257,7 +259,7 @@ def test_a_job_that_kills_its_workers_is_dead(office: Office) -> None:
     assert "3 workers died" in dead.message
 
 
-def test_one_takes_while_many_ask(office: Office) -> None:
+def test_one_worker_claims_a_job_while_many_ask(office: Office) -> None:
     office.submit()
     barrier, taken = Barrier(4), []
 
@@ -277,7 +279,7 @@ def test_one_takes_while_many_ask(office: Office) -> None:
 
 
 @ONE_DATABASE
-def test_the_end_of_a_worker_leaves_the_rest_to_others(office: Office, until: Callable[..., None]) -> None:
+def test_a_worker_that_stops_releases_its_jobs_to_others(office: Office, until: Callable[..., None]) -> None:
     job = office.submit(pieces=3, seconds=0.2)
     with office.working():
         until(office.made, "the first piece to begin")
@@ -288,14 +290,14 @@ def test_the_end_of_a_worker_leaves_the_rest_to_others(office: Office, until: Ca
     assert Counter(office.made()) == Counter(f"job {n}" for n in range(3))
 
 
-def test_a_piece_that_takes_too_long_at_the_end_is_given_up(back_office: Office, until: Callable[..., None]) -> None:
+def test_a_piece_that_outlasts_the_grace_period_is_released(back_office: Office, until: Callable[..., None]) -> None:
     job = back_office.submit(pieces=3, seconds=30)
     with back_office.working(timing=replace(PACE, drain_seconds=0.1)):
         until(back_office.made, "the first piece to begin")
     assert back_office.now(job).state == State.WAITING
 
 
-def test_a_piece_that_was_spoilt_is_made_again(back_office: Office) -> None:
+def test_a_damaged_piece_is_made_again(back_office: Office) -> None:
     job = back_office.submit(pieces=3, seconds=0.2)
     with back_office.working():
         while back_office.now(job).pieces_done < 1:
@@ -309,7 +311,7 @@ def test_a_piece_that_was_spoilt_is_made_again(back_office: Office) -> None:
     assert len(back_office.content(done)) == 3 * 3200
 
 
-def test_leftovers_of_dead_workers_are_swept_at_the_start(back_office: Office) -> None:
+def test_files_of_dead_workers_are_deleted_at_the_start(back_office: Office) -> None:
     dead = back_office.path / "work" / "worker-dead" / "job"
     dead.mkdir(parents=True)
     (dead / "frame.png").write_bytes(b"face")
@@ -321,7 +323,7 @@ def test_leftovers_of_dead_workers_are_swept_at_the_start(back_office: Office) -
             assert back_office.ended(job)[0].state == State.DONE
 
 
-def test_leftovers_of_workers_that_die_are_swept_while_others_work(
+def test_files_of_workers_that_die_are_deleted_while_others_work(
     back_office: Office, until: Callable[..., None]
 ) -> None:
     with back_office.working():
@@ -333,7 +335,7 @@ def test_leftovers_of_workers_that_die_are_swept_while_others_work(
         until(lambda: not dead.exists(), "the folder to go")
 
 
-def test_crafts_are_closed(back_office: Office) -> None:
+def test_processors_are_closed_when_the_worker_stops(back_office: Office) -> None:
     processors = [Hands(back_office.log) for _ in range(2)]
     spare = iter(processors)
     with back_office.working(lambda: next(spare), concurrency=2):
@@ -341,7 +343,7 @@ def test_crafts_are_closed(back_office: Office) -> None:
     assert [processor.closed for processor in processors] == [True, True]
 
 
-def test_a_missing_source_is_nobodys_fault_and_may_come_back(back_office: Office) -> None:
+def test_a_job_with_a_missing_source_is_given_up_and_can_be_retried_once_it_is_back(back_office: Office) -> None:
     job, other = back_office.submit("job"), back_office.submit("other")
     gone = back_office.store.fetch(job.submission.source, Path())
     aside = gone.rename(back_office.path / "aside")
@@ -357,7 +359,7 @@ def test_a_missing_source_is_nobodys_fault_and_may_come_back(back_office: Office
 
 
 @ONE_DATABASE
-def test_watching(office: Office) -> None:
+def test_watching_a_job_yields_its_progress_up_to_its_end(office: Office) -> None:
     job = office.submit(pieces=2, seconds=0.1)
     with office.working():
         seen = list(office.desk.watch(job.id, every_seconds=0.01))
@@ -369,7 +371,7 @@ def test_watching(office: Office) -> None:
     assert list(office.desk.watch("unknown")) == []
 
 
-def test_a_job_taken_without_anyone_knowing_comes_back(back_office: Office) -> None:
+def test_a_job_whose_claim_got_lost_is_run_all_the_same(back_office: Office) -> None:
     with back_office.working():
         busy = back_office.submit(seconds=0.3, pieces=1)
         back_office.until(busy, State.RUNNING)
@@ -381,7 +383,7 @@ def test_a_job_taken_without_anyone_knowing_comes_back(back_office: Office) -> N
         assert back_office.ended(job)[0].state == State.DONE
 
 
-def test_connections_that_end_lose_nothing(server: str, tmp_path: Path) -> None:
+def test_dropped_database_connections_lose_no_job(server: str, tmp_path: Path) -> None:
     with database(server, "velum_cut") as url:
         office = Office(url, tmp_path)
         jobs = [office.submit(f"job-{n}", pieces=4, seconds=0.1) for n in range(2)]
@@ -399,7 +401,7 @@ def test_connections_that_end_lose_nothing(server: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])  # whether what was sent last has come through
-def test_a_database_that_goes_away_again_and_again_loses_nothing(server: str, tmp_path: Path, after: bool) -> None:
+def test_repeated_outages_of_the_database_lose_no_job(server: str, tmp_path: Path, after: bool) -> None:
     with database(server, f"velum_away_{int(after)}") as url, cutting(url) as (way, near):
         office = Office(url, tmp_path)
         calm = office.submit("calm", pieces=3)
@@ -431,7 +433,7 @@ def test_the_old_name_of_timing_works_with_a_warning(back_office: Office) -> Non
     assert done.state == State.DONE
 
 
-def test_a_plan_of_another_version_stops_no_one(back_office: Office) -> None:
+def test_a_job_with_a_plan_of_another_version_does_not_stop_other_jobs(back_office: Office) -> None:
     strange, job = back_office.submit("strange", priority=5), back_office.submit(pieces=1)
     with back_office.database.writing() as connection:
         connection.execute(JOBS.update().where(JOBS.c.id == strange.id).values(plan='{"later": 1}'))

@@ -36,7 +36,7 @@ from velum.settings.schema import AccessSettings
 pytestmark = pytest.mark.slow
 
 
-def test_a_body_that_is_too_large_is_refused_stated_or_not(tmp_path: Path) -> None:
+def test_a_too_large_body_is_refused_with_and_without_a_content_length(tmp_path: Path) -> None:
     with client(settings(tmp_path, body_bytes=3000)) as it:
         stated = post(it, picture(), configuration())
         dripping = it.post(
@@ -51,14 +51,14 @@ def test_a_body_that_is_too_large_is_refused_stated_or_not(tmp_path: Path) -> No
         assert it.get("/list_urls").status_code == 200
 
 
-def test_a_picture_is_held_in_memory_and_so_may_be_smaller_than_a_video(tmp_path: Path) -> None:
+def test_the_limit_for_an_image_in_memory_is_lower_than_for_a_video(tmp_path: Path) -> None:
     with client(settings(tmp_path, picture_bytes=1000)) as it:
         answer = post(it, picture(), configuration())
     assert answer.status_code == 413
     assert "more than the 1,000 allowed" in answer.json()["error"]
 
 
-def test_more_requests_than_may_be_are_refused(tmp_path: Path) -> None:
+def test_requests_beyond_the_limit_are_refused(tmp_path: Path) -> None:
     with StubInference("OVD") as api, client(settings(tmp_path, [api.url], requests=1)) as it:
         it.get("/available_methods/")
         api.delay_seconds = 0.5
@@ -72,7 +72,7 @@ def test_more_requests_than_may_be_are_refused(tmp_path: Path) -> None:
         first.join()
 
 
-def test_readiness_reads_few_jobs_however_many_there_are(tmp_path: Path) -> None:
+def test_the_readiness_check_reads_a_bounded_number_of_jobs(tmp_path: Path) -> None:
     asked: list[str] = []
 
     @sqlalchemy.event.listens_for(sqlalchemy.Engine, "before_cursor_execute")
@@ -93,7 +93,7 @@ def test_readiness_reads_few_jobs_however_many_there_are(tmp_path: Path) -> None
     )
 
 
-def test_health_says_what_works(tmp_path: Path) -> None:
+def test_health_reports_the_state_of_each_part(tmp_path: Path) -> None:
     with client(settings(tmp_path, ["http://127.0.0.1:1/"])) as it:
         assert it.get("/health/live").json() == {"live": True}
         it.get("/available_methods/")
@@ -105,7 +105,7 @@ def test_health_says_what_works(tmp_path: Path) -> None:
         assert "http://127.0.0.1:1/" in facts["faults"]
 
 
-def test_it_is_not_ready_where_nothing_can_be_hidden_or_written(tmp_path: Path) -> None:
+def test_the_service_is_not_ready_where_it_has_no_model_or_no_writable_folder(tmp_path: Path) -> None:
     with client(settings(tmp_path, local=False)) as it:
         assert it.get("/health/ready").status_code == 503
     chosen = settings(tmp_path / "other")
@@ -118,14 +118,14 @@ def test_it_is_not_ready_where_nothing_can_be_hidden_or_written(tmp_path: Path) 
         assert post(it, picture(), configuration()).status_code == 200, "pictures need no disk"
 
 
-def test_a_full_disk_shows(tmp_path: Path) -> None:
+def test_a_full_disk_makes_the_service_not_ready(tmp_path: Path) -> None:
     with client(settings(tmp_path, free_bytes=1 << 60)) as it:
         answer = it.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["disk"].startswith("full: ")
 
 
-def test_where_keys_are_asked_for_strangers_learn_no_addresses(tmp_path: Path) -> None:
+def test_health_shows_no_addresses_to_unauthenticated_clients(tmp_path: Path) -> None:
     chosen = settings(tmp_path, ["http://127.0.0.1:1/"])
     _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["operate"])
     with client(replace(chosen, access=AccessSettings(required=True, keys=tmp_path / "keys.json"))) as it:
@@ -135,7 +135,7 @@ def test_where_keys_are_asked_for_strangers_learn_no_addresses(tmp_path: Path) -
         assert "127.0.0.1" not in json.dumps(facts)
 
 
-def test_what_libraries_complain_of_is_a_line_of_the_log(process: Any, tmp_path: Path) -> None:
+def test_messages_of_libraries_become_lines_of_the_log(process: Any, tmp_path: Path) -> None:
     (tmp_path / "techniques").mkdir()
     (tmp_path / "techniques" / "loud.py").write_text(LOUD)
     service, url = process(VELUM_TECHNIQUES=str(tmp_path / "techniques"), VELUM_JOBS_DATA=str(tmp_path / "jobs"))
@@ -182,7 +182,7 @@ class Broken:
         raise ZeroDivisionError("a mistake")
 
 
-def test_the_log_tells_causes_and_no_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_holds_causes_of_errors_and_no_file_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "velum.service")
     with client(settings(tmp_path), techniques={"broken": Broken}) as it:
         config = configuration(entry(anonymization_technique="broken"))
@@ -201,7 +201,7 @@ def test_the_log_tells_causes_and_no_names(tmp_path: Path, caplog: pytest.LogCap
     assert "photo.png" not in caplog.text + json.dumps(lines)
 
 
-def test_names_are_logged_where_that_is_asked_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_file_names_are_logged_where_the_settings_ask_for_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "velum.service")
     with client(settings(tmp_path, log_names=True)) as it:
         post(it, picture(), configuration(entry(class_name="x")))
@@ -210,7 +210,7 @@ def test_names_are_logged_where_that_is_asked_for(tmp_path: Path, caplog: pytest
     assert line["refused"] == ["The label <x> in the sensitive info <1> is not supported."]
 
 
-def test_a_fault_of_the_service_itself_is_told_and_logged(
+def test_an_internal_error_is_answered_without_details_and_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fault(self: object) -> None:
@@ -224,7 +224,7 @@ def test_a_fault_of_the_service_itself_is_told_and_logged(
     assert "never thought of" in caplog.text
 
 
-def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
+def test_the_page_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         page = it.get("/docs")
         policy = page.headers["content-security-policy"]
@@ -241,7 +241,7 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
         assert it.get("/redoc").headers["location"] == "/docs"
 
 
-def test_the_document_describes_every_endpoint(tmp_path: Path) -> None:
+def test_the_openapi_document_describes_every_endpoint(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         document = it.get("/openapi.json").json()
     described = {
@@ -259,14 +259,14 @@ def test_the_document_describes_every_endpoint(tmp_path: Path) -> None:
     assert document["paths"]["/set_url"]["post"]["tags"] == ["Configuration"]
 
 
-def test_strictly_it_says_it_is_the_original(tmp_path: Path) -> None:
+def test_in_strict_mode_the_bmw_api_states_the_original_title_and_version(tmp_path: Path) -> None:
     document = create_app(settings(tmp_path, strict=True), host=RuntimeConfig()).openapi()
     info = document["info"]
     assert not any(map(uses_problem_details, document["paths"]))
     assert (info["title"], info["version"]) == ("BMW Anonymization API", "2.0")
 
 
-def test_settings_that_cannot_be_used_are_told_at_the_start(tmp_path: Path) -> None:
+def test_unusable_settings_are_reported_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(BadPlan, match="deny"):
         create_app(settings(tmp_path, reach=NetworkPolicy(deny=("not a host!",))), host=RuntimeConfig())
 
@@ -301,7 +301,7 @@ def process(tmp_path: Path) -> Iterator[Any]:
         one.wait()
 
 
-def test_who_follows_a_job_does_not_hold_up_the_end(process: Any, tmp_path: Path) -> None:
+def test_a_client_that_follows_a_job_does_not_delay_the_shutdown(process: Any, tmp_path: Path) -> None:
     variables = {"VELUM_JOBS_DATA": str(tmp_path / "jobs"), "VELUM_JOBS_IN_PROCESS": "false"}
     service, url = process(VELUM_SERVICE_GRACE_SECONDS="30", **variables)
     upload = httpx2.post(f"{url}/v1/uploads", timeout=60).json()["id"]
@@ -330,7 +330,9 @@ def test_who_follows_a_job_does_not_hold_up_the_end(process: Any, tmp_path: Path
     ("grace", "finishes"),
     [pytest.param("10", True, id="in time"), *exhaustive([pytest.param("0.5", False, id="too slow")])],
 )
-def test_told_to_end_it_finishes_what_it_can(process: Any, tmp_path: Path, grace: str, *, finishes: bool) -> None:
+def test_a_service_that_is_stopped_finishes_running_requests(
+    process: Any, tmp_path: Path, grace: str, *, finishes: bool
+) -> None:
     box = Shown("person", (10, 8, 34, 30))
     with StubInference("OVD", boxes=[box]) as api:
         service, url = process(VELUM_SERVICE_GRACE_SECONDS=grace)
@@ -380,7 +382,7 @@ class Sleepy:
 """
 
 
-def test_what_cannot_be_stopped_ends_with_the_process(process: Any, tmp_path: Path) -> None:
+def test_work_that_ignores_cancellation_ends_with_the_process(process: Any, tmp_path: Path) -> None:
     (tmp_path / "techniques").mkdir()
     (tmp_path / "techniques" / "sleepy.py").write_text(SLEEPY.format(str(tmp_path / "asleep")))
     service, url = process(

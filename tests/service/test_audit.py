@@ -36,7 +36,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "log" / "audit.jsonl").read_text().splitlines()]
 
 
-def test_a_picture_is_told_by_hashes_and_counts(tmp_path: Path) -> None:
+def test_the_line_of_an_image_has_hashes_and_counts(tmp_path: Path) -> None:
     _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
     image = picture()
     with client(audited(tmp_path, access=AccessSettings(keys=tmp_path / "keys.json"))) as it:
@@ -53,7 +53,7 @@ def test_a_picture_is_told_by_hashes_and_counts(tmp_path: Path) -> None:
     assert (tmp_path / "log" / "audit.jsonl").stat().st_mode & 0o777 == 0o600
 
 
-def test_names_of_files_and_keys_stay_out(tmp_path: Path) -> None:
+def test_file_names_and_keys_are_not_in_the_log(tmp_path: Path) -> None:
     _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
     with client(audited(tmp_path, access=AccessSettings(keys=tmp_path / "keys.json"))) as it:
         post(it, picture(), configuration(), headers={"x-api-key": secret})
@@ -63,7 +63,7 @@ def test_names_of_files_and_keys_stay_out(tmp_path: Path) -> None:
     assert secret.split("_", 2)[2][:-1] not in text
 
 
-def test_what_was_refused_and_what_failed_is_there_and_mere_looking_is_not(tmp_path: Path) -> None:
+def test_refused_and_failed_requests_are_logged_and_read_requests_are_not(tmp_path: Path) -> None:
     _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
     key = {"x-api-key": secret}
     with client(audited(tmp_path, access=AccessSettings(keys=tmp_path / "keys.json"))) as it:
@@ -92,7 +92,7 @@ CHANGES: list[tuple[str, Callable[[list[str]], list[str]], str]] = [
 
 
 @pytest.mark.parametrize(("change", "where"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
-def test_changes_show(tmp_path: Path, change: Callable[[list[str]], list[str]], where: str) -> None:
+def test_a_changed_line_is_detected(tmp_path: Path, change: Callable[[list[str]], list[str]], where: str) -> None:
     file = tmp_path / "audit.jsonl"
     log = Audit(file)
     for n in range(5):
@@ -108,7 +108,7 @@ def test_changes_show(tmp_path: Path, change: Callable[[list[str]], list[str]], 
 
 @pytest.mark.parametrize("key", [None, KEY])
 @pytest.mark.parametrize("left", [b'{"time": "2026-01-01", "n": 1, "bef', b"{", b"\x00\xff", b'{"n": 1}'])
-def test_a_torn_line_does_not_spoil_what_follows(tmp_path: Path, left: bytes, key: bytes | None) -> None:
+def test_lines_after_an_incomplete_one_can_still_be_verified(tmp_path: Path, left: bytes, key: bytes | None) -> None:
     file = tmp_path / "audit.jsonl"
     Audit(file, key).write({"n": 0})
     with file.open("ab") as log:
@@ -126,7 +126,7 @@ def test_a_torn_line_does_not_spoil_what_follows(tmp_path: Path, left: bytes, ke
         verify(file, key=key)
 
 
-def test_a_chain_that_somebody_without_the_key_wrote_anew_shows(tmp_path: Path) -> None:
+def test_a_chain_rewritten_without_the_key_is_detected(tmp_path: Path) -> None:
     file, forged = tmp_path / "audit.jsonl", tmp_path / "forged.jsonl"
     for n in range(4):
         Audit(file, KEY).write({"n": n})
@@ -147,7 +147,7 @@ def test_a_chain_that_somebody_without_the_key_wrote_anew_shows(tmp_path: Path) 
         verify(forged, key=KEY)
 
 
-def test_an_end_that_was_cut_off_shows_to_those_who_noted_the_last_hash(tmp_path: Path) -> None:
+def test_missing_lines_at_the_end_are_detected_with_a_noted_hash(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     log = Audit(file, KEY)
     for n in range(4):
@@ -179,7 +179,7 @@ def test_several_processes_append_to_one_chain(tmp_path: Path) -> None:
     assert verify(file).lines == 120
 
 
-def test_a_file_that_is_rotated_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
+def test_after_rotation_the_new_file_continues_the_chain(tmp_path: Path) -> None:
     file, old = tmp_path / "audit.jsonl", tmp_path / "audit.jsonl.1"
     log = Audit(file)
     log.write({"n": 1})
@@ -188,20 +188,22 @@ def test_a_file_that_is_rotated_goes_on_where_the_last_one_ended(tmp_path: Path)
     assert verify(file).before == verify(old).last
 
 
-def test_a_log_that_cannot_be_written_keeps_the_service_from_starting(tmp_path: Path) -> None:
+def test_the_service_does_not_start_without_a_writable_audit_log(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("")
     with pytest.raises(OutputFailed, match="cannot append to"), client(audited(tmp_path)):
         pass
 
 
-def test_a_log_that_can_no_longer_be_written_shows(tmp_path: Path) -> None:
+def test_a_log_that_becomes_unwritable_is_reported_in_health_and_metrics(tmp_path: Path) -> None:
     with client(audited(tmp_path)) as it:
         (tmp_path / "log").rename(tmp_path / "elsewhere")
         assert post(it, picture(), configuration()).headers["x-velum-hidden"] == "1"
         assert "velum_audit_failures_total 1.0" in it.get("/metrics").text
 
 
-def test_it_can_go_to_the_standard_output(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_the_audit_log_can_be_written_to_standard_output(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
     log = Audit(Path("-"))
     log.write({"n": 1})
     log.write({"n": 2})
@@ -209,7 +211,7 @@ def test_it_can_go_to_the_standard_output(tmp_path: Path, capsysbinary: pytest.C
     assert verify(tmp_path / "out").lines == 2
 
 
-def test_a_job_is_told_when_it_is_done(tmp_path: Path) -> None:
+def test_a_finished_job_is_logged(tmp_path: Path) -> None:
     source, metrics = tmp_path / "upload", Metrics()
     source.write_bytes(picture())
     plan = Plan.of("zone: fixed(box=[1, 1, 9, 9]) -> blacken")

@@ -37,7 +37,9 @@ KEPT_OUT = rules(1, keep_out=[f"fixed(box=[0, 0, {n}, 9])" for n in range(1, 17)
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/images", "/v1/locate"])
-def test_a_plan_has_so_many_rules_and_localizers(it: TestClient, path: str, plan: str, limit: str, value: int) -> None:
+def test_a_plan_with_too_many_rules_or_localizers_is_refused(
+    it: TestClient, path: str, plan: str, limit: str, value: int
+) -> None:
     answer = it.post(path, files={"image": encoded("PNG"), "plan": (None, plan)})
     assert answer.status_code == 413, answer.text
     assert (answer.json()["limit"], answer.json()["value"]) == (limit, value)
@@ -47,7 +49,7 @@ def test_a_plan_has_so_many_rules_and_localizers(it: TestClient, path: str, plan
     assert (answer.status_code, answer.json()["limit"]) == (413, limit)
 
 
-def test_a_configuration_has_so_many_rules(it: TestClient) -> None:
+def test_a_configuration_of_the_bmw_api_with_too_many_rules_is_refused(it: TestClient) -> None:
     entries = [entry(anonymization_degree=0.5 + n / 1e5) for n in range(4000)]
     answer = it.post("/anonymize/", files={"image": encoded("PNG"), "configuration": configuration(*entries)})
     assert answer.status_code == 413, answer.text
@@ -59,7 +61,7 @@ def test_a_configuration_has_so_many_rules(it: TestClient) -> None:
     [(scanned(2000), "scans"), (gif(8000, 8000, 9999), "image_pixels"), (gif(3000, 3000, 1000), "work_seconds")],
     ids=["scans", "frames", "work"],
 )
-def test_a_picture_is_so_much_work(it: TestClient, data: bytes, limit: str) -> None:
+def test_an_image_that_takes_too_much_work_is_refused(it: TestClient, data: bytes, limit: str) -> None:
     fields = {"configuration": configuration()}
     answers = [it.post("/v1/locate", files={"image": data})]
     if limit != "work_seconds":  # the interface of old takes only the first picture
@@ -74,7 +76,7 @@ def test_a_picture_is_so_much_work(it: TestClient, data: bytes, limit: str) -> N
     assert it.post("/v1/images", files={"image": encoded("GIF")}).headers["x-velum-hidden"] == "1"
 
 
-def test_what_people_have_passes(it: TestClient, tmp_path: Path) -> None:
+def test_ordinary_plans_and_images_pass_the_bounds(it: TestClient, tmp_path: Path) -> None:
     assert len(DEFAULT_PLAN.rules) == 1
     for data in (scanned(40), encoded("JPEG", progressive=True), gif(64, 48, 5), encoded("TIFF")):
         answer = it.post("/v1/images", files={"image": data, "plan": (None, rules(200))})

@@ -39,7 +39,7 @@ def numbers(text: str) -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
-def test_what_is_done_is_counted(tmp_path: Path) -> None:
+def test_requests_files_and_objects_are_counted(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         for _ in range(2):
             post(it, picture(), configuration())
@@ -64,7 +64,7 @@ def test_what_is_done_is_counted(tmp_path: Path) -> None:
     assert not [labels for name, labels in found if "BREW" in labels or "/a/path/that/is/none" in labels]
 
 
-def test_labels_that_clients_think_of_do_not_add_up_without_end() -> None:
+def test_labels_that_clients_invent_make_no_new_time_series() -> None:
     metrics = Metrics()
     for n in range(MOST_KINDS + 50):
         rule = f"thing{n}: centerface -> blur"
@@ -75,7 +75,7 @@ def test_labels_that_clients_think_of_do_not_add_up_without_end() -> None:
     assert (len(kinds), kinds["other", "other"]) == (MOST_KINDS + 1, 50)
 
 
-def test_the_model_of_a_rule_is_its_own() -> None:
+def test_the_model_of_each_rule_is_counted_separately() -> None:
     metrics, picture = Metrics(), np.zeros((40, 40, 3), np.uint8)
     rules = ["zone: fixed(box=[1, 1, 9, 9]) -> blur", 'plate: bmw(url="http://a/", model="plates") -> blur']
     with Engine() as engine:
@@ -87,7 +87,7 @@ def test_the_model_of_a_rule_is_its_own() -> None:
     assert found["velum_hidden_total", ("plate", "plates")] == 1
 
 
-def test_jobs_are_counted_when_they_are_asked_for() -> None:
+def test_jobs_are_counted_at_the_time_of_the_scrape() -> None:
     def counts() -> dict[str, int]:
         if down:
             raise Unavailable("the database is away")
@@ -102,7 +102,7 @@ def test_jobs_are_counted_when_they_are_asked_for() -> None:
     assert (("velum_jobs", ("waiting",)) in found, found["velum_jobs_database_up", ()]) == (False, 0)
 
 
-def test_who_waits_for_the_processor_is_counted() -> None:
+def test_requests_that_wait_for_the_processor_are_counted() -> None:
     metrics = Metrics()
     gate = Admission(
         1, 9, count_waiting=metrics.waiting.track_inprogress, count_working=metrics.working.track_inprogress
@@ -136,7 +136,7 @@ def test_metrics_can_be_turned_off(tmp_path: Path) -> None:
         assert it.get("/metrics").status_code == 404
 
 
-def test_it_is_not_ready_while_the_database_of_jobs_is_away(tmp_path: Path) -> None:
+def test_the_service_is_not_ready_while_its_database_is_away(tmp_path: Path) -> None:
     def ask() -> None:
         if away:
             raise Unavailable("no answer from the database")
@@ -169,7 +169,7 @@ with client(replace(settings(Path(sys.argv[1])), observability=ObservabilitySett
 """
 
 
-def test_traces_go_where_the_environment_says_and_hold_nothing_of_what_is_sent(tmp_path: Path) -> None:
+def test_traces_go_to_the_configured_collector_and_hold_no_content(tmp_path: Path) -> None:
     class Collector(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))

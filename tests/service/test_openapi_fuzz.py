@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("examples", [4, *exhaustive([20])])
-def test_whatever_is_sent_is_answered_as_documented(tmp_path: Path, examples: int) -> None:
+def test_any_request_gets_a_documented_response(tmp_path: Path, examples: int) -> None:
     # Imported where it is used: every process of a parallel run collects this file.
     schemathesis = pytest.importorskip("schemathesis")
     stated = pytest.importorskip("schemathesis.specs.openapi.checks")

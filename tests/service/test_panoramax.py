@@ -61,7 +61,7 @@ def street(size: tuple[int, int] = (64, 48)) -> bytes:
     return out.getvalue()
 
 
-def test_the_same_jpeg_comes_back_with_what_tells_place_and_time(tmp_path: Path) -> None:
+def test_the_blurred_jpeg_keeps_its_place_and_time(tmp_path: Path) -> None:
     source = street()
     with client(settings(tmp_path)) as it:
         answer = it.post("/blur/?keep=1", files={"picture": ("p.jpg", source, "image/jpeg")})
@@ -83,7 +83,7 @@ def test_the_same_jpeg_comes_back_with_what_tells_place_and_time(tmp_path: Path)
     assert answer.content.count(b"\xff\xd8\xff") == 1, "no thumbnail"
 
 
-def test_metadata_comes_with_it_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_the_response_has_metadata_where_the_client_accepts_multipart(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         answer = it.post("/blur/", files={"picture": ("p.jpg", street())}, headers={"accept": "multipart/form-data"})
     metadata, image = parts_of(answer)
@@ -104,13 +104,13 @@ WRONG: list[tuple[str, dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize(("sent", "status"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
-def test_what_is_no_street_picture_is_refused(tmp_path: Path, sent: Any, status: int) -> None:
+def test_bodies_other_than_jpeg_are_refused(tmp_path: Path, sent: Any, status: int) -> None:
     with client(settings(tmp_path, picture_bytes=40_000)) as it:
         answer = it.post("/blur/", **sent)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
 
-def test_the_plan_may_be_the_operators(tmp_path: Path) -> None:
+def test_the_operator_can_name_the_plan(tmp_path: Path) -> None:
     with client(settings(tmp_path, '"zone: fixed(box=[0, 0, 64, 16]) -> blacken"')) as it:
         answer = it.post("/blur/", files={"picture": ("p.jpg", street())})
     assert json.loads(answer.headers["x-velum-report"])["labels"] == {"zone": 1}
@@ -122,7 +122,7 @@ def asked(it: TestClient) -> Any:
     return it.post("/blur/", files={"picture": ("p.jpg", street())})
 
 
-def test_no_picture_comes_back_while_no_model_finds_plates(tmp_path: Path) -> None:
+def test_images_are_refused_while_no_model_finds_plates(tmp_path: Path) -> None:
     """Faces alone would leave plates readable, with status 200 and no word."""
     with client(made(tmp_path)) as it:
         answer, ready = asked(it), it.get("/health/ready")
@@ -135,7 +135,7 @@ def test_no_picture_comes_back_while_no_model_finds_plates(tmp_path: Path) -> No
     assert (ready.status_code, ready.json()["ready"]) == (200, True), "all but /blur/ works"
 
 
-def test_a_plan_whose_model_may_not_be_fetched_is_told_with_the_model(tmp_path: Path) -> None:
+def test_the_error_names_the_model_that_may_not_be_fetched(tmp_path: Path) -> None:
     with client(settings(tmp_path, '"license_plate: lpd-yunet -> blur"')) as it:
         answer, ready = asked(it), it.get("/health/ready")
     assert (answer.status_code, answer.json()["code"]) == (503, "NotInstalled")
@@ -154,7 +154,7 @@ def test_ready_says_whether_street_pictures_are_blurred(tmp_path: Path) -> None:
         assert asked(it).status_code == 404
 
 
-def test_plates_are_hidden_as_soon_as_a_model_for_them_is_here(tmp_path: Path) -> None:
+def test_plates_are_hidden_once_a_model_for_them_is_installed(tmp_path: Path) -> None:
     found = {
         "centerface": lambda: FakeLocalizer(()),
         "plates": lambda: FakeLocalizer((PLATE,), labels=frozenset({"license_plate"})),
@@ -170,9 +170,7 @@ def test_plates_are_hidden_as_soon_as_a_model_for_them_is_here(tmp_path: Path) -
     assert (answer.status_code, answer.headers["x-velum-hidden"]) == (200, "1")
 
 
-def test_plates_are_blurred_by_what_stands_in_for_a_model_of_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plates_are_blurred_by_a_stand_in_for_a_missing_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the answer says so, since that finds more than plates."""
     zone = PartSpec("fixed", {"box": (8, 8, 24, 16), "label": "license_plate"})
     models = {name: replace(model, instead=(zone,)) for name, model in catalog().items()}
@@ -187,7 +185,7 @@ def test_plates_are_blurred_by_what_stands_in_for_a_model_of_them(
 
 
 @pytest.mark.parametrize("here", [{"lpd-yunet"}, set(catalog())], ids=["one", "all"])
-def test_plates_are_blurred_where_models_for_them_are_here(tmp_path: Path, here: set[str]) -> None:
+def test_plates_are_blurred_where_models_for_them_are_installed(tmp_path: Path, here: set[str]) -> None:
     host = RuntimeConfig(models=tmp_path)
     blurring = PanoramaxService(None, None, None, host, lambda model: model.name in here, 1)  # type: ignore[arg-type]
     found = [rule.label for rule in blurring.plan().rules]
@@ -195,7 +193,7 @@ def test_plates_are_blurred_where_models_for_them_are_here(tmp_path: Path, here:
     assert {rule.hide.name for rule in blurring.plan().rules} == {"blur"}
 
 
-def test_a_model_that_is_fetched_later_is_taken_up(tmp_path: Path) -> None:
+def test_a_model_that_is_installed_later_is_used_without_a_restart(tmp_path: Path) -> None:
     here = set[str]()
     blurring = PanoramaxService(None, None, None, RuntimeConfig(models=tmp_path), lambda model: model.name in here, 1)  # type: ignore[arg-type]
     with pytest.raises(NotInstalled, match="velum models pull"):

@@ -37,21 +37,21 @@ def rest(line: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/images HTTP/1.1\r\nHost: v"])
-def test_a_head_that_does_not_come_ends_the_connection(address: str, sent: bytes) -> None:
+def test_a_connection_without_a_request_head_is_closed(address: str, sent: bytes) -> None:
     with line_to(address) as line:
         line.sendall(sent)
         assert rest(line) == b""
 
 
 @pytest.mark.exhaustive
-def test_the_second_head_of_a_connection_is_waited_for_no_longer(address: str) -> None:
+def test_the_second_request_head_of_a_connection_has_the_same_time_limit(address: str) -> None:
     with line_to(address) as line:
         line.sendall(b"GET /health/live HTTP/1.1\r\nHost: velum\r\n\r\nGET /health/live HT")
         assert rest(line).count(b"HTTP/1.1 200") == 1
 
 
 @pytest.mark.parametrize("path", ["/v1/images", "/v1/locate", "/v1/jobs"])
-def test_a_body_that_does_not_come_is_refused(address: str, path: str) -> None:
+def test_a_request_whose_body_never_arrives_is_refused(address: str, path: str) -> None:
     with line_to(address) as line:
         line.sendall(HEAD.format(path, 1000).encode() + b"x")
         answer = rest(line)
@@ -59,7 +59,7 @@ def test_a_body_that_does_not_come_is_refused(address: str, path: str) -> None:
     assert b'"code": "TooSlow"' in answer
 
 
-def test_a_form_of_old_that_does_not_come_is_refused_in_its_own_words(address: str) -> None:
+def test_the_bmw_api_answers_a_missing_body_in_its_own_format(address: str) -> None:
     head = HEAD.format("/anonymize/", 1000).replace("application/octet-stream", "multipart/form-data; boundary=a")
     with line_to(address) as line:
         line.sendall(head.encode() + b"--a\r\n")
@@ -68,7 +68,7 @@ def test_a_form_of_old_that_does_not_come_is_refused_in_its_own_words(address: s
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["success"] is False
 
 
-def test_a_body_that_comes_in_drops_is_refused(address: str) -> None:
+def test_a_request_whose_body_arrives_too_slowly_is_refused(address: str) -> None:
     with line_to(address) as line:
         line.sendall(HEAD.format("/v1/images", 1 << 20).encode())
         line.settimeout(0.2)
@@ -83,7 +83,7 @@ def test_a_body_that_comes_in_drops_is_refused(address: str) -> None:
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_caller_has_so_many_places(tmp_path: Path) -> None:
+def test_each_client_may_send_a_limited_number_of_requests_at_once(tmp_path: Path) -> None:
     with on_the_wire(settings(tmp_path, requests=8, caller_requests=2)) as address:
         held = [line_to(address) for _ in range(2)]
         for line in held:
@@ -96,7 +96,7 @@ def test_a_caller_has_so_many_places(tmp_path: Path) -> None:
         until(lambda: httpx2.get(f"{address}/v1/jobs").status_code == 200)
 
 
-def test_an_upload_is_taken_over_by_its_owner_at_once(tmp_path: Path) -> None:
+def test_a_second_request_of_the_owner_takes_over_a_stalled_upload(tmp_path: Path) -> None:
     _, ada = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
     _, eve = ApiKeys(tmp_path / "keys.json").add("eve", ["anonymize"])
     chosen = replace(settings(tmp_path), access=AccessSettings(required=True, keys=tmp_path / "keys.json"))
@@ -119,7 +119,7 @@ def test_an_upload_is_taken_over_by_its_owner_at_once(tmp_path: Path) -> None:
             assert httpx2.delete(f"{address}{upload}", headers=own).status_code == 204
 
 
-def test_what_comes_in_time_is_served(tmp_path: Path) -> None:
+def test_requests_within_the_time_limits_are_served(tmp_path: Path) -> None:
     with client(settings(tmp_path, idle_seconds=5)) as it:
         answers: list[int] = []
         threads = [
@@ -133,7 +133,7 @@ def test_what_comes_in_time_is_served(tmp_path: Path) -> None:
     assert answers == [200, 200, 200]
 
 
-def test_a_client_that_stops_reading_loses_its_place(tmp_path: Path) -> None:
+def test_the_connection_of_a_client_that_stops_reading_is_closed(tmp_path: Path) -> None:
     with on_the_wire(settings(tmp_path, idle_seconds=2, requests=8, caller_requests=1)) as address:
         large = picture(4000, 2000)
         with httpx2.Client(base_url=address, timeout=60) as it:

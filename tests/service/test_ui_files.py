@@ -15,7 +15,7 @@ from velum.service.ui_files import UiFiles
 UI = Path(velum.service.__file__).parent / "ui"
 
 
-def test_the_page_is_there_and_fetches_from_nowhere_else(tmp_path: Path) -> None:
+def test_the_page_is_served_and_may_load_from_its_own_host_only(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         start = it.get("/")
         links = re.findall(r'(?:src|href)="([^"]+)"', start.text)
@@ -29,7 +29,7 @@ def test_the_page_is_there_and_fetches_from_nowhere_else(tmp_path: Path) -> None
     assert not any(link.startswith(("/", "http")) for link in links), "works under a path of a reverse proxy"
 
 
-def test_files_are_kept_for_ever_under_their_version_and_asked_for_otherwise(tmp_path: Path) -> None:
+def test_files_with_a_version_are_cached_for_ever_and_others_are_revalidated(tmp_path: Path) -> None:
     version = UiFiles().version
     with client(settings(tmp_path)) as it:
         now, before = it.get(f"/ui/{version}/app.mjs"), it.get("/ui/older/app.mjs")
@@ -46,12 +46,12 @@ def test_files_are_kept_for_ever_under_their_version_and_asked_for_otherwise(tmp
 @pytest.mark.parametrize(
     "path", ["..%2fpage.py", "%2e%2e/page.py", "/etc/passwd", "%2fetc%2fpasswd", "app", "", "start"]
 )
-def test_nothing_else_can_be_had(tmp_path: Path, path: str) -> None:
+def test_only_files_of_the_page_are_served(tmp_path: Path, path: str) -> None:
     with client(settings(tmp_path)) as it:
         assert it.get(f"/ui/{UiFiles().version}/{path}").status_code == 404
 
 
-def test_what_is_delivered_is_small_and_still_what_was_written(tmp_path: Path) -> None:
+def test_minified_files_are_small_and_behave_like_their_sources(tmp_path: Path) -> None:
     names = [one.relative_to(UI).as_posix() for one in UI.rglob("*.mjs")]
     with client(settings(tmp_path)) as it:
         sent = {name: it.get(f"/ui/{UiFiles().version}/{name}") for name in names}
@@ -72,7 +72,7 @@ def test_what_is_delivered_is_small_and_still_what_was_written(tmp_path: Path) -
         subprocess.run([node, "--check", file], check=True, timeout=20)
 
 
-def test_it_can_be_turned_off(tmp_path: Path) -> None:
+def test_the_page_can_be_turned_off(tmp_path: Path) -> None:
     with client(settings(tmp_path, page=False)) as it:
         assert it.get("/", follow_redirects=False).headers["location"] == "/docs"
         assert it.get("/ui/x/app.mjs").status_code == 404

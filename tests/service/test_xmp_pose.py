@@ -35,7 +35,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("xmp", "kept"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_what_is_kept(xmp: str, kept: dict[str, str]) -> None:
+def test_only_the_pose_of_the_camera_is_kept_of_the_xmp(xmp: str, kept: dict[str, str]) -> None:
     source, made = jpeg(f"<x {xmp}/>" if xmp else ""), jpeg()
     assert pose(source) == kept
     result = with_pose_of(source, made)
@@ -45,7 +45,7 @@ def test_what_is_kept(xmp: str, kept: dict[str, str]) -> None:
         image.load()
 
 
-def test_it_lies_behind_the_exif() -> None:
+def test_the_xmp_segment_follows_the_exif_segment() -> None:
     exif = Image.Exif()
     exif[271] = "maker"
     result = with_pose_of(jpeg(ATTRIBUTES), jpeg(exif=exif))
@@ -56,5 +56,5 @@ def test_it_lies_behind_the_exif() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_damage_is_no_harm(tail: bytes) -> None:
+def test_a_damaged_xmp_is_dropped_without_an_error(tail: bytes) -> None:
     assert with_pose_of(b"\xff\xd8" + tail, b"\xff\xd8\xff\xd9")[:2] == b"\xff\xd8"

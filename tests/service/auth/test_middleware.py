@@ -44,7 +44,7 @@ def bearer(secret: str) -> dict[str, str]:
     return {"authorization": f"Bearer {secret}"}
 
 
-def test_without_a_key_nothing_is_served_but_what_tells_nothing(tmp_path: Path) -> None:
+def test_without_a_key_only_pages_without_secrets_are_served(tmp_path: Path) -> None:
     with client(guarded(tmp_path)) as it:
         for answer in (post(it, picture(), configuration()), it.get("/metrics"), it.get("/nowhere")):
             assert answer.status_code == 401
@@ -56,7 +56,7 @@ def test_without_a_key_nothing_is_served_but_what_tells_nothing(tmp_path: Path) 
             assert it.get(path).status_code == 200
 
 
-def test_the_body_of_strangers_is_not_read(tmp_path: Path) -> None:
+def test_the_body_of_an_unauthenticated_request_is_not_read(tmp_path: Path) -> None:
     async def unread() -> Message:
         pytest.fail("the body was read")
 
@@ -72,7 +72,7 @@ def test_the_body_of_strangers_is_not_read(tmp_path: Path) -> None:
     assert answers[0]["status"] == 401
 
 
-def test_a_key_opens_either_header_and_is_taken_back_while_the_service_runs(tmp_path: Path) -> None:
+def test_a_key_is_accepted_in_either_header_and_can_be_revoked_while_the_service_runs(tmp_path: Path) -> None:
     _, secret = keys(tmp_path).add("ada", ["anonymize"])
     with client(guarded(tmp_path)) as it:
         for headers in (bearer(secret), {"authorization": f"bearer  {secret}"}, {"x-api-key": secret}):
@@ -107,7 +107,7 @@ REACH = [
 ]
 
 
-def test_a_scope_alone_reaches_what_it_is_for_and_nothing_else(tmp_path: Path) -> None:
+def test_a_scope_gives_access_to_its_own_endpoints_only(tmp_path: Path) -> None:
     secrets = {scope: keys(tmp_path).add(scope, [scope])[1] for scope in ("anonymize", "review", "operate")}
     with client(guarded(tmp_path)) as it:
         for method, path, scopes in REACH:
@@ -116,7 +116,7 @@ def test_a_scope_alone_reaches_what_it_is_for_and_nothing_else(tmp_path: Path) -
                 assert (answer.status_code == 403) is (owner not in scopes), (owner, method, path, answer.text)
 
 
-def test_a_review_key_has_a_job_done_with_regions_of_its_own(tmp_path: Path) -> None:
+def test_a_key_for_review_can_render_a_job_with_corrected_regions(tmp_path: Path) -> None:
     _, secret = keys(tmp_path).add("eve", ["review"])
     regions = {"format": FORMAT, "width": 64, "height": 48, "frames": []}
     with client(guarded(tmp_path)) as it:
@@ -139,13 +139,13 @@ WRONG_KEYS: list[tuple[str, Callable[[str], str]]] = [
 
 
 @pytest.mark.parametrize("change", [row[1] for row in WRONG_KEYS], ids=[row[0] for row in WRONG_KEYS])
-def test_a_key_that_is_not_quite_one_is_none(tmp_path: Path, change: Callable[[str], str]) -> None:
+def test_a_key_with_a_small_change_is_refused(tmp_path: Path, change: Callable[[str], str]) -> None:
     _, secret = keys(tmp_path).add("ada", ["anonymize"])
     with pytest.raises(Unauthenticated, match="is unknown"):
         keys(tmp_path).caller(change(secret))
 
 
-def test_keys_are_kept_as_hashes_for_their_owner_alone(tmp_path: Path) -> None:
+def test_the_file_of_keys_holds_hashes_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     key, secret = keys(tmp_path).add("ada", ["anonymize", "review"], requests_per_minute=5)
     file = tmp_path / "keys.json"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -172,7 +172,7 @@ def test_two_keys_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "[" * 100_000, '{"keys": [{"created": 1' + "0" * 400 + "}]}", '{"keys": 3}'])
-def test_a_file_of_keys_that_is_none_is_named(tmp_path: Path, text: str) -> None:
+def test_the_message_names_a_file_of_keys_that_cannot_be_parsed(tmp_path: Path, text: str) -> None:
     one = keys(tmp_path)
     one.add("ada", ["anonymize"])
     stored = json.loads((tmp_path / "keys.json").read_text())
@@ -183,7 +183,7 @@ def test_a_file_of_keys_that_is_none_is_named(tmp_path: Path, text: str) -> None
             ApiKeys(tmp_path / "keys.json").all()
 
 
-def test_a_damaged_file_of_keys_lets_nobody_in(tmp_path: Path) -> None:
+def test_a_damaged_file_of_keys_gives_nobody_access(tmp_path: Path) -> None:
     _, secret = keys(tmp_path).add("ada", ["anonymize"])
     with client(guarded(tmp_path)) as it:
         (tmp_path / "keys.json").write_text('{"keys": [{}]}')
@@ -192,7 +192,7 @@ def test_a_damaged_file_of_keys_lets_nobody_in(tmp_path: Path) -> None:
     assert str(tmp_path) not in answer.text
 
 
-def test_requests_and_bytes_are_counted_for_each_caller(tmp_path: Path) -> None:
+def test_requests_and_bytes_are_limited_for_each_principal(tmp_path: Path) -> None:
     _, few = keys(tmp_path).add("few", ["anonymize"], requests_per_minute=2)
     _, small = keys(tmp_path).add("small", ["anonymize"], bytes_per_day=20_000)
     with client(guarded(tmp_path)) as it:
@@ -211,7 +211,7 @@ def test_requests_and_bytes_are_counted_for_each_caller(tmp_path: Path) -> None:
         assert it.get("/list_urls", headers=bearer(small)).status_code == 200
 
 
-def test_what_was_refused_does_not_count() -> None:
+def test_refused_requests_do_not_count_against_the_limit() -> None:
     rates, caller = RateLimits(), Principal("ada", frozenset(), Quota(0, 100))
     with pytest.raises(RateLimited, match="100 are left"):
         rates.volume(caller, 101)
@@ -235,7 +235,7 @@ def test_what_was_refused_does_not_count() -> None:
         ("0.0.0.0", AccessSettings(issuer="https://issuer.example", audience="velum"), True),
     ],
 )
-def test_others_than_this_machine_are_served_on_purpose_only(
+def test_other_machines_are_served_without_keys_only_where_the_operator_says_so(
     tmp_path: Path, host: str, access: AccessSettings, fine: bool
 ) -> None:
     chosen = replace(settings(tmp_path), access=replace(access, keys=tmp_path / "keys.json"))
@@ -248,7 +248,7 @@ def test_others_than_this_machine_are_served_on_purpose_only(
     check_entrance(chosen, host)
 
 
-def test_access_is_restricted_as_soon_as_there_is_a_key_unless_told_otherwise(tmp_path: Path) -> None:
+def test_the_first_key_restricts_access_unless_the_settings_say_otherwise(tmp_path: Path) -> None:
     chosen = replace(settings(tmp_path), access=AccessSettings(keys=tmp_path / "keys.json"))
     assert not access_of(chosen).required
     keys(tmp_path).add("ada", ["anonymize"])
@@ -269,7 +269,7 @@ def test_access_is_restricted_as_soon_as_there_is_a_key_unless_told_otherwise(tm
         (AccessSettings(issuer="https://i.example", audience="v", claim_scopes=("admins=all",)), "write value=scope"),
     ],
 )
-def test_settings_of_an_issuer_that_cannot_be_are_refused(tmp_path: Path, access: AccessSettings, message: str) -> None:
+def test_impossible_settings_of_an_issuer_are_refused(tmp_path: Path, access: AccessSettings, message: str) -> None:
     with pytest.raises(BadPlan, match=message):
         access_of(replace(settings(tmp_path), access=access))
 
@@ -359,7 +359,7 @@ JSON = st.recursive(
 
 
 @given(header=JSON, claims=JSON, mark=st.sampled_from(["", "AAAA", "*", "\u00e4"]))
-def test_whatever_comes_as_a_token_is_refused_and_breaks_nothing(header: object, claims: object, mark: str) -> None:
+def test_any_text_as_a_token_is_refused_without_an_internal_error(header: object, claims: object, mark: str) -> None:
     tokens = Tokens(oidc.Issuer("http://127.0.0.1:1", AUDIENCE), Quota(), clock=lambda: -oidc.FLOOR_SECONDS)
     tokens._keys = {"rsa": RSA}
     for token in (f"{part(header)}.{part(claims)}.{mark}", f"{part({'alg': 'RS256'})}.{part(claims)}.{mark}"):
@@ -376,13 +376,13 @@ def test_odd_tokens_are_refused(it: Issuer, tokens: Tokens, token: str) -> None:
 
 
 @given(secret=st.text() | st.from_regex(r"velum_[0-9a-f]{12}_[\w-]{43}", fullmatch=True))
-def test_whatever_comes_as_a_key_is_refused_and_breaks_nothing(secret: str) -> None:
+def test_any_text_as_a_key_is_refused_without_an_internal_error(secret: str) -> None:
     with pytest.raises(Unauthenticated):
         ApiKeys(Path("/nowhere/keys.json")).caller(secret)
 
 
 @pytest.mark.parametrize("key", [RSA, EC], ids=["RS256", "ES256"])
-def test_tokens_of_the_issuer_are_taken(it: Issuer, tokens: Tokens, key: RSAKey | ECKey) -> None:
+def test_tokens_of_the_issuer_are_accepted(it: Issuer, tokens: Tokens, key: RSAKey | ECKey) -> None:
     caller = tokens.caller(it.token(key, aud=["other", AUDIENCE], scope="openid review anonymize"))
     assert caller == Principal("oidc:ada", frozenset({"anonymize", "review"}), Quota(3, 4))
     tokens.caller(it.token(key))
@@ -406,7 +406,7 @@ def test_claims_are_mapped_to_scopes(it: Issuer, claim: str, claims: dict[str, A
     tokens.close()
 
 
-def test_new_keys_are_fetched_when_they_are_met_but_not_more_often_than_that(it: Issuer) -> None:
+def test_keys_of_the_issuer_are_fetched_again_for_an_unknown_key_id_but_not_too_often(it: Issuer) -> None:
     now = [0.0]
     tokens = Tokens(oidc.Issuer(it.url, AUDIENCE, f"{it.url}/keys"), Quota(), clock=lambda: now[0])
     tokens.caller(it.token())
@@ -429,7 +429,7 @@ def test_new_keys_are_fetched_when_they_are_met_but_not_more_often_than_that(it:
 
 
 @pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-def test_keys_that_are_weak_or_for_something_else_are_left_out(it: Issuer) -> None:
+def test_weak_keys_and_keys_of_other_uses_are_ignored(it: Issuer) -> None:
     weak = RSAKey.generate_key(1024, {"kid": "weak"})
     it.keys = [
         weak.as_dict(private=False),
@@ -444,7 +444,7 @@ def test_keys_that_are_weak_or_for_something_else_are_left_out(it: Issuer) -> No
     tokens.close()
 
 
-def test_an_issuer_that_is_down_is_no_reason_to_let_anyone_in(it: Issuer, tmp_path: Path) -> None:
+def test_nobody_gets_access_while_the_issuer_is_down(it: Issuer, tmp_path: Path) -> None:
     it.status = 500
     _, secret = keys(tmp_path).add("ada", ["anonymize"])
     with client(guarded(tmp_path, issuer=it.url, audience=AUDIENCE)) as service:
@@ -453,14 +453,14 @@ def test_an_issuer_that_is_down_is_no_reason_to_let_anyone_in(it: Issuer, tmp_pa
         assert service.get("/list_urls", headers=bearer(secret)).status_code == 200
 
 
-def test_a_token_opens_the_service(it: Issuer, tmp_path: Path) -> None:
+def test_a_token_gives_access_to_the_service(it: Issuer, tmp_path: Path) -> None:
     with client(guarded(tmp_path, issuer=it.url, audience=AUDIENCE)) as service:
         assert service.get("/list_urls", headers=bearer(it.token())).status_code == 200
         assert service.get("/list_urls", headers=bearer(it.token(scope="review"))).status_code == 403
         assert service.get("/list_urls", headers=bearer(unsigned(it))).status_code == 401
 
 
-def test_the_document_says_how_to_come_in_only_where_one_must(tmp_path: Path) -> None:
+def test_the_openapi_document_lists_security_schemes_only_where_credentials_are_required(tmp_path: Path) -> None:
     with client(guarded(tmp_path)) as it:
         paths = it.get("/openapi.json").json()["paths"]
         assert paths["/anonymize/"]["post"]["security"] == [{"HTTPBearer": []}]
@@ -468,13 +468,13 @@ def test_the_document_says_how_to_come_in_only_where_one_must(tmp_path: Path) ->
         assert "security" not in it.get("/openapi.json").text
 
 
-def test_metrics_may_be_open_where_nothing_else_is(tmp_path: Path) -> None:
+def test_metrics_can_be_public_while_the_rest_requires_a_key(tmp_path: Path) -> None:
     chosen = replace(guarded(tmp_path), observability=ObservabilitySettings(metrics_open=True))
     with client(chosen) as it:
         assert it.get("/metrics").status_code == 200
         assert it.get("/list_urls").status_code == 401
 
 
-def test_a_key_is_what_it_says() -> None:
+def test_a_key_survives_a_json_round_trip() -> None:
     key = ApiKey("0" * 12, "ada", frozenset({"review"}), "0" * 64, 1.0, None, None, None, 4)
     assert ApiKey.from_json(json.loads(json.dumps(key.to_json()))) == key

@@ -40,13 +40,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ("/set_url", [("url", (None, "http://a/")), ("url", (None, "http://b/"))], "url"),
     ],
 )
-def test_a_field_that_comes_twice_is_refused(it: TestClient, path: str, fields: Any, twice: str) -> None:
+def test_a_form_with_a_repeated_field_is_refused(it: TestClient, path: str, fields: Any, twice: str) -> None:
     answer = it.post(path, files=fields)
     assert answer.status_code == 400, answer.text
     assert f"{twice!r} more than once" in answer.json()["detail"]
 
 
-def test_more_parts_than_there_are_fields_are_refused(it: TestClient) -> None:
+def test_a_form_with_more_parts_than_fields_is_refused(it: TestClient) -> None:
     assert it.post("/v1/images", files=[("image", JPEG)] * 9).status_code == 400
     answer = it.post("/v1/images?plan=a&plan=b", content=JPEG[1], headers={"content-type": "image/jpeg"})
     assert (answer.status_code, answer.json()["code"]) == (400, "Malformed")
@@ -60,7 +60,7 @@ def exchanged(address: str, request: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/v1/images", "/anonymize/", "/set_url"])
-def test_a_body_whose_end_is_said_twice_is_refused(address: str, path: str) -> None:
+def test_a_request_with_two_content_lengths_is_refused(address: str, path: str) -> None:
     smuggled = b"0\r\n\r\nGET /v1/jobs HTTP/1.1\r\nHost: a\r\n\r\n"
     head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(smuggled)}\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = exchanged(address, head.encode() + smuggled)
@@ -69,7 +69,7 @@ def test_a_body_whose_end_is_said_twice_is_refused(address: str, path: str) -> N
     assert b"connection: close" in answer.lower()
 
 
-def test_nothing_private_may_be_kept_by_others(it: TestClient) -> None:
+def test_caches_may_not_store_private_responses(it: TestClient) -> None:
     upload = it.post("/v1/uploads").json()["id"]
     answers = [
         it.post("/anonymize/", files={"image": PNG, "configuration": CONFIG}),

@@ -32,7 +32,7 @@ def fault(host: str | None, sites: Sites | None = None, *, method: str = "POST",
         "velum.default.svc.cluster.local", "velum.default.svc", "host.docker.internal:8070", "a.localhost", None,
     ],
 )  # fmt: skip
-def test_addresses_and_names_inside_are_known(host: str | None) -> None:
+def test_local_addresses_and_host_names_are_accepted(host: str | None) -> None:
     assert fault(host) == 0
 
 
@@ -40,12 +40,12 @@ def test_addresses_and_names_inside_are_known(host: str | None) -> None:
     "host",
     ["evil.example", "evil.example:4343", "127.0.0.1.nip.io", "localhost.evil.example", "", ":80", "[", "a.local"],
 )
-def test_a_name_that_strangers_could_have_resolved_is_refused(host: str) -> None:
+def test_a_public_host_name_is_refused_against_dns_rebinding(host: str) -> None:
     assert fault(host) == 421
     assert fault(host, method="GET") == 421
 
 
-def test_the_operator_names_hosts() -> None:
+def test_hosts_that_the_operator_names_are_accepted() -> None:
     sites = Sites(("velum.city.example", "other.example:8443"))
     assert fault("Velum.City.Example", sites) == fault("velum.city.example:8070", sites) == 0
     assert fault("other.example:8443", sites) == 0
@@ -68,11 +68,11 @@ def test_the_operator_names_hosts() -> None:
         ("127.0.0.1:4343", "http://[", 403),
     ],
 )
-def test_only_our_own_page_may_call(host: str, origin: str, status: int) -> None:
+def test_only_pages_of_the_service_itself_may_call_it(host: str, origin: str, status: int) -> None:
     assert fault(host, origin=origin) == fault(host, method="GET", origin=origin) == status
 
 
-def test_the_operator_names_pages() -> None:
+def test_pages_that_the_operator_names_may_call_the_service() -> None:
     sites = Sites(origins=("https://tools.example.org",))
     assert fault("127.0.0.1:4343", sites, origin="https://tools.example.org", sec_fetch_site="cross-site") == 0
     assert fault("127.0.0.1:4343", sites, origin="https://example.org") == 403
@@ -96,7 +96,9 @@ def test_the_operator_names_pages() -> None:
         ("GET", "/v1/jobs", {}, 0),
     ],
 )
-def test_what_the_browser_says_of_the_way_counts(method: str, path: str, more: dict[str, str], status: int) -> None:
+def test_the_header_sec_fetch_site_decides_where_the_browser_sends_it(
+    method: str, path: str, more: dict[str, str], status: int
+) -> None:
     assert fault("localhost:4343", None, method=method, path=path, **more) == status
 
 
@@ -104,7 +106,7 @@ def test_what_the_browser_says_of_the_way_counts(method: str, path: str, more: d
 @pytest.mark.parametrize(
     "headers", [{"origin": EVIL}, {"sec-fetch-site": "cross-site"}, {"host": "evil.example"}, {"origin": "null"}]
 )
-def test_no_page_drives_any_endpoint(tmp_path: Path, headers: dict[str, str], strict: bool) -> None:
+def test_pages_of_other_sites_can_call_no_endpoint(tmp_path: Path, headers: dict[str, str], strict: bool) -> None:
     with client(settings(tmp_path, strict=strict)) as it:
         answers = [
             post(it, picture(), configuration(), headers=headers),
@@ -127,7 +129,7 @@ def with_access(folder: Path, **access: object) -> Settings:
     return replace(settings(folder), access=AccessSettings(**access))  # type: ignore[arg-type]
 
 
-def test_explicitly_open_services_are_checked_and_named_pages_can_read(tmp_path: Path) -> None:
+def test_a_service_open_to_all_still_checks_origins_and_named_pages_can_read_responses(tmp_path: Path) -> None:
     page = "https://tools.example.org"
     with client(with_access(tmp_path, required=False, hosts=("velum.city.example",), origins=(page,))) as it:
         assert it.get("/v1/jobs", headers={"origin": EVIL}).status_code == 403
@@ -139,7 +141,7 @@ def test_explicitly_open_services_are_checked_and_named_pages_can_read(tmp_path:
         assert it.options("/v1/images", headers=asked).headers["access-control-allow-origin"] == page
 
 
-def test_where_keys_are_asked_for_they_decide(tmp_path: Path) -> None:
+def test_where_keys_are_required_origins_are_not_checked(tmp_path: Path) -> None:
     _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
     with client(with_access(tmp_path, required=True, keys=tmp_path / "keys.json")) as it:
         headers = {"host": "velum.city.example", "origin": EVIL}

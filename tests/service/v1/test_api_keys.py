@@ -13,7 +13,7 @@ from velum.service.auth.middleware import keys_file
 from velum.settings.schema import AccessSettings
 
 
-def test_from_the_first_key_to_the_last(tmp_path: Path) -> None:
+def test_keys_are_made_listed_and_deleted_over_http(tmp_path: Path) -> None:
     _, operator = keys(tmp_path).add("op", ["operate", "anonymize"])
     with client(guarded(tmp_path)) as it:
         made = it.post("/v1/keys", json={"name": "desk", "scopes": ["anonymize"], "days": 1}, headers=bearer(operator))
@@ -53,7 +53,7 @@ def test_from_the_first_key_to_the_last(tmp_path: Path) -> None:
         ({"name": "a", "scopes": ["review"], "more": 1}, "more"),
     ],
 )
-def test_keys_that_cannot_be(tmp_path: Path, body: dict[str, Any], why: str) -> None:
+def test_impossible_requests_for_keys_are_refused(tmp_path: Path, body: dict[str, Any], why: str) -> None:
     _, operator = keys(tmp_path).add("op", ["operate", "anonymize"])
     with client(guarded(tmp_path)) as it:
         answer = it.post("/v1/keys", json=body, headers=bearer(operator))
@@ -62,7 +62,7 @@ def test_keys_that_cannot_be(tmp_path: Path, body: dict[str, Any], why: str) -> 
     assert len(keys(tmp_path).all()) == 1
 
 
-def test_where_nobody_is_asked_no_stranger_makes_a_key_for_later(tmp_path: Path) -> None:
+def test_without_required_credentials_other_machines_cannot_make_keys(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     made, _ = ApiKeys(keys_file(chosen)).add("op", ["operate"])
     with client(replace(chosen, access=AccessSettings(required=False))) as it:

@@ -29,11 +29,11 @@ TRACK = {"track": 1, "frames": 50, "best_score": 0.9, "found": {"detected": 50}}
         ({"tracks": [{**TRACK, "track": None, "frames": 1, "found": {"manual": 1}}]}, ()),
     ],
 )
-def test_what_is_to_be_doubted_is_told_from_the_report(report: dict[str, Any], why: tuple[str, ...]) -> None:
+def test_reasons_for_doubt_are_derived_from_the_report(report: dict[str, Any], why: tuple[str, ...]) -> None:
     assert doubts({"hidden": [], "tracks": [], "warnings": [], **report}) == why
 
 
-def test_the_risk_is_a_share_and_finding_nothing_is_the_highest_of_one_reason() -> None:
+def test_the_risk_is_from_0_to_1_and_highest_where_nothing_was_found() -> None:
     assert risk(()) == 0
     assert risk(tuple(WEIGHTS)) == 1
     assert max(WEIGHTS, key=lambda name: risk((name,))) == "nothing"
@@ -48,7 +48,7 @@ def approval(*reviews: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_an_approval_is_kept_with_the_result_and_ends_with_it(tmp_path: Path) -> None:
+def test_an_approval_ends_when_its_result_is_replaced(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it, worked(chosen):
         place = handed_in(it, picture(), name="a.png")
@@ -72,7 +72,7 @@ def test_an_approval_is_kept_with_the_result_and_ends_with_it(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_all_are_approved_or_none(tmp_path: Path) -> None:
+def test_several_results_are_approved_together_or_not_at_all(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it, worked(chosen):
         for name in ("a.png", "b.png"):
@@ -88,7 +88,9 @@ def test_all_are_approved_or_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_pairs_of_eyes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_different_people_must_approve_where_the_settings_require_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("velum.service.state.access_of", lambda _: Scoped())
     chosen = settings(tmp_path)
     chosen = replace(chosen, review=replace(chosen.review, required_approvals=2))

@@ -30,7 +30,7 @@ def settled(obtainable: Obtainable, name: str) -> bool | None:
     return obtainable.can_download(find(name))
 
 
-def test_what_servers_answer_is_known_after_a_while_and_asked_again() -> None:
+def test_availability_of_models_is_checked_in_the_background_and_again_later() -> None:
     servers, now = Servers(up=True), [0.0]
     obtainable = Obtainable(RuntimeConfig(), servers, lambda: now[0])
     assert obtainable.can_download(find("lpd-yunet")) is None
@@ -45,7 +45,7 @@ def test_what_servers_answer_is_known_after_a_while_and_asked_again() -> None:
     assert obtainable.can_download(find("centerface")) is True, "it comes from a package index"
 
 
-def test_offline_what_a_wheel_of_weights_holds_can_be_had(tmp_path: Path) -> None:
+def test_offline_a_model_in_a_bundle_counts_as_available(tmp_path: Path) -> None:
     held = find("yunet")
     with ZipFile(tmp_path / "velum_weights-1-py3-none-any.whl", "w") as wheel:
         wheel.writestr(f"velum_weights/velum_weights/{held.stored_name}", bytes(held.size))
@@ -54,6 +54,6 @@ def test_offline_what_a_wheel_of_weights_holds_can_be_had(tmp_path: Path) -> Non
     assert obtainable.can_download(find("centerface")) is False
 
 
-def test_offline_nothing_can_be_had() -> None:
+def test_offline_no_model_counts_as_available() -> None:
     obtainable = Obtainable(RuntimeConfig(offline=True), Servers(up=True))
     assert obtainable.can_download(find("centerface")) is False

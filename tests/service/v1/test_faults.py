@@ -28,7 +28,7 @@ def has_ended(folder: Path, place: str, **values: Any) -> None:
         connection.execute(JOBS.update().where(JOBS.c.id == id_of(place)).values(**ended))
 
 
-def test_a_store_that_is_away_is_told_as_such(tmp_path: Path) -> None:
+def test_the_response_says_that_the_store_is_unreachable(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         assert it.get("/health/ready").json()["store"] == "ready"
         job, upload = handed_in(it), begun(it)
@@ -51,7 +51,7 @@ def test_a_store_that_is_away_is_told_as_such(tmp_path: Path) -> None:
         assert it.post("/v1/jobs", json=wanted).status_code == 201
 
 
-def test_what_dead_workers_left_goes_with_the_job(tmp_path: Path) -> None:
+def test_pieces_of_dead_workers_are_deleted_with_the_job(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         job = handed_in(it)
         dead, alive = (tmp_path / "jobs" / "work" / name / "job" for name in ("worker-dead", "worker-alive"))
@@ -63,7 +63,7 @@ def test_what_dead_workers_left_goes_with_the_job(tmp_path: Path) -> None:
             assert (dead.parent.exists(), alive.exists()) == (False, True)
 
 
-def test_a_file_that_is_lost_is_not_said_to_have_been_deleted_after_its_time(tmp_path: Path) -> None:
+def test_a_lost_file_is_not_reported_as_expired(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         job = handed_in(it)
         has_ended(tmp_path, job)

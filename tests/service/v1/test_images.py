@@ -52,7 +52,7 @@ def test_a_picture_comes_back_in_its_own_format(steady: TestClient, kind: str) -
     assert said["labels"] == {"face": 1}
 
 
-def test_lossless_formats_change_nowhere_else(tmp_path: Path) -> None:
+def test_a_lossless_image_changes_only_inside_hidden_regions(tmp_path: Path) -> None:
     data = picture()
     with client(settings(tmp_path)) as it:
         answer = it.post("/v1/images", content=data, headers={"content-type": "image/png"})
@@ -61,7 +61,7 @@ def test_lossless_formats_change_nowhere_else(tmp_path: Path) -> None:
     assert (before[:, 45:] == after[:, 45:]).all()
 
 
-def test_the_report_comes_with_the_picture_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_the_response_has_a_report_where_the_client_accepts_multipart(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         answer = it.post("/v1/images", files={"image": ("a.png", picture())}, headers={"accept": "multipart/mixed"})
     report, image = parts_of(answer)
@@ -94,7 +94,7 @@ def test_nothing_of_the_input_is_written_to_a_disk(tmp_path: Path, monkeypatch: 
     assert not [path for path in (tmp_path / "jobs" / "work").rglob("*") if path.is_file()]
 
 
-def test_what_would_be_hidden_is_told_as_a_file_of_regions(tmp_path: Path) -> None:
+def test_located_regions_are_returned_as_an_annotation_file(tmp_path: Path) -> None:
     data = picture()
     with client(settings(tmp_path)) as it:
         answer = it.post("/v1/locate", files={"image": ("a.png", data)})
@@ -117,7 +117,9 @@ PLANS: list[tuple[str, str, int, str]] = [
 
 
 @pytest.mark.parametrize(("plan", "status", "message"), [row[1:] for row in PLANS], ids=[row[0] for row in PLANS])
-def test_a_plan_says_what_is_done(steady: TestClient, plan: str, status: int, message: str) -> None:
+def test_a_plan_in_a_request_is_used_or_refused_with_a_reason(
+    steady: TestClient, plan: str, status: int, message: str
+) -> None:
     answer = steady.post("/v1/images", files={"image": ("a.png", picture())}, data={"plan": plan})
     assert answer.status_code == status
     if status != 200:
@@ -144,14 +146,16 @@ WRONG: list[tuple[str, dict[str, Any], int, str]] = [
 
 @pytest.mark.parametrize(("sent", "status", "message"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
 @pytest.mark.parametrize("path", ["/v1/images", "/v1/locate"])
-def test_what_cannot_be_done_is_said(steady: TestClient, path: str, sent: Any, status: int, message: str) -> None:
+def test_impossible_requests_are_refused_with_a_reason(
+    steady: TestClient, path: str, sent: Any, status: int, message: str
+) -> None:
     answer = steady.post(path, **sent)
     assert answer.status_code == status, answer.text
     assert message in answer.json()["detail"]
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_plans_of_the_operator_are_named(tmp_path: Path) -> None:
+def test_a_request_can_name_a_plan_of_the_operator(tmp_path: Path) -> None:
     plans = tmp_path / "plans"
     plans.mkdir()
     (plans / "street.toml").write_text('rules = ["face: centerface -> pixelate"]\nmetadata = ["gps"]')
@@ -171,7 +175,7 @@ def test_plans_of_the_operator_are_named(tmp_path: Path) -> None:
         assert outside.status_code == 422
 
 
-def test_people_are_recognised_by_plans_of_the_operator_where_that_is_allowed(
+def test_plans_of_the_operator_recognise_people_where_the_settings_allow_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     plans, headers = tmp_path / "plans", {"content-type": "image/png"}
@@ -192,7 +196,7 @@ def test_people_are_recognised_by_plans_of_the_operator_where_that_is_allowed(
     assert any("/srv/anna.jpg" in str(getattr(record, "facts", "")) for record in caplog.records)
 
 
-def test_more_than_may_wait_are_refused(tmp_path: Path) -> None:
+def test_requests_beyond_the_queue_are_refused(tmp_path: Path) -> None:
     held, go = threading.Event(), threading.Event()
 
     def slow(_: Any) -> list[Any]:
@@ -210,7 +214,7 @@ def test_more_than_may_wait_are_refused(tmp_path: Path) -> None:
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "Busy", "1")
 
 
-def test_a_fault_tells_no_places_and_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_internal_error_shows_no_paths_and_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "jobs").mkdir()
     for name in ("work", "store"):
         (tmp_path / "jobs" / name).write_text("in the way")
@@ -224,7 +228,7 @@ def test_a_fault_tells_no_places_and_is_logged(tmp_path: Path, caplog: pytest.Lo
     assert str(tmp_path) in caplog.text + str([vars(record) for record in caplog.records])
 
 
-def test_what_is_offered_is_listed(tmp_path: Path) -> None:
+def test_capabilities_list_labels_models_and_techniques(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         techniques = {one["name"]: one for one in it.get("/v1/techniques").json()["techniques"]}
         models = {one["name"]: one for one in it.get("/v1/models").json()["models"]}
@@ -255,12 +259,12 @@ def test_a_suffix_is_chosen_by_content(start: bytes, suffix: str) -> None:
     assert suffix_of(start) == suffix
 
 
-def test_no_suffix_for_what_is_no_picture() -> None:
+def test_content_that_is_no_image_has_no_suffix() -> None:
     with pytest.raises(BadInput, match="unknown kind"):
         suffix_of(b"%PDF")
 
 
-def test_a_header_holds_only_so_many_warnings(tmp_path: Path) -> None:
+def test_the_header_of_warnings_has_a_bounded_length(tmp_path: Path) -> None:
     host = RuntimeConfig(localizers={"centerface": FakeLocalizer})
     with Engine(host=host) as engine:
         _, report = engine.hide_pixels(np.zeros((40, 40, 3), np.uint8), Plan.of("face: centerface -> blur"))

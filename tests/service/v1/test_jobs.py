@@ -149,7 +149,7 @@ def check_ranges(it: Any, place: str, whole: Any) -> None:
     assert (head.status_code, head.headers["content-length"], head.content) == (200, str(size), b"")
 
 
-def test_a_job_is_called_off_and_done_again(tmp_path: Path) -> None:
+def test_a_cancelled_job_can_be_retried(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         place = handed_in(it)
         assert it.post(f"{place}/retry").json()["code"] == "Conflict"
@@ -201,7 +201,7 @@ WRONG: list[tuple[str, dict[str, Any], int, str]] = [
 
 
 @pytest.mark.parametrize(("change", "status", "message"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
-def test_what_is_wrong_shows_before_the_upload_is_taken(
+def test_a_refused_job_does_not_use_up_its_upload(
     jobless: TestClient, change: dict[str, Any], status: int, message: str
 ) -> None:
     it = jobless
@@ -215,7 +215,7 @@ def test_what_is_wrong_shows_before_the_upload_is_taken(
     assert it.get("/v1/jobs").json()["jobs"] == []
 
 
-def test_regions_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_an_invalid_annotation_file_is_refused(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         for content in (b"{", b"[]", b'{"format": "velum-regions/1"}', b"[" * 100_000):
             source, regions = begun(it), begun(it)
@@ -228,7 +228,7 @@ def test_regions_that_are_none_are_refused(tmp_path: Path) -> None:
         assert not list((tmp_path / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*"))
 
 
-def test_a_source_is_fetched_from_where_the_operator_allows(tmp_path: Path) -> None:
+def test_sources_are_fetched_only_from_allowed_hosts(tmp_path: Path) -> None:
     data = picture()
     chosen = settings(tmp_path / "a")
     with on_the_wire(chosen) as other, httpx2.Client(base_url=other, timeout=60) as its:
@@ -261,7 +261,7 @@ def test_a_source_is_fetched_from_where_the_operator_allows(tmp_path: Path) -> N
     [("Unavailable", "anonymize", False), ("Unavailable", "operate", True), ("BadInput", "anonymize", True)],
     ids=["a fault is the operator's concern", "who sees why", "what is wrong with the source is its owner's"],
 )
-def test_why_a_job_failed_is_told_to_whom_it_concerns(error: str, scope: Any, *, told: bool) -> None:
+def test_the_owner_sees_why_a_job_failed_and_internal_causes_stay_hidden(error: str, scope: Any, *, told: bool) -> None:
     submission = Submission("key", "a.png", Plan())
     job = JobRecord("id", State.GAVE_UP, submission, 1.0, error=error, message="see /srv/cache")
     shown = jobs.job_json(job, Principal("one", frozenset({scope})))
@@ -319,7 +319,7 @@ def test_a_result_that_was_deleted_after_its_time_is_gone(tmp_path: Path) -> Non
     assert (answer.status_code, answer.json()["code"]) == (410, "Expired")
 
 
-def test_only_so_many_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_clients_that_follow_jobs_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "LOOK_SECONDS", 0.02)
     with (
         on_the_wire(settings(tmp_path, requests=3, caller_requests=3)) as url,
@@ -345,7 +345,7 @@ def test_only_so_many_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert "event: deleted" in lines
 
 
-def test_a_thousand_jobs_are_listed_at_once(tmp_path: Path) -> None:
+def test_a_page_can_list_a_thousand_jobs(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     with client(chosen) as it:
         it.get("/v1/jobs")

@@ -108,7 +108,7 @@ def at_messages(place: Place, steps: Sequence[int], trial: Callable[[int], Calla
     return cuts
 
 
-def test_handing_in(server: str, tmp_path: Path) -> None:
+def test_a_repeated_submission_makes_one_job(server: str, tmp_path: Path) -> None:
     with placed(server, tmp_path) as place:
         it, made = place.it, list[tuple[str, bytes, bytes]]()
 
@@ -131,7 +131,9 @@ def test_handing_in(server: str, tmp_path: Path) -> None:
 
 @WHICH
 @pytest.mark.parametrize("what", ["retry", "cancel", *exhaustive(["render", "regions"])])
-def test_what_is_done_with_a_job(server: str, tmp_path: Path, what: str, steps: Sequence[int]) -> None:
+def test_a_repeated_change_of_a_job_takes_effect_once(
+    server: str, tmp_path: Path, what: str, steps: Sequence[int]
+) -> None:
     with placed(server, tmp_path) as place:
         it, keys = place.it, count()
 
@@ -154,7 +156,7 @@ def test_what_is_done_with_a_job(server: str, tmp_path: Path, what: str, steps: 
             assert what != "regions" or place.content(job.draft) == REGIONS + b" "
 
 
-def test_without_a_key_an_upload_is_not_lost_and_makes_one_job(server: str, tmp_path: Path) -> None:
+def test_without_an_idempotency_key_an_upload_still_makes_one_job(server: str, tmp_path: Path) -> None:
     with placed(server, tmp_path) as place:
         it, names = place.it, list[str]()
         for after in (False, True):
@@ -176,7 +178,7 @@ def test_without_a_key_an_upload_is_not_lost_and_makes_one_job(server: str, tmp_
             assert place.content(job.source) == name.encode()
 
 
-def test_a_key_is_for_one_request(tmp_path: Path) -> None:
+def test_an_idempotency_key_cannot_be_used_for_another_request(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         upload, other = begun(it), begun(it)
         for one in (upload, other):
@@ -196,7 +198,7 @@ def test_a_key_is_for_one_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("with_regions", [False, True])
-def test_of_two_requests_with_one_key_at_a_time_both_are_told_the_job(tmp_path: Path, with_regions: bool) -> None:
+def test_two_concurrent_requests_with_one_key_get_the_same_job(tmp_path: Path, with_regions: bool) -> None:
     plans = tmp_path / "plans"
     plans.mkdir()
     plan = plans / "street.json"
@@ -251,7 +253,7 @@ def test_an_upload_stays_when_its_job_is_refused(tmp_path: Path, wrong: bytes) -
         assert it.get(source).status_code == 404
 
 
-def test_what_was_offered_and_not_taken_goes_with_its_upload(tmp_path: Path, server: str) -> None:
+def test_an_upload_whose_job_was_never_made_can_be_deleted(tmp_path: Path, server: str) -> None:
     with placed(server, tmp_path) as place:
         it = place.it
         upload = begun(it)

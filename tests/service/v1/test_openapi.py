@@ -64,7 +64,9 @@ def test_bodies_and_answers_have_examples(document: dict[str, Any]) -> None:
         ("GET", "/blur/", 405, "NotAllowed"),
     ],
 )
-def test_what_does_not_exist_is_a_problem_too(tmp_path: Path, method: str, path: str, status: int, code: str) -> None:
+def test_an_unknown_path_is_answered_with_problem_details(
+    tmp_path: Path, method: str, path: str, status: int, code: str
+) -> None:
     with client(settings(tmp_path)) as it:
         answer = it.request(method, path)
     assert (answer.status_code, answer.headers["content-type"]) == (status, KIND)

@@ -69,7 +69,7 @@ def test_a_preview_has_the_frames_and_times_of_its_source(tmp_path: Path) -> Non
     assert not list((tmp_path / "jobs").rglob("*.mp4")), "nothing is left when the service has ended"
 
 
-def test_what_is_no_video_fails_and_says_why(tmp_path: Path) -> None:
+def test_the_preview_of_an_image_fails_with_a_reason(tmp_path: Path) -> None:
     with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         job = handed_in(it, picture(), name="a.png")
         told = waited(lambda: it.post(f"{job}/preview"))
@@ -78,7 +78,7 @@ def test_what_is_no_video_fails_and_says_why(tmp_path: Path) -> None:
         assert str(tmp_path) not in told["error"]
 
 
-def test_a_source_that_ends_its_decoder_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_crashes_the_decoder_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")
         with monkeypatch.context() as patch:
@@ -89,7 +89,7 @@ def test_a_source_that_ends_its_decoder_fails_alone(tmp_path: Path, monkeypatch:
         assert waited(lambda: it.post(f"{job}/preview"))["state"] == "ready"
 
 
-def test_it_goes_with_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_is_deleted_with_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requested_results, "LOOK_SECONDS", 0.05)
     with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")

@@ -61,7 +61,7 @@ def test_regions_are_corrected_and_rendered(tmp_path: Path) -> None:
     assert stored(tmp_path) == 0
 
 
-def test_who_comes_later_does_not_undo_what_others_corrected(tmp_path: Path) -> None:
+def test_a_correction_based_on_old_regions_is_refused(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it:
         place = handed_in(it, picture())
@@ -112,7 +112,7 @@ def told(technique: str) -> bytes:
         "no technique", "no degree", "an option for operators",
     ],
 )  # fmt: skip
-def test_regions_that_cannot_be_of_the_source_are_refused(
+def test_regions_that_do_not_fit_the_source_are_refused(
     finished: tuple[httpx2.Client, str, Path], body: bytes, why: str
 ) -> None:
     it, place, folder = finished
@@ -124,7 +124,7 @@ def test_regions_that_cannot_be_of_the_source_are_refused(
     assert stored(folder) == 3
 
 
-def test_a_thing_is_followed(tmp_path: Path) -> None:
+def test_an_object_is_followed_through_the_video(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     ask = {"frame": 40, "xyxy": list(place(40).xyxy), "label": "face"}
     with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it:
@@ -148,7 +148,9 @@ def test_a_thing_is_followed(tmp_path: Path) -> None:
         assert (photo.status_code, photo.json()["code"]) == (422, "BadInput")
 
 
-def test_following_in_what_ends_its_decoder_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_in_a_source_that_crashes_the_decoder_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ask = {"frame": 40, "xyxy": list(place(40).xyxy), "label": "face"}
     with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         job = handed_in(it, film(tmp_path / "a.mp4").read_bytes(), name="a.mp4")
@@ -163,7 +165,7 @@ def test_following_in_what_ends_its_decoder_fails_alone(tmp_path: Path, monkeypa
         assert it.post(f"{job}/follow", json=ask).status_code == 200
 
 
-def test_to_review_takes_the_scope_and_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_review_requires_the_scope_and_ownership_of_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.service.state.access_of", lambda _: Scoped())
     with client(settings(tmp_path)) as it:
         place = handed_in(it)

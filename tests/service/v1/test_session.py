@@ -12,7 +12,7 @@ from velum.service.auth.middleware import COOKIE
 pytestmark = pytest.mark.slow
 
 
-def test_it_reads_media_and_nothing_else_until_the_key_is_taken_back(tmp_path: Path) -> None:
+def test_a_session_cookie_reads_media_only_and_ends_with_its_key(tmp_path: Path) -> None:
     key, secret = keys(tmp_path).add("desk", ["anonymize", "review"])
     chosen = guarded(tmp_path)
     with client(chosen) as it, worked(chosen):
@@ -38,7 +38,7 @@ def test_it_reads_media_and_nothing_else_until_the_key_is_taken_back(tmp_path: P
         assert it.get(f"{job}/source").status_code == 401
 
 
-def test_it_is_forgotten_when_asked_to_be(tmp_path: Path) -> None:
+def test_a_session_can_be_ended(tmp_path: Path) -> None:
     _, secret = keys(tmp_path).add("desk", ["anonymize"])
     with client(guarded(tmp_path)) as it:
         it.post("/v1/session", headers=bearer(secret))
@@ -50,7 +50,7 @@ def test_it_is_forgotten_when_asked_to_be(tmp_path: Path) -> None:
         assert "; Secure" in it.post("/v1/session", headers=bearer(secret)).headers["set-cookie"]
 
 
-def test_where_nobody_is_asked_none_is_set(tmp_path: Path) -> None:
+def test_no_cookie_is_set_where_no_credentials_are_required(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         answer = it.post("/v1/session")
         assert (answer.status_code, "set-cookie" in answer.headers) == (204, False)

@@ -25,7 +25,7 @@ def create(it: Any, size: int = len(DATA), **values: str) -> str:
     return str(answer.headers["location"])
 
 
-def test_a_file_is_sent_in_parts_and_a_job_takes_it_over(tmp_path: Path) -> None:
+def test_a_file_is_sent_in_parts_and_becomes_the_source_of_a_job(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         place = create(it, filename="anna.mp4", sha256=hashlib.sha256(DATA).hexdigest())
         part = it.patch(place, content=DATA[:1000], headers={**BODY, "upload-offset": "0"})
@@ -46,7 +46,7 @@ def test_a_file_is_sent_in_parts_and_a_job_takes_it_over(tmp_path: Path) -> None
     assert stored.read_bytes() == DATA
 
 
-def test_the_announced_hash_is_compared(tmp_path: Path) -> None:
+def test_an_upload_with_another_hash_than_announced_is_refused(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         place = create(it, sha256="0" * 64)
         it.patch(place, content=DATA, headers={**BODY, "upload-offset": "0"})
@@ -98,7 +98,7 @@ PATCHES: list[tuple[str, dict[str, str], int]] = [
 
 
 @pytest.mark.parametrize(("headers", "status"), [row[1:] for row in PATCHES], ids=[row[0] for row in PATCHES])
-def test_bytes_that_do_not_fit_change_nothing(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+def test_bytes_at_a_wrong_offset_change_nothing(tmp_path: Path, headers: dict[str, str], status: int) -> None:
     with client(settings(tmp_path)) as it:
         place = create(it)
         answer = it.patch(place, content=b"12345", headers={**BODY, **headers})
@@ -106,13 +106,13 @@ def test_bytes_that_do_not_fit_change_nothing(tmp_path: Path, headers: dict[str,
         assert it.head(place, headers=TUS).headers["upload-offset"] == "0"
 
 
-def test_more_than_announced_is_refused(tmp_path: Path) -> None:
+def test_more_bytes_than_announced_are_refused(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         answer = it.patch(create(it, 3), content=b"12345", headers={**BODY, "upload-offset": "0"})
     assert (answer.status_code, "announced" in answer.json()["detail"]) == (409, True)
 
 
-def test_a_client_learns_what_is_supported(tmp_path: Path) -> None:
+def test_options_lists_version_and_extensions(tmp_path: Path) -> None:
     with client(settings(tmp_path, limit={"bytes": 5000})) as it:
         for place in ("/v1/uploads", "/v1/uploads/" + "0" * 32):
             answer = it.options(place, headers={"tus-resumable": "9"})
@@ -132,7 +132,7 @@ def test_a_client_without_patch_and_delete_uses_post(tmp_path: Path) -> None:
         assert it.head(place, headers=TUS).status_code == 404
 
 
-def test_what_other_clients_get_stays_as_it_is(tmp_path: Path) -> None:
+def test_clients_without_tus_headers_get_the_same_responses_as_before(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         begun = it.post("/v1/uploads", json={"size": 3}, headers={"upload-length": "9"})
         place = begun.headers["location"]

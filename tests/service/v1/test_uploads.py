@@ -23,7 +23,7 @@ def begun(it: Any, **wanted: Any) -> str:
     return str(answer.headers["location"])
 
 
-def test_an_upload_is_continued_where_it_is(tmp_path: Path) -> None:
+def test_an_upload_continues_at_its_offset(tmp_path: Path) -> None:
     data = bytes(range(256)) * 5000
     with client(settings(tmp_path)) as it:
         place = begun(it, size=len(data), sha256=hashlib.sha256(data).hexdigest())
@@ -48,7 +48,7 @@ def test_an_upload_is_continued_where_it_is(tmp_path: Path) -> None:
     assert stored.read_bytes() == data
 
 
-def test_what_is_not_what_was_announced_is_refused(tmp_path: Path) -> None:
+def test_an_upload_of_another_size_or_hash_than_announced_is_refused(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         place = begun(it, sha256="0" * 64)
         it.put(place, content=b"something else")
@@ -76,14 +76,14 @@ LIMITS: list[tuple[str, dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize(("sent", "status"), [row[1:] for row in LIMITS], ids=[row[0] for row in LIMITS])
-def test_what_is_announced_is_checked(steady: TestClient, sent: Any, status: int) -> None:
+def test_an_invalid_announcement_is_refused(steady: TestClient, sent: Any, status: int) -> None:
     answer = steady.post("/v1/uploads", **sent)
     assert answer.status_code == status
     if status >= 400:
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_an_upload_that_grows_too_large_is_refused_though_other_bodies_may_be_smaller_still(tmp_path: Path) -> None:
+def test_an_upload_may_be_larger_than_other_bodies_up_to_its_own_limit(tmp_path: Path) -> None:
     with client(settings(tmp_path, limit={"bytes": 5000}, body_bytes=2000)) as it:
         place = begun(it)
         assert it.put(place, content=bytes(4000)).status_code == 200
@@ -105,11 +105,11 @@ HEADERS: list[tuple[str, dict[str, str], int]] = [
 
 
 @pytest.mark.parametrize(("headers", "status"), [row[1:] for row in HEADERS], ids=[row[0] for row in HEADERS])
-def test_where_the_bytes_go_is_read_with_care(steady: TestClient, headers: dict[str, str], status: int) -> None:
+def test_an_invalid_offset_is_refused(steady: TestClient, headers: dict[str, str], status: int) -> None:
     assert steady.put(begun(steady), content=b"12345", headers=headers).status_code == status
 
 
-def test_an_upload_can_be_discarded(tmp_path: Path) -> None:
+def test_an_upload_can_be_deleted(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as it:
         place = begun(it)
         assert it.delete(place).status_code == 204
@@ -117,7 +117,7 @@ def test_an_upload_can_be_discarded(tmp_path: Path) -> None:
             assert (answer.status_code, answer.json()["status"]) == (404, 404)
 
 
-def test_what_came_before_a_connection_broke_is_kept(tmp_path: Path) -> None:
+def test_bytes_received_before_a_broken_connection_stay(tmp_path: Path) -> None:
     with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         place = begun(it)
         host, port = it.base_url.host, it.base_url.port
@@ -132,7 +132,7 @@ def test_what_came_before_a_connection_broke_is_kept(tmp_path: Path) -> None:
         assert answer.json()["offset"] == 3_000_003
 
 
-def test_who_comes_last_goes_on_and_two_never_write_at_the_same_time(tmp_path: Path) -> None:
+def test_the_latest_request_takes_over_an_upload_and_two_never_write_together(tmp_path: Path) -> None:
     with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         place = begun(it)
         with socket.create_connection((it.base_url.host, it.base_url.port or 80)) as wire:
@@ -151,7 +151,7 @@ def test_who_comes_last_goes_on_and_two_never_write_at_the_same_time(tmp_path: P
         assert int(it.head(place).headers["upload-offset"]) == here + 1
 
 
-def test_memory_stays_the_same_however_much_comes(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_size_of_an_upload(tmp_path: Path) -> None:
     piece = bytes(1 << 20)
 
     def pieces() -> Iterator[bytes]:
