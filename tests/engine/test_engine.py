@@ -109,6 +109,23 @@ def test_regions_that_are_given_are_hidden_however_doubtful(photo: Path) -> None
     assert told == [(0, (doubtful,))]
 
 
+def test_what_a_person_marked_is_hidden_although_no_rule_names_its_label(photo: Path) -> None:
+    chosen = Region(Box(40, 5, 50, 15), "license plate", origin="manual", technique=PartSpec("blacken"))
+    others = (
+        Region(Box(2, 30, 9, 39), "license plate"),
+        Region(Box(20, 30, 30, 39), "dog", technique=chosen.technique, ignored=True),
+    )
+    given = Annotations(60, 40, {0: (FACE, chosen, *others)})
+    with finding([]) as engine:
+        report = engine.hide(photo, photo.with_name("out.png"), PLAN, regions=given)
+    assert [hidden.box for hidden in report.hidden] == [FACE.box, chosen.box]
+    assert report.labels == {"face": 1, "license plate": 1}
+    assert report.rules[report.hidden[1].rule] == "license plate: by-hand -> blacken with grow=0"
+    after = np.asarray(Image.open(photo.with_name("out.png")))
+    assert (after[5:15, 40:50] == 0).all()
+    assert (after[30:39, 2:9] != 0).any()
+
+
 def test_a_localizer_named_by_several_rules_runs_once_per_frame(photo: Path) -> None:
     seen: list[Frame] = []
 

@@ -82,9 +82,10 @@ def test_a_sweep_reads_only_jobs_that_still_have_files(url: str, tmp_path: Path)
                 plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + text, values))
                 assert not re.search(r"TEMP B-TREE|Sort|Seq Scan|SCAN velum_jobs|Aggregate", plan), plan
                 assert re.search(
-                    "velum_jobs_ended|velum_(jobs_sources|jobs_results|pieces)_kept|ix_velum_pieces_key .key>", plan
+                    "velum_jobs_(ended|keep_until|(sources|results)_kept)|velum_pieces_kept|ix_velum_pieces_key .key>",
+                    plan,
                 ), plan
-        assert len(queries) == 4
+        assert len(queries) == 5
 
 
 def test_pieces_are_deleted_with_the_source(office: Office) -> None:

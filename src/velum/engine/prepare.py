@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -29,6 +29,9 @@ P = TypeVar("P")
 PeopleKey = tuple[People, PartSpec, Effort]
 """What decides about the vectors of a plan's persons: their photos by hash, and what locates the faces in them."""
 
+BY_HAND = PartSpec("by-hand")
+"""Stands in reports for the localizer of regions that a person drew, with labels that the plan does not name."""
+
 KEPT_BODIES = "a rule hides whole persons, those to keep included: people are recognised by their faces only"
 
 
@@ -42,6 +45,8 @@ class PreparedRule:
     """Where regions are given instead of located, all rules have 0."""
     labels: frozenset[str] = frozenset()
     """Labels that the rule hides, of those that its localizer or the given regions have."""
+    chosen_only: bool = False
+    """Whether the rule hides only regions with a technique of their own: the plan has no rule for their label."""
 
     def covers(self, label: str) -> bool:
         """Tell whether the rule hides regions of that label, one that no localizer has announced included."""
@@ -49,6 +54,8 @@ class PreparedRule:
 
     def takes(self, region: Region, *, any_score: bool = False) -> bool:
         """Tell whether the rule hides a region, by its label and its score; the score is ignored with `any_score`."""
+        if self.chosen_only and region.technique is None:
+            return False
         return (any_score or region.score >= self.rule.min_score) and self.covers(region.label)
 
 
@@ -187,6 +194,9 @@ def prepare(
             offered = ", ".join(sorted(localizers[place].labels))
             raise BadPlan(f"{rule.locate.name} finds {offered}, not {rule.label!r}")
         rules.append(PreparedRule(rule, technique, place, labels))
+    rules += _rules_of_chosen(
+        plan.rules[0], techniques[0], [label for _, label, ignored in chosen if not ignored], rules
+    )
     used = dict(zip((rule.hide for rule in plan.rules), techniques, strict=True))
     used |= {spec: region_techniques[spec] for spec, _, ignored in chosen if not ignored}
     warnings = (*notes, *_warnings(used))
@@ -194,6 +204,23 @@ def prepare(
     if people is not None and any(covers(rule.label, "person") for rule in plan.rules):
         warnings += (KEPT_BODIES,)
     return PreparedPlan(plan, tuple(rules), localizers, exclusions, warnings, notes, region_techniques, people)
+
+
+def _rules_of_chosen(
+    like: Rule, technique: Technique, labels: Sequence[str], rules: Sequence[PreparedRule]
+) -> list[PreparedRule]:
+    """Return a rule for each label that none names, of regions for which a person chose a technique.
+
+    They have the margin of the rule `like`. Without them, what a person marked would stay visible.
+    """
+    missing = sorted({label for label in labels if not any(rule.covers(label) for rule in rules)})
+    return [
+        PreparedRule(
+            replace(like, label=label, locate=BY_HAND, shape="box"), technique,
+            labels=frozenset({label}), chosen_only=True,
+        )
+        for label in missing
+    ]  # fmt: skip
 
 
 def _known_people(

@@ -116,7 +116,8 @@ class RunStats:
         warnings = [] if self.hidden or self.tracks else [ALL_SHOWN if shown else NOTHING_FOUND]
         return {
             "frames": self.frames, "hidden": tuple(self.hidden), "tracks": self.tracks, "plan": work.plan.digest,
-            "rules": tuple(map(str, work.plan.rules)), "models": work.models if given is None else given.models,
+            "rules": tuple(str(rule.rule) for rule in work.rules),
+            "models": work.models if given is None else given.models,
             "seconds": self.seconds, "warnings": (*warnings, *work.warnings, *self.people_warnings, *notes),
             "people": self.people, "version": __version__,
         }  # fmt: skip
@@ -180,9 +181,9 @@ def hide(located: Iterable[FrameRegions], work: PreparedPlan, stats: RunStats) -
         regions = hidden_by_rule(work, item)
         with stats.stage("hide"):
             touched = paint(item.frame, regions, work, item.exclusions)
-        for index, (rule, found) in enumerate(zip(work.plan.rules, regions, strict=True)):
+        for index, (rule, found) in enumerate(zip(work.rules, regions, strict=True)):
             for region in found:
-                stats.count(item.frame, index, str(region.technique or rule.hide), region)
+                stats.count(item.frame, index, str(region.technique or rule.rule.hide), region)
         # The bytes of the source file still show what is hidden now.
         yield replace(item.frame, encoded=None, touched=touched)
 

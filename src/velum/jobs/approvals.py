@@ -1,5 +1,6 @@
-"""Approvals of results by reviewers, and the risk by which results are queued for review."""
+"""Reviews of results: drafts of corrections, who looked and approved, and the risk by which results are queued."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import sqlalchemy as sql
 
 from velum.errors import BadPlan
 from velum.jobs.database import Database
-from velum.jobs.schema import APPROVALS, JOBS
+from velum.jobs.schema import APPROVALS, DRAFTS, JOBS, VIEWS
 from velum.jobs.values import JobRecord, State
 
 LOW_SCORE = 0.5
@@ -23,11 +24,12 @@ WEIGHTS: Mapping[str, float] = {"nothing": 0.4, "low": 0.25, "filled": 0.15, "sh
 """Weight of each reason for doubt; their sum is the risk, from 0 to 1."""
 
 
-def approve_results(database: Database, results: Mapping[str, str], who: str) -> None:
+def approve_results(database: Database, results: Mapping[str, str], who: str, *, required: int = 1) -> None:
     """Record the approval of results, given as job id -> key of the result: all of them or none.
 
-    Approving twice changes nothing. Raises `BadPlan` when one of them is no longer the result of its job, `Unavailable`
-    when the database does not answer.
+    Approving twice changes nothing. With `required` approvals, the source is not needed any more, and the next sweep
+    deletes it, unless somebody has had it kept longer. Raises `BadPlan` when one of them is no longer the result of
+    its job, `Unavailable` when the database does not answer.
     """
     with database.writing() as connection:
         at = database.now(connection)
@@ -38,6 +40,10 @@ def approve_results(database: Database, results: Mapping[str, str], who: str) ->
             same = (APPROVALS.c.job == job, APPROVALS.c.result == result, APPROVALS.c.who == who)
             if connection.scalar(sql.select(APPROVALS.c.at).where(*same)) is None:
                 connection.execute(APPROVALS.insert().values(job=job, result=result, who=who, at=at))
+            count = sql.select(sql.func.count()).where(APPROVALS.c.job == job, APPROVALS.c.result == result)
+            if (connection.scalar(count) or 0) >= required:
+                done = JOBS.update().where(JOBS.c.id == job, JOBS.c.keep_until.is_(None))
+                connection.execute(done.values(keep_until=at))
 
 
 def list_approvals(database: Database, jobs: Sequence[JobRecord]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
@@ -56,6 +62,71 @@ def list_approvals(database: Database, jobs: Sequence[JobRecord]) -> Mapping[str
         if row.result == results[row.job]:
             approvals.setdefault(row.job, []).append({"who": row.who, "at": row.at})
     return approvals
+
+
+def record_view(database: Database, job: JobRecord, who: str, undecided: int) -> None:
+    """Record that somebody has seen the whole result of a job, with that many decisions left to make."""
+    with database.writing() as connection:
+        same = (VIEWS.c.job == job.id, VIEWS.c.result == job.result, VIEWS.c.who == who)
+        values = {"at": database.now(connection), "undecided": undecided}
+        if not connection.execute(VIEWS.update().where(*same).values(**values)).rowcount:
+            connection.execute(VIEWS.insert().values(job=job.id, result=job.result, who=who, **values))
+
+
+def list_views(database: Database, jobs: Sequence[JobRecord], who: str) -> Mapping[str, int]:
+    """Return, of the jobs whose present result somebody has seen, the number of decisions left, by job id."""
+    results = {job.id: job.result for job in jobs}
+    query = sql.select(VIEWS).where(VIEWS.c.job.in_(results), VIEWS.c.who == who)
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    return {row.job: row.undecided for row in rows if row.result == results[row.job]}
+
+
+DRAFT_BYTES = 16 << 20
+"""Largest draft."""
+
+
+def read_draft(database: Database, job: str) -> Mapping[str, Any] | None:
+    """Return the draft of a job as JSON values: its version, who saved it (`who`), when (`at`), and its `body`."""
+    with database.reading() as connection:
+        row = connection.execute(sql.select(DRAFTS).where(DRAFTS.c.job == job)).one_or_none()
+    return None if row is None else _draft_of(row)
+
+
+def save_draft(
+    database: Database, job: str, body: Mapping[str, Any], who: str, *, version: int, edited: bool
+) -> Mapping[str, Any] | None:
+    """Save a draft in the place of that version (0: of none); None, and nothing is saved, where that is not the last.
+
+    `edited` says whether it has corrections that the result lacks. Raises `BadPlan` while the job has not ended.
+    """
+    with database.writing() as connection:
+        state = connection.scalar(sql.select(JOBS.c.state).where(JOBS.c.id == job).with_for_update())
+        if state is None:
+            return None
+        if state != State.DONE:
+            raise BadPlan(f"job {job} is {state}; its corrections can be saved once it is done")
+        row = connection.execute(sql.select(DRAFTS.c.version).where(DRAFTS.c.job == job)).one_or_none()
+        if version != (0 if row is None else row.version):
+            return None
+        at = database.now(connection)
+        # Never the version of a draft that was deleted: who still has that one must not take this for it.
+        values = {"version": max(version + 1, int(at * 10)), "who": who, "at": at, "body": json.dumps(body)}
+        change = DRAFTS.insert().values(job=job, **values) if row is None else DRAFTS.update().values(**values)
+        connection.execute(change if row is None else change.where(DRAFTS.c.job == job))  # type: ignore[union-attr]
+        connection.execute(JOBS.update().where(JOBS.c.id == job).values(drafted=at if edited else None))
+    return {"version": values["version"], "who": who, "at": at, "body": body}
+
+
+def delete_draft(database: Database, job: str) -> None:
+    """Delete the draft of a job, if there is one."""
+    with database.writing() as connection:
+        connection.execute(DRAFTS.delete().where(DRAFTS.c.job == job))
+        connection.execute(JOBS.update().where(JOBS.c.id == job).values(drafted=None))
+
+
+def _draft_of(row: sql.Row[Any]) -> Mapping[str, Any]:
+    return {"version": row.version, "who": row.who, "at": row.at, "body": json.loads(row.body)}
 
 
 def doubts(report: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,15 +5,17 @@ import logging
 import secrets
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sql
 
 from velum.errors import BadInput, BadPlan, Unavailable, VelumError
 from velum.jobs.database import Database
-from velum.jobs.schema import COLUMNS, ENDED, JOBS, PIECES, REQUESTS, STORES, job_of, new_id, row_of
+from velum.jobs.schema import COLUMNS, DRAFTS, ENDED, JOBS, PIECES, REQUESTS, STORES, job_of, new_id, row_of
 from velum.jobs.values import JobListing, JobRecord, Once, RegionsOrigin, State, Submission
 from velum.jobs.webhooks import announce_deletion, announce_end
+from velum.plan import Plan
 from velum.storage import MARK, Store
 from velum.storage.resumable_uploads import Occupied
 
@@ -154,17 +156,18 @@ class JobQueue:
             now = job_of(row)
             if before is not None and before != now.regions:
                 raise BadPlan(f"someone else has corrected the regions of job {job}; load their corrections first")
-            connection.execute(JOBS.update().where(JOBS.c.id == job).values(draft=regions))
+            connection.execute(JOBS.update().where(JOBS.c.id == job).values(draft=regions, drafted=None))
+            connection.execute(DRAFTS.delete().where(DRAFTS.c.job == job))
             left = _find_unreferenced(connection, {row.draft})
         self._delete_or_warn(left)
         return self.get(job)
 
-    def render(self, job: str, *, once: Once | None = None) -> JobRecord | None:
+    def render(self, job: str, *, audio: str | None = None, once: Once | None = None) -> JobRecord | None:
         """Run a job again with its present regions, corrected or not, without running a localizer.
 
-        Unchanged pieces are kept. The present result is withdrawn at once. With `once`, the second of two identical
-        requests does nothing. Raises `BadPlan` while the job has not ended, and when it has no regions, or its source
-        was deleted.
+        Unchanged pieces are kept, unless `audio` changes the plan's `video.audio`. The present result is withdrawn at
+        once. With `once`, the second of two identical requests does nothing. Raises `BadPlan` while the job has not
+        ended, for an unknown `audio`, and when it has no regions, or its source was deleted.
         """
         with self._database.writing() as connection:
             if once is not None and _find_request(connection, once) == job:
@@ -177,14 +180,44 @@ class JobQueue:
             if now.regions is None:
                 raise BadPlan(f"job {job} has no regions; wait until it is done, or send an annotation file for it")
             theirs = {row.result, row.found, row.draft, row.regions}
-            again = {"regions": now.regions, "found": None, "draft": None, "result": None, "result_name": None}
+            again: dict[str, Any] = {
+                "regions": now.regions,
+                "found": None,
+                "draft": None,
+                "result": None,
+                "result_name": None,
+            }
+            # The new result is not approved. A time that a person has set stays.
+            again["keep_until"] = now.keep_until if (now.keep_until or 0.0) > self._database.now(connection) else None
             # A rendering that was cancelled before it checked the pieces has not changed them.
             again["former"] = row.former or (RegionsOrigin.FOUND if row.regions is None else RegionsOrigin.GIVEN)
             counts = {"pieces_done": 0, "pieces_total": None, "frames_done": 0}
+            plan = now.submission.plan
+            if audio is not None and audio != plan.video.audio:
+                # Pieces name the plan that made them, so none is of use for another one.
+                again |= {"plan": json.dumps(_plan_with_audio(plan, audio)), "former": None}
+                pieces = connection.execute(sql.select(*_OF_PIECES).where(PIECES.c.job == job))
+                theirs |= {key for piece in pieces for key in piece}
+                connection.execute(PIECES.delete().where(PIECES.c.job == job))
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again, **counts))
             left = _find_unreferenced(connection, theirs)
             _remember(connection, once, job, self._database.now(connection))
         self._delete_or_warn(left)
+        return self.get(job)
+
+    def keep_source(self, job: str, seconds: float, most: float) -> JobRecord | None:
+        """Keep the source of an ended job for `seconds` from now, at most for `most` after its end, and no shorter.
+
+        Raises `BadPlan` when it has been deleted, or the job has not ended.
+        """
+        with self._database.writing() as connection:
+            if (row := _lock_final_job(connection, job)) is None:
+                return None
+            if not row.source_kept:
+                raise BadPlan(f"the source of job {job} has been deleted after its retention time; submit it again")
+            until = min(self._database.now(connection) + seconds, row.ended + most)
+            later = max(until, row.keep_until or 0.0)
+            connection.execute(JOBS.update().where(JOBS.c.id == job).values(keep_until=later))
         return self.get(job)
 
     def delete(self, job: str) -> bool:
@@ -234,6 +267,10 @@ class JobQueue:
     def _delete_files(self, keys: set[str]) -> None:
         for key in keys:
             self._store.delete(key)
+
+
+def _plan_with_audio(plan: Plan, audio: Any) -> Mapping[str, Any]:
+    return replace(plan, video=replace(plan.video, audio=audio)).to_json()
 
 
 def _find_request(connection: sql.Connection, once: Once) -> str | None:

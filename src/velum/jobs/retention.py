@@ -12,7 +12,7 @@ import sqlalchemy as sql
 from velum.errors import VelumError
 from velum.jobs.database import Database
 from velum.jobs.queue import JobQueue, referenced_keys
-from velum.jobs.schema import JOBS, NOTICES, PIECES, REQUESTS
+from velum.jobs.schema import DRAFTS, JOBS, NOTICES, PIECES, REQUESTS
 from velum.jobs.values import Retention, State, SweepResult
 from velum.jobs.webhooks import KEPT_SECONDS
 from velum.storage import Store
@@ -117,25 +117,34 @@ class RetentionSweeper:
                 self._store.delete(file)
             with self._database.writing() as connection:
                 gone = JOBS.update().where(JOBS.c.result == key)
-                connection.execute(gone.values(result=None, found=None, draft=None))
+                jobs = sql.select(JOBS.c.id).where(JOBS.c.result == key)
+                connection.execute(DRAFTS.delete().where(DRAFTS.c.job.in_(jobs)))
+                connection.execute(gone.values(result=None, found=None, draft=None, drafted=None))
 
         return _count(forget, keys, failed)
 
     def _originals(self, before: float, failed: list[str]) -> int:
         with self._database.reading() as connection:
-            # A source is due when the last job that uses it ended that long ago.
+            now = self._database.now(connection)
+            # A source is due when the last job that uses it ended that long ago, or as long ago as people said.
             other = JOBS.alias()
-            later = (other.c.source == JOBS.c.source) & (other.c.ended.is_(None) | (other.c.ended >= before))
+            kept = (other.c.keep_until >= now) | (other.c.keep_until.is_(None) & (other.c.ended >= before))
+            still = other.c.ended.is_(None) | kept
             # Not by EXISTS, for which PostgreSQL would read all waiting jobs.
-            last = sql.select(other.c.id).where(later).limit(1).scalar_subquery().is_(None)
-            due = (JOBS.c.source_kept, JOBS.c.ended < before, last)
-            query = sql.select(JOBS.c.source).where(*due).order_by(JOBS.c.ended).limit(BATCH_SIZE)
-            sources = dict.fromkeys(connection.scalars(query))
+            last = sql.select(other.c.id).where(other.c.source == JOBS.c.source, still).limit(1).scalar_subquery()
+            sources = dict[str, None]()
+            # Two queries, each of which reads only what is due, by an index of its own.
+            for due, by in (
+                ((JOBS.c.ended < before, JOBS.c.keep_until.is_(None)), JOBS.c.ended),
+                ((JOBS.c.keep_until < now, JOBS.c.keep_until.is_not(None)), JOBS.c.keep_until),
+            ):
+                query = sql.select(JOBS.c.source).where(JOBS.c.source_kept, *due, last.is_(None))
+                sources |= dict.fromkeys(connection.scalars(query.order_by(by).limit(BATCH_SIZE)))
         return _count(self._drop_source, sources, failed)
 
     def _pieces(self, now: float, failed: list[str]) -> int:
         """Delete the pieces of jobs that cannot be rendered again or whose result has been deleted."""
-        due = (JOBS.c.ended < now - self._retention.originals_seconds) | (
+        due = ((JOBS.c.ended < now - self._retention.originals_seconds) & ~JOBS.c.source_kept) | (
             (JOBS.c.state == State.DONE) & (JOBS.c.ended < now - self._retention.results_seconds)
         )
         pieces = sql.select(PIECES.c.key).join(JOBS, JOBS.c.id == PIECES.c.job).where(due, PIECES.c.key.is_not(None))

@@ -12,7 +12,7 @@ import sqlalchemy as sql
 from velum.jobs.values import JobRecord, State, Submission
 from velum.plan import Plan
 
-SCHEMA = 8
+SCHEMA = 9
 """Version of the tables. Increase it with every change of them; an older velum then refuses the database."""
 
 METADATA = sql.MetaData()
@@ -58,6 +58,10 @@ JOBS = sql.Table(
     sql.Column("draft", sql.String(64), index=True),
     # `RegionsOrigin` of the regions hidden in the pieces, as long as these are of an earlier rendering.
     sql.Column("former", sql.String(8)),
+    # Until when the source is kept, in epoch seconds, where a person or an approval has said so.
+    sql.Column("keep_until", sql.Double),
+    # When a draft with corrections was saved that is not applied yet; None where there is none.
+    sql.Column("drafted", sql.Double),
     sql.Index("velum_jobs_ready", "state", "not_before", "priority", "owner", "id"),
     sql.Index("velum_jobs_state", "state", "id"),
     sql.Index("velum_jobs_owner", "owner", "id"),
@@ -71,6 +75,10 @@ sql.Index(
 sql.Index(
     "velum_jobs_results_kept", JOBS.c.ended, sqlite_where=JOBS.c.result.is_not(None),
     postgresql_where=JOBS.c.result.is_not(None),
+)  # fmt: skip
+sql.Index(
+    "velum_jobs_keep_until", JOBS.c.keep_until, sqlite_where=sql.text("source_kept = 1 AND keep_until IS NOT NULL"),
+    postgresql_where=sql.text("source_kept AND keep_until IS NOT NULL"),
 )  # fmt: skip
 PIECES = sql.Table(
     "velum_pieces",
@@ -121,6 +129,29 @@ APPROVALS = sql.Table(
     sql.Column("who", sql.String(255), primary_key=True),
     sql.Column("at", sql.Double, nullable=False),
 )
+DRAFTS = sql.Table(
+    "velum_drafts",
+    METADATA,
+    sql.Column("job", sql.String(32), sql.ForeignKey(JOBS.c.id, ondelete="CASCADE"), primary_key=True),
+    sql.Column("version", sql.BigInteger, nullable=False),
+    sql.Column("who", sql.String(255), nullable=False),
+    sql.Column("at", sql.Double, nullable=False),
+    sql.Column("body", sql.Text, nullable=False),
+)
+"""What reviewers do before they apply it: one draft for each job, which goes with it."""
+
+VIEWS = sql.Table(
+    "velum_views",
+    METADATA,
+    sql.Column("job", sql.String(32), sql.ForeignKey(JOBS.c.id, ondelete="CASCADE"), primary_key=True),
+    sql.Column("result", sql.String(64), primary_key=True),
+    sql.Column("who", sql.String(255), primary_key=True),
+    sql.Column("at", sql.Double, nullable=False),
+    # How many decisions the viewer had still to make.
+    sql.Column("undecided", sql.Integer, nullable=False),
+)
+"""Who has looked at which result."""
+
 NOTICES = sql.Table(
     "velum_notices",
     METADATA,
@@ -224,7 +255,7 @@ def job_of(row: sql.Row[Any]) -> JobRecord:
 
 _SAME = (
     "submitted", "started", "ended", "attempts", "pieces_done", "pieces_total", "frames_done", "frames_total", "fps",
-    "seconds_left", "error", "message", "result", "result_name", "source_kept",
+    "seconds_left", "error", "message", "result", "result_name", "source_kept", "keep_until", "drafted",
 )  # fmt: skip
 
 

@@ -122,6 +122,10 @@ class JobRecord:
     """True when the regions were corrected after the result was rendered, so that it does not show the corrections."""
     source_kept: bool = True
     """False when the source has been deleted after its retention time, so that the job cannot run again."""
+    keep_until: float | None = None
+    """Until when the source is kept, where a person or an approval has said so; None: for its retention time."""
+    drafted: float | None = None
+    """When a draft with corrections was saved that is not applied yet; None where there is none."""
 
     def to_json(self, *, inner: bool = False) -> dict[str, Any]:
         """Return what the owner of the job may know, as JSON values, without keys of the store.
@@ -155,8 +159,8 @@ class JobListing:
 class Retention:
     """Retention times of files and records, in seconds after the end of their job. 0 deletes them when the job ends."""
 
-    originals_seconds: float = 3600.0
-    """Sources, annotation files submitted with them, and the pieces of videos."""
+    originals_seconds: float = 86400.0
+    """Sources, annotation files submitted with them, and the pieces of videos; no longer than until approval."""
     results_seconds: float = 7 * 86400.0
     jobs_seconds: float = 30 * 86400.0
     """The record of the job, its report, and all of its remaining files."""

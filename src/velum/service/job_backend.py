@@ -31,6 +31,7 @@ from velum.service.metrics import Metrics
 from velum.service.observed_processor import ObservedProcessor
 from velum.service.tracing import spans
 from velum.settings import Settings
+from velum.settings.schema import JobsSettings
 from velum.storage.scratch import sweep_dead
 
 LOG = logging.getLogger("velum.service")
@@ -202,11 +203,16 @@ def worker(settings: Settings, peers: HttpClient, make_processor: ProcessorFacto
         _database(settings), store, lambda: making(settings.host_factory(), settings.limits()),
         folder=work_folder(settings), concurrency=jobs.concurrency, max_running=jobs.max_running or None,
         timing=WorkerTiming(drain_seconds=settings.service.grace_seconds), uploads=_uploads(settings, store),
-        retention=Retention(
-            originals_seconds=jobs.originals_seconds, results_seconds=jobs.results_seconds,
-            jobs_seconds=jobs.records_seconds, unclaimed_seconds=jobs.unclaimed_seconds,
-        ),
+        retention=retention_of(jobs),
         notify=http_sender(peers) if jobs.webhooks else None,
+    )  # fmt: skip
+
+
+def retention_of(jobs: JobsSettings) -> Retention:
+    """Return the retention times of the settings."""
+    return Retention(
+        originals_seconds=jobs.originals_seconds, results_seconds=jobs.results_seconds,
+        jobs_seconds=jobs.records_seconds, unclaimed_seconds=jobs.unclaimed_seconds,
     )  # fmt: skip
 
 

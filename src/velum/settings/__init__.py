@@ -22,7 +22,8 @@
                                                   people, blur_plan
     VELUM_JOBS_<NAME>      [jobs] <name>          storing and running jobs: data, database, store, scratch_dir,
                                                   in_process, concurrency, max_running, span_seconds,
-                                                  originals_seconds, results_seconds, records_seconds,
+                                                  originals_seconds, originals_most_seconds,
+                                                  results_seconds, records_seconds,
                                                   unclaimed_seconds, urls, webhooks
     VELUM_REVIEW_<NAME>    [review] <name>        approval of results: required_approvals
     VELUM_BMW_<NAME>       [bmw] <name>           the BMW Anonymization API: strict, folder, videos, local

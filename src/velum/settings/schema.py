@@ -101,8 +101,10 @@ class JobsSettings:
     span_seconds: float = 60.0
     """Length of the segments into which videos are cut, in seconds. After a crash, only unfinished segments are made
     again."""
-    originals_seconds: int = 3600
-    """Seconds for which a source is kept after its last job has ended."""
+    originals_seconds: int = 86400
+    """Seconds for which a source is kept after its last job has ended, unless its result is approved before."""
+    originals_most_seconds: int = 7 * 86400
+    """Most seconds after the end of its job for which people may have a source kept longer."""
     results_seconds: int = 7 * 86400
     """Seconds for which a result is kept."""
     records_seconds: int = 30 * 86400
@@ -219,6 +221,7 @@ JOBS: Readers = MappingProxyType(
         "max_running": RawValue.number,
         "span_seconds": RawValue.seconds,
         "originals_seconds": RawValue.number,
+        "originals_most_seconds": RawValue.number,
         "results_seconds": RawValue.number,
         "records_seconds": RawValue.number,
         "unclaimed_seconds": RawValue.number,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -33,6 +33,7 @@ from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
 from velum.service.job_backend import InProcessWorker, ProcessorFactory
 from velum.service.v1 import jobs
+from velum.service.v1.job_service import JobService
 from velum.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -264,7 +265,8 @@ def test_sources_are_fetched_only_from_allowed_hosts(tmp_path: Path) -> None:
 def test_the_owner_sees_why_a_job_failed_and_internal_causes_stay_hidden(error: str, scope: Any, *, told: bool) -> None:
     submission = Submission("key", "a.png", Plan())
     job = JobRecord("id", State.GAVE_UP, submission, 1.0, error=error, message="see /srv/cache")
-    shown = jobs.job_json(job, Principal("one", frozenset({scope})))
+    service = JobService(cast("Any", None), cast("Any", None), cast("Any", None), 1)
+    shown = service.json_of(job, Principal("one", frozenset({scope})))
     assert (shown["error"]["message"] == "see /srv/cache") == told
 
 

@@ -11,9 +11,9 @@ from velum.errors import OutputFailed
 from velum.service import panoramax
 from velum.service.auth.api_keys import ApiKeys
 from velum.service.auth.middleware import Authenticator, keys_file
-from velum.service.job_backend import InProcessWorker, JobBackend, observed_processor_factory, work_folder
+from velum.service.job_backend import InProcessWorker, JobBackend, observed_processor_factory, retention_of, work_folder
 from velum.service.state import ServiceParts
-from velum.service.v1 import api_keys, capabilities, galleries, images, jobs, review, uploads
+from velum.service.v1 import api_keys, capabilities, drafts, galleries, images, jobs, previews, review, uploads
 from velum.service.v1.capabilities import Obtainable
 from velum.service.v1.job_service import JobService
 from velum.service.v1.plans import REMOTE, Plans
@@ -72,7 +72,9 @@ class V1:
         yield "", anonymizing
         yield "/v1", uploads.routes(self.upload_service, access)
         yield "/v1", jobs.routes(self.job_service, access, watchers=self.watchers, ending=self.ending)
-        yield "/v1", review.routes(self.job_service, self.image_service, self.previews, access)
+        yield "/v1", review.routes(self.job_service, self.image_service, access)
+        yield "/v1", previews.routes(self.job_service, self.previews, access)
+        yield "/v1", drafts.routes(self.job_service, access)
         yield "/v1", galleries.routes(self.galleries, self.job_service, access)
         yield "/v1", review.queue_routes(self.job_service, access, required_approvals=self.required_approvals)
         yield "/v1", capabilities.routes(self.offered)
@@ -105,7 +107,8 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
         ),
         job_service=JobService(
             jobs, plans, parts.peers, settings.limits().bytes, allows_urls=settings.jobs.urls,
-            allows_webhooks=settings.jobs.webhooks,
+            allows_webhooks=settings.jobs.webhooks, retention=retention_of(settings.jobs),
+            most_seconds=settings.jobs.originals_most_seconds,
         ),
         previews=Previews(scratch, parts.decoders, parts.engine.limits, partial(_keeps_source, jobs)),
         galleries=galleries.Galleries(parts.engine, scratch, partial(_keeps_source, jobs), is_allowed=service.people),
@@ -116,7 +119,8 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
     )  # fmt: skip
 
 
-def _keeps_source(backend: JobBackend, job: str) -> bool:
-    """Tell whether the source of a job is still kept."""
-    job_record = backend.open().queue.get(job)
-    return job_record is not None and job_record.source_kept
+def _keeps_source(backend: JobBackend, preview: str) -> bool:
+    """Tell whether the file is still kept that a preview shows: the source of a job, or its result (`job.result`)."""
+    job, _, result = preview.partition(".")
+    record = backend.open().queue.get(job)
+    return record is not None and (record.result == result if result else record.source_kept)

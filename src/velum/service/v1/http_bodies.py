@@ -145,11 +145,16 @@ class _Download(StreamingResponse):
 
 def result_of(job: JobRecord, store: Store, request: Request) -> Response:
     """Return the result of a job. Raises `Problem` (409) before it is done, `Problem` (410) once it is deleted."""
+    return _file_response(store, result_key_of(job), job.result_name or "result", request)
+
+
+def result_key_of(job: JobRecord) -> str:
+    """Return the key of a job's result. Raises as `result_of` does."""
     if job.state is not State.DONE:
         raise Problem(409, f"job {job.id} is {job.state}; it has a result once it is done", state=job.state.value)
     if job.result is None:
         raise Problem(410, f"the result of job {job.id} was deleted after its retention time; submit the source again")
-    return _file_response(store, job.result, job.result_name or "result", request)
+    return job.result
 
 
 def source_of(job: JobRecord, store: Store, request: Request) -> Response:

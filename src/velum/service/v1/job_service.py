@@ -4,15 +4,17 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from velum.annotations import Annotations
 from velum.errors import BadInput, BadPlan, VelumError
-from velum.jobs import JobListing, JobQueue, JobRecord, ResumableUpload, State, Submission
+from velum.jobs import JobListing, JobQueue, JobRecord, ResumableUpload, Retention, State, Store, Submission
+from velum.jobs.approvals import delete_draft, read_draft, save_draft
 from velum.jobs.values import Once
 from velum.net.client import HttpClient
 from velum.plan import Plan
@@ -22,7 +24,7 @@ from velum.service.problem_details import Problem
 from velum.service.v1.http_bodies import tag_of
 from velum.service.v1.plans import Plans
 from velum.service.v1.uploads import owned_upload
-from velum.service.v1.values import JobRequest
+from velum.service.v1.values import DraftRequest, JobRequest
 from velum.storage.resumable_uploads import Occupied
 
 LOG = logging.getLogger("velum.service")
@@ -45,6 +47,20 @@ class JobService:
     allows_urls: bool = False
     """Whether the operator allows jobs whose source is a URL."""
     allows_webhooks: bool = False
+    retention: Retention = field(default_factory=Retention)
+    most_seconds: float = 7 * 86400.0
+    """How long after the end of its job people may have a source kept."""
+
+    def json_of(self, job: JobRecord, caller: Principal) -> dict[str, Any]:
+        """Return a job as JSON values; only the scope operate shows internal errors."""
+        source = job.keep_until
+        if source is None and job.ended is not None:
+            source = job.ended + self.retention.originals_seconds
+        result = None if job.result is None or job.ended is None else job.ended + self.retention.results_seconds
+        return job.to_json(inner="operate" in caller.scopes) | {
+            "source_until": source if job.source_kept and job.ended is not None else None,
+            "result_until": result, "drafted": job.drafted,
+        }  # fmt: skip
 
     @property
     def queue(self) -> JobQueue:
@@ -152,16 +168,59 @@ class JobService:
             self.backend.open().store.delete(key)
             raise Problem(409, str(error)) from error
 
-    def render(self, job: str, caller: Principal, key: str | None = None) -> JobRecord:
+    def render(self, job: str, caller: Principal, key: str | None = None, audio: str | None = None) -> JobRecord:
         """Render a job again with its current regions, once for requests with the same `key`.
 
-        Raises `Problem` (409) when its state does not allow that.
+        `audio` changes what the plan does with the audio. Raises `Problem` (409) when its state does not allow that.
         """
         self.get(job, caller)
+        once = _idempotent_request(caller, key, f"render {job} {audio or ''}".strip())
         try:
-            return _require_job(self.queue.render(job, once=_idempotent_request(caller, key, f"render {job}")), job)
+            return _require_job(self.queue.render(job, audio=audio, once=once), job)
         except BadPlan as error:
             raise Problem(409, str(error)) from error
+
+    def keep_source(self, job: str, caller: Principal, seconds: float) -> JobRecord:
+        """Have the source of a job kept longer. Raises `Problem` (409) when it has been deleted or the job runs."""
+        self.get(job, caller)
+        try:
+            return _require_job(self.queue.keep_source(job, seconds, self.most_seconds), job)
+        except BadPlan as error:
+            raise Problem(409, str(error)) from error
+
+    def source_store(self, job: JobRecord) -> Store:
+        """Return the store that has the source of a job. Raises `Problem` (410) when the source was deleted."""
+        if not job.source_kept:
+            raise Problem(410, f"the source of job {job.id} was deleted after its retention time")
+        return self.backend.open().store
+
+    def read_draft(self, job: str, caller: Principal) -> Mapping[str, Any] | None:
+        """Return the draft of a job, None where there is none."""
+        self.get(job, caller)
+        return read_draft(self.backend.open().database, job)
+
+    def save_draft(self, job: str, caller: Principal, draft: DraftRequest) -> Mapping[str, Any]:
+        """Save a draft of a job's corrections. Raises `Problem`: 412 where somebody else has saved one since."""
+        self.get(job, caller)
+        database = self.backend.open().database
+        try:
+            saved = save_draft(
+                database, job, draft.body, caller.name, version=draft.version, edited=draft.edited
+            )  # fmt: skip
+        except BadPlan as error:
+            raise Problem(409, str(error)) from error
+        if saved is None:
+            other = read_draft(database, job) or {"who": None, "at": None}
+            raise Problem(
+                412, "somebody else has saved or applied corrections since; fetch them first", who=other["who"],
+                at=other["at"],
+            )  # fmt: skip
+        return saved
+
+    def delete_draft(self, job: str, caller: Principal) -> None:
+        """Delete the draft of a job, if there is one."""
+        self.get(job, caller)
+        delete_draft(self.backend.open().database, job)
 
     def _check_correction(self, sent: bytes, job: JobRecord) -> None:
         findings = _read_regions(sent)

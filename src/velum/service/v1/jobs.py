@@ -94,7 +94,7 @@ def routes(
         """Submit a job for an image or a video. A failed request leaves the upload as it is."""
         job = job_service.submit(wanted, caller, idempotency_key)
         note(request, job=job.id, plan=job.submission.plan.digest)
-        return JSONResponse(job_json(job, caller), 201, {"location": f"/v1/jobs/{job.id}"})
+        return JSONResponse(job_service.json_of(job, caller), 201, {"location": f"/v1/jobs/{job.id}"})
 
     @router.get(
         "", response_model=JobPage, response_class=JSONResponse, responses=problems(),
@@ -109,12 +109,12 @@ def routes(
     ) -> Response:
         """List jobs, newest first: the caller's own, with the scope operate all."""
         page = job_service.list(caller, state=state, owner=owner, after=after, limit=limit)
-        return JSONResponse({"jobs": [job_json(job, caller) for job in page.jobs], "after": page.after})
+        return JSONResponse({"jobs": [job_service.json_of(job, caller) for job in page.jobs], "after": page.after})
 
     @router.get("/{job}", responses=problems(404), **state)
     def look(job: Theirs, caller: Looking) -> Response:
         """Return the state and progress of a job."""
-        return JSONResponse(job_json(job, caller), headers={"cache-control": "no-store"})
+        return JSONResponse(job_service.json_of(job, caller), headers={"cache-control": "no-store"})
 
     @router.get("/{job}/events", response_class=EventSourceResponse, responses={**problems(404), 200: dict(_EVENT)})
     async def events(
@@ -127,12 +127,12 @@ def routes(
     @router.post("/{job}/cancel", responses=problems(404), **state)
     def cancel(job: JobId, caller: Asking) -> Response:
         """Cancel a job: at once while it waits, soon while it runs. A job that has ended stays as it is."""
-        return JSONResponse(job_json(job_service.cancel(job, caller), caller))
+        return JSONResponse(job_service.json_of(job_service.cancel(job, caller), caller))
 
     @router.post("/{job}/retry", responses=problems(404, 409), **state)
     def retry(job: JobId, caller: Asking, idempotency_key: Key = None) -> Response:
         """Run a failed, given up or cancelled job again; finished segments are kept."""
-        return JSONResponse(job_json(job_service.retry(job, caller, idempotency_key), caller))
+        return JSONResponse(job_service.json_of(job_service.retry(job, caller, idempotency_key), caller))
 
     @router.get("/{job}/result", responses={**RANGES, **problems(404, 409, 410, 416)}, response_class=Response)
     def result(_: Asking, job: Theirs, request: Request) -> Response:
@@ -162,11 +162,6 @@ def routes(
     return router
 
 
-def job_json(job: JobRecord, caller: Principal) -> dict[str, Any]:
-    """Return a job as JSON values; only the scope operate shows internal errors."""
-    return job.to_json(inner="operate" in caller.scopes)
-
-
 async def _job_events(
     job_service: JobService, job: JobRecord, caller: Principal, ending: Callable[[], bool]
 ) -> AsyncIterator[ServerSentEvent]:
@@ -182,7 +177,7 @@ async def _job_events(
             return
         if now != last:
             yield ServerSentEvent(
-                event="end" if now.state.is_final else "progress", raw_data=json.dumps(job_json(now, caller))
+                event="end" if now.state.is_final else "progress", raw_data=json.dumps(job_service.json_of(now, caller))
             )
         if now.state.is_final:
             return

@@ -1,17 +1,40 @@
-"""Previews of videos that browsers cannot play: rendered on request, and deleted soon or with the source."""
+"""Previews of what browsers cannot show: videos and stills, rendered on request, and deleted soon or with the file."""
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from velum.errors import OutputFailed, VelumError, names_for_places
+from velum.jobs import JobRecord
 from velum.limits import Limits
 from velum.media import DecoderPool
+from velum.media.still import render_still
+from velum.service.auth.middleware import Authenticator
+from velum.service.auth.principal import AccessDenied, Principal
+from velum.service.middleware import note
+from velum.service.problem_details import Problem, problems
+from velum.service.v1.http_bodies import result_key_of
+from velum.service.v1.job_service import JobService
+from velum.service.v1.jobs import RANGES, JobId
 from velum.service.v1.requested_results import RequestedResult, RequestedResults
 from velum.storage.scratch import ScratchDirs
+
+STILL_BYTES = 48 << 20
+SMALL_SIDE = 512
+STILL_SECONDS = 900.0
+"""Bytes of small stills that are kept in memory, up to which side they are small, and for how long after their use."""
+
+RENDERED_AT_ONCE = 2
+"""Stills that are decoded at the same time, each in a process of its own."""
 
 Fetch = Callable[[Path], Path]
 """Returns the path of the source: its own, or that of a copy in the given folder."""
@@ -21,8 +44,8 @@ Fetch = Callable[[Path], Path]
 class Previews:
     """Renders one preview at a time, in a process of `decoders` and a scratch folder.
 
-    `keeps_source` tells by the id of a job whether its source still exists: a preview shows what the source does, so it
-    is deleted with it. Safe to share between threads.
+    `keeps_source` tells by the key of a preview whether the file that it shows still exists: the preview shows what the
+    file does, so it is deleted with it. Safe to share between threads.
     """
 
     scratch: ScratchDirs
@@ -32,6 +55,9 @@ class Previews:
     _results: RequestedResults[Path] = field(init=False)
     _stack: ExitStack = field(default_factory=ExitStack)
     _folder: Path | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stills: dict[tuple[str, int, int], tuple[float, bytes, int]] = field(default_factory=dict)
+    _decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(RENDERED_AT_ONCE))
 
     def __post_init__(self) -> None:
         self._results = RequestedResults("velum-previews", self.keeps_source, partial(Path.unlink, missing_ok=True))
@@ -46,6 +72,29 @@ class Previews:
     def file(self, job: str) -> Path | None:
         """Return the path of the finished preview, None before."""
         return self._results.get(job)
+
+    def still(self, key: str, name: str, fetch: Fetch, page: int, side: int) -> tuple[bytes, int]:
+        """Return a page of a file of the store as JPEG, and the number of pages. Raises as `render_still` does.
+
+        `key` is that of the store, whose files never change; small stills are kept in memory for a while.
+        """
+        entry, now = (key, page, side), time.monotonic()
+        with self._lock:
+            for old in [at for at, (used, _, _) in self._stills.items() if now - used > STILL_SECONDS]:
+                del self._stills[old]
+            if (known := self._stills.pop(entry, None)) is not None:
+                self._stills[entry] = (now, *known[1:])
+                return known[1:]
+        with self._decoding, self.scratch.folder() as folder:
+            source = fetch(folder)
+            with names_for_places(source, name):
+                still, pages = self.decoders.call(name, self.limits, render_still, source, self.limits, page, side)
+        if 0 < side <= SMALL_SIDE:
+            with self._lock:
+                self._stills[entry] = (now, still, pages)
+                while sum(len(data) for _, data, _ in self._stills.values()) > STILL_BYTES:
+                    del self._stills[next(iter(self._stills))]
+        return still, pages
 
     def close(self) -> None:
         """Stop rendering, and delete all previews."""
@@ -72,3 +121,94 @@ class Previews:
             raise OutputFailed(f"the preview cannot be written: {error.strerror or error}") from error
         finally:
             part.unlink(missing_ok=True)
+
+
+Which = Literal["source", "result"]
+Of = Annotated[Which, Query(description="Which file of the job.")]
+_JSON: dict[str, Any] = {"response_class": JSONResponse}
+_STILL: Mapping[str, Any] = {
+    "description": "The picture.",
+    "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+    "headers": {"X-Velum-Pages": {"description": "How many pages the file has.", "schema": {"type": "integer"}}},
+}
+
+
+class PreviewState(BaseModel):
+    """Progress of a preview; `share` is from 0 to 1, null where it is not known."""
+
+    state: Literal["making", "ready", "failed"]
+    share: float | None = Field(examples=[0.4])
+    error: str | None
+
+
+def routes(job_service: JobService, previews: Previews, access: Authenticator) -> APIRouter:
+    """Return the endpoints for previews and stills, below `/jobs`."""
+    router = APIRouter(prefix="/jobs", tags=["Review"])
+    Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
+    Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
+
+    def owned_job(job: str, caller: Principal, request: Request) -> JobRecord:
+        record = job_service.get(job, caller)
+        note(request, job=record.id, plan=record.submission.plan.digest)
+        return record
+
+    def shown_file(job: JobRecord, of: Which) -> tuple[str, str, Fetch]:
+        """Return the key of previews of a file of a job, the file's name, and what fetches it."""
+        if of == "source":
+            return job.id, job.submission.name, partial(job_service.source_store(job).fetch, job.submission.source)
+        key = result_key_of(job)
+        return f"{job.id}.{key}", job.result_name or "result", partial(job_service.backend.open().store.fetch, key)
+
+    @router.post(
+        "/{job}/preview", response_model=PreviewState, responses=problems(404, 410),
+        operation_id="previewed_v1_jobs__job__preview_post",  # generated clients name their calls after it
+        **_JSON,
+    )  # fmt: skip
+    def prepare_preview(job: JobId, caller: Reviewing, request: Request, of: Of = "source") -> Response:
+        """Render a preview of the source or result that any browser plays, and return its progress. Takes review.
+
+        Repeat the request until it is ready. It is kept for a quarter of an hour after the last access, and no longer
+        than the file.
+        """
+        key, name, fetch = shown_file(owned_job(job, caller, request), of)
+        return JSONResponse(previews.ask(key, name, fetch), headers={"cache-control": "no-store"})
+
+    def preview_response(job: str, caller: Principal, request: Request, of: Which) -> Response:
+        record = owned_job(job, caller, request)
+        file = previews.file(shown_file(record, of)[0])
+        if file is None:
+            raise Problem(
+                409, "there is no preview yet; send POST to this address to render one", state=record.state.value
+            )
+        return FileResponse(file, media_type="video/mp4", headers={"cache-control": "private, no-store"})
+
+    filmed: dict[str, Any] = {"responses": {**RANGES, **problems(404, 409, 410, 416)}, "response_class": Response}
+
+    @router.get("/{job}/preview", **filmed)
+    def preview(job: JobId, caller: Reviewing, request: Request, of: Of = "source") -> Response:
+        """Fetch the preview, or a range of it. Takes the scope review."""
+        return preview_response(job, caller, request, of)
+
+    @router.head("/{job}/preview", **filmed)
+    def preview_head(job: JobId, caller: Reviewing, request: Request, of: Of = "source") -> Response:
+        """Return the headers of the preview. Takes the scope review."""
+        return preview_response(job, caller, request, of)
+
+    @router.get("/{job}/still", responses={200: dict(_STILL), **problems(404, 409, 410)}, response_class=Response)
+    def still(
+        job: JobId, caller: Asking, request: Request, of: Of = "result",
+        page: Annotated[int, Query(ge=0, le=1 << 20, description="Page of the file, from 0.")] = 0,
+        side: Annotated[int, Query(ge=0, le=1 << 16, description="Longest side in pixels; 0: as it is.")] = 0,
+    ) -> Response:  # fmt: skip
+        """Render a page of the result or the source, or a frame of a video, as JPEG, which any browser shows.
+
+        The source takes the scope review.
+        """
+        if of == "source" and "review" not in caller.scopes:
+            raise AccessDenied("the source takes the scope review; ask for the result")
+        key, name, fetch = shown_file(owned_job(job, caller, request), of)
+        picture, pages = previews.still(key, name, fetch, page, side)
+        headers = {"cache-control": "private, no-store", "x-velum-pages": str(pages)}
+        return Response(picture, headers=headers, media_type="image/jpeg")
+
+    return router

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from velum.annotations import FORMAT
 from velum.errors import BadPlan
-from velum.jobs import JobRecord, State, Store
-from velum.jobs.approvals import WEIGHTS, approve_results, doubts, list_approvals, risk
+from velum.jobs import JobRecord, State
+from velum.jobs.approvals import WEIGHTS, approve_results, doubts, list_approvals, list_views, record_view, risk
 from velum.region import Box, Region
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
@@ -21,8 +21,7 @@ from velum.service.problem_details import Problem, problems
 from velum.service.v1.http_bodies import body_chunks, regions_of, source_of, tag_of
 from velum.service.v1.images import ImageService
 from velum.service.v1.job_service import REGIONS_BYTES, JobService
-from velum.service.v1.jobs import RANGES, JobId, Key, job_json
-from velum.service.v1.previews import Previews
+from velum.service.v1.jobs import RANGES, JobId, Key
 from velum.service.v1.values import JobState
 
 _REGIONS: Mapping[str, Any] = {
@@ -35,7 +34,6 @@ _FOLLOWED: Mapping[str, Any] = {
     "content": {"application/json": {"schema": {"type": "object"}}},
 }
 Edge = Annotated[StrictInt, Field(ge=-(1 << 31), le=1 << 31)]
-_JSON: dict[str, Any] = {"response_class": JSONResponse}
 _PUT_REGIONS: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -64,13 +62,7 @@ class FollowRequest(BaseModel):
     label: Annotated[str, Field(min_length=1, max_length=100, examples=["face"])]
 
 
-class PreviewState(BaseModel):
-    """Progress of a preview; `share` is from 0 to 1, null where it is not known."""
-
-    state: Literal["making", "ready", "failed"]
-    share: float | None = Field(examples=[0.4])
-    error: str | None
-
+Audio = Annotated[Literal["copy", "drop", "mute"] | None, Query(description="As `video.audio` of a plan.")]
 
 MOST_REVIEWS = 500
 """Most jobs that one request lists or approves."""
@@ -93,6 +85,8 @@ class Review(BaseModel):
     """From 0 to 1."""
     why: list[str] = Field(examples=[["nothing"]], description=f"Some of {', '.join(WEIGHTS)}.")
     approved: list[Approved]
+    undecided: int | None = Field(examples=[0])
+    """How many decisions the caller has left to make; null where the caller has not looked at the result yet."""
 
 
 class ReviewPage(BaseModel):
@@ -105,6 +99,15 @@ class ReviewPage(BaseModel):
     """Name of the caller, whose own approvals do not count twice."""
     after: str | None
     """Send it as `after` for the next page; null on the last one."""
+
+
+class View(BaseModel):
+    """That the caller has seen the whole of a result, and how many decisions were left."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["018f3c" + "ab" * 13])]
+    undecided: Annotated[StrictInt, Field(ge=0, le=(1 << 31) - 1)] = 0
 
 
 class Approval(BaseModel):
@@ -125,9 +128,7 @@ class Approvals(BaseModel):
     approve: Annotated[list[Approval], Field(min_length=1, max_length=MOST_REVIEWS)]
 
 
-def routes(
-    job_service: JobService, image_service: ImageService, previews: Previews, access: Authenticator
-) -> APIRouter:
+def routes(job_service: JobService, image_service: ImageService, access: Authenticator) -> APIRouter:
     """Return the endpoints for reviewers below `/jobs`."""
     router = APIRouter(prefix="/jobs", tags=["Review"])
     Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
@@ -138,11 +139,6 @@ def routes(
         record = job_service.get(job, caller)
         note(request, job=record.id, plan=record.submission.plan.digest)
         return record
-
-    def store_of_source(job: JobRecord) -> Store:
-        if not job.source_kept:
-            raise Problem(410, f"the source of job {job.id} was deleted after its retention time")
-        return job_service.backend.open().store
 
     @router.get("/{job}/source", responses={**RANGES, **problems(404, 410, 416)}, response_class=Response)
     def source(job: JobId, caller: Reviewing, request: Request) -> Response:
@@ -174,7 +170,7 @@ def routes(
         record = await anyio.to_thread.run_sync(partial(job_service.correct, job, sent, caller, match=if_match))
         note(request, job=record.id, plan=record.submission.plan.digest)
         tag = {} if record.regions is None else {"etag": tag_of(record.regions)}
-        return JSONResponse(job_json(record, caller), headers=tag)
+        return JSONResponse(job_service.json_of(record, caller), headers=tag)
 
     @router.post("/{job}/follow", responses={200: dict(_FOLLOWED), **problems(404, 410)}, response_class=JSONResponse)
     def follow(job: JobId, wanted: FollowRequest, caller: Reviewing, request: Request) -> Response:
@@ -183,61 +179,26 @@ def routes(
         Returns an annotation file; nothing is stored. Takes the scope review.
         """
         record = owned_job(job, caller, request)
-        store = store_of_source(record)
+        store = job_service.source_store(record)
         region = Region(Box(*wanted.xyxy), wanted.label, origin="manual")
         annotations = image_service.follow(
             partial(store.fetch, record.submission.source), record.submission.name, wanted.frame, region
         )
         return JSONResponse(annotations.to_json(), headers={"cache-control": "no-store"})
 
-    @router.post(
-        "/{job}/preview", response_model=PreviewState, responses=problems(404, 410),
-        operation_id="previewed_v1_jobs__job__preview_post",  # generated clients name their calls after it
-        **_JSON,
-    )  # fmt: skip
-    def prepare_preview(job: JobId, caller: Reviewing, request: Request) -> Response:
-        """Render a preview of the source that any browser plays, and return its progress. Takes the scope review.
-
-        Repeat the request until it is ready. It is kept for a quarter of an hour after the last access, and no longer
-        than the source.
-        """
-        record = owned_job(job, caller, request)
-        fetch = partial(store_of_source(record).fetch, record.submission.source)
-        return JSONResponse(
-            previews.ask(record.id, record.submission.name, fetch), headers={"cache-control": "no-store"}
-        )
-
-    def preview_response(job: str, caller: Principal, request: Request) -> Response:
-        record = owned_job(job, caller, request)
-        store_of_source(record)
-        file = previews.file(record.id)
-        if file is None:
-            raise Problem(
-                409, "there is no preview yet; send POST to this address to render one", state=record.state.value
-            )
-        return FileResponse(file, media_type="video/mp4", headers={"cache-control": "private, no-store"})
-
-    filmed: dict[str, Any] = {"responses": {**RANGES, **problems(404, 409, 410, 416)}, "response_class": Response}
-
-    @router.get("/{job}/preview", **filmed)
-    def preview(job: JobId, caller: Reviewing, request: Request) -> Response:
-        """Fetch the preview, or a range of it. Takes the scope review."""
-        return preview_response(job, caller, request)
-
-    @router.head("/{job}/preview", **filmed)
-    def preview_head(job: JobId, caller: Reviewing, request: Request) -> Response:
-        """Return the headers of the preview. Takes the scope review."""
-        return preview_response(job, caller, request)
-
     @router.post("/{job}/render", status_code=202, responses=problems(404, 409), **state)
-    def render(job: JobId, caller: Reviewing, request: Request, idempotency_key: Key = None) -> Response:
+    def render(
+        job: JobId, caller: Reviewing, request: Request, idempotency_key: Key = None,
+        audio: Audio = None,
+    ) -> Response:  # fmt: skip
         """Render the job again with its current regions; nothing is located again. Takes the scope review.
 
-        The previous result is withdrawn at once. Of a long video, only segments with changed regions are rendered.
+        `audio` changes what is done with the audio. The previous result is withdrawn at once. Of a long video, only
+        segments with changed regions are rendered, unless the audio changes.
         """
-        record = job_service.render(job, caller, idempotency_key)
+        record = job_service.render(job, caller, idempotency_key, audio)
         note(request, job=record.id, plan=record.submission.plan.digest)
-        return JSONResponse(job_json(record, caller), 202)
+        return JSONResponse(job_service.json_of(record, caller), 202)
 
     return router
 
@@ -258,9 +219,11 @@ def queue_routes(job_service: JobService, access: Authenticator, *, required_app
         """List results of the newest jobs by risk: the caller's own, with the scope operate all. Takes review."""
         page = job_service.list(caller, state=State.DONE, owner=None, after=after, limit=limit)
         approvals = list_approvals(job_service.backend.open().database, page.jobs)
+        views = list_views(job_service.backend.open().database, page.jobs, caller.name)
         reviews = [review for job in page.jobs if (review := _review(job_service, job, caller)) is not None]
         for review in reviews:
             review["approved"] = approvals.get(review["job"]["id"], [])
+            review["undecided"] = views.get(review["job"]["id"])
         reviews.sort(key=lambda review: -review["risk"])
         page_json = {"reviews": reviews, "eyes": required_approvals, "caller": caller.name, "after": page.after}
         return JSONResponse(page_json, headers={"cache-control": "no-store"})
@@ -279,9 +242,18 @@ def queue_routes(job_service: JobService, access: Authenticator, *, required_app
                 )
             results[job.id] = job.result
         try:
-            approve_results(job_service.backend.open().database, results, caller.name)
+            approve_results(job_service.backend.open().database, results, caller.name, required=required_approvals)
         except BadPlan as error:
             raise Problem(409, str(error)) from error
+        return Response(status_code=204)
+
+    @router.post("/views", status_code=204, responses=problems(404, 409), response_class=Response)
+    def view(wanted: View, caller: Reviewing) -> Response:
+        """Record that the caller has seen the whole of a job's present result. Takes the scope review."""
+        job = job_service.get(wanted.job, caller)
+        if job.result is None:
+            raise Problem(409, f"job {job.id} has no result", state=job.state.value)
+        record_view(job_service.backend.open().database, job, caller.name, wanted.undecided)
         return Response(status_code=204)
 
     return router
@@ -293,4 +265,4 @@ def _review(job_service: JobService, job: JobRecord, caller: Principal) -> dict[
     if report is None or job.result is None:
         return None
     why = doubts(report)
-    return {"job": job_json(job, caller), "result": tag_of(job.result), "risk": risk(why), "why": list(why)}
+    return {"job": job_service.json_of(job, caller), "result": tag_of(job.result), "risk": risk(why), "why": list(why)}

@@ -54,6 +54,28 @@ class JobRequest(BaseModel):
     """Id of an upload with an annotation file: its regions are hidden, nothing is located. Takes the scope review."""
 
 
+class DraftRequest(BaseModel):
+    """Corrections and decisions that a reviewer has not applied yet."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Annotated[StrictInt, Field(ge=0, le=1 << 62, examples=[0])]
+    """Version of the draft that this one replaces; 0 where there is none."""
+    edited: bool
+    """Whether it has corrections that the result lacks."""
+    body: dict[str, Any]
+    """What the page needs to go on; the service does not interpret it."""
+
+
+class DraftState(BaseModel):
+    """A draft as it is saved."""
+
+    version: int = Field(examples=[17900000000])
+    who: str = Field(examples=["alice"])
+    at: float
+    body: dict[str, Any]
+
+
 class Count(BaseModel):
     """Number of finished items, and their total; null where the total is not known yet."""
 
@@ -95,6 +117,12 @@ class JobState(BaseModel):
     """Whether regions were corrected since the result was rendered; render applies them."""
     source_kept: bool
     """Whether the source still exists; the job cannot run again without it."""
+    source_until: float | None = Field(examples=[1790000000.0])
+    """When the source is deleted; null before the job has ended, and once it is deleted."""
+    result_until: float | None = Field(examples=[1790500000.0])
+    """When the result is deleted; null where there is none."""
+    drafted: float | None = Field(examples=[None])
+    """When a draft with corrections was saved that are not applied yet; null where there is none."""
 
 
 class JobPage(BaseModel):

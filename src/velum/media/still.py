@@ -1,0 +1,54 @@
+"""Stills: one page of an image, or a frame near the start of a video, as a JPEG that every browser shows."""
+
+import io
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from velum.errors import BadInput
+from velum.frame import Frame, Role
+from velum.limits import Limits
+from velum.media import open_source
+from velum.media.image.info import ImageInfo, ImagePage
+
+LARGEST_SIDE = 12_000
+"""Longest side of a still, in pixels; larger pictures are scaled down to it."""
+
+DARK = 16
+SOUGHT_FRAMES = 25
+"""Of a video, the first frame that is brighter than this on average (0 to 255) is shown, if it is one of these many."""
+
+_QUALITY = 90
+
+
+def render_still(source: Path, limits: Limits, page: int, side: int) -> tuple[bytes, int]:
+    """Return one page of an image, counted from 0, as JPEG, and the number of its pages; 1 for a video.
+
+    The picture is upright, and scaled down to `side` pixels on its longer side; 0: as large as it is. Samples of more
+    than 8 bits lose their lowest bits, transparency is ignored. Raises `BadInput` where there is no such page, and as
+    `open_source` does.
+    """
+    with open_source(source, limits) as reader:
+        if not isinstance(reader.info, ImageInfo):
+            frames = list(islice(reader.frames(), 1))
+            for frame in islice(reader.frames(), SOUGHT_FRAMES):
+                if frame.grey(32, 32).mean() > DARK:
+                    frames = [frame]
+                    break
+            return _jpeg_of(frames[0], side), 1
+        chosen = next(islice(reader.frames(), page, None), None) if 0 <= page < reader.info.frames else None
+        if chosen is None:
+            raise BadInput(f"the image has {reader.info.frames} pages; page {page} is not one of them")
+        return _jpeg_of(chosen, side), reader.info.frames
+
+
+def _jpeg_of(frame: Frame, side: int) -> bytes:
+    longest = max(frame.width, frame.height)
+    scale = min(1.0, (side or LARGEST_SIDE) / longest, LARGEST_SIDE / longest)
+    picture = Image.fromarray(frame.rgb(max(1, round(frame.width * scale)), max(1, round(frame.height * scale))))
+    page, role = frame.page, frame.planes[0].role
+    profile = page.icc if isinstance(page, ImagePage) and role in {Role.RGB, Role.RGBA} else None
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_QUALITY, icc_profile=profile)
+    return buffer.getvalue()
