@@ -9,7 +9,9 @@ from tests.service.factories import client, settings
 from velum.service.problem_details import KIND, uses_problem_details
 
 ENDPOINTS = {
-    ("GET", "/v1/reviews"), ("POST", "/v1/reviews"),
+    ("GET", "/v1/reviews"), ("POST", "/v1/reviews"), ("POST", "/v1/reviews/views"),
+    ("GET", "/v1/jobs/{job}/draft"), ("PUT", "/v1/jobs/{job}/draft"), ("DELETE", "/v1/jobs/{job}/draft"),
+    ("POST", "/v1/jobs/{job}/keep"), ("GET", "/v1/jobs/{job}/still"),
     ("POST", "/v1/images"), ("POST", "/v1/locate"),
     ("POST", "/v1/uploads"), ("GET", "/v1/uploads/{upload}"), ("HEAD", "/v1/uploads/{upload}"),
     ("PUT", "/v1/uploads/{upload}"), ("PATCH", "/v1/uploads/{upload}"), ("DELETE", "/v1/uploads/{upload}"),

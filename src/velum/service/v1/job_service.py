@@ -59,7 +59,8 @@ class JobService:
         result = None if job.result is None or job.ended is None else job.ended + self.retention.results_seconds
         return job.to_json(inner="operate" in caller.scopes) | {
             "source_until": source if job.source_kept and job.ended is not None else None,
-            "result_until": result, "drafted": job.drafted,
+            "result_until": result, "drafted": job.drafted, "owner": job.submission.owner,
+            "audio": job.submission.plan.video.audio,
         }  # fmt: skip
 
     @property

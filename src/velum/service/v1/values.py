@@ -123,6 +123,10 @@ class JobState(BaseModel):
     """When the result is deleted; null where there is none."""
     drafted: float | None = Field(examples=[None])
     """When a draft with corrections was saved that are not applied yet; null where there is none."""
+    owner: str = Field(examples=["alice"])
+    """Who submitted it; empty where nobody is asked for a key."""
+    audio: Literal["copy", "drop", "mute"]
+    """What is done with the audio of a video."""
 
 
 class JobPage(BaseModel):
