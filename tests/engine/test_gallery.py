@@ -66,7 +66,7 @@ def grouped(engine: Engine, film: Film) -> list[set[tuple[int, int]]]:
     """Return for each person the first and last frames of the tracks."""
     persons: dict[int, set[tuple[int, int]]] = {}
     for track in tracks_of(engine, film):
-        persons.setdefault(track.person, set()).add((track.place[0], track.last_frame))
+        persons.setdefault(track.person, set()).add((track.first_frame, track.last_frame))
     assert list(persons) == list(range(1, len(persons) + 1))
     return list(persons.values())
 
@@ -98,8 +98,9 @@ def test_tracks_in_doubt_stay_alone_and_say_why(engine: Engine, tmp_path: Path) 
 
     scenes = ({"anna": LEFT, "ben": RIGHT}, 6), ({"like anna": LEFT}, 4)
     film = Film.of(tmp_path / "film.mkv", *scenes, change=blur_right)
-    assert [(track.place, track.person, track.doubt, track.may_be) for track in tracks_of(engine, film)] == [
-        ((0, 0), 1, "may be another", 2), ((6, 0), 2, "may be another", 1), ((0, 1), 3, "blurred", None),
+    found = tracks_of(engine, film)
+    assert [(track.first_frame, track.box.x0, track.person, track.doubt, track.may_be) for track in found] == [
+        (0, 10, 1, "may be another", 2), (6, 10, 2, "may be another", 1), (0, 350, 3, "blurred", None),
     ]  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def test_a_track_that_shows_two_persons_joins_neither(engine: Engine, tmp_path: 
         for frame, regions in film.annotations.frames.items()
     }
     found = tracks_of(engine, replace(film, annotations=replace(film.annotations, frames=mixed)))
-    assert [(track.place[0], track.person, track.doubt) for track in found] == [(8, 1, None), (0, 2, "several")]
+    assert [(track.first_frame, track.person, track.doubt) for track in found] == [(8, 1, None), (0, 2, "several")]
 
 
 def test_a_track_has_a_picture_of_its_face(engine: Engine, tmp_path: Path) -> None:

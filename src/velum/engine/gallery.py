@@ -49,12 +49,11 @@ Doubt = Literal["small", "turned", "blurred", "hidden", "no landmarks", "several
 
 @dataclass(frozen=True, slots=True)
 class GalleryTrack:
-    """A track of a gallery, or a region without one: where it is, whose it is, and how it looks.
+    """A track of a gallery, or a region without one: where it is, whose it is, and how it looks."""
 
-    `place` is the frame of its first region, and the number of that region in the frame, in the annotation file.
-    """
-
-    place: tuple[int, int]
+    first_frame: int
+    box: Box
+    """Box of its region in the first frame."""
     last_frame: int
     frames: int
     person: int
@@ -86,8 +85,7 @@ Cuts = Generator[tuple[int, int, Sequence[FaceCut]], None, None]
 
 @dataclass(slots=True)
 class _Track:
-    places: list[tuple[int, int, Region]] = field(default_factory=list)
-    """Frame, number in the frame, region."""
+    places: list[tuple[int, Region]] = field(default_factory=list)
     vectors: list[npt.NDArray[np.float32]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     picture: bytes = b""
@@ -148,17 +146,15 @@ def _face_tracks(annotations: Annotations) -> list[_Track]:
             if not covers("face", region.label):
                 continue
             key = (frame, number) if region.track is None else region.track
-            tracks.setdefault(key, _Track()).places.append((frame, number, region))
+            tracks.setdefault(key, _Track()).places.append((frame, region))
     return list(tracks.values())
 
 
 def _samples(track: _Track) -> Iterator[tuple[int, Region]]:
     """Yield the largest face in each of a few stretches of a track: those with points, or one where none has them."""
-    seen = [(frame, region) for frame, _, region in track.places if region.points is not None]
+    seen = [(frame, region) for frame, region in track.places if region.points is not None]
     if not seen:
-        detected = [(frame, region) for frame, _, region in track.places if region.origin == "detected"]
-        frame, region = (detected or [(frame, region) for frame, _, region in track.places])[0]
-        yield frame, region
+        yield next((place for place in track.places if place[1].origin == "detected"), track.places[0])
         return
     parts = np.array_split(np.arange(len(seen)), min(MOST_SAMPLES, len(seen)))
     for part in parts:
@@ -211,7 +207,7 @@ def _seen_together(tracks: Sequence[_Track]) -> Iterator[tuple[int, int]]:
     """Yield pairs of tracks that are in different places of one frame, so that they are different persons."""
     at: dict[int, list[tuple[int, Region]]] = defaultdict(list)
     for number, track in enumerate(tracks):
-        for frame, _, region in track.places:
+        for frame, region in track.places:
             if region.origin == "detected":
                 at[frame].append((number, region))
     pairs = set()
@@ -270,9 +266,9 @@ def _gallery_track(
     person_of: Mapping[int, int],
 ) -> GalleryTrack:  # fmt: skip
     track, near = tracks[number], may_be.get(number)
-    (first, nth, _), (last, _, _) = track.places[0], track.places[-1]
+    (first, region), (last, _) = track.places[0], track.places[-1]
     doubt = doubts[number] or ("may be another" if near is not None else None)
     return GalleryTrack(
-        (first, nth), last, len(track.places), person_of[number], doubt, None if near is None else person_of[near],
+        first, region.box, last, len(track.places), person_of[number], doubt, None if near is None else person_of[near],
         track.picture,
     )  # fmt: skip

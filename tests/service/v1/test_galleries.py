@@ -45,13 +45,13 @@ def finished_job(folder: Path, *, people: bool) -> Iterator[tuple[httpx2.Client,
         yield it, place, film.annotations
 
 
-def persons(it: Any, place: str) -> list[list[tuple[list[int], int, int]]]:
+def persons(it: Any, place: str) -> list[list[tuple[int, int, int]]]:
     answer = it.get(f"{place}/people")
     assert answer.status_code == 200, answer.text
     assert answer.headers["cache-control"] == "no-store"
     found = [person["tracks"] for person in answer.json()["persons"]]
     assert all(base64.b64decode(track["picture"]).startswith(b"\xff\xd8") for tracks in found for track in tracks)
-    return [[(track["place"], track["last_frame"], track["frames"]) for track in tracks] for tracks in found]
+    return [[(track["first_frame"], track["last_frame"], track["frames"]) for track in tracks] for tracks in found]
 
 
 def test_faces_are_grouped_on_request_and_anew_for_corrected_regions(
@@ -63,13 +63,13 @@ def test_faces_are_grouped_on_request_and_anew_for_corrected_regions(
         early = it.get(f"{place}/people")
         assert (early.status_code, early.json()["code"]) == (409, "Conflict")
         assert waited(lambda: it.post(f"{place}/people")) == {"state": "ready", "share": 1.0, "error": None}
-        assert persons(it, place) == [[([0, 0], 2, 3), ([3, 0], 4, 2)], [([0, 1], 2, 3)]]
+        assert persons(it, place) == [[(0, 2, 3), (3, 4, 2)], [(0, 2, 3)]]
 
         fewer = Annotations(annotations.width, annotations.height, {3: annotations.frames[3]})
         assert it.put(f"{place}/regions", json=fewer.to_json()).status_code == 200
         assert it.get(f"{place}/people").status_code == 409
         waited(lambda: it.post(f"{place}/people"))
-        assert persons(it, place) == [[([3, 0], 3, 1)]]
+        assert persons(it, place) == [[(3, 3, 1)]]
 
         assert it.delete(place).status_code == 204
         assert it.get(f"{place}/people").status_code == it.post(f"{place}/people").status_code == 404

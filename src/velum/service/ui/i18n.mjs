@@ -134,6 +134,18 @@ const en = {
   'jobs.delete.sure': 'Delete {name}?', 'jobs.delete.what': 'Its original, its result and its report are deleted from the server.',
   // models
   // settings
+  // gallery
+  'gallery.title': 'People in this video', 'gallery.group': 'Group faces by person', 'gallery.again': 'Group them again',
+  'gallery.warning': 'Comparing faces to recognise people processes biometric data (GDPR article 9): do it only if an exception applies, such as the consent of everybody who is shown. What the faces are compared by is forgotten at once.',
+  'gallery.making': 'Comparing faces: {done} % …', 'gallery.none': 'There are no faces to group.', 'gallery.person': 'Person {n}',
+  'gallery.keep': 'Leave visible', 'gallery.keep.name': 'Leave {name} visible', 'gallery.keep.all': 'Leave all visible', 'gallery.hide.all': 'Hide all',
+  'gallery.is.visible': 'visible', 'gallery.is.hidden': 'hidden', 'gallery.is.mixed': 'partly visible',
+  'gallery.frames': '{n} frames', 'gallery.frames.one': '1 frame', 'gallery.tracks': '{n} tracks', 'gallery.tracks.one': '1 track',
+  'gallery.part': 'Someone else', 'gallery.join': 'Same person as …', 'gallery.join.name': '{name} is the same person as',
+  'gallery.doubt.small': 'The face is too small to be compared.', 'gallery.doubt.turned': 'The face is turned away and cannot be compared.',
+  'gallery.doubt.blurred': 'The face is too blurred to be compared.', 'gallery.doubt.hidden': 'The face is hidden in the original.',
+  'gallery.doubt.no landmarks': 'The model gives no landmarks of this face, so it cannot be compared.', 'gallery.doubt.several': 'This track seems to show several people. Split it first.',
+  'gallery.doubt.may be another': 'Perhaps the same as person {n}.',
 };
 
 /** @type {Partial<typeof en> & Record<string, string>} */
@@ -273,6 +285,18 @@ const de = {
   'jobs.delete.sure': '{name} löschen?', 'jobs.delete.what': 'Original, Ergebnis und Bericht werden auf dem Server gelöscht.',
   // models
   // settings
+  // gallery
+  'gallery.title': 'Personen in diesem Video', 'gallery.group': 'Gesichter nach Personen ordnen', 'gallery.again': 'Neu ordnen',
+  'gallery.warning': 'Wer Gesichter vergleicht, um Personen zu erkennen, verarbeitet biometrische Daten (DSGVO Artikel 9). Das ist nur mit einer Ausnahme erlaubt, etwa wenn alle Gezeigten eingewilligt haben. Womit die Gesichter verglichen werden, wird sofort vergessen.',
+  'gallery.making': 'Gesichter werden verglichen: {done} % …', 'gallery.none': 'Es gibt keine Gesichter zu ordnen.', 'gallery.person': 'Person {n}',
+  'gallery.keep': 'Sichtbar lassen', 'gallery.keep.name': '{name} sichtbar lassen', 'gallery.keep.all': 'Alle sichtbar lassen', 'gallery.hide.all': 'Alle verbergen',
+  'gallery.is.visible': 'sichtbar', 'gallery.is.hidden': 'verborgen', 'gallery.is.mixed': 'teils sichtbar',
+  'gallery.frames': '{n} Bilder', 'gallery.frames.one': '1 Bild', 'gallery.tracks': '{n} Spuren', 'gallery.tracks.one': '1 Spur',
+  'gallery.part': 'Jemand anderes', 'gallery.join': 'Dieselbe Person wie …', 'gallery.join.name': '{name} ist dieselbe Person wie',
+  'gallery.doubt.small': 'Das Gesicht ist für einen Vergleich zu klein.', 'gallery.doubt.turned': 'Das Gesicht ist abgewandt und lässt sich nicht vergleichen.',
+  'gallery.doubt.blurred': 'Das Gesicht ist für einen Vergleich zu unscharf.', 'gallery.doubt.hidden': 'Das Gesicht ist schon im Original verborgen.',
+  'gallery.doubt.no landmarks': 'Das Modell gibt keine Punkte dieses Gesichts an, deshalb lässt es sich nicht vergleichen.', 'gallery.doubt.several': 'Diese Spur scheint mehrere Personen zu zeigen. Teilen Sie sie zuerst.',
+  'gallery.doubt.may be another': 'Vielleicht dieselbe wie Person {n}.',
 };
 
 /** @type {Record<string, Partial<Record<string, string>>>} */

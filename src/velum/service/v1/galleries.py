@@ -43,9 +43,10 @@ class GalleryProgress(BaseModel):
 class FaceTrack(BaseModel):
     """A track of faces, or a face that was not tracked."""
 
-    place: tuple[int, int] = Field(examples=[[12, 0]])
-    """Frame of its first region, and the number of that region in the frame, in the annotation file."""
+    first_frame: int
     last_frame: int
+    xyxy: tuple[int, int, int, int] = Field(examples=[[812, 240, 934, 402]])
+    """Its box in the first frame."""
     frames: int
     doubt: Literal["small", "turned", "blurred", "hidden", "no landmarks", "several", "may be another"] | None
     """Why it stays alone: what is wrong with all its faces, faces that differ among themselves, or a near group."""
@@ -162,7 +163,8 @@ def gallery_json(tracks: Sequence[GalleryTrack]) -> dict[str, Any]:
 
 def _track_json(track: GalleryTrack) -> dict[str, Any]:
     return {
-        "place": list(track.place), "last_frame": track.last_frame, "frames": track.frames, "doubt": track.doubt,
+        "first_frame": track.first_frame, "last_frame": track.last_frame, "xyxy": list(track.box.xyxy),
+        "frames": track.frames, "doubt": track.doubt,
         "may_be": None if track.may_be is None else track.may_be - 1,
         "picture": base64.b64encode(track.picture).decode("ascii"),
     }  # fmt: skip

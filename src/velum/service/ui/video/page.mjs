@@ -18,6 +18,7 @@ import { VelumTimeline } from './timeline.mjs';
 import { evenly, readTimes } from './frame_times.mjs';
 import * as tracks from './tracks.mjs';
 import { coco, yolo } from './export_annotations.mjs';
+import { VelumGallery, mayGroup } from '../gallery/panel.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
 /** @typedef {import('../api.mjs').Regions} Regions */
@@ -58,6 +59,7 @@ class VelumVideo extends HTMLElement {
   #tools = TOOLS.map((tool) => h('button', { type: 'button', 'aria-pressed': String(tool === 'switch'), onclick: () => this.#use(tool) }, t(`video.tool.${tool}`)));
   #other = h('select', { 'aria-label': t('video.merge.with'), onchange: () => this.#merge() });
   #how = h('div');
+  #gallery = new VelumGallery();
   /** @type {Record<string, HTMLButtonElement>} */
   #buttons = {};
 
@@ -114,6 +116,7 @@ class VelumVideo extends HTMLElement {
     const labels = [...new Set(/** @type {string[]} */ (report.rules).map((rule) => rule.split(':')[0].trim()))];
     this.#label.replaceChildren(...labels.map((label) => h('option', { value: label }, named(label))));
     this.#build(job, report);
+    if (job.source_kept && await mayGroup(signal)) this.#group(path);
     this.#show();
     if (job.source_kept) await this.#play(`${path}/source`);
     else this.#note.replaceChildren(h('p', { class: 'note warn' }, t('photo.nosource')));
@@ -199,6 +202,31 @@ class VelumVideo extends HTMLElement {
           h('div', { class: 'row' }, h('button', { type: 'button', onclick: () => this.#export('coco') }, 'COCO'), h('button', { type: 'button', onclick: () => this.#export('yolo') }, 'YOLO')))),
       this.#note);
     this.#body.hidden = false;
+  }
+
+  /** Offer to decide by person. @param {string} path of the job */
+  #group(path) {
+    const gallery = this.#gallery;
+    gallery.job = path;
+    gallery.clock = (frame) => this.#clock(frame).replace(/\.\d+$/, '');
+    gallery.addEventListener('look', (event) => {
+      const { id, frame } = /** @type {CustomEvent<{ id: number, frame: number }>} */ (event).detail;
+      this.#stage.video.pause();
+      this.#stage.go(frame);
+      this.#choose(id);
+    });
+    gallery.addEventListener('decide', (event) => {
+      const { ids, on } = /** @type {CustomEvent<{ ids: number[], on: boolean }>} */ (event).detail;
+      for (const id of ids) this.#decided.add(id);
+      this.#push(ids.reduce((state, id) => tracks.switched(state, id, on), this.#history.now));
+    });
+    this.#note.before(gallery);
+  }
+
+  /** The time of a frame. @param {number} frame */
+  #clock(frame) {
+    const { times } = this.#stage, at = (times[frame] ?? 0) - times[0];
+    return `${Math.floor(at / 60)}:${(at % 60).toFixed(2).padStart(5, '0')}`;
   }
 
   async #approvable() {
@@ -324,9 +352,8 @@ class VelumVideo extends HTMLElement {
   }
 
   #moved() {
-    const { frame, times } = this.#stage, at = (times[frame] ?? 0) - times[0];
-    const clock = `${Math.floor(at / 60)}:${(at % 60).toFixed(2).padStart(5, '0')}`;
-    this.#where.textContent = t('video.where', { at: frame + 1, all: this.#frames, clock });
+    const { frame } = this.#stage;
+    this.#where.textContent = t('video.where', { at: frame + 1, all: this.#frames, clock: this.#clock(frame) });
     this.#timeline.place(frame, this.#where.textContent);
     this.#doubt.textContent = '';
   }
@@ -338,6 +365,7 @@ class VelumVideo extends HTMLElement {
     Object.assign(this.#stage, { state: now, chosen: this.#chosen });
     this.#stage.draw();
     this.#timeline.show(now, this.#doubts, this.#frames, this.#chosen);
+    this.#gallery.show(now);
     const focused = this.#list.contains(document.activeElement) ? document.activeElement?.getAttribute('data-key') : null;
     const decided = now.filter(({ id }) => this.#decided.has(id)).length;
     this.#list.replaceChildren(...now.map((track) => h('li', { class: track.id === this.#chosen ? 'chosen' : '' },
