@@ -1,6 +1,7 @@
 """Handing jobs in, listing and looking after them, in either database."""
 
 import json
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -68,6 +69,18 @@ def test_paging_skips_no_job_while_jobs_are_added_and_deleted(office: Office) ->
     assert [job.submission.name for job in cancelled] == ["job-3"]
     assert office.desk.list(state=State.CANCELLED, owner="a").jobs == ()
     assert office.desk.counts() == {state: {"waiting": 10, "cancelled": 1}.get(state, 0) for state in State}
+
+
+def test_the_longest_wait_is_that_of_the_oldest_waiting_job(office: Office) -> None:
+    assert office.desk.longest_wait_seconds() == 0
+    jobs = [office.submit(f"job-{number}") for number in range(3)]
+    office.desk.cancel(jobs[0].id)
+    before = time.time()
+    wait = office.desk.longest_wait_seconds()
+    assert before - jobs[1].submitted - 0.01 <= wait <= time.time() - jobs[1].submitted + 0.01
+    for job in jobs:
+        office.desk.cancel(job.id)
+    assert office.desk.longest_wait_seconds() == 0
 
 
 @pytest.mark.parametrize("limit", [0, 1001])

@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -58,6 +59,7 @@ def test_requests_files_and_objects_are_counted(tmp_path: Path) -> None:
     assert found["velum_frames_total", ()] == 2
     assert found["velum_hidden_total", ("face", "centerface")] == 2
     assert found["velum_failures_total", ("BadInput",)] == 1
+    assert found["velum_free_bytes", ("jobs",)] > 0
     assert found["velum_stage_seconds_count", ("locate",)] == 2
     assert found["velum_requests_in_progress", ()] == 1
     assert found["process_resident_memory_bytes", ()] > 0
@@ -87,19 +89,39 @@ def test_the_model_of_each_rule_is_counted_separately() -> None:
     assert found["velum_hidden_total", ("plate", "plates")] == 1
 
 
-def test_jobs_are_counted_at_the_time_of_the_scrape() -> None:
-    def counts() -> dict[str, int]:
-        if down:
+class ThreeWaitingJobs:
+    is_down = False
+
+    def counts(self) -> dict[str, int]:
+        if self.is_down:
             raise Unavailable("the database is away")
         return {"waiting": 3, "running": 1}
 
-    down: list[bool] = []
-    metrics = Metrics(counts)
+    def longest_wait_seconds(self) -> float:
+        return 75.0
+
+
+def test_figures_of_jobs_are_read_at_each_scrape() -> None:
+    jobs = ThreeWaitingJobs()
+    metrics = Metrics(jobs)
     found = numbers(metrics.text().decode())
     assert (found["velum_jobs", ("waiting",)], found["velum_jobs_database_up", ()]) == (3, 1)
-    down.append(True)
+    assert found["velum_jobs_longest_wait_seconds", ()] == 75
+    jobs.is_down = True
     found = numbers(metrics.text().decode())
-    assert (("velum_jobs", ("waiting",)) in found, found["velum_jobs_database_up", ()]) == (False, 0)
+    assert found["velum_jobs_database_up", ()] == 0
+    assert {("velum_jobs", ("waiting",)), ("velum_jobs_longest_wait_seconds", ())}.isdisjoint(found)
+
+
+def test_readiness_and_free_space_are_read_at_each_scrape(tmp_path: Path) -> None:
+    answers, metrics = [False, True], Metrics()
+    metrics.watch(answers.pop, {"jobs": tmp_path, "scratch": tmp_path / "not made yet"})
+    free = [shutil.disk_usage(tmp_path).free / 2, shutil.disk_usage(tmp_path).free * 2]
+    for ready in (1, 0):
+        found = numbers(metrics.text().decode())
+        assert found["velum_ready", ()] == ready
+        assert free[0] < found["velum_free_bytes", ("jobs",)] < free[1]
+        assert ("velum_free_bytes", ("scratch",)) not in found
 
 
 def test_requests_that_wait_for_the_processor_are_counted() -> None:

@@ -129,9 +129,7 @@ def worker(
         stack.enter_context(lines_of_libraries())
         peers = stack.enter_context(closing(HttpClient(settings.remote)))
         stack.enter_context(tracing.sending(traces=settings.observability.traces))
-        seen = counting.Metrics(
-            stack.enter_context(closing(job_backend.JobBackend(settings))).counts if address else None
-        )
+        seen = counting.Metrics(stack.enter_context(closing(job_backend.JobBackend(settings))) if address else None)
         if address:
             stack.enter_context(counting.serve_metrics(seen, address))
         job_backend.worker(

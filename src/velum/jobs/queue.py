@@ -111,6 +111,13 @@ class JobQueue:
             found = {State(state): number for state, number in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
 
+    def longest_wait_seconds(self) -> float:
+        """Return how long ago the oldest waiting job was submitted, in seconds; 0 where none waits."""
+        waiting = sql.select(JOBS.c.submitted).where(JOBS.c.state == State.WAITING)
+        with self._database.reading() as connection:
+            submitted = connection.scalar(waiting.order_by(JOBS.c.id).limit(1))
+            return 0.0 if submitted is None else max(0.0, self._database.now(connection) - submitted)
+
     def cancel(self, job: str) -> JobRecord | None:
         """Cancel a job: a waiting one at once, a running one within about a second. Ended jobs do not change."""
         with self._database.writing() as connection:

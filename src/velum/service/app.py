@@ -1,8 +1,9 @@
 """The service as one ASGI application: velum's own API, the page, health and metrics, and another API mounted on it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -52,6 +53,7 @@ def assemble(parts: ServiceParts, mounted: MountedApi | None = None) -> FastAPI:
     """Return the application of these parts: velum's own API, where the parts have jobs, and the mounted one."""
     v1 = None if parts.jobs is None else create_v1(parts, parts.jobs)
     health = _health(parts, mounted, v1)
+    parts.metrics.watch(lambda: health.ready()[0], _watched_folders(parts, mounted))
     app = FastAPI(
         title="velum" if mounted is None else mounted.title,
         version=__version__ if mounted is None else mounted.version,
@@ -118,6 +120,14 @@ def _health(parts: ServiceParts, mounted: MountedApi | None, v1: V1 | None) -> H
         free_bytes=settings.service.free_bytes,
         shows_addresses=not parts.access.required,
     )  # fmt: skip
+
+
+def _watched_folders(parts: ServiceParts, mounted: MountedApi | None) -> Mapping[str, Path]:
+    """Return the folders whose free space is a metric, by their names there."""
+    folders = {} if mounted is None else {folder.name: folder for folder in mounted.folders}
+    if parts.jobs is not None:
+        folders |= {"jobs": parts.settings.jobs.data, "scratch": work_folder(parts.settings)}
+    return folders
 
 
 def _include_routers(

@@ -91,6 +91,10 @@ class JobBackend:
         """Return the number of jobs by state. Raises as `open` does."""
         return {state.value: number for state, number in self.open().queue.counts().items()}
 
+    def longest_wait_seconds(self) -> float:
+        """Return how long the oldest waiting job has waited. Raises as `open` does."""
+        return self.open().queue.longest_wait_seconds()
+
     def check_database(self) -> None:
         """Raise `Unavailable` unless the database answers: read the two newest jobs, however many there are.
 

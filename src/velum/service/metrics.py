@@ -1,11 +1,13 @@
 """Prometheus metrics of the service. Every label has a bounded number of values, whatever clients send."""
 
 import re
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, start_http_server
 from prometheus_client import Counter as Total
@@ -30,10 +32,20 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class Metrics:
-    """The metrics of one process. `jobs` returns the number of jobs by state. Safe to share between threads."""
+class JobFigures(Protocol):
+    """Figures of all jobs in the database. Each call raises a `VelumError` when the database does not answer."""
 
-    def __init__(self, jobs: Callable[[], Mapping[str, int]] | None = None) -> None:
+    def counts(self) -> Mapping[str, int]:
+        """Return the number of jobs by state."""
+
+    def longest_wait_seconds(self) -> float:
+        """Return how long the oldest waiting job has waited; 0 where none waits."""
+
+
+class Metrics:
+    """The metrics of one process. Safe to share between threads."""
+
+    def __init__(self, jobs: JobFigures | None = None) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         if jobs is not None:
@@ -65,6 +77,12 @@ class Metrics:
         self.unaudited = Total(
             "velum_audit_failures", "Lines that could not be written to the audit log.", registry=registry
         )
+
+    def watch(self, is_ready: Callable[[], bool], folders: Mapping[str, Path]) -> None:
+        """Ask at each scrape whether the service is ready, and how much space is free in each of the named folders."""
+        ready = Gauge("velum_ready", "Whether the service can do its work, as /health/ready.", registry=self.registry)
+        ready.set_function(lambda: float(is_ready()))
+        self.registry.register(_FreeSpace(folders))
 
     def count_request(self, route: str, method: str, status: int, seconds: float, received: int) -> None:
         """Count a request. `route` is the template of its path, such as `/v1/jobs/{job}`."""
@@ -103,26 +121,51 @@ class Metrics:
 
 
 class _Jobs(Collector):
-    """Collects the number of jobs by state from the database, at each scrape."""
+    """Collects the figures of jobs from the database, at each scrape."""
 
-    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
-        self._counts = counts
+    def __init__(self, figures: JobFigures) -> None:
+        self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the gauges, one of which tells whether the database answers."""
-        reachable, counts = 1, {}
-        try:
-            counts = dict(self._counts())
-        except VelumError:
-            reachable = 0
-        yield GaugeMetricFamily("velum_jobs_database_up", "Whether the database of jobs answers.", value=reachable)
+        """Yield the gauges, one of which tells whether the database answers; without an answer only that one."""
+        up = GaugeMetricFamily("velum_jobs_database_up", "Whether the database of jobs answers.")
+        wait = GaugeMetricFamily("velum_jobs_longest_wait_seconds", "Time that the oldest waiting job has waited.")
         jobs = GaugeMetricFamily("velum_jobs", "Jobs in each state.", labels=("state",))
+        try:
+            counts, seconds = self._figures.counts(), self._figures.longest_wait_seconds()
+        except VelumError:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        wait.add_metric([], seconds)
         for state, number in counts.items():
             jobs.add_metric([str(state)], number)
-        yield jobs
+        yield from (up, jobs, wait)
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing, so that registering does not query the database."""
+        return ()
+
+
+class _FreeSpace(Collector):
+    """Collects the free space of disks, at each scrape."""
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._folders = folders
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauge of all folders that exist."""
+        free = GaugeMetricFamily("velum_free_bytes", "Free bytes on the disk of a folder.", labels=("folder",))
+        for name, folder in self._folders.items():
+            try:
+                free.add_metric([name], shutil.disk_usage(folder).free)
+            except OSError:
+                continue  # it is made on first use
+        yield free
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing, so that registering touches no disk."""
         return ()
 
 

@@ -101,7 +101,7 @@ def build_parts(
     service, jobs = settings.service, JobBackend(settings) if own_api else None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parallel = service.parallel or cores
-    audit, metrics = audit_of(settings), Metrics(None if jobs is None else jobs.counts)
+    audit, metrics = audit_of(settings), Metrics(jobs)
     admission = Admission(
         parallel, parallel + service.queue, count_waiting=metrics.waiting.track_inprogress,
         count_working=metrics.working.track_inprogress,
