@@ -77,7 +77,7 @@ def test_between_techniques_the_destroying_one_wins_whatever_the_order() -> None
     assert (pixels == 101).sum() == 40 * 40 - 100
 
 
-def test_else_the_earlier_rule_wins_and_no_sample_is_processed_twice() -> None:
+def test_between_equal_techniques_the_earlier_rule_wins_and_no_sample_is_processed_twice() -> None:
     frame, first, second = grey(), Counting(), Counting()
     paint(frame, [faces(Box(0, 0, 20, 20)), faces(Box(10, 10, 30, 30))], work(first, second))
     assert frame.planes[0].pixels.max() == 101
@@ -98,7 +98,7 @@ def test_a_region_at_the_edge_is_hidden_to_the_last_row_and_column(technique: Te
 
 
 @pytest.mark.parametrize("value", range(1, 9))
-def test_regions_are_in_the_upright_picture(value: int) -> None:
+def test_regions_are_in_pixels_of_the_upright_frame(value: int) -> None:
     orientation = Orientation.from_exif(value)
     columns, rows = orientation.stored_size(60, 40)
     frame = Frame.of(Plane(np.full((rows, columns, 3), 9, np.uint8), Role.RGB), orientation=orientation)
@@ -122,7 +122,7 @@ def test_a_failing_technique_is_named() -> None:
         paint(grey(), [faces(Box(0, 0, 5, 5))], work(Broken()))
 
 
-def test_what_is_kept_out_is_never_hidden() -> None:
+def test_excluded_areas_are_never_hidden() -> None:
     frame = grey()
     kept = [Region(Box(10, 10, 20, 20), "zone"), Region(Box(30, 0, 40, 10), "zone", mask=np.tri(10, dtype=bool))]
     paint(frame, [faces(Box(0, 0, 60, 40))], work(Blacken()), kept)

@@ -82,7 +82,7 @@ STARTS = {
     [(starts, ".ts") for starts in STARTS.values()] + [(STARTS["one that goes on"], ".mp4"), ((500, 20), ".mkv")],
     ids=[*STARTS, "to MP4", "to MKV"],
 )
-def test_joined_recordings_are_one(tmp_path: Path, starts: tuple[float, ...], suffix: str) -> None:
+def test_joined_recordings_become_one_video(tmp_path: Path, starts: tuple[float, ...], suffix: str) -> None:
     parts = [recording(tmp_path / f"{index}.ts", start) for index, start in enumerate(starts)]
     source = tmp_path / "joined.ts"
     source.write_bytes(b"".join(part.read_bytes() for part in parts))
@@ -100,7 +100,7 @@ def test_joined_recordings_are_one(tmp_path: Path, starts: tuple[float, ...], su
     assert apart == pytest.approx([apart[0]] * len(parts), abs=0.13)
 
 
-def test_what_is_advised_for_damage_works_on_joined_recordings(tmp_path: Path) -> None:
+def test_the_advice_for_damaged_files_works_on_joined_recordings(tmp_path: Path) -> None:
     parts = [recording(tmp_path / f"{index}.ts", start) for index, start in enumerate((10, 10))]
     (tmp_path / "joined.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     plan = replace(PLAN, video=Video(on_damage="cover"))
@@ -109,7 +109,7 @@ def test_what_is_advised_for_damage_works_on_joined_recordings(tmp_path: Path) -
     assert any("reset 1 time (" in one for one in report.warnings)
 
 
-def test_a_gap_inside_a_picture_is_damage_all_the_same(tmp_path: Path) -> None:
+def test_a_gap_inside_a_frame_still_counts_as_damage(tmp_path: Path) -> None:
     data = recording(tmp_path / "a.ts", 10).read_bytes()
     lost = data.index(b"\x47\x01\x00", len(data) // 2)
     while lost % PACKET:
@@ -123,7 +123,7 @@ def test_a_gap_inside_a_picture_is_damage_all_the_same(tmp_path: Path) -> None:
     ("suffix", "target"),
     [(".mp4", ".mp4"), (".mp4", ".mkv"), (".mov", ".avi"), (".mkv", ".mkv"), (".mkv", ".avi"), (".ts", ".ts")],
 )
-def test_pictures_of_one_time_are_all_kept(tmp_path: Path, suffix: str, target: str) -> None:
+def test_frames_with_equal_time_stamps_are_all_kept(tmp_path: Path, suffix: str, target: str) -> None:
     source = made(tmp_path / "made", Clip(frames=20, options={"bf": "0"}))
 
     def change(number: int, pts: int, dts: int) -> tuple[int, int]:
@@ -145,7 +145,7 @@ def test_pictures_of_one_time_are_all_kept(tmp_path: Path, suffix: str, target: 
 @pytest.mark.parametrize(
     ("repeated", "words"), [({4}, "1 time stamp repeats or goes back; "), ({4, 9}, "2 time stamps repeat or go back; ")]
 )
-def test_warnings_count_in_words_that_fit(tmp_path: Path, repeated: set[int], words: str) -> None:
+def test_warnings_use_singular_and_plural_correctly(tmp_path: Path, repeated: set[int], words: str) -> None:
     source = made(tmp_path / "made", Clip(frames=20, options={"bf": "0"}))
 
     def change(number: int, pts: int, dts: int) -> tuple[int, int]:
@@ -191,7 +191,7 @@ def untimed(data: bytes, keep: Callable[[int], bool]) -> bytes:
     [(lambda number: number % 5 == 0, 0), (lambda number: False, 0), (lambda number: number >= 5, 5)],
     ids=["some", "none", "the later ones"],
 )
-def test_pictures_without_time_stamps_are_kept(
+def test_frames_without_time_stamps_are_kept(
     tmp_path: Path, codec: str, keep: Callable[[int], bool], left_out: int
 ) -> None:
     clip = Clip(codec, suffix=".ts", frames=25, options={"bf": "0", "g": "12"}, base=Fraction(1, 25))
@@ -206,7 +206,9 @@ def test_pictures_without_time_stamps_are_kept(
     ("case", "frames"),
     [("equal-time-stamps/zero_dur.mp4", 58), ("cut-clip-no-time/neg.mkv", 49), ("joined-ts/disc.ts", 116)],
 )
-def test_the_cases(shared: Path, tmp_path: Path, case: str, frames: int) -> None:
+def test_reported_files_with_clock_resets_are_hidden_frame_by_frame(
+    shared: Path, tmp_path: Path, case: str, frames: int
+) -> None:
     source = shared / "cases" / case
     if not source.exists():
         pytest.skip("the case is not there")

@@ -37,7 +37,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_found_is_hidden_and_nothing_else_changes(photo: Path) -> None:
+def test_located_regions_are_hidden_and_nothing_else_changes(photo: Path) -> None:
     with finding([FACE]) as engine:
         report = engine.hide(photo, photo.with_name("out.png"), PLAN)
     before, after = np.asarray(Image.open(photo)), np.asarray(Image.open(photo.with_name("out.png")))
@@ -49,7 +49,7 @@ def test_what_is_found_is_hidden_and_nothing_else_changes(photo: Path) -> None:
     assert report.warnings == ()
 
 
-def test_the_report_tells_what_was_done_and_holds_no_pixels(photo: Path) -> None:
+def test_the_report_states_what_was_hidden_and_holds_no_pixels(photo: Path) -> None:
     target = photo.with_name("out.png")
     with finding([FACE]) as engine:
         report = engine.hide(photo, target, PLAN)
@@ -97,7 +97,7 @@ def test_rules_pick_their_regions_by_label_and_score(photo: Path) -> None:
         assert [hidden.box for hidden in engine.hide(photo, photo.with_name("out.png"), plan).hidden] == [FACE.box]
 
 
-def test_regions_that_are_given_are_hidden_however_doubtful(photo: Path) -> None:
+def test_given_regions_are_hidden_at_any_score(photo: Path) -> None:
     doubtful = Region(Box(40, 5, 50, 15), "face", 0.3)
     plan = Plan.of("face: fake -> blacken with min_score=0.5")
     given, told = Annotations(60, 40, {0: (doubtful,)}), list[tuple[int, tuple[Region, ...]]]()
@@ -148,7 +148,7 @@ def test_locate_then_hide_gives_the_same_as_hide(photo: Path) -> None:
     assert report.models == ({"model": "fake"},)
 
 
-def test_findings_of_another_picture_are_refused(photo: Path) -> None:
+def test_annotations_of_another_image_are_refused(photo: Path) -> None:
     with finding([FACE]) as engine:
         findings = engine.locate(photo, PLAN)
         Image.new("RGB", (60, 40)).save(photo)
@@ -159,7 +159,7 @@ def test_findings_of_another_picture_are_refused(photo: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shape", [(40, 60), (40, 60, 3), (40, 60, 4)])
-def test_arrays_in_and_out(shape: tuple[int, ...], dtype: type) -> None:
+def test_an_array_is_hidden_and_returned_as_an_array(shape: tuple[int, ...], dtype: type) -> None:
     pixels: Samples = np.full(shape, 200, dtype)
     with finding([FACE]) as engine:
         done, report = engine.hide_pixels(pixels, PLAN)
@@ -173,7 +173,7 @@ def test_arrays_in_and_out(shape: tuple[int, ...], dtype: type) -> None:
     "pixels",
     [np.zeros((4, 4, 2), np.uint8), np.zeros(4, np.uint8), np.zeros((4, 4), np.float32), np.zeros((0, 4), np.uint8)],
 )
-def test_an_array_that_is_no_picture_is_refused(pixels: Any) -> None:
+def test_an_array_that_is_no_image_is_refused(pixels: Any) -> None:
     with finding([]) as engine, pytest.raises(BadInput, match="not an image"):
         engine.hide_pixels(pixels, PLAN)
 
@@ -240,12 +240,12 @@ def test_any_failure_while_locating_means_no_output(photo: Path, answer: Any, er
         ("face: fake -> blacken(degree=7)", "from 0"),
     ],
 )
-def test_mistakes_in_a_plan_show_before_anything_is_read(rule: str, message: str) -> None:
+def test_mistakes_in_a_plan_are_reported_before_the_source_is_read(rule: str, message: str) -> None:
     with finding([FACE]) as engine, pytest.raises(BadPlan, match=message):
         engine.hide("does-not-exist.png", "out.png", Plan.of(rule))
 
 
-def test_the_original_is_never_touched(photo: Path) -> None:
+def test_the_source_is_never_overwritten(photo: Path) -> None:
     before = photo.read_bytes()
     with finding([FACE]) as engine:
         for target in (photo, photo.parent / "." / photo.name):

@@ -43,7 +43,9 @@ def film(path: Path) -> Path:
 
 @pytest.mark.parametrize(("suffix", "why"), [(".mp4", "one stretch is read"), (".avi", "read from its start")])
 @pytest.mark.parametrize(("at", "seconds"), [(0, 1.0), (40, 1.5), (55, 10.0)])
-def test_it_is_covered(tmp_path: Path, suffix: str, why: str, at: int, seconds: float) -> None:
+def test_a_followed_object_is_covered_in_every_frame_around(
+    tmp_path: Path, suffix: str, why: str, at: int, seconds: float
+) -> None:
     reach = round(seconds * RATE)
     with Engine() as engine:
         found = engine.follow(film(tmp_path / f"a{suffix}"), at, Region(place(at), "face"), seconds=seconds)
@@ -58,7 +60,7 @@ def test_it_is_covered(tmp_path: Path, suffix: str, why: str, at: int, seconds: 
     found.check(width=WIDTH, height=HEIGHT, frames=FRAMES, sha256=found.sha256)
 
 
-def test_what_cannot_be_followed(tmp_path: Path) -> None:
+def test_impossible_requests_to_follow_are_refused(tmp_path: Path) -> None:
     video, picture = film(tmp_path / "a.mp4"), tmp_path / "a.png"
     Image.new("RGB", (WIDTH, HEIGHT)).save(picture)
     with Engine() as engine:

@@ -71,7 +71,7 @@ def grouped(engine: Engine, film: Film) -> list[set[tuple[int, int]]]:
     return list(persons.values())
 
 
-def test_tracks_of_one_person_are_one_group_and_who_is_seen_most_comes_first(engine: Engine, tmp_path: Path) -> None:
+def test_tracks_of_one_person_form_one_group_and_the_largest_group_comes_first(engine: Engine, tmp_path: Path) -> None:
     scenes = ({"anna": LEFT}, 4), ({"ben": RIGHT}, 3), ({"anna": RIGHT}, 4), ({"cora": LEFT}, 5)
     assert grouped(engine, Film.of(tmp_path / "film.mkv", *scenes)) == [{(0, 3), (7, 10)}, {(11, 15)}, {(4, 6)}]
 
@@ -86,12 +86,12 @@ def test_faces_without_a_track_fall_into_groups(engine: Engine, tmp_path: Path) 
     assert grouped(engine, film) == [{(0, 0), (1, 1), (2, 2), (3, 3)}, {(0, 3)}]
 
 
-def test_two_who_are_seen_at_the_same_time_are_two_persons(engine: Engine, tmp_path: Path) -> None:
+def test_two_faces_in_one_frame_are_two_persons(engine: Engine, tmp_path: Path) -> None:
     film = Film.of(tmp_path / "film.mkv", ({"anna": LEFT, "anna's twin": RIGHT}, 4))
     assert grouped(engine, film) == [{(0, 3)}, {(0, 3)}]
 
 
-def test_tracks_in_doubt_stay_alone_and_say_why(engine: Engine, tmp_path: Path) -> None:
+def test_a_doubtful_track_stays_alone_with_a_reason(engine: Engine, tmp_path: Path) -> None:
     def blur_right(_: int, pixels: Rgb) -> Rgb:
         blurred = np.asarray(cv2.GaussianBlur(pixels[:, 320:], (0, 0), 12), np.uint8)
         return np.concatenate((pixels[:, :320], blurred), axis=1)

@@ -44,7 +44,7 @@ def decoded(data: bytes) -> npt.NDArray[np.uint8]:
         return np.asarray(image)
 
 
-def test_what_is_found_is_hidden_and_nothing_else_changes() -> None:
+def test_located_regions_are_hidden_and_nothing_else_changes() -> None:
     with finding([FACE]) as engine:
         data, report = engine.hide_image_bytes(encoded(PIXELS), PLAN)
     expected = PIXELS.copy()
@@ -81,7 +81,7 @@ def test_the_result_is_upright_whatever_the_file_says(orientation: int) -> None:
         assert not image.getexif()
 
 
-def test_localizers_see_the_bare_file_and_nothing_that_is_hidden_carries_it() -> None:
+def test_localizers_get_the_file_without_metadata_and_hidden_frames_do_not_carry_it() -> None:
     source = encoded(PIXELS, "JPEG", comment=b"taken at home")
     seen: list[bytes] = []
 
@@ -122,12 +122,12 @@ def test_a_jpeg_is_coded_like_the_source_unless_a_quality_is_given() -> None:
         (encoded(PIXELS), Limits(pixels=99), LimitExceeded),
     ],
 )
-def test_bad_pictures_are_refused(data: bytes, limits: Limits, error: type[Exception]) -> None:
+def test_bytes_that_are_no_image_are_refused(data: bytes, limits: Limits, error: type[Exception]) -> None:
     with finding([FACE], limits) as engine, pytest.raises(error):
         engine.hide_image_bytes(data, PLAN)
 
 
-def test_mistakes_in_the_wish_are_refused() -> None:
+def test_impossible_output_options_are_refused() -> None:
     with finding([FACE]) as engine:
         with pytest.raises(BadPlan, match="quality"):
             engine.hide_image_bytes(encoded(PIXELS), PLAN, format="JPEG", quality=101)
@@ -143,7 +143,7 @@ def test_a_failing_part_is_named() -> None:
         engine.hide_image_bytes(encoded(PIXELS), PLAN)
 
 
-def test_many_at_once_are_not_mixed_up() -> None:
+def test_images_of_several_threads_are_not_mixed_up() -> None:
     barrier = threading.Barrier(4)
 
     def where(frame: Frame) -> list[Region]:

@@ -47,7 +47,7 @@ def test_a_box_grows_by_a_share_of_its_size(box: Box, grow: float, expected: Box
     assert area.mask is None
 
 
-def test_a_region_outside_the_picture_is_nothing() -> None:
+def test_a_region_outside_the_frame_has_no_area() -> None:
     assert outline(Region(Box(70, 0, 80, 9), "face"), rule(), W, H) is None
 
 
@@ -73,7 +73,7 @@ def test_a_mask_grows_along_its_outline() -> None:
 
 
 @pytest.mark.parametrize(("side", "why"), [(100, "a small kernel"), (400, "too large for a kernel: by distance")])
-def test_a_mask_grows_as_far_in_every_direction(side: int, why: str) -> None:
+def test_a_mask_grows_equally_in_every_direction(side: int, why: str) -> None:
     mask = np.zeros((side, side), dtype=bool)
     mask[side // 2, side // 2] = True
     area = outline(Region(Box(0, 0, side, side), "face", mask=mask), rule(0.5), side, side)
@@ -85,7 +85,7 @@ def test_a_mask_grows_as_far_in_every_direction(side: int, why: str) -> None:
     assert not area.mask[np.hypot(x, y) > radius + 1].any(), why
 
 
-def test_the_room_that_a_mask_leaves_in_its_box_does_not_count() -> None:
+def test_empty_borders_of_a_mask_do_not_count() -> None:
     mask = np.zeros((60, 80), dtype=bool)
     mask[20:30, 40:45] = True
     area = outline(Region(Box(0, 0, 80, 60), "face", mask=mask), rule(), W, H)
@@ -102,7 +102,7 @@ def test_merging_keeps_the_pixels_and_leaves_no_overlap(some: list[Box]) -> None
     assert sum(int(painted([area]).sum()) for area in merged) == int(painted(areas).sum())
 
 
-def test_touching_boxes_are_not_joined_but_chains_are() -> None:
+def test_touching_boxes_stay_apart_and_overlapping_chains_are_joined() -> None:
     apart = [Area(Box(0, 0, 5, 5)), Area(Box(5, 0, 9, 5))]
     assert len(merge(apart)) == 2
     chain = [Area(Box(0, 0, 5, 5)), Area(Box(8, 0, 12, 5)), Area(Box(4, 0, 9, 5))]
@@ -110,7 +110,7 @@ def test_touching_boxes_are_not_joined_but_chains_are() -> None:
 
 
 @given(st.lists(st.tuples(boxes, st.integers(1, 5)), min_size=1, max_size=8))
-def test_no_pixel_is_in_more_areas_than_their_union_says(drawn: list[tuple[Box, int]]) -> None:
+def test_a_merged_area_counts_at_least_the_overlaps_of_its_pixels(drawn: list[tuple[Box, int]]) -> None:
     kept = [(area, weight) for box, weight in drawn if (area := Area(box).clip(W, H)) is not None]
     deep, heavy = np.zeros((H, W), int), np.zeros((H, W), int)
     for area, weight in kept:
@@ -122,14 +122,14 @@ def test_no_pixel_is_in_more_areas_than_their_union_says(drawn: list[tuple[Box, 
         assert (heavy[area.box.slices] * mask).max() <= area.objects
 
 
-def test_areas_apart_count_for_themselves() -> None:
+def test_separate_areas_count_their_own_regions() -> None:
     boxes = {Box(0, 0, 5, 5): 3, Box(9, 0, 14, 5): 2, Box(12, 0, 20, 5): 2}
     found = merge([Area(box, objects=weight) for box, weight in boxes.items()])
     assert [(one.overlaps, one.objects) for one in found] == [(1, 3), (2, 4)]
 
 
 @given(boxes, st.lists(boxes, max_size=4))
-def test_without_leaves_exactly_the_rest(box: Box, others: list[Box]) -> None:
+def test_subtracting_a_box_leaves_exactly_the_rest(box: Box, others: list[Box]) -> None:
     area = Area(box).clip(W, H)
     if area is None:
         return

@@ -72,7 +72,7 @@ def hide_photo(
     ("mode", "visible"),
     [("keep", {"anna": True, "ben": False, "cora": False}), ("only", {"anna": False, "ben": True, "cora": True})],
 )
-def test_one_among_several_in_a_photo(
+def test_a_named_person_among_several_faces_is_shown_or_hidden_alone(
     engine: Engine, tmp_path: Path, anna: str, mode: str, visible: dict[str, bool]
 ) -> None:
     found, report = hide_photo(engine, tmp_path, ALL, people(mode, f"Anna={anna}"))
@@ -96,7 +96,7 @@ def test_several_persons_are_kept(engine: Engine, tmp_path: Path, anna: str) -> 
 
 
 @pytest.mark.parametrize("mode", ["keep", "only"])
-def test_whoever_is_in_doubt_is_hidden(engine: Engine, tmp_path: Path, anna: str, mode: str) -> None:
+def test_a_face_in_doubt_is_hidden(engine: Engine, tmp_path: Path, anna: str, mode: str) -> None:
     found, report = hide_photo(engine, tmp_path, {"nearly anna": (10, 30)}, people(mode, f"Anna={anna}"))
     assert found == {"nearly anna": False}
     assert report.people is not None
@@ -111,7 +111,7 @@ def test_two_who_look_alike_are_both_hidden(engine: Engine, tmp_path: Path, anna
     assert any("two faces at the same time look like Anna" in text for text in report.warnings)
 
 
-def test_a_stranger_shows_nobody(engine: Engine, tmp_path: Path) -> None:
+def test_nobody_is_shown_where_only_strangers_are_seen(engine: Engine, tmp_path: Path) -> None:
     stranger = save_photo(tmp_path / "ref.png", {"cora": (20, 20)})
     found, _ = hide_photo(engine, tmp_path, {"anna": (10, 30), "ben": (140, 30)}, people("keep", f"X={stranger}"))
     assert found == {"anna": False, "ben": False}
@@ -281,7 +281,7 @@ def test_two_alike_at_the_same_time_are_hidden_in_a_video(engine: Engine, tmp_pa
     assert any("look like Anna" in text for text in report.warnings)
 
 
-def test_located_people_are_off_in_the_annotation_file_and_hidden_as_there(
+def test_shown_people_are_ignored_in_the_annotation_file_and_hiding_by_it_gives_the_same(
     engine: Engine, tmp_path: Path, anna: str
 ) -> None:
     film = save_film(tmp_path / "in.mkv", crossing())
@@ -299,7 +299,7 @@ def test_located_people_are_off_in_the_annotation_file_and_hidden_as_there(
     assert report.people is None
 
 
-def test_verify_accepts_those_who_are_kept(
+def test_verification_accepts_faces_that_are_shown_on_purpose(
     engine: Engine, tmp_path: Path, anna: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rule = Rule("face", plan().rules[0].locate, plan().rules[0].hide, grow=0)
@@ -322,7 +322,7 @@ def test_an_array_and_bytes_take_the_same_decision(engine: Engine, tmp_path: Pat
     assert shown(pixels_of(tmp_path / "out.png"), ALL) == {"anna": True, "ben": False, "cora": False}
 
 
-def test_what_cannot_be_combined_is_refused(engine: Engine, tmp_path: Path, anna: str) -> None:
+def test_plans_that_people_cannot_be_combined_with_are_refused(engine: Engine, tmp_path: Path, anna: str) -> None:
     who = people("keep", f"Anna={anna}")
     with pytest.raises(BadPlan, match=r"decided for each track of a video; leave video.track out"):
         plan(people=who).__class__((plan().rules[0],), people=who, video=Video(track=False))
@@ -386,7 +386,9 @@ def test_an_embedding_that_breaks_its_contract_is_a_fault(tmp_path: Path, anna: 
         ("only", [], "hidden", "not compared"),
     ],
 )
-def test_a_track_is_shown_only_for_sure(mode: Any, distances: list[float], result: str, nearness: str) -> None:
+def test_a_track_is_shown_only_where_the_comparison_is_sure(
+    mode: Any, distances: list[float], result: str, nearness: str
+) -> None:
     known = KnownPeople(people(mode, "A=a.jpg"), ColourEmbedder(), {"A": np.zeros((1, 3), np.float32)})
     decision = decide_face(known, [FaceSight({"A": distance}) for distance in distances], 2)
     assert (decision.result, decision.nearness, decision.faces) == (result, nearness, len(distances))
@@ -405,7 +407,7 @@ def test_several_photos_count_against_showing() -> None:
         assert found["A"] == pytest.approx(expected)
 
 
-def test_no_network_that_compares_faces_is_one_line_on_what_to_fetch(tmp_path: Path, anna: str) -> None:
+def test_a_missing_embedding_network_gives_a_short_message_with_the_cure(tmp_path: Path, anna: str) -> None:
     offline = RuntimeConfig(
         cache=tmp_path / "cache", models=tmp_path / "models", offline=True, localizers=host().localizers
     )

@@ -20,7 +20,7 @@ def test_items_come_in_order() -> None:
     assert not lanes()
 
 
-def test_a_lane_runs_no_further_ahead_than_allowed() -> None:
+def test_a_prefetch_thread_runs_no_further_ahead_than_allowed() -> None:
     made = []
 
     def source() -> Iterator[int]:
@@ -34,7 +34,7 @@ def test_a_lane_runs_no_further_ahead_than_allowed() -> None:
         assert len(made) <= 1 + 3 + 1  # read, waiting in the channel, waiting to get in
 
 
-def test_a_lane_holds_nothing_that_was_read() -> None:
+def test_a_prefetch_thread_keeps_no_item_after_it_was_read() -> None:
     class Item:
         pass
 
@@ -57,7 +57,7 @@ def test_a_lane_holds_nothing_that_was_read() -> None:
     assert gone == [True] * 3
 
 
-def test_a_failure_is_raised_in_its_place() -> None:
+def test_a_failure_is_raised_after_the_items_before_it() -> None:
     def source() -> Iterator[int]:
         yield from range(5)
         raise ValueError("frame 5 is damaged")
@@ -71,7 +71,7 @@ def test_a_failure_is_raised_in_its_place() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 4])
-def test_a_reader_that_leaves_early_stops_the_lane_and_closes_its_source(depth: int) -> None:
+def test_leaving_early_stops_the_thread_and_closes_its_source(depth: int) -> None:
     closed = threading.Event()
 
     def source() -> Iterator[int]:
@@ -90,14 +90,14 @@ def test_a_reader_that_leaves_early_stops_the_lane_and_closes_its_source(depth: 
     assert not lanes()
 
 
-def test_lanes_in_a_row_all_stop_when_the_last_reader_fails() -> None:
+def test_chained_threads_all_stop_when_the_last_stage_fails() -> None:
     with pytest.raises(RuntimeError), prefetch(range(10**9)) as one, prefetch(i + 1 for i in one) as two:
         assert next(two) == 1
         raise RuntimeError
     assert not lanes()
 
 
-def test_lanes_overlap() -> None:
+def test_chained_threads_work_at_the_same_time() -> None:
     """The second stage waits inside its first item until the first stage has gone on to its third."""
     third = threading.Event()
 

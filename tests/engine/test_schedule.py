@@ -151,7 +151,7 @@ def test_a_localizer_that_does_not_say_so_sees_every_frame(clip: Path) -> None:
     assert part.seen == list(range(20))
 
 
-def test_a_photograph_is_no_video(tmp_path: Path) -> None:
+def test_an_image_is_never_scheduled_like_a_video(tmp_path: Path) -> None:
     part, host = Bearing(), None
     host = RuntimeConfig(localizers={"counting": lambda: part})
     with Engine(host=host) as engine:

@@ -84,19 +84,19 @@ def shown_boxes(clip: Path, part: Scripted, video: Video = PLAN.video) -> dict[i
         pytest.param(0.6, set(range(COUNT)), id="something is there"),
     ],
 )
-def test_what_the_second_look_gives_decides(clip: Path, score: float, again: float, frames: set[int]) -> None:
+def test_the_score_of_the_second_look_decides(clip: Path, score: float, again: float, frames: set[int]) -> None:
     part = Scripted({FOUND_AT: [face(THING, score)]}, lambda _, regions: [again] * len(regions))
     assert shown_boxes(clip, part).keys() == frames
     assert part.asked == [(FOUND_AT, [THING])] * 2  # once in each pass
 
 
 @pytest.mark.parametrize(("score", "frames"), [(0.5, set(range(COUNT))), (0.3, {FOUND_AT})])
-def test_what_cannot_be_looked_at_again_is_hidden(clip: Path, score: float, frames: set[int]) -> None:
+def test_a_region_without_a_second_score_is_hidden(clip: Path, score: float, frames: set[int]) -> None:
     part = Scripted({FOUND_AT: [face(THING, score)]}, lambda _, regions: [None] * len(regions))
     assert shown_boxes(clip, part).keys() == frames
 
 
-def test_only_what_continues_no_track_is_looked_at_again(clip: Path) -> None:
+def test_only_regions_that_continue_no_track_get_a_second_look(clip: Path) -> None:
     found = {index: [face(THING, 0.9 if index == 4 else 0.3)] for index in (4, 8, 12)}
     found[12].append(face(OTHER, 0.3))
     part = Scripted(found, lambda _, regions: [0.0 if region.box == OTHER else 0.9 for region in regions])
@@ -106,13 +106,13 @@ def test_only_what_continues_no_track_is_looked_at_again(clip: Path) -> None:
     assert part.asked[: len(part.asked) // 2] == [(4, [THING]), (12, [OTHER])]
 
 
-def test_what_a_track_would_start_comes_first(clip: Path) -> None:
+def test_regions_that_would_start_a_track_come_first(clip: Path) -> None:
     part = Scripted({8: [face(THING, 0.3), face(OTHER, 0.5)]}, lambda _, regions: [None] * len(regions))
     shown_boxes(clip, part)
     assert part.asked[0] == (8, [OTHER, THING])
 
 
-def test_one_that_was_not_confirmed_becomes_part_of_a_track_that_comes_there(clip: Path) -> None:
+def test_an_unconfirmed_region_joins_a_track_that_starts_at_its_place_later(clip: Path) -> None:
     found = {4: [face(THING.move(2, 0), 0.3)], 12: [face(THING, 0.9)]}
     part = Scripted(found, lambda _, regions: [0.0 if region.score < START else None for region in regions])
     shown = shown_boxes(clip, part)
@@ -120,7 +120,7 @@ def test_one_that_was_not_confirmed_becomes_part_of_a_track_that_comes_there(cli
     assert all(box.join(THING.move(2, 0)) == box for box in shown[4])
 
 
-def test_the_second_look_is_for_tracks_only(clip: Path) -> None:
+def test_without_tracking_there_is_no_second_look(clip: Path) -> None:
     part = Scripted({8: [face(THING, 0.3)]}, lambda _, regions: [0.0] * len(regions))
     assert shown_boxes(clip, part, Video(track=False)).keys() == {8}
     assert part.asked == []
@@ -138,7 +138,7 @@ EVERY = Video(every=1)
         pytest.param({4, 16}, {4, 16}, id="twice, far apart"),
     ],
 )
-def test_what_must_be_found_twice_is_hidden_where_it_is_found_once(
+def test_an_object_that_must_be_found_twice_is_still_hidden_where_it_is_found_once(
     clip: Path, found_at: set[int], shown: set[int]
 ) -> None:
     part = Scripted(
@@ -147,7 +147,7 @@ def test_what_must_be_found_twice_is_hidden_where_it_is_found_once(
     assert shown_boxes(clip, part, EVERY).keys() == shown
 
 
-def test_two_things_far_from_each_other_are_not_one_found_twice(clip: Path) -> None:
+def test_two_distant_objects_do_not_count_as_one_found_twice(clip: Path) -> None:
     part = Scripted(
         {8: [face(THING, 0.9)], 9: [face(OTHER, 0.9)]}, lambda _, regions: [None] * len(regions), looks_to_track=2
     )

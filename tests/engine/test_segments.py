@@ -101,7 +101,7 @@ MISSES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", but_for(MISSES, ["missed on both sides", "looked for in some frames"]))
-def test_each_sample_is_as_in_one_run(case: str, clip: Path, tmp_path: Path) -> None:
+def test_segments_give_the_same_samples_as_one_run(case: str, clip: Path, tmp_path: Path) -> None:
     missed, changes = MISSES[case]
     plan = replace(PLAN, video=replace(PLAN.video, **changes))
     with finding(unseen_in(*missed)) as engine:
@@ -156,7 +156,7 @@ def test_a_second_look_gives_the_same_in_segments(clip: Path, tmp_path: Path) ->
         assert not (joined[BESIDE.slices] == 16).all()
 
 
-def test_numbers_of_tracks_are_those_of_one_span_alone(clip: Path, tmp_path: Path) -> None:
+def test_each_segment_has_track_ids_of_its_own(clip: Path, tmp_path: Path) -> None:
     with finding(unseen_in()) as engine:
         report, spans = in_spans(engine, clip, tmp_path / "out.mkv", PLAN)
     of_span = [[one.track for one in report.tracks if one.first_frame == span.first.frame] for span in spans]
@@ -185,14 +185,14 @@ def test_given_regions_are_hidden_and_their_tracks_go_on(clip: Path, tmp_path: P
         ({"window_seconds": 2.0}, "short"),  # spans that would mostly overlap are longer
     ],
 )
-def test_what_stays_one_piece(changes: dict[str, Any], why: str, clip: Path) -> None:
+def test_a_video_that_cannot_be_split_stays_whole(changes: dict[str, Any], why: str, clip: Path) -> None:
     with finding(unseen_in()) as engine:
         reason = engine.split(clip, "MKV", replace(PLAN, video=replace(PLAN.video, **changes)), seconds=4.0)
     assert isinstance(reason, str)
     assert why in reason
 
 
-def test_progress_counts_the_frames_of_the_span(clip: Path, tmp_path: Path) -> None:
+def test_progress_counts_the_frames_of_the_segment(clip: Path, tmp_path: Path) -> None:
     done: list[tuple[int, int | None]] = []
     with finding(unseen_in()) as engine:
         span = cut(engine, clip, PLAN)[1]
@@ -215,7 +215,9 @@ Change = Callable[[list[tuple[Path, Report]]], list[tuple[Path, Report]]]
         (lambda made: [(file, replace(one, plan="0")) for file, one in made], "another plan"),
     ],
 )
-def test_what_does_not_fit_is_not_joined(change: Change, why: str, clip: Path, tmp_path: Path) -> None:
+def test_segments_that_do_not_belong_together_are_not_joined(
+    change: Change, why: str, clip: Path, tmp_path: Path
+) -> None:
     plan = replace(PLAN, video=replace(PLAN.video, track=False))
     with finding(lambda frame: []) as engine:
         spans = cut(engine, clip, plan)
@@ -228,7 +230,7 @@ def test_what_does_not_fit_is_not_joined(change: Change, why: str, clip: Path, t
     assert {path.suffix for path in tmp_path.iterdir()} == {".part"}
 
 
-def test_a_localizer_that_fails_leaves_no_part(clip: Path, tmp_path: Path) -> None:
+def test_a_failing_localizer_leaves_no_segment_file(clip: Path, tmp_path: Path) -> None:
     def failing(frame: Frame) -> list[Region]:
         raise RuntimeError("device lost")
 

@@ -50,7 +50,7 @@ def assert_copied(clip: Path, out: Path, groups: set[int], hidden: set[int]) -> 
         assert abs(after[index][BOX.slices].astype(int) - 16).max() < 12, index
 
 
-def test_smart_looks_first_and_copies_what_nobody_is_in(clip: Path, tmp_path: Path) -> None:
+def test_smart_rendering_locates_first_and_copies_groups_without_regions(clip: Path, tmp_path: Path) -> None:
     seen = {13, 14}
     faces = FakeLocalizer(lambda frame: [Region(BOX, "face")] if frame.index in seen else [])
     other = FakeLocalizer(lambda frame: [])
@@ -63,7 +63,7 @@ def test_smart_looks_first_and_copies_what_nobody_is_in(clip: Path, tmp_path: Pa
     assert_copied(clip, tmp_path / "out.mp4", {0, 1, 3, 4}, seen)
 
 
-def test_frames_to_which_a_thing_is_followed_are_not_copied(clip: Path, tmp_path: Path) -> None:
+def test_frames_into_which_an_object_is_tracked_are_not_copied(clip: Path, tmp_path: Path) -> None:
     faces = FakeLocalizer(lambda frame: [Region(BOX, "face")] if frame.index in range(6, 12) else [])
     plan = Plan((Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0),), video=Video(smart=True))
     with Engine(host=RuntimeConfig(localizers={"fake": lambda: faces})) as engine:
@@ -75,7 +75,7 @@ def test_frames_to_which_a_thing_is_followed_are_not_copied(clip: Path, tmp_path
     assert_copied(clip, tmp_path / "out.mp4", set(range(5)) - touched, set(range(6, 12)))
 
 
-def test_two_passes_hide_doubtful_finds_that_continue_a_track(clip: Path, tmp_path: Path) -> None:
+def test_two_passes_hide_doubtful_detections_that_continue_a_track(clip: Path, tmp_path: Path) -> None:
     def found(frame: object) -> list[Region]:
         index = frame.index  # type: ignore[attr-defined]
         return [Region(BOX, "face", 0.9 if index in {9, 20} else 0.4)] if 9 <= index <= 20 else []
@@ -89,7 +89,7 @@ def test_two_passes_hide_doubtful_finds_that_continue_a_track(clip: Path, tmp_pa
         assert all(abs(after[index][BOX.slices].astype(int) - 16).max() < 12 for index in range(9, 21)), two_pass
 
 
-def test_the_command_copies_by_a_regions_file(clip: Path, tmp_path: Path) -> None:
+def test_the_command_copies_groups_without_regions_of_an_annotation_file(clip: Path, tmp_path: Path) -> None:
     doubtful = Region(BOX, "face", 0.1)
     findings = Annotations(*SIZE, {3: (doubtful,), 14: (Region(BOX, "license_plate"),)})
     regions = tmp_path / "regions.json"

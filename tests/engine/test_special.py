@@ -67,7 +67,7 @@ def test_each_region_has_its_technique_and_ignored_ones_stay_visible(photo: Path
     assert told == [(LEFT, RIGHT, OFF)], "what is off is remembered"
 
 
-def test_nothing_but_what_is_off_is_nothing_hidden(photo: Path) -> None:
+def test_ignored_regions_alone_hide_nothing(photo: Path) -> None:
     out = photo.with_name("out.png")
     with Engine() as engine:
         report = engine.hide(photo, out, PLAN, regions=findings(OFF))
@@ -76,7 +76,7 @@ def test_nothing_but_what_is_off_is_nothing_hidden(photo: Path) -> None:
     assert not any("pixelate" in warning for warning in report.warnings)
 
 
-def test_what_destroys_wins_where_regions_overlap(photo: Path) -> None:
+def test_a_destroying_technique_wins_where_regions_overlap(photo: Path) -> None:
     over = Region(Box(40, 8, 48, 24), "face")
     out = photo.with_name("out.png")
     with Engine() as engine:
@@ -85,7 +85,7 @@ def test_what_destroys_wins_where_regions_overlap(photo: Path) -> None:
     assert pixels(out)[8:24, 48:56].any()
 
 
-def test_what_a_person_chose_wins_over_a_rule_that_destroys_as_little(photo: Path) -> None:
+def test_the_technique_of_a_region_wins_over_a_rule_that_destroys_no_more(photo: Path) -> None:
     plan, chosen = Plan.of("face: fixed -> blur with grow=0"), Region(LEFT.box, "face", technique=COARSE)
     over = Region(Box(8, 8, 16, 24), "face")
     with Engine() as engine:
@@ -111,7 +111,7 @@ def test_an_unknown_technique_is_an_error_before_anything_is_written(
 @pytest.mark.skipif(
     not turbojpeg.available(), reason="no TurboJPEG library here (Debian: apt-get install libturbojpeg0)"
 )
-def test_in_jpegs_blocks_that_nothing_touches_stay(photo: Path) -> None:
+def test_untouched_blocks_of_a_jpeg_keep_their_coefficients(photo: Path) -> None:
     source, out = photo.with_suffix(".jpg"), photo.with_name("out.jpg")
     Image.open(photo).save(source, quality=95, subsampling=0)
     with Engine() as engine:
@@ -126,7 +126,7 @@ def test_in_jpegs_blocks_that_nothing_touches_stay(photo: Path) -> None:
 
 
 @pytest.mark.slow
-def test_in_videos(clip: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixture
+def test_regions_of_videos_have_techniques_of_their_own(clip: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixture
     box = Box(4, 4, 20, 20)
     out = tmp_path / "out.mkv"
     regions = findings(
@@ -159,13 +159,13 @@ def test_a_track_with_two_techniques_is_counted_for_both(clip: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("region", [RIGHT, OFF])
-def test_only_people_choose_for_single_regions(photo: Path, region: Region) -> None:
+def test_localizers_cannot_choose_the_technique_of_a_region(photo: Path, region: Region) -> None:
     host = RuntimeConfig(localizers={"fake": lambda: FakeLocalizer([region])})
     with Engine(host=host) as engine, pytest.raises(PluginFault, match="only people may"):
         engine.hide(photo, photo.with_name("out.png"), Plan.of("face: fake -> blacken"))
 
 
-def test_a_check_judges_each_by_its_technique(photo: Path) -> None:
+def test_the_check_judges_each_region_by_its_technique(photo: Path) -> None:
     out = photo.with_name("out.png")
     host = RuntimeConfig(offline=True)
     with Engine(host=host) as engine:
@@ -181,7 +181,7 @@ def test_a_check_judges_each_by_its_technique(photo: Path) -> None:
         assert [leak.kind for leak in check(out, PLAN, against=photo, regions=regions).leaks] == ["weak"]
 
 
-def test_evidence_does_not_call_it_anonymised(photo: Path) -> None:
+def test_evidence_does_not_claim_anonymisation_with_ignored_regions(photo: Path) -> None:
     with Engine() as engine:
         reports = [
             engine.hide(photo, photo.with_name(f"{name}.png"), PLAN, regions=findings(*regions))

@@ -60,7 +60,7 @@ def hide(tmp_path: Path, models: TinyModels) -> Hide:
         ("", (50, 50, 60, 60)),
     ],
 )
-def test_the_best_that_can_be_had_finds(hide: Hide, here: str, box: tuple[int, ...]) -> None:
+def test_the_best_available_model_takes_the_place_of_a_missing_one(hide: Hide, here: str, box: tuple[int, ...]) -> None:
     report = hide(here)
     assert [region.box.xyxy for region in report.hidden] == [box]
     if here:
@@ -80,13 +80,13 @@ def test_the_best_that_can_be_had_finds(hide: Hide, here: str, box: tuple[int, .
     ],
     ids=["options", "keep_out"],
 )
-def test_nothing_takes_the_place_of_what_is_meant_to_the_letter(hide: Hide, rule: str, plan: dict[str, object]) -> None:
+def test_an_explicitly_named_model_has_no_stand_in(hide: Hide, rule: str, plan: dict[str, object]) -> None:
     """Options are meant for one model; and where a stand-in finds too much to keep, too little is hidden."""
     with pytest.raises(MissingWeights, match="velum models pull cats"):
         hide(rule=rule, **plan)
 
 
-def test_what_the_rule_names_is_missing_where_all_is(hide: Hide, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_model_the_error_names_the_one_of_the_rule(hide: Hide, monkeypatch: pytest.MonkeyPatch) -> None:
     text = write_models(registry.catalog().values()).replace(f', "{ZONE}"', "")
     monkeypatch.setattr(registry, "_shipped_catalog", lambda: read_catalog(text, "tiny.toml"))
     with pytest.raises(MissingWeights, match="^cats is not on this machine.*\n.*velum models pull cats'") as caught:
@@ -95,7 +95,7 @@ def test_what_the_rule_names_is_missing_where_all_is(hide: Hide, monkeypatch: py
 
 
 @pytest.mark.usefixtures("models")
-def test_weights_that_come_later_are_taken_up(tmp_path: Path) -> None:
+def test_weights_that_become_available_later_are_used(tmp_path: Path) -> None:
     """A service need not be started anew; and it does not ask the network again for every image."""
     here, asked, now = set[str](), list[str](), [0.0]
 

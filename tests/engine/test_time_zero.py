@@ -49,7 +49,7 @@ CLIPS = {
     [(name, None) for name in CLIPS]
     + but_for(product(list(CLIPS)[:3], OTHERS), zip(list(CLIPS)[:3], OTHERS, strict=True)),
 )
-def test_a_zone_without_a_start_is_in_every_picture(tmp_path: Path, name: str, suffix: str | None) -> None:
+def test_a_zone_without_a_start_is_in_every_frame(tmp_path: Path, name: str, suffix: str | None) -> None:
     clip = CLIPS[name]
     source = made(tmp_path / "source", clip)
     target = tmp_path / f"out{suffix or clip.suffix}"
@@ -68,7 +68,7 @@ def test_a_zone_without_a_start_is_in_every_picture(tmp_path: Path, name: str, s
 
 
 @pytest.mark.parametrize("clip", CLIPS.values(), ids=CLIPS)
-def test_from_and_to_count_from_the_first_picture(tmp_path: Path, clip: Clip) -> None:
+def test_from_and_to_count_from_the_first_shown_frame(tmp_path: Path, clip: Clip) -> None:
     source = made(tmp_path / "source", clip)
     times = [time for time, _ in decoded(source)]
     first, last = (float(times[index] - times[0]) - 0.001 for index in (5, 9))
@@ -97,7 +97,7 @@ def early(source: Path, target: Path, seconds: float) -> Path:
 
 
 @pytest.mark.parametrize("name", ["an MP4 that begins with a pause", "an MKV that began hours ago"])
-def test_spans_have_the_times_of_the_whole(tmp_path: Path, name: str) -> None:
+def test_segments_have_the_times_of_the_whole_video(tmp_path: Path, name: str) -> None:
     clip = ticks(replace(CLIPS[name], options={"g": "10", "sc_threshold": "0", "bf": "2"}), HOURS, count=120)
     source, plan = made(tmp_path / "source", clip), Plan.of("zone: fixed(from=1.0, to=3.8) -> blacken")
     with Engine() as engine:
@@ -131,7 +131,7 @@ def test_a_stream_is_timed_like_a_file(tmp_path: Path) -> None:
     assert dark == [index >= 13 for index in range(40)]
 
 
-def test_what_is_copied_groupwise_keeps_its_zones(tmp_path: Path) -> None:
+def test_smart_rendering_encodes_the_groups_of_a_zone_and_copies_the_rest(tmp_path: Path) -> None:
     clip = ticks(replace(CLIPS["an MP4 that begins with a pause"], options={"g": "10", "sc_threshold": "0"}), HOURS)
     source = made(tmp_path / "source", clip)
     plan = Plan.of("zone: fixed(from=0.4, to=0.8) -> blacken", video=Video(smart=True))
@@ -143,7 +143,7 @@ def test_what_is_copied_groupwise_keeps_its_zones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
-def test_sound_moves_with_the_pictures(tmp_path: Path, suffix: str) -> None:
+def test_audio_stays_in_sync_with_the_frames(tmp_path: Path, suffix: str) -> None:
     source = early(
         made(tmp_path / "made", replace(ticks(Clip(), 0), audio=("libmp3lame",))), tmp_path / "source.ts", 1.0
     )
@@ -172,12 +172,12 @@ def test_an_edit_list_may_end_before_the_file_does(tmp_path: Path, seconds: floa
 
 
 @pytest.mark.parametrize(("rule", "said"), [("from=-3", "from the first picture"), ("from=-9, to=-1", "0 or more")])
-def test_a_time_before_the_first_picture_is_refused(rule: str, said: str) -> None:
+def test_times_before_the_first_frame_are_refused(rule: str, said: str) -> None:
     with Engine() as engine, pytest.raises(BadPlan, match=said):
         engine.hide_pixels(np.zeros((8, 8), np.uint8), Plan.of(f"zone: fixed({rule}) -> blacken"))
 
 
-def test_the_case_of_the_clock_that_wraps(shared: Path, tmp_path: Path) -> None:
+def test_a_reported_file_whose_clock_wraps_is_hidden_in_every_frame(shared: Path, tmp_path: Path) -> None:
     source = shared / "cases" / "zone-before-time-zero" / "wrapmid.ts"
     if not source.exists():
         pytest.skip("the case is not there")

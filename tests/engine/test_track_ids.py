@@ -38,7 +38,9 @@ def told(folder: Path, spans: Sequence[Sequence[Sequence[Thing]]]) -> list[Path]
 
 
 @pytest.mark.parametrize(("spans", "numbers"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_things_keep_their_number(tmp_path: Path, spans: list[list[list[Thing]]], numbers: dict[int, int]) -> None:
+def test_an_object_keeps_its_track_id_through_all_segments(
+    tmp_path: Path, spans: list[list[list[Thing]]], numbers: dict[int, int]
+) -> None:
     paths = told(tmp_path, spans)
     assert link_tracks(paths) == numbers
     lines = [line for path in paths for line in path.read_text().splitlines()]

@@ -59,7 +59,7 @@ def test_a_gap_is_closed_and_frames_stay_in_order(window: int | None) -> None:
     assert bool(out[0].frame.planes) is (window is not None)  # without end, no picture is held
 
 
-def test_no_more_frames_are_held_than_the_window_has() -> None:
+def test_tracking_holds_no_more_frames_than_its_window() -> None:
     alive: WeakSet[FrameRegions] = WeakSet()
     most = 0
 
@@ -82,7 +82,7 @@ def test_a_zone_stays_where_and_when_it_was_placed() -> None:
     assert [len(look.regions[1] or ()) for look in out] == [0, 0, 0, 1, 0, 0, 0, 0]
 
 
-def test_tracks_of_two_localizers_have_numbers_of_their_own() -> None:
+def test_tracks_of_two_localizers_have_different_ids() -> None:
     def twice() -> Iterator[FrameRegions]:
         for look in looked(5, range(5)):
             yield FrameRegions(look.frame, (look.regions[0], look.regions[0]))
@@ -108,7 +108,7 @@ def test_large_frames_are_held_for_a_shorter_time() -> None:
     assert 0 < held(8000, 4000) * 8000 * 4000 <= max(HELD_BYTES, 8 * 8000 * 4000)
 
 
-def test_a_doubtful_find_is_hidden_where_it_is_and_starts_nothing() -> None:
+def test_a_doubtful_detection_is_hidden_in_its_frame_and_starts_no_track() -> None:
     work = PreparedPlan(PLAN, WORK.rules, (FakeLocalizer(track_threshold=0.5), PARTS[1]))
 
     def doubtful() -> Iterator[FrameRegions]:

@@ -98,7 +98,7 @@ def assert_only_things_are_hidden(clip: Path, out: Path, most: float = 2.5) -> N
         (range(COUNT), {"track": False}),
     ],
 )
-def test_nobody_shows_and_no_sample_outside_changes(
+def test_objects_are_hidden_in_every_frame_and_no_sample_outside_changes(
     clip: Path, seen: Sequence[int], changes: dict[str, object]
 ) -> None:
     plan = replace(PLAN, video=replace(PLAN.video, **changes))  # type: ignore[arg-type]
@@ -137,7 +137,7 @@ def test_samples_outside_reach_the_encoder_unchanged(clip: Path, monkeypatch: py
         assert np.array_equal(new, expected)
 
 
-def test_locate_correct_and_hide(clip: Path) -> None:
+def test_hiding_by_a_corrected_annotation_file_hides_exactly_its_regions(clip: Path) -> None:
     with finding(seen_in(*range(4, 26))) as engine:
         findings = Annotations.from_json(json.loads(json.dumps(engine.locate(clip, PLAN).to_json())))
     assert {region.origin for regions in findings.frames.values() for region in regions} >= {"detected", "back-filled"}
@@ -148,7 +148,7 @@ def test_locate_correct_and_hide(clip: Path) -> None:
 
 
 @pytest.mark.parametrize("two_pass", [False, True])
-def test_a_localizer_that_fails_late_leaves_nothing(clip: Path, two_pass: bool) -> None:
+def test_a_localizer_that_fails_late_leaves_no_file(clip: Path, two_pass: bool) -> None:
     def failing(frame: Frame) -> list[Region]:
         if frame.index == COUNT - 2:
             raise RuntimeError("device lost")
@@ -160,14 +160,14 @@ def test_a_localizer_that_fails_late_leaves_nothing(clip: Path, two_pass: bool) 
     assert [path.name for path in clip.parent.iterdir()] == ["clip.mkv"]
 
 
-def test_a_truncated_file_leaves_nothing(clip: Path) -> None:
+def test_a_truncated_source_leaves_no_file(clip: Path) -> None:
     clip.write_bytes(clip.read_bytes()[:-3000])
     with finding([]) as engine, pytest.raises(BadInput):
         engine.hide(clip, clip.with_name("out.mkv"), PLAN)
     assert [path.name for path in clip.parent.iterdir()] == ["clip.mkv"]
 
 
-def test_stopping_in_the_middle_leaves_nothing(clip: Path) -> None:
+def test_an_interrupted_run_leaves_no_file(clip: Path) -> None:
     def stop(done: int, total: int | None) -> None:
         if done == 10:
             raise KeyboardInterrupt
@@ -177,7 +177,7 @@ def test_stopping_in_the_middle_leaves_nothing(clip: Path) -> None:
     assert [path.name for path in clip.parent.iterdir()] == ["clip.mkv"]
 
 
-def test_zones_and_keep_outs_have_their_time_and_place(clip: Path) -> None:
+def test_zones_and_exclusions_apply_at_their_time_and_place(clip: Path) -> None:
     plan = Plan.of(
         "zone: fixed(from=0.4, to=0.8) -> blacken",
         keep_out=(PartSpec("fixed", {"box": (0, 0, 16, 16)}),),
@@ -200,7 +200,7 @@ def test_progress_counts_to_the_end(clip: Path) -> None:
     assert done == list(range(1, COUNT + 1))
 
 
-def test_an_animation_is_followed_too(tmp_path: Path) -> None:
+def test_objects_are_tracked_in_animations_too(tmp_path: Path) -> None:
     def pictures() -> Iterator[Image.Image]:
         for index in range(12):
             picture = GROUND.copy()

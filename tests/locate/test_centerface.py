@@ -33,7 +33,7 @@ def slow(outputs: Tensors, threshold: float) -> list[list[float]]:
     return rows
 
 
-def test_one_face_where_it_was_put() -> None:
+def test_an_encoded_face_is_found_at_its_place() -> None:
     outputs = {name: np.zeros_like(values) for name, values in heads(16, 24).items()}
     outputs["537"][0, 5, 7] = 0.75
     outputs["538"][:, 5, 7] = math.log(10), math.log(8)  # height, width, in cells of 4 pixels
@@ -59,7 +59,7 @@ def test_landmarks_are_placed_in_the_box() -> None:
 
 @settings(max_examples=20)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 99), st.sampled_from([0.0, 0.2, 0.9, 1.0]))
-def test_same_as_cell_by_cell(rows: int, columns: int, seed: int, threshold: float) -> None:
+def test_decoding_gives_the_same_as_cell_by_cell(rows: int, columns: int, seed: int, threshold: float) -> None:
     outputs = heads(rows, columns, seed)
     found = family("centerface").decode(outputs, (4 * columns, 4 * rows), threshold)
     expected = np.array(slow(outputs, threshold)).reshape(-1, 5)
@@ -67,12 +67,12 @@ def test_same_as_cell_by_cell(rows: int, columns: int, seed: int, threshold: flo
 
 
 @pytest.mark.parametrize("threshold", [0.5, 1.0])
-def test_nothing_is_an_empty_result(threshold: float) -> None:
+def test_low_scores_give_no_faces(threshold: float) -> None:
     outputs = {name: values * 0 for name, values in heads(4, 4).items()}
     assert len(family("centerface").decode(outputs, (16, 16), threshold)) == 0
 
 
-def test_recognise() -> None:
+def test_the_format_is_recognised_by_its_signature() -> None:
     maps = {"537": (10, 1, 8, 8), "538": (10, 2, 8, 8), "539": (10, 2, 8, 8), "540": (10, 10, 8, 8)}
     assert family("centerface").recognise(Signature({"input": (10, 3, 32, 32)}, maps))
     assert not family("centerface").recognise(Signature({"input": (1, 3, 32, 32)}, {"heat": (1, 1, 8, 8)}))

@@ -20,7 +20,7 @@ def host(tmp_path: Path) -> RuntimeConfig:
     return RuntimeConfig(models=tmp_path)
 
 
-def test_what_is_chosen_exists_and_finds_the_label() -> None:
+def test_every_default_model_exists_and_finds_its_label() -> None:
     for label, chosen in FINDERS.items():
         for name in chosen:
             if name in registry.catalog():
@@ -37,11 +37,13 @@ def test_what_is_chosen_exists_and_finds_the_label() -> None:
         (["number plate"], ["license_plate: lpd-yunet -> blur"]),
     ],
 )
-def test_rules_for(host: RuntimeConfig, labels: list[str], rules: list[str]) -> None:
+def test_labels_alone_become_rules_with_default_models(
+    host: RuntimeConfig, labels: list[str], rules: list[str]
+) -> None:
     assert [str(rule) for rule in rules_for(labels, BLUR, host)] == rules
 
 
-def test_what_stands_in_for_a_model_exists_and_finds_what_it_finds(host: RuntimeConfig) -> None:
+def test_every_stand_in_exists_and_finds_the_same_labels(host: RuntimeConfig) -> None:
     for model in registry.catalog().values():
         for spec in model.instead:
             other = registry.model_of(spec, host)
@@ -61,12 +63,12 @@ def test_models_that_the_user_added_come_first(monkeypatch: pytest.MonkeyPatch, 
     assert "centerface" in others
 
 
-def test_a_label_that_nothing_finds(host: RuntimeConfig) -> None:
+def test_a_label_that_no_model_finds_is_refused(host: RuntimeConfig) -> None:
     with pytest.raises(BadPlan, match="no model finds 'unicorn'"):
         rules_for(["unicorn"], BLUR, host)
 
 
-def test_every_label_has_a_finder(host: RuntimeConfig) -> None:
+def test_every_label_has_a_localizer(host: RuntimeConfig) -> None:
     found = {label: chosen for label, chosen, _ in findings(host)}
     assert found.keys() >= FINDERS.keys()
     assert all(found.values())

@@ -71,7 +71,7 @@ TF = ("detection_boxes", "detection_scores", "detection_classes", "num_detection
         ({"boxes": (), "labels": (), "scores": (), "conf": (), "mask": (), "proto": ()}, {}, set(), "unknown ranks"),
     ],
 )  # fmt: skip
-def test_what_a_signature_can_be(
+def test_a_signature_gives_the_families_that_it_can_be(
     outputs: dict[str, Shape], metadata: dict[str, str], expected: set[str], reason: str
 ) -> None:
     signature = Signature({"images": (1, 3, 640, 640)}, outputs, metadata)

@@ -104,18 +104,18 @@ def test_objects_too_large_for_a_pass_are_left_to_a_later_one() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (33, 31), (65_535, 1)])
-def test_nothing_in_an_empty_picture_of_any_shape(size: tuple[int, int]) -> None:
+def test_an_empty_image_of_any_shape_has_no_regions(size: tuple[int, int]) -> None:
     assert len(finder().find(picture(*size))) == 0
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.8, 2.0])
-def test_boxes_are_in_pixels_of_the_picture_at_any_scale(scale: float) -> None:
+def test_boxes_are_in_pixels_of_the_image_at_any_scale(scale: float) -> None:
     found = finder(scale).find(picture(640, 480, (200, 100, 280, 180)))
     assert len(found) == 1
     np.testing.assert_allclose(found.xyxy[0], [200, 100, 280, 180], atol=1 + 1 / scale)
 
 
-def test_no_look_is_larger_than_allowed() -> None:
+def test_no_tile_is_larger_than_allowed() -> None:
     network = Seer()
     finder(2.0, network).find(picture(900, 1300))
     assert max(width * height for width, height in network.sizes) <= 320 * 320
@@ -130,7 +130,7 @@ def test_a_network_of_one_size_sees_the_whole_in_tiles() -> None:
     np.testing.assert_allclose(sorted(found.xyxy.tolist()), [[20, 20, 60, 60], [450, 340, 490, 380]], atol=2)
 
 
-def test_orientation_is_honoured() -> None:
+def test_objects_are_found_in_the_upright_image() -> None:
     stored = np.zeros((40, 100, 3), np.uint8)
     stored[5:15, 70:90] = WHITE
     frame = Frame.of(Plane(stored, Role.RGB), orientation=Orientation.from_exif(6))  # shown turned right
@@ -139,7 +139,7 @@ def test_orientation_is_honoured() -> None:
 
 
 @pytest.mark.parametrize(("score", "found"), [(0.39, 0), (0.41, 1)])
-def test_what_a_finer_pass_does_not_see_must_be_sure(score: float, found: int) -> None:
+def test_detections_of_one_coarse_pass_need_a_higher_score(score: float, found: int) -> None:
     def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
         """Report an object of 10 pixels, and see it in the coarsest pass only, as a network that needs surroundings."""
         if max(input_wh) > 160:
@@ -156,13 +156,13 @@ def test_what_a_finer_pass_does_not_see_must_be_sure(score: float, found: int) -
 @pytest.mark.parametrize(
     ("width", "height", "scale"), [(320, 240, 2.5), (640, 480, 1.6), (1280, 960, 1.25), (4000, 3000, 1.25)]
 )
-def test_small_pictures_are_looked_at_more_closely(width: int, height: int, scale: float) -> None:
+def test_small_images_are_enlarged(width: int, height: int, scale: float) -> None:
     close = replace(finder(1.25), closest=2.5, closest_pixels=round(640 * 480 * 1.6**2))
     assert close.scale_of(picture(width, height)) == pytest.approx(scale)
 
 
 @given(st.integers(40, 900), st.integers(40, 900), st.floats(1, 4), st.sampled_from([(0, 0), (3.0, 400_000)]))
-def test_a_larger_picture_of_a_scene_gets_no_smaller_input(
+def test_a_larger_image_of_a_scene_gets_no_smaller_input(
     width: int, height: int, times: float, close: tuple[float, int]
 ) -> None:
     detector = replace(finder(0.9), closest=close[0], closest_pixels=close[1])
@@ -172,7 +172,7 @@ def test_a_larger_picture_of_a_scene_gets_no_smaller_input(
 
 
 @pytest.mark.parametrize("side", [5, 16, 47, 150, *exhaustive([8, 11, 23, 32, 64, 96, 300])])
-def test_whoever_looks_for_smaller_objects_finds_the_larger_ones_too(side: int) -> None:
+def test_searching_smaller_objects_still_finds_the_larger_ones(side: int) -> None:
     """Objects of all sizes, seen by a network that knows sizes from 16 to 75 pixels only."""
 
     def limited(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
@@ -237,7 +237,7 @@ def test_regions_have_label_score_and_clipped_boxes(red: registry.Model) -> None
     detector.close()
 
 
-def test_from_several_threads_at_once(red: registry.Model) -> None:
+def test_one_detector_serves_several_threads(red: registry.Model) -> None:
     detector = Detector("red", HOST)
     frames = [red_spot(150 + 16 * i, 200, 4 * i, 100) for i in range(24)]
     with ThreadPoolExecutor(4) as pool:
@@ -247,7 +247,7 @@ def test_from_several_threads_at_once(red: registry.Model) -> None:
 
 
 @pytest.mark.parametrize("mode", ["latency", "throughput"])
-def test_several_frames_give_what_each_gives_alone(red: registry.Model, mode: Mode) -> None:
+def test_a_batch_of_frames_gives_the_same_as_each_frame_alone(red: registry.Model, mode: Mode) -> None:
     detector = Detector("red", replace(HOST, mode=mode, threads=0), tile=256)
     frames = [red_spot(150 + 200 * i, 700 - 100 * i, 40 * i, 60) for i in range(6)]  # one look, and many
     together = detector.locate(frames)
@@ -257,7 +257,7 @@ def test_several_frames_give_what_each_gives_alone(red: registry.Model, mode: Mo
     assert detector.locate([]) == []
 
 
-def test_a_network_that_answers_too_few_looks_is_no_picture_without_finds() -> None:
+def test_a_network_that_answers_too_few_tiles_is_a_fault() -> None:
     class Lazy(Seer):
         def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
             return islice(super().infer_many(pictures), 1)
@@ -266,7 +266,7 @@ def test_a_network_that_answers_too_few_looks_is_no_picture_without_finds() -> N
         finder(network=Lazy()).find(picture(1000, 700))
 
 
-def test_description_tells_what_was_used(red: registry.Model) -> None:
+def test_the_description_states_model_and_options(red: registry.Model) -> None:
     detector = Detector("red", HOST, min_side=20, threshold=0.45)
     assert isinstance(detector, Described)
     facts = dict(detector.description)

@@ -33,7 +33,7 @@ def frame(seconds: float | None) -> Frame:
         ("fixed(to=1)", None, Box(0, 0, 60, 40)),  # a still picture is at 0
     ],
 )
-def test_where_and_when(text: str, seconds: float | None, box: Box | None) -> None:
+def test_a_zone_applies_at_its_place_and_time(text: str, seconds: float | None, box: Box | None) -> None:
     part = make("velum.localizers", Rule.parse(f"zone: {text} -> blacken").locate, RuntimeConfig())
     assert [region.box for region in part.locate([frame(seconds)])[0]] == ([box] if box else [])
 
@@ -48,10 +48,10 @@ def test_where_and_when(text: str, seconds: float | None, box: Box | None) -> No
         ("fixed(form=4)", "it has box, from, to, label"),
     ],
 )
-def test_mistakes(text: str, message: str) -> None:
+def test_impossible_options_are_refused(text: str, message: str) -> None:
     with pytest.raises(BadPlan, match=message):
         make("velum.localizers", PartSpec.parse(text), RuntimeConfig())
 
 
-def test_contract() -> None:
+def test_fixed_keeps_the_contract_of_localizers() -> None:
     check_localizer(make("velum.localizers", PartSpec.parse("fixed(label=sign)"), RuntimeConfig()))

@@ -20,11 +20,11 @@ COCO = ("person", "bicycle", "car", "motorcycle", "bus", "train", "truck", "traf
         ("elephant", COCO, set()),
     ],
 )
-def test_among(wanted: str, offered: list[str], found: set[str]) -> None:
+def test_a_wanted_label_covers_its_synonyms_and_parts(wanted: str, offered: list[str], found: set[str]) -> None:
     assert covered_labels(wanted, offered) == found
 
 
-def test_no_spelling_means_two_things() -> None:
+def test_no_spelling_stands_for_two_labels() -> None:
     spellings = [spelling for label, others in ALIASES.items() for spelling in (label, *others)]
     assert len(set(spellings)) == len(spellings)
     assert all(canonical(spelling) == spelling or spelling not in ALIASES for spelling in spellings)

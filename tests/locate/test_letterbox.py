@@ -45,7 +45,7 @@ def test_boxes_come_back_within_a_pixel(
         ((0, 0, 5000, 2), (9, 9), Input(size_wh=(100, 100)), (100, 1), (100, 100), "never without a pixel"),
     ],
 )
-def test_content_and_input(
+def test_content_and_input_sizes_fit_the_limits(
     box: tuple[int, int, int, int],
     wanted: tuple[int, int],
     form: Input,
@@ -56,7 +56,7 @@ def test_content_and_input(
     assert fit(Box(*box), wanted, form) == Letterbox(Box(*box), content, size), why
 
 
-def test_a_view_is_the_part_and_padding_right_and_below() -> None:
+def test_a_view_has_its_padding_right_and_below() -> None:
     pixels = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
     frame = Frame.of(Plane(pixels, Role.RGB))
     seen = Letterbox(Box(2, 1, 6, 4), (4, 3), (8, 8)).view(frame, 114)
@@ -66,7 +66,7 @@ def test_a_view_is_the_part_and_padding_right_and_below() -> None:
 
 
 @given(st.floats(0.001, 1e6), st.integers(1, 128))
-def test_up_to_is_the_next_multiple(length: float, step: int) -> None:
+def test_sides_are_rounded_up_to_the_next_multiple(length: float, step: int) -> None:
     up = up_to(length, step)
     assert up % step == 0
     assert up - step < length <= up

@@ -8,7 +8,7 @@ from velum.region import Box
 
 
 @pytest.mark.parametrize("cells", [4, 40, 100])
-def test_half_a_box_is_half_a_box_at_any_resolution(cells: int) -> None:
+def test_a_half_filled_mask_stays_half_filled_at_any_resolution(cells: int) -> None:
     likely = np.zeros((cells, cells), np.float32)
     likely[:, cells // 2 :] = 1
     mask = mask_in(Box(10, 20, 50, 60), likely, (10, 20, 50, 60))
@@ -18,7 +18,7 @@ def test_half_a_box_is_half_a_box_at_any_resolution(cells: int) -> None:
     assert abs(mask.mean() - 0.5) < 0.05
 
 
-def test_a_box_that_reaches_beyond_the_picture_keeps_its_mask_in_place() -> None:
+def test_a_box_beyond_the_image_keeps_its_mask_in_place() -> None:
     likely = np.zeros((40, 40), np.float32)
     likely[10:20, 10:20] = 1
     whole = mask_in(Box(-10, -10, 30, 30), likely, (-10, -10, 30, 30))
@@ -29,5 +29,5 @@ def test_a_box_that_reaches_beyond_the_picture_keeps_its_mask_in_place() -> None
     assert part[:9, :9].all()
 
 
-def test_a_mask_of_nothing_means_the_whole_box() -> None:
+def test_an_empty_mask_means_the_whole_box() -> None:
     assert mask_in(Box(0, 0, 9, 9), np.zeros((5, 5), np.float32), (0, 0, 9, 9)) is None

@@ -31,7 +31,7 @@ def detections(rows: list[Row]) -> tuple[Detections, np.ndarray]:
         ([(0, 0, 30, 100, 0.9, 0, True), (20, 0, 50, 100, 0.5, 0, False)], [1, 0], "cut, mostly beside a whole one"),
     ],
 )
-def test_table(rows: list[Row], kept: list[int], why: str) -> None:
+def test_suppression_keeps_the_right_boxes(rows: list[Row], kept: list[int], why: str) -> None:
     found, cut = detections(rows)
     assert suppress(found, cut, 0.4).tolist() == kept, why
 
@@ -61,6 +61,8 @@ ROWS = st.lists(
 
 
 @given(ROWS, st.sampled_from([0.3, 0.45, 0.7]))
-def test_same_as_pair_by_pair(rows: list[tuple[int, int, int, int, int, int, bool]], iou: float) -> None:
+def test_suppression_gives_the_same_as_pair_by_pair(
+    rows: list[tuple[int, int, int, int, int, int, bool]], iou: float
+) -> None:
     found, cut = detections([(x, y, x + w, y + h, s / 5, k, c) for x, y, w, h, s, k, c in rows])
     assert suppress(found, cut, iou).tolist() == slow(found, cut, iou)

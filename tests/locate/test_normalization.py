@@ -10,7 +10,7 @@ from velum.locate.output_formats import Signature
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 
-def test_names_and_numbers_say_the_same() -> None:
+def test_names_and_numbers_give_the_same_normalization() -> None:
     assert input_for(*IMAGENET, None) == input_for(None, None, "imagenet")
     unit = input_for(None, None, "unit")
     assert (255 - unit["mean"][0]) * unit["scale"][0] == pytest.approx(1)
@@ -29,7 +29,7 @@ def test_names_and_numbers_say_the_same() -> None:
         ((9999, 0, 0), None, None, "from -1000"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(
+def test_impossible_normalizations_are_refused(
     mean: tuple[float, float, float] | None, scale: tuple[float, float, float] | None, name: str | None, why: str
 ) -> None:
     with pytest.raises(BadPlan, match=why):
@@ -57,7 +57,7 @@ STATED = [
 
 
 @pytest.mark.parametrize(("metadata", "order", "why"), STATED, ids=[one[-1] for one in STATED])
-def test_what_the_file_says_counts(metadata: dict[str, str], order: str | None, why: str) -> None:
+def test_the_normalization_that_a_file_states_is_used(metadata: dict[str, str], order: str | None, why: str) -> None:
     found = stated_input(Signature({}, {}, metadata), "net.onnx")
     expected = input_for(*IMAGENET, None)
     np.testing.assert_allclose(found["mean"], expected["mean"], rtol=1e-3)
@@ -68,11 +68,11 @@ def test_what_the_file_says_counts(metadata: dict[str, str], order: str | None, 
 @pytest.mark.parametrize(
     "metadata", [{"conversion.mean_values": "[1,2,3]"}, {"embedded_processing": "True", "mean_values": "1 2 3"}]
 )
-def test_what_is_built_in_is_not_done_twice(metadata: dict[str, str]) -> None:
+def test_normalization_inside_the_network_is_not_repeated(metadata: dict[str, str]) -> None:
     assert stated_input(Signature({}, {}, metadata), "net.xml") == input_for(None, None, "none")
 
 
-def test_nothing_stated_is_nothing() -> None:
+def test_a_file_that_states_no_normalization_gives_none() -> None:
     assert stated_input(Signature({}, {}, {"names": "{0: 'face'}"}), "net.onnx") == {}
     with pytest.raises(BadInput, match="three numbers"):
         stated_input(Signature({}, {}, {"mean_values": "1 2"}), "net.onnx")

@@ -30,7 +30,7 @@ def look(frames: Sequence[Frame]) -> list[list[Region]]:
 
 
 @pytest.mark.parametrize("value", [1, 6])
-def test_a_thing_across_the_seam_is_found_in_both_its_parts(value: int) -> None:
+def test_an_object_across_the_seam_is_found_in_both_parts(value: int) -> None:
     (found,) = locate_with_seam([frame(1024, 512, value)], look)
     assert [region.box for region in found] == [Box(1004, 40, 1024, 60), Box(0, 40, 30, 60)]
     for region in found:
@@ -39,7 +39,7 @@ def test_a_thing_across_the_seam_is_found_in_both_its_parts(value: int) -> None:
         assert region.score == 0.9
 
 
-def test_what_does_not_cross_the_seam_is_left_to_the_picture_itself() -> None:
+def test_an_object_beside_the_seam_is_found_once() -> None:
     plane = np.zeros((512, 1024, 3), np.uint8)
     plane[40:60, 5:30] = 255
     (found,) = locate_with_seam([Frame.of(Plane(plane, Role.RGB))], look)
@@ -47,5 +47,5 @@ def test_what_does_not_cross_the_seam_is_left_to_the_picture_itself() -> None:
 
 
 @pytest.mark.parametrize("size", [(1024, 511), (1022, 511), (512, 1024)])
-def test_other_pictures_have_no_seam(size: tuple[int, int]) -> None:
+def test_images_that_are_no_panoramas_have_no_seam(size: tuple[int, int]) -> None:
     assert seam_view(frame(*size)) is None

@@ -82,12 +82,12 @@ def grouped(text: str, size: int = 4) -> str:
         ("date", "3rd of 12", []),
     ],
 )
-def test_found(kind: str, text: str, expected: list[str]) -> None:
+def test_every_kind_is_found_in_texts_as_people_write_them(kind: str, text: str, expected: list[str]) -> None:
     assert hits(text, kind) == expected
 
 
 @given(st.sampled_from(sorted(IBAN_LENGTH)), st.data())
-def test_every_right_iban_is_found_however_it_is_written(country: str, data: st.DataObject) -> None:
+def test_every_valid_iban_is_found_however_it_is_written(country: str, data: st.DataObject) -> None:
     length = IBAN_LENGTH[country] - 4
     account = data.draw(st.text(string.digits, min_size=length, max_size=length))
     number = iban(country, account)
@@ -110,7 +110,7 @@ def test_iban_with_one_wrong_digit_is_found_but_not_as_checked(account: str, pla
 
 @given(DIGITS, st.integers(0, 39), st.integers(1, 9))
 @example("411111111111111", 3, 1)
-def test_luhn_finds_every_single_wrong_digit(body: str, place: int, step: int) -> None:
+def test_the_luhn_check_detects_every_single_wrong_digit(body: str, place: int, step: int) -> None:
     number = card(body)
     assert luhn(number)
     assert sum(luhn(body + digit) for digit in string.digits) == 1
@@ -119,25 +119,25 @@ def test_luhn_finds_every_single_wrong_digit(body: str, place: int, step: int) -
 
 
 @given(st.text(string.digits, min_size=11, max_size=17), st.sampled_from("23456"))
-def test_every_right_card_is_found(body: str, first: str) -> None:
+def test_every_valid_card_number_is_found(body: str, first: str) -> None:
     number = card(first + body)
     assert any(number.startswith(hit) or hit == number for hit in hits(number, "card"))
     assert any(grouped(number).startswith(hit) for hit in hits(grouped(number), "card"))
 
 
 @given(st.text(max_size=60))
-def test_any_text_gives_places_within_it(text: str) -> None:
+def test_matches_lie_inside_any_text(text: str) -> None:
     for one in find(text, frozenset(KINDS), re.compile(r"\w+")):
         assert 0 <= one.start < one.end <= len(text)
 
 
-def test_pattern_ignores_case() -> None:
+def test_a_regex_ignores_case() -> None:
     assert [(one.start, one.end, one.kind) for one in find("Dear ANNA", frozenset(), compile_pattern("anna"))] == [
         (5, 9, "regex")
     ]
 
 
-def test_options() -> None:
+def test_kinds_and_regex_are_parsed_or_refused() -> None:
     assert parse_kinds("email| IBAN") == {"email", "iban"}
     assert parse_kinds("") == frozenset()
     assert compile_pattern("") is None

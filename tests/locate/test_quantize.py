@@ -50,7 +50,7 @@ SMALL, LARGE = (0, 0, 10, 20), (100, 100, 300, 300)
         ),
     ],
 )
-def test_what_is_found_again_is_counted_by_size(
+def test_objects_found_again_are_counted_by_size(
     original: list[tuple[tuple[float, float, float, float], float, int]],
     other: list[tuple[tuple[float, float, float, float], float, int]],
     shares: dict[str, tuple[int, int]],
@@ -110,7 +110,7 @@ def spots(*places: tuple[int, int]) -> PictureLoader:
 PICTURES = [spots((40, 40)), spots((80, 20), (20, 60)), spots(), spots((120, 80)), spots((60, 60), (4, 4))]
 
 
-def test_looks_are_spread_over_the_pictures_and_no_more_than_asked(red: str, host: RuntimeConfig) -> None:
+def test_calibration_tiles_are_spread_over_the_images_and_bounded(red: str, host: RuntimeConfig) -> None:
     finder = Detector(red, host).finder
     assert [view.shape for view in CalibrationTiles(finder, PICTURES[:1])] == [(96, 160, 3)]
     looks = CalibrationTiles(finder, PICTURES, 3)
@@ -147,7 +147,7 @@ def test_a_quantized_copy_is_stored_and_compared(red: str, host: RuntimeConfig) 
         ("pp-humanseg", {}, PICTURES, BadPlan, "finds outlines, not boxes"),
     ],
 )
-def test_what_cannot_be_is_refused_at_once(
+def test_models_that_cannot_be_quantized_are_refused(
     red: str,
     host: RuntimeConfig,
     name: str,

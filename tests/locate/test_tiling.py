@@ -29,7 +29,7 @@ def plan(
 
 
 @given(SIDES, SIDES, SCALES, st.sampled_from([256, 640, 896]), FORMS)
-def test_tiles_cover_the_picture_and_are_no_larger_than_allowed(
+def test_tiles_cover_the_image_and_are_no_larger_than_allowed(
     width: int, height: int, scale: float, tile: int, form: Input
 ) -> None:
     if width * height * scale > 100_000_000:
@@ -52,12 +52,12 @@ def test_tiles_cover_the_picture_and_are_no_larger_than_allowed(
             assert look.inner == (box.x0 > 0, box.y0 > 0, box.x1 < width, box.y1 < height)
 
 
-def test_a_picture_hardly_larger_than_a_tile_is_cut_all_the_same() -> None:
+def test_an_image_slightly_larger_than_a_tile_is_split() -> None:
     assert [len(one.tiles) for one in plan(249, 257, 1.0, 256, Input(stride=8))] == [2, 1]
 
 
 @given(st.integers(200, 9000), st.integers(200, 9000), SCALES, st.sampled_from([256, 640, 896]), st.data())
-def test_an_object_up_to_the_overlap_lies_whole_in_some_tile(
+def test_an_object_up_to_the_overlap_lies_completely_in_some_tile(
     width: int, height: int, scale: float, tile: int, data: st.DataObject
 ) -> None:
     first = plan(width, height, scale, tile)[0]
@@ -70,7 +70,7 @@ def test_an_object_up_to_the_overlap_lies_whole_in_some_tile(
 
 
 @given(SIDES, SIDES, SCALES)
-def test_the_last_pass_shows_all(width: int, height: int, scale: float) -> None:
+def test_the_last_pass_is_the_whole_image(width: int, height: int, scale: float) -> None:
     found = plan(width, min(height, 100_000_000 // width), scale, 896)
     assert len(found[-1].tiles) == 1
     assert max(found[-1].tiles[0].fit.content_wh) <= LAST
@@ -94,7 +94,9 @@ def test_the_last_pass_shows_all(width: int, height: int, scale: float) -> None:
         ((3840, 2160), [14, 3, 1, 1, 1], 1.62, "4K"),
     ],
 )
-def test_cost(size: tuple[int, int], tiles: list[int], most: float, why: str) -> None:
+def test_the_number_of_tiles_and_pixels_is_bounded(
+    size: tuple[int, int], tiles: list[int], most: float, why: str
+) -> None:
     found = plan(*size)
     assert [len(one.tiles) for one in found] == tiles, why
     pixels = sum(int(np.prod(look.fit.input_wh)) for one in found for look in one.tiles)

@@ -15,7 +15,7 @@ ORIENTATIONS = st.builds(Orientation, st.booleans(), st.booleans(), st.booleans(
 
 
 @given(ORIENTATIONS, ORIENTATIONS)
-def test_one_orientation_after_another(first: Orientation, second: Orientation) -> None:
+def test_two_orientations_combine_to_one(first: Orientation, second: Orientation) -> None:
     stored = np.arange(12, dtype=np.uint8).reshape(3, 4)
     np.testing.assert_array_equal(first.then(second).upright(stored), second.upright(first.upright(stored)))
 
@@ -43,7 +43,7 @@ def white_above_grey(frames: Sequence[Frame]) -> list[list[Region]]:
 
 @pytest.mark.parametrize("stored", [Orientation.from_exif(value) for value in range(1, 9)], ids=range(1, 9))
 @pytest.mark.parametrize("quarters", range(4))
-def test_things_are_found_however_they_lie(stored: Orientation, quarters: int) -> None:
+def test_objects_are_found_however_the_image_is_turned(stored: Orientation, quarters: int) -> None:
     upright = np.zeros((6, 9), np.uint8)
     upright[1, 2], upright[2, 2] = 255, 99
     shown = np.rot90(upright, quarters)
@@ -63,7 +63,7 @@ def test_things_are_found_however_they_lie(stored: Orientation, quarters: int) -
     assert shown[int(y), int(x)] == 255
 
 
-def test_what_was_found_already_is_not_found_again() -> None:
+def test_objects_found_upright_are_not_added_again() -> None:
     frame = Frame.of(Plane(np.zeros((40, 60, 3), np.uint8), Role.RGB))
 
     def middle(frames: Sequence[Frame]) -> list[list[Region]]:

@@ -55,20 +55,20 @@ def left(host: RuntimeConfig) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_what_the_file_says_of_itself_is_used(xml: Path) -> None:
+def test_facts_stated_in_the_file_are_used(xml: Path) -> None:
     found = identify_model(xml, ImportOptions())
     assert (found.name, found.family, found.labels) == ("best-model-v2", "yolo", ("face", "plate"))
     assert found.input == {"layout": "nchw", "size_wh": (320, 320), "stride": 32}
 
 
-def test_what_the_user_says_wins(xml: Path) -> None:
+def test_options_of_the_user_take_precedence(xml: Path) -> None:
     said = ImportOptions(name="mine", labels=("a", "b"), threshold=0.6, licence="own", input={"order": "bgr"})
     found = identify_model(xml, said)
     assert (found.name, found.labels, found.threshold, found.licence) == ("mine", ("a", "b"), 0.6, "own")
     assert found.input["order"] == "bgr"
 
 
-def test_added_model_is_found_by_name_and_verified(xml: Path, host: RuntimeConfig) -> None:
+def test_an_added_model_is_found_by_its_name_and_verified(xml: Path, host: RuntimeConfig) -> None:
     model = user_models.put(identify_model(xml, ImportOptions()), host)
     assert registry.find("best-model-v2", host) == model
     path = ensure_local(model, host)
@@ -78,7 +78,7 @@ def test_added_model_is_found_by_name_and_verified(xml: Path, host: RuntimeConfi
     assert "best-model-v2" not in registry.catalog()
 
 
-def test_damaged_file_of_an_added_model_is_never_used(xml: Path, host: RuntimeConfig) -> None:
+def test_a_damaged_file_of_an_added_model_is_never_used(xml: Path, host: RuntimeConfig) -> None:
     model = user_models.put(identify_model(xml, ImportOptions()), host)
     weights = ensure_local(model, host).with_suffix(".bin")
     data = bytearray(weights.read_bytes())
@@ -91,7 +91,7 @@ def test_damaged_file_of_an_added_model_is_never_used(xml: Path, host: RuntimeCo
         ensure_local(model, host)
 
 
-def test_a_name_is_taken_once_unless_replaced(xml: Path, host: RuntimeConfig, tmp_path: Path) -> None:
+def test_a_name_can_be_used_again_only_with_replace(xml: Path, host: RuntimeConfig, tmp_path: Path) -> None:
     found = identify_model(xml, ImportOptions())
     first = user_models.put(found, host)
     with pytest.raises(BadPlan, match=r"'best-model-v2' already, which you added; .*--replace"):
@@ -107,7 +107,7 @@ def test_a_name_is_taken_once_unless_replaced(xml: Path, host: RuntimeConfig, tm
     assert registry.find("yunet") != registry.find("yunet", host)
 
 
-def test_removed_model_leaves_nothing(xml: Path, host: RuntimeConfig) -> None:
+def test_a_removed_model_leaves_no_file(xml: Path, host: RuntimeConfig) -> None:
     user_models.put(identify_model(xml, ImportOptions(name="one")), host)
     user_models.put(identify_model(xml, ImportOptions(name="two")), host)  # the same files under another name
     user_models.remove("one", host)
@@ -120,7 +120,7 @@ def test_removed_model_leaves_nothing(xml: Path, host: RuntimeConfig) -> None:
         user_models.remove("yunet", host)
 
 
-def test_many_may_add_at_the_same_time(tmp_path: Path, host: RuntimeConfig) -> None:
+def test_several_processes_can_add_models_at_the_same_time(tmp_path: Path, host: RuntimeConfig) -> None:
     files = [network(tmp_path / f"m{n}.xml", 5, weight=n) for n in range(6)]
     offers = [identify_model(file, ImportOptions(labels=("face",))) for file in files]
     with ThreadPoolExecutor(6) as pool:
@@ -130,7 +130,7 @@ def test_many_may_add_at_the_same_time(tmp_path: Path, host: RuntimeConfig) -> N
         assert ensure_local(model, host).is_file()
 
 
-def test_what_a_killed_process_left_is_swept(xml: Path, host: RuntimeConfig) -> None:
+def test_files_of_a_killed_process_are_deleted(xml: Path, host: RuntimeConfig) -> None:
     for name in (".part-old", "0123456789abcdef", "mine"):
         (registry.user_models_folder(host) / name).mkdir(parents=True)
     user_models.put(identify_model(xml, ImportOptions()), host)
@@ -139,13 +139,13 @@ def test_what_a_killed_process_left_is_swept(xml: Path, host: RuntimeConfig) -> 
     assert (registry.user_models_folder(host) / "mine").exists()
 
 
-def test_store_that_cannot_be_written_is_said(xml: Path, tmp_path: Path) -> None:
+def test_an_unwritable_store_is_reported(xml: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputFailed, match="choose another folder with VELUM_MODELS"):
         user_models.put(identify_model(xml, ImportOptions()), RuntimeConfig(models=tmp_path / "file" / "models"))
 
 
-def test_broken_catalogue_is_named(host: RuntimeConfig) -> None:
+def test_a_damaged_catalogue_is_named(host: RuntimeConfig) -> None:
     registry.user_models_folder(host).mkdir()
     (registry.user_models_folder(host) / "models.toml").write_text("[model.a]\n")
     with pytest.raises(BadPlan, match=r"models.toml: model 'a' has no"):
@@ -275,7 +275,7 @@ CLASSES = [
 
 
 @pytest.mark.parametrize(("family", "outputs", "count", "why"), CLASSES)
-def test_classes_are_counted(
+def test_the_number_of_classes_is_derived_from_the_outputs(
     family: str, outputs: dict[str, tuple[int | None, ...]], count: int | None, why: str
 ) -> None:
     assert detect_family.class_count(Signature({}, outputs), family) == count
@@ -306,7 +306,7 @@ def test_cocos_80_labels_are_spread_over_its_numbers() -> None:
 
 
 @pytest.mark.parametrize("stated", ["none", "2.5", "-1", "9" * 5000])
-def test_numbers_that_a_model_cannot_mean_are_not_stated(stated: str) -> None:
+def test_impossible_numbers_of_classes_are_not_stated(stated: str) -> None:
     facts = {"detection.background_label_id": stated, "detection.num_classes": stated}
     assert detect_family.class_count(Signature({}, {}, facts), "ssd") is None
 
@@ -322,7 +322,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize(("metadata", "order"), ORDERS)
-def test_order_of_channels_is_what_the_converter_left(metadata: dict[str, str], order: str | None) -> None:
+def test_the_channel_order_is_that_of_the_converter(metadata: dict[str, str], order: str | None) -> None:
     assert detect_family.input_of(Signature({}, {}, metadata)).get("order") == order
 
 
@@ -401,12 +401,12 @@ def test_real_files_are_recognised(
 
 
 @pytest.mark.real
-def test_real_files_are_those_of_the_catalogue(shared: Path) -> None:
+def test_real_files_match_the_catalogue(shared: Path) -> None:
     for name in ("face-detection-retail-0004", "person-detection-0201", "vehicle-detection-0201"):
         given_host = RuntimeConfig(weights={name: shared / "models" / name / f"{name}.xml"})
         assert [copy.fault for copy in copies(registry.find(name), given_host)] == [None]
 
 
-def test_offer_is_a_plain_value(xml: Path) -> None:
+def test_an_imported_model_is_a_plain_value(xml: Path) -> None:
     assert isinstance(identify_model(xml, ImportOptions()), ImportedModel)
     assert identify_model(xml, ImportOptions()) == identify_model(xml, ImportOptions())

@@ -38,7 +38,7 @@ def slow(outputs: Tensors, width: int, threshold: float) -> list[list[float]]:
     return rows
 
 
-def test_one_face_where_it_was_put() -> None:
+def test_an_encoded_face_is_found_at_its_place() -> None:
     outputs = heads(96, 64, None)
     cell = 1 * (96 // 16) + 3  # second row, fourth column at stride 16
     outputs["cls_16"][cell], outputs["obj_16"][cell] = 0.81, 1.0
@@ -62,7 +62,7 @@ def test_a_network_without_landmarks_still_finds_faces() -> None:
 
 @settings(max_examples=20)
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 99), st.sampled_from([0.01, 0.5, 0.99]))
-def test_same_as_cell_by_cell(across: int, down: int, seed: int, threshold: float) -> None:
+def test_decoding_gives_the_same_as_cell_by_cell(across: int, down: int, seed: int, threshold: float) -> None:
     width, height = 32 * across, 32 * down
     outputs = heads(width, height, seed)
     found = family("yunet").decode(outputs, (width, height), threshold)
@@ -70,11 +70,11 @@ def test_same_as_cell_by_cell(across: int, down: int, seed: int, threshold: floa
     np.testing.assert_allclose(np.column_stack((found.xyxy, found.score)), expected, rtol=1e-4, atol=1e-3)
 
 
-def test_nothing_is_an_empty_result() -> None:
+def test_low_scores_give_no_faces() -> None:
     assert len(family("yunet").decode(heads(64, 64, None), (64, 64), 0.3)) == 0
 
 
-def test_recognise() -> None:
+def test_the_format_is_recognised_by_its_signature() -> None:
     heads = {f"{head}_{stride}": (1, 100, 1) for head in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}
     assert family("yunet").recognise(Signature({"input": (1, 3, 640, 640)}, heads))
     assert not family("yunet").recognise(Signature({"input": (1, 3, 640, 640)}, {"cls_8": (1, 100, 1)}))

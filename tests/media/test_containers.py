@@ -35,7 +35,7 @@ KINDS: list[tuple[bytes, Callable[[Any, int, int], Iterator[Part[Any]]], list[tu
 
 
 @pytest.mark.parametrize(("data", "walk", "expected"), KINDS)
-def test_parts_of_bytes_a_map_and_a_file_are_the_same(
+def test_bytes_a_memory_map_and_a_file_give_the_same_parts(
     data: bytes, walk: Callable[[Any, int, int], Iterator[Part[Any]]], expected: list[tuple[object, int, int]],
     tmp_path: Path,
 ) -> None:  # fmt: skip
@@ -51,14 +51,14 @@ def test_parts_of_bytes_a_map_and_a_file_are_the_same(
 @pytest.mark.parametrize(
     ("data", "walk"), [(BOXES, iso_boxes), (CHUNKS[:11], riff_chunks), (ELEMENTS[:7], ebml_elements)]
 )
-def test_a_part_that_is_cut_off_tells_what_is_missing(
+def test_a_truncated_part_states_how_many_bytes_are_missing(
     data: bytes, walk: Callable[[Any, int, int], Iterator[Part[Any]]]
 ) -> None:
     last = list(walk(data[:-1], 0, len(data) - 1))[-1]
     assert (last.end, last.missing) == (len(data) - 1, 1)
 
 
-def test_a_segment_of_a_jpeg_that_is_cut_off_tells_what_is_missing() -> None:
+def test_a_truncated_jpeg_segment_states_how_many_bytes_are_missing() -> None:
     data = _encoded("JPEG")
     first = next(containers.jpeg_segments(data))
     assert (first.name, first.start, first.content, first.missing) == (0xE0, 2, 6, 0)
@@ -87,5 +87,5 @@ def test_chunks_of_a_png_end_with_its_last_one() -> None:
         (b"\xec", ebml_elements),
     ],
 )  # fmt: skip
-def test_whole_parts_alone_are_given_where_asked_for(data: bytes, walk: Callable[..., Iterator[Part[Any]]]) -> None:
+def test_truncated_parts_are_left_out_on_request(data: bytes, walk: Callable[..., Iterator[Part[Any]]]) -> None:
     assert not list(walk(data, 0, len(data), whole=True))

@@ -54,10 +54,10 @@ NONE = [
 
 
 @pytest.mark.parametrize("text", PLACES)
-def test_coordinates_are_seen_in_every_form(text: str) -> None:
+def test_coordinates_are_detected_in_every_form(text: str) -> None:
     assert place_in(f"some words {text} and more") is not None
 
 
 @pytest.mark.parametrize("text", NONE)
-def test_other_numbers_are_no_places(text: str) -> None:
+def test_other_numbers_are_not_taken_for_coordinates(text: str) -> None:
     assert place_in(text) is None

@@ -94,7 +94,7 @@ HIDDEN: dict[str, tuple[str, str, Change]] = {
 
 
 @pytest.mark.parametrize(("format", "codec", "change"), HIDDEN.values(), ids=HIDDEN.keys())
-def test_bytes_in_the_coded_pictures_that_no_decoder_needs(
+def test_bytes_in_coded_frames_that_no_decoder_needs_are_leaks(
     check: Check, tmp_path: Path, format: str, codec: str, change: Change
 ) -> None:
     path = tmp_path / "out"
@@ -105,7 +105,7 @@ def test_bytes_in_the_coded_pictures_that_no_decoder_needs(
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
 
 
-def test_padding_of_av1_that_holds_something(check: Check, tmp_path: Path) -> None:
+def test_padding_of_av1_with_content_is_a_leak(check: Check, tmp_path: Path) -> None:
     reserved, padding = obu(9, SECRET), obu(15, SECRET)  # FFmpeg itself writes no padding
     path = tmp_path / "out.mp4"
     path.write_bytes(film("mp4", "libsvtav1", lambda packet: packet + reserved).replace(reserved, padding))
@@ -136,7 +136,7 @@ ORDINARY: dict[str, tuple[str, str, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize(("format", "codec", "options"), ORDINARY.values(), ids=ORDINARY.keys())
-def test_what_encoders_write_is_nothing_to_tell(
+def test_units_that_encoders_usually_write_are_no_leaks(
     check: Check, tmp_path: Path, format: str, codec: str, options: dict[str, str]
 ) -> None:
     path = tmp_path / "out"
@@ -166,7 +166,7 @@ def cut_film(tmp_path: Path, format: str, first: int) -> Path:
 
 
 @pytest.mark.parametrize("format", ["mp4", "mov"])
-def test_frames_that_the_edit_list_hides_are_told(check: Check, tmp_path: Path, format: str) -> None:
+def test_frames_hidden_by_an_edit_list_are_leaks(check: Check, tmp_path: Path, format: str) -> None:
     told = check(cut_film(tmp_path, format, first=5), Plan.of("zone: fixed -> blacken"))
     assert told.frames == 7
     (message,) = [leak.message for leak in told.leaks if leak.kind == "picture"]
@@ -174,7 +174,9 @@ def test_frames_that_the_edit_list_hides_are_told(check: Check, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("format", ["mp4", "mov"])
-def test_a_result_holds_no_frame_that_its_source_hides(check: Check, tmp_path: Path, format: str) -> None:
+def test_a_result_has_no_frames_that_the_edit_list_of_its_source_hides(
+    check: Check, tmp_path: Path, format: str
+) -> None:
     source, target = cut_film(tmp_path, format, first=5), tmp_path / f"out.{format}"
     check.engine.hide(source, target, PLAN)
     assert check(target, PLAN, against=source).leaks == ()
@@ -184,7 +186,7 @@ CAPTIONS = b"\xb5\x00\x31GA94\x03\x41\xff\xfc" + b"AB" + b"\xff"
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "mpeg2video"])
-def test_captions_in_the_coded_pictures_do_not_come_over(check: Check, tmp_path: Path, codec: str) -> None:
+def test_captions_in_coded_frames_are_removed(check: Check, tmp_path: Path, codec: str) -> None:
     source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
     source.write_bytes(film("matroska", "libx264", before(nal(b"\x06", sei(4, CAPTIONS)))))
     with av.open(source) as container:

@@ -73,7 +73,7 @@ def test_a_leak_in_a_video_names_its_frame(checks: tuple[Engine, Check], tmp_pat
     assert [leak.frame for leak in done.leaks if leak.kind == "identity"] == [0, 1, 2, 3, 4]
 
 
-def test_what_cannot_be_compared_is_said(checks: tuple[Engine, Check], tmp_path: Path) -> None:
+def test_a_note_says_that_no_face_could_be_compared(checks: tuple[Engine, Check], tmp_path: Path) -> None:
     engine, check = checks
     source, wanted = Path(save_photo(tmp_path / "in.png", ALL)), hidden_by("blacken")
     engine.hide(source, tmp_path / "out.png", wanted)

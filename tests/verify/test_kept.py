@@ -107,7 +107,7 @@ def verified(engine: Engine, source: Path, technique: str = "blacken", suffix: s
 
 
 @pytest.mark.parametrize(("suffix", "mode", "options", "technique"), CASES, ids=spelled)
-def test_pictures(
+def test_images_pass_the_check_in_every_format(
     engine: Engine, tmp_path: Path, suffix: str, mode: str, options: dict[str, Any], technique: str
 ) -> None:
     if suffix == ".heic":
@@ -124,7 +124,7 @@ def chunk(name: bytes, content: bytes) -> bytes:
 @pytest.mark.parametrize(
     "more", [(b"cICP", bytes([9, 16, 0, 1])), (b"gAMA", (45455).to_bytes(4)), (b"sRGB", b"\0"), (b"cHRM", bytes(32))]
 )
-def test_chunks_that_say_how_a_png_is_shown(engine: Engine, tmp_path: Path, more: tuple[bytes, bytes]) -> None:
+def test_display_chunks_of_a_png_are_no_leaks(engine: Engine, tmp_path: Path, more: tuple[bytes, bytes]) -> None:
     source = tmp_path / "in.png"
     data = encode_png(np.asarray(picture()))
     source.write_bytes(data[:33] + chunk(*more) + data[33:])
@@ -146,7 +146,7 @@ def frames_alike(count: int, *, moving: bool = False) -> list[Image.Image]:
     ("suffix", "options"), [(".gif", {}), (".png", {}), (".webp", {}), (".webp", {"lossless": True}), (".avif", {})]
 )
 @pytest.mark.parametrize(("moving", "duration"), [(False, 100), (True, [100, 0, 30, 70]), (True, 0)])
-def test_neighbours_that_are_equal(
+def test_animations_with_equal_neighbouring_frames_pass(
     engine: Engine, tmp_path: Path, suffix: str, moving: bool, duration: Any, options: dict[str, Any]
 ) -> None:
     source = tmp_path / f"in{suffix}"
@@ -214,7 +214,9 @@ def clip(path: Path, codec: str, layout: str, prepare: Callable[[Any, Any], None
         *((*one, audio) for one in (VIDEOS[0], VIDEOS[2]) for audio in ("mute", "drop")),
     ],
 )
-def test_videos(engine: Engine, tmp_path: Path, suffix: str, codec: str, layout: str, audio: Any) -> None:
+def test_videos_pass_the_check_in_every_format(
+    engine: Engine, tmp_path: Path, suffix: str, codec: str, layout: str, audio: Any
+) -> None:
     source = clip(tmp_path / f"in{suffix}", codec, layout)
     verified(engine, source, video=Video(audio=audio))
 
@@ -230,13 +232,15 @@ def narrow(_container: Any, stream: Any) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("prepare", [hdr, narrow])
-def test_colour_and_aspect_of_videos(engine: Engine, tmp_path: Path, suffix: str, prepare: Any) -> None:
+def test_colour_tags_and_aspect_ratio_of_videos_are_no_leaks(
+    engine: Engine, tmp_path: Path, suffix: str, prepare: Any
+) -> None:
     verified(engine, clip(tmp_path / f"in{suffix}", "libx264", "yuv420p", prepare))
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
 @pytest.mark.parametrize(("more", "told"), [(b"secret" * 99, False), (None, True)])
-def test_what_lies_behind_a_profile_goes(
+def test_bytes_behind_a_colour_profile_are_removed(
     engine: Engine, tmp_path: Path, suffix: str, more: bytes | None, told: bool
 ) -> None:
     source = tmp_path / f"in{suffix}"
@@ -247,7 +251,7 @@ def test_what_lies_behind_a_profile_goes(
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "1"])
-def test_pages(engine: Engine, tmp_path: Path, mode: str) -> None:
+def test_images_of_several_pages_pass_the_check(engine: Engine, tmp_path: Path, mode: str) -> None:
     source = tmp_path / "in.tif"
     picture(mode).save(source, save_all=True, append_images=[picture(mode, seed) for seed in (1, 2)], dpi=(300, 300))
     verified(engine, source)

@@ -63,7 +63,7 @@ def checked(check: Check, out: Path, plan: Plan, **more: object) -> list[str]:
 
 @pytest.mark.parametrize("technique", ["blacken", "pixelate", "blur"])
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_good_work_passes_and_undone_work_does_not(source: Path, technique: str, suffix: str) -> None:
+def test_a_hidden_file_passes_and_an_unhidden_one_does_not(source: Path, technique: str, suffix: str) -> None:
     plan = Plan((Rule("face", PartSpec("fake"), PartSpec(technique), grow=0),))
     found = Annotations(*SIZE, {0: (FACE,)})
     engine, check = looking([FACE])
@@ -80,7 +80,7 @@ def test_good_work_passes_and_undone_work_does_not(source: Path, technique: str,
 
 
 @pytest.mark.parametrize("weak", ["blacken(degree=0.4)", "pixelate(degree=0.01)", "blur(degree=0.01)"])
-def test_weak_degrees_are_told(source: Path, weak: str) -> None:
+def test_weak_degrees_are_leaks(source: Path, weak: str) -> None:
     strong = PartSpec(PartSpec.parse(weak).name)
     found = Annotations(*SIZE, {0: (FACE,)})
     engine, check = looking([])
@@ -95,7 +95,7 @@ def test_weak_degrees_are_told(source: Path, weak: str) -> None:
         assert checked(check, out, plan, against=source, regions=found) == ["weak"]
 
 
-def test_cells_that_are_too_small_are_told_where_the_detail_was_smaller_still(source: Path) -> None:
+def test_pixelation_with_cells_too_small_for_the_detail_is_a_leak(source: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
     Image.blend(picture(), Image.fromarray(noise), 0.7).save(source)
     found = Annotations(*SIZE, {0: (FACE,)})
@@ -108,7 +108,7 @@ def test_cells_that_are_too_small_are_told_where_the_detail_was_smaller_still(so
             assert checked(check, out, plan, against=source, regions=found) == told
 
 
-def test_regions_in_the_wrong_place_are_seen_by_who_looks_again(source: Path) -> None:
+def test_an_object_beside_wrongly_placed_regions_is_detected(source: Path) -> None:
     wrong = Region(Box(90, 30, 150, 90), "face", 0.9)
     engine, check = looking([FACE])
     with engine:
@@ -150,7 +150,7 @@ def segments(picture: bytes) -> Iterator[bytes]:
     [("none", []), ("picture", ["picture", "rest"]), ("credentials", ["picture"]), ("place", ["place"]),
      ("metadata", ["metadata"]), ("comment", ["metadata"]), ("rest", ["rest"])],
 )  # fmt: skip
-def test_what_lies_beside_the_picture(tmp_path: Path, kind: str, told: list[str]) -> None:
+def test_metadata_and_other_side_content_are_leaks(tmp_path: Path, kind: str, told: list[str]) -> None:
     engine, check = looking([])
     out = tmp_path / "out.jpg"
     out.write_bytes(spoiled(kind, picture()))
@@ -177,7 +177,7 @@ def clip(path: Path, frames: int, *, sound: bool = False, loud: float = 0.0) -> 
     return path
 
 
-def test_one_frame_in_which_nothing_was_hidden(tmp_path: Path) -> None:
+def test_a_single_unhidden_frame_is_a_leak(tmp_path: Path) -> None:
     source = clip(tmp_path / "in.mp4", 12)
     plan = replace(PLAN, video=Video(track=False))
     everywhere = Annotations(*SIZE, dict.fromkeys(range(12), (FACE,)))
@@ -193,7 +193,7 @@ def test_one_frame_in_which_nothing_was_hidden(tmp_path: Path) -> None:
         assert "frames" in checked(check, short, plan, against=source)
 
 
-def test_sound_that_should_be_gone(tmp_path: Path) -> None:
+def test_audio_that_should_be_dropped_is_a_leak(tmp_path: Path) -> None:
     out = clip(tmp_path / "out.mp4", 4, sound=True)
     engine, check = looking([])
     with engine:
@@ -202,7 +202,7 @@ def test_sound_that_should_be_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("loud", "told"), [(0.0, []), (0.002, ["audio"]), (0.5, ["audio"])])
-def test_sound_that_should_be_silent(tmp_path: Path, loud: float, told: list[str]) -> None:
+def test_audio_that_should_be_silent_is_a_leak(tmp_path: Path, loud: float, told: list[str]) -> None:
     out = clip(tmp_path / "out.mp4", 4, sound=True, loud=loud)
     engine, check = looking([])
     with engine:
@@ -211,7 +211,7 @@ def test_sound_that_should_be_silent(tmp_path: Path, loud: float, told: list[str
         assert checked(check, tmp_path / "muted.mp4", replace(PLAN, video=Video(audio="mute"))) == []
 
 
-def test_a_plan_that_verifies_publishes_what_passes(source: Path) -> None:
+def test_a_plan_with_verify_publishes_a_file_without_leaks(source: Path) -> None:
     engine, _ = looking([FACE])
     plan = replace(PLAN, verify=True)
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan == Plan.from_toml(plan.to_toml())
@@ -225,7 +225,7 @@ def test_a_plan_that_verifies_publishes_what_passes(source: Path) -> None:
         assert sorted(path.name for path in source.parent.iterdir()) == ["in.png", "out.png"]
 
 
-def test_a_plan_that_verifies_publishes_nothing_else(source: Path) -> None:
+def test_a_plan_with_verify_publishes_no_file_with_leaks(source: Path) -> None:
     turns = iter([[Region(Box(90, 30, 150, 90), "face", 0.9)]])
     engine, _ = looking(lambda _: next(turns, [FACE]))
     out = source.with_name("out.png")
@@ -238,7 +238,7 @@ def test_a_plan_that_verifies_publishes_nothing_else(source: Path) -> None:
 
 
 @pytest.mark.parametrize(("rule", "asked"), [("face", False), ("face", True), ("text", False)])
-def test_text_is_read_where_the_plan_hides_it_or_someone_asks(
+def test_text_is_searched_where_the_plan_hides_it_or_the_caller_asks(
     source: Path, monkeypatch: pytest.MonkeyPatch, rule: str, asked: bool
 ) -> None:
     asked_of: list[object] = []
@@ -258,7 +258,7 @@ def test_text_is_read_where_the_plan_hides_it_or_someone_asks(
     assert set(asked_of) == ({"email|iban|phone|plate|card"} if asked else {""} if rule == "text" else set())
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_leaks_and_exits_with_their_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VELUM_OFFLINE", "true")
     out, rule = tmp_path / "out.jpg", "zone: fixed(box=[0, 0, 9, 9]) -> blacken"
     out.write_bytes(spoiled("place", picture()))
@@ -273,7 +273,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(clean.stdout.splitlines()[-1])["passed"] is True
 
 
-def test_the_command_sums_up_what_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_joins_equal_leaks_of_consecutive_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VELUM_OFFLINE", "true")
     out = clip(tmp_path / "out.mkv", 8)
     zones = (
@@ -289,20 +289,20 @@ def test_the_command_sums_up_what_lasts(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("opacity", [0.0, 0.25, 0.5, 1.0])
-def test_what_is_left_is_the_share_that_shines_through(opacity: float) -> None:
+def test_the_detail_left_is_the_share_that_shines_through(opacity: float) -> None:
     before = np.asarray(picture())
     after = (before * (1 - opacity)).astype(np.uint8)
     left = residual_detail.detail_left(before, after, BOX)
     assert left == pytest.approx(1 - opacity, abs=0.05)
 
 
-def test_little_detail_tells_nothing() -> None:
+def test_a_region_without_detail_gives_no_measure() -> None:
     flat = np.full((120, 160, 3), 90, np.uint8)
     assert residual_detail.detail_left(flat, flat, BOX) is None
     assert residual_detail.detail_left(flat, flat, Box(0, 0, 20, 20)) is None
 
 
-def test_who_hid_by_a_thorough_look_is_checked_by_one() -> None:
+def test_a_plan_of_thorough_effort_is_checked_with_thorough_effort() -> None:
     host = RuntimeConfig(localizers={"fake": lambda: FakeLocalizer([FACE])}, offline=True)
     with Engine(host=host) as engine:
         searched, _ = make_search_plan(replace(PLAN, effort="thorough"), host, engine, text=False)
@@ -310,7 +310,7 @@ def test_who_hid_by_a_thorough_look_is_checked_by_one() -> None:
     assert searched.effort == "thorough"
 
 
-def test_effort_of_a_check_is_checked(tmp_path: Path) -> None:
+def test_an_unknown_effort_of_the_check_is_refused(tmp_path: Path) -> None:
     picture().save(tmp_path / "a.png")
     refused = CliRunner().invoke(app, ["check", str(tmp_path / "a.png"), "--effort", "hard"])
     assert isinstance(refused.exception, BadPlan)

@@ -94,7 +94,7 @@ def leaks(check: Check, tmp_path: Path, name: str, pixels: Pixels, options: dict
 
 
 @pytest.mark.parametrize(("how", "kind"), [*((how, "png") for how in FAINT), *(("1/64", kind) for kind in LOSSLESS)])
-def test_what_is_faint_in_a_lossless_picture(check: Check, tmp_path: Path, how: str, kind: str) -> None:
+def test_faint_remains_in_black_are_leaks_in_lossless_images(check: Check, tmp_path: Path, how: str, kind: str) -> None:
     name, options = LOSSLESS[kind]
     assert leaks(check, tmp_path, name, blackened(FAINT[how]()), options) == {"weak"}
     found = {0: (Region(BOX, "zone", origin="manual"),)}
@@ -105,7 +105,7 @@ def test_what_is_faint_in_a_lossless_picture(check: Check, tmp_path: Path, how: 
     ("how", "kind"),
     [*((how, "jpg 95") for how in ("1/32", "1/64", "blue alone")), *(("colours alone", one) for one in LOSSY)],
 )
-def test_what_is_faint_in_a_lossy_picture(check: Check, tmp_path: Path, how: str, kind: str) -> None:
+def test_faint_remains_in_black_are_leaks_in_lossy_images(check: Check, tmp_path: Path, how: str, kind: str) -> None:
     name, options = LOSSY[kind]
     pixels = blackened(FAINT[how]())
     Image.fromarray(pixels).save(memory := io.BytesIO(), name.replace("jpg", "jpeg"), **options)
@@ -116,7 +116,7 @@ def test_what_is_faint_in_a_lossy_picture(check: Check, tmp_path: Path, how: str
 
 
 @pytest.mark.parametrize(("kind", "quality"), [(kind, quality) for kind in LOSSY for quality in (75, 40)])
-def test_black_passes_at_any_quality(check: Check, tmp_path: Path, kind: str, quality: int) -> None:
+def test_a_black_region_passes_at_any_quality(check: Check, tmp_path: Path, kind: str, quality: int) -> None:
     name, options = LOSSY[kind]
     options = options | {"quality": quality}
     assert leaks(check, tmp_path, name, blackened(), options) == set()
@@ -124,7 +124,9 @@ def test_black_passes_at_any_quality(check: Check, tmp_path: Path, kind: str, qu
 
 @pytest.mark.parametrize("name", ["png", "gif", "bmp", "tif"])
 @pytest.mark.parametrize("other", [(0, 0, 0), (1, 0, 0)])
-def test_twins_in_a_palette(check: Check, tmp_path: Path, name: str, other: tuple[int, ...]) -> None:
+def test_two_palette_indices_of_one_colour_that_draw_the_face_are_a_leak(
+    check: Check, tmp_path: Path, name: str, other: tuple[int, ...]
+) -> None:
     before, after = tmp_path / "in.png", tmp_path / f"out.{name}"
     thirds = blackened() // 86
     table = [86 * value for colour in np.ndindex(3, 3, 3) for value in colour] + [255] * 111
@@ -144,7 +146,7 @@ def test_twins_in_a_palette(check: Check, tmp_path: Path, name: str, other: tupl
 @pytest.mark.parametrize("how", ["1/32", "1/8"])
 @pytest.mark.parametrize("technique", ["pixelate", "blur"])
 @pytest.mark.parametrize("name", ["png", "jpg"])
-def test_what_is_faint_where_not_all_is_destroyed(
+def test_faint_remains_are_leaks_where_techniques_destroy_only_in_part(
     check: Check, tmp_path: Path, how: str, technique: str, name: str
 ) -> None:
     if (how, name) == ("1/32", "jpg"):
@@ -170,13 +172,13 @@ COLOURS: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
 
 @pytest.mark.parametrize("how", COLOURS)
 @pytest.mark.parametrize("name", ["png", "jpg"])
-def test_what_was_not_hidden_has_changed(check: Check, tmp_path: Path, how: str, name: str) -> None:
+def test_a_colour_change_outside_hidden_regions_is_a_leak(check: Check, tmp_path: Path, how: str, name: str) -> None:
     changed = COLOURS[how](source()).clip(0, 255).astype(np.uint8)
     changed[BOX.slices] = 0
     assert "colour" in leaks(check, tmp_path, name, changed, {})
 
 
-def test_colours_that_changed_everywhere_are_told_without_regions(check: Check, tmp_path: Path) -> None:
+def test_a_colour_change_everywhere_is_a_leak_without_given_regions(check: Check, tmp_path: Path) -> None:
     before, after = tmp_path / "in.png", tmp_path / "out.png"
     Image.fromarray(source()).save(before)
     plan = Plan.of("face: centerface -> blacken")
@@ -190,7 +192,7 @@ def test_colours_that_changed_everywhere_are_told_without_regions(check: Check, 
 
 
 @pytest.mark.parametrize(("mode", "name"), [("RGBA", "png"), ("LA", "png"), ("RGBA", "webp"), ("RGBA", "tif")])
-def test_what_was_transparent(check: Check, tmp_path: Path, mode: str, name: str) -> None:
+def test_visible_pixels_that_were_transparent_are_a_leak(check: Check, tmp_path: Path, mode: str, name: str) -> None:
     before, after = tmp_path / f"in.{name}", tmp_path / f"out.{name}"
     picture, clear = Image.fromarray(blackened()).convert(mode), Image.new("L", SIZE, 255)
     clear.paste(0, (180, 0, 256, 192))
@@ -214,7 +216,7 @@ def test_what_was_transparent(check: Check, tmp_path: Path, mode: str, name: str
         ("webp", 40, 60, True),
     ],
 )
-def test_black_over_what_was_transparent_may_have_the_rim_of_its_coder(
+def test_black_over_transparency_may_have_a_rim_from_lossy_coding(
     check: Check, tmp_path: Path, name: str, depth: int, level: int, *, told: bool
 ) -> None:
     clear = np.zeros((SIZE[1], SIZE[0], 1), np.uint8)
@@ -243,7 +245,7 @@ def test_only_a_full_palette_excuses_a_region_that_is_not_black(
     assert {leak.kind for leak in check(tmp_path / "out.png", PLAN).leaks} == ({"weak"} if told else set())
 
 
-def test_another_colour_than_the_nearest_is_told(check: Check, tmp_path: Path) -> None:
+def test_a_colour_other_than_the_nearest_of_the_palette_is_a_leak(check: Check, tmp_path: Path) -> None:
     numbers = np.random.default_rng(3).integers(0, 256, (SIZE[1], SIZE[0]), dtype=np.uint8)
     numbers.flat[:256] = np.arange(256)
     numbers[BOX.slices] = 1
@@ -268,7 +270,7 @@ ELSEWHERE = Box(200, 20, 240, 60)
     ],
     ids=["the zone itself is off", "another is off", "another has a technique", "something else is off"],
 )
-def test_only_the_zone_that_people_decided_about_is_theirs(
+def test_a_person_decides_about_one_zone_and_the_plan_about_the_others(
     check: Check, tmp_path: Path, decided: tuple[Region, ...], *, told: bool
 ) -> None:
     before = tmp_path / "in.png"
@@ -280,7 +282,7 @@ def test_only_the_zone_that_people_decided_about_is_theirs(
 
 
 @pytest.mark.parametrize("after", ["opaque", "black", "kept"])
-def test_what_was_transparent_in_a_video(check: Check, tmp_path: Path, after: str) -> None:
+def test_visible_pixels_that_were_transparent_are_a_leak_in_videos(check: Check, tmp_path: Path, after: str) -> None:
     clear = np.full((SIZE[1], SIZE[0], 1), 255, np.uint8)
     clear[:, 180:] = 0
     shown = blackened()
@@ -325,7 +327,7 @@ def pan(inside: npt.NDArray[Any] | int | None) -> list[Pixels]:
      ("libx264", "yuv420p", {"crf": "32", "preset": "ultrafast"}), ("libx265", "yuv420p", {"crf": "20"}),
      ("libvpx-vp9", "yuv420p", {"crf": "30", "b": "0"}), ("mpeg4", "yuv420p", {"qscale": "6"})],
 )  # fmt: skip
-def test_faint_pictures_in_videos(
+def test_faint_remains_in_videos_are_leaks(
     check: Check, tmp_path: Path, codec: str, layout: str, options: dict[str, str]
 ) -> None:
     before = moving(tmp_path / "in.mkv", pan(None), crf="14")
@@ -337,7 +339,7 @@ def test_faint_pictures_in_videos(
 
 
 @pytest.mark.parametrize(("rule", "told"), [("", range(8)), (", from=0.08, to=0.2", range(2, 5))])
-def test_zones_count_from_the_first_frame(check: Check, tmp_path: Path, rule: str, told: range) -> None:
+def test_times_of_zones_count_from_the_first_frame(check: Check, tmp_path: Path, rule: str, told: range) -> None:
     plan = Plan.of(RULE.replace("]) ->", f"]{rule}) ->").replace(f"]{rule}", f"]{rule}").format("blacken"))
     before = moving(tmp_path / "in.mkv", pan(None), crf="14")
     assert [leak.frame for leak in check(before, plan, against=before).leaks if leak.kind == "weak"] == list(told)
@@ -353,7 +355,7 @@ def test_the_command_verifies_zones_without_regions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gif", "png", "webp"])
 @pytest.mark.parametrize("duration", [100, 0])
-def test_frames_that_the_source_does_not_have(check: Check, tmp_path: Path, name: str, duration: int) -> None:
+def test_frames_that_the_source_lacks_are_leaks(check: Check, tmp_path: Path, name: str, duration: int) -> None:
     before, after = tmp_path / f"in.{name}", tmp_path / f"out.{name}"
 
     def save(path: Path, pictures: list[Pixels]) -> None:
@@ -369,7 +371,7 @@ def test_frames_that_the_source_does_not_have(check: Check, tmp_path: Path, name
     assert not check(after, PLAN, against=before).is_clean
 
 
-def test_a_plan_for_one_picture_is_not_judged_by_another(check: Check, tmp_path: Path) -> None:
+def test_a_plan_with_two_techniques_passes_its_own_check(check: Check, tmp_path: Path) -> None:
     plan = replace(PLAN, rules=(*PLAN.rules, *Plan.of("zone: fixed(box=[0, 0, 20, 20]) -> pixelate with grow=0").rules))
     before, after = tmp_path / "in.png", tmp_path / "out.png"
     Image.fromarray(source()).save(before)

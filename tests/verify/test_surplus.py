@@ -321,17 +321,19 @@ EVERY = [
 
 
 @pytest.mark.parametrize(("name", "make"), [one[1:] for one in EVERY], ids=[one[0] for one in EVERY])
-def test_what_no_decoder_of_a_picture_needs(check: Check, tmp_path: Path, name: str, make: Callable[[], bytes]) -> None:
+def test_bytes_of_an_image_that_no_decoder_needs_are_leaks(
+    check: Check, tmp_path: Path, name: str, make: Callable[[], bytes]
+) -> None:
     assert kinds(check, tmp_path, name, make()) & {"rest", "picture", "metadata"}
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF"])
-def test_files_of_other_programs_hold_nothing_more(check: Check, tmp_path: Path, name: str) -> None:
+def test_images_of_other_programs_pass_the_check(check: Check, tmp_path: Path, name: str) -> None:
     assert kinds(check, tmp_path, "out", saved(name, "P" if name == "GIF" else "RGB")) == set()
 
 
 @pytest.mark.parametrize("turbo", [True, False])
-def test_the_ends_of_scans_without_the_library(
+def test_ends_of_jpeg_scans_are_checked_without_turbojpeg(
     check: Check, tmp_path: Path, turbo: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not turbo:
@@ -394,7 +396,9 @@ FILMS: dict[str, tuple[str, Callable[[], bytes]]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "make"), FILMS.values(), ids=FILMS.keys())
-def test_what_no_player_needs(check: Check, tmp_path: Path, suffix: str, make: Callable[[], bytes]) -> None:
+def test_bytes_of_a_video_that_no_player_needs_are_leaks(
+    check: Check, tmp_path: Path, suffix: str, make: Callable[[], bytes]
+) -> None:
     assert kinds(check, tmp_path, f"out.{suffix}", make()) & {"rest", "picture", "metadata"}
 
 
@@ -405,7 +409,7 @@ def test_what_no_player_needs(check: Check, tmp_path: Path, suffix: str, make: C
      ("matroska", "libx264", {}), ("webm", "libvpx", {}),
      ("avi", "mpeg4", {}), ("mpegts", "mpeg2video", {}), ("vob", "mpeg2video", {}), ("mp4", "libx265", {})],
 )  # fmt: skip
-def test_videos_of_other_programs_hold_nothing_more(
+def test_videos_of_other_programs_pass_the_check(
     check: Check, tmp_path: Path, format: str, codec: str, options: dict[str, str]
 ) -> None:
     assert kinds(check, tmp_path, "out", video(format, codec, **options)) == set()

@@ -119,7 +119,7 @@ def test_a_detection_counts_where_the_source_shows_something(
 
 
 @pytest.mark.parametrize("technique", ["pixelate", "blur"])
-def test_half_of_a_word_shows_beside_other_techniques_too(source: Path, technique: str) -> None:
+def test_a_half_visible_word_is_a_leak_with_any_technique(source: Path, technique: str) -> None:
     assert leaks(source, [WORD], [WORD], [text(ROUND)], technique=technique) == []
     source.with_name("out.png").unlink()
     assert leaks(source, [left_half(WORD)], [WORD], [text(WORD)], technique=technique) == [("seen", WORD)]
@@ -143,14 +143,14 @@ def test_only_the_outline_of_a_detection_counts(source: Path) -> None:
         pytest.param([WORD], OTHER, True, id="a word that was left out"),
     ],
 )
-def test_with_the_regions_or_the_source_only(
+def test_regions_or_the_source_alone_suffice_to_judge_a_detection(
     source: Path, hidden: list[Box], in_file: Box, shows: bool, told: bool, against: bool
 ) -> None:
     found = leaks(source, hidden, [WORD, OTHER], [text(in_file)], told=told, against=against)
     assert found == ([("seen", in_file)] if shows else [])
 
 
-def test_with_neither_every_detection_counts(source: Path) -> None:
+def test_without_regions_and_source_every_detection_is_a_leak(source: Path) -> None:
     assert leaks(source, [WORD], [WORD], [text(WORD)], told=False, against=False) == [("seen", WORD)]
 
 
@@ -162,7 +162,7 @@ def test_with_neither_every_detection_counts(source: Path) -> None:
         pytest.param([], False, id="it finds nothing"),
     ],
 )
-def test_what_only_the_file_shows_is_looked_at_closer_in_the_source(
+def test_a_detection_in_the_result_only_is_confirmed_by_a_closer_look_at_the_source(
     source: Path, closer: list[Box], shows: bool
 ) -> None:
     """Bars change what a network makes of all the rest: it may see what it has missed, or what is not there."""
@@ -182,7 +182,7 @@ def test_a_region_that_is_not_hidden_excuses_nothing(source: Path) -> None:
 
 @pytest.mark.parametrize("technique", ["blacken", "pixelate", "blur"])
 @pytest.mark.parametrize("slope", [0.0, 0.3])
-def test_a_region_that_was_left_out_counts_also_where_its_pixels_cannot_be_judged(
+def test_an_unhidden_region_is_a_leak_even_where_its_pixels_cannot_be_judged(
     source: Path, technique: str, slope: float
 ) -> None:
     """A thin line at an angle: most of its box is paper, and no block of the code lies wholly in it."""
@@ -202,7 +202,7 @@ def test_a_region_that_was_left_out_counts_also_where_its_pixels_cannot_be_judge
             assert told - {"weak"} == set(kinds)
 
 
-def test_hiding_is_published_where_the_detector_takes_bars_for_text(source: Path) -> None:
+def test_a_result_is_published_where_the_detector_takes_black_bars_for_text(source: Path) -> None:
     def sees(frame: Frame) -> Sequence[Region]:
         return [text(WORD), text(OTHER)] if is_source(frame) else [text(BOTH)]
 
@@ -215,7 +215,7 @@ def test_hiding_is_published_where_the_detector_takes_bars_for_text(source: Path
     assert out.is_file()
 
 
-def test_nothing_is_published_where_half_of_a_word_shows(source: Path) -> None:
+def test_no_result_is_published_with_a_half_visible_word(source: Path) -> None:
     turns = iter([[text(left_half(WORD))]])
     host = config(lambda _: next(turns, [text(WORD)]))
     out = source.with_name("out.png")

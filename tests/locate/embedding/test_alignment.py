@@ -34,9 +34,7 @@ def test_similar_points_come_to_lie_on_the_template(scale: float, degrees: float
 
 @pytest.mark.parametrize("stored", [Orientation.from_exif(value) for value in (1, 3, 6, 8)], ids=[1, 3, 6, 8])
 @pytest.mark.parametrize(("scale", "degrees"), [(0.5, 0), (1, 30), (3, -90), (7.3, 180)])
-def test_what_lies_at_the_points_is_shown_at_those_of_the_template(
-    stored: Orientation, scale: float, degrees: float
-) -> None:
+def test_pixels_at_the_points_lie_at_those_of_the_template(stored: Orientation, scale: float, degrees: float) -> None:
     points = placed(scale, degrees, 800, 700)
     shown = np.zeros((1400, 1600, 3), np.uint8)
     for (x, y), colour in zip(points, COLOURS, strict=True):
@@ -56,6 +54,6 @@ OUTSIDE = ((-900.0, -900.0), (-860.0, -900.0), (-880.0, -880.0), (-890.0, -860.0
 
 
 @pytest.mark.parametrize("points", [((5.0, 5.0),) * 5, OUTSIDE], ids=["in one place", "outside"])
-def test_points_of_no_face_give_a_picture_all_the_same(points: tuple[tuple[float, float], ...]) -> None:
+def test_impossible_points_still_give_an_image(points: tuple[tuple[float, float], ...]) -> None:
     frame = Frame.of(Plane(np.full((40, 60, 3), 9, np.uint8), Role.RGB))
     assert align(frame, points, TEMPLATE).shape == (100, 100, 3)

@@ -86,7 +86,7 @@ def slow(rgb: Rgb, tensors: dict[str, Floats]) -> Floats:
 
 
 @pytest.mark.parametrize("quantized", [True, False], ids=["bytes", "floats"])
-def test_same_as_layer_by_layer(tmp_path: Path, quantized: bool) -> None:
+def test_the_network_gives_the_same_as_its_layers_in_numpy(tmp_path: Path, quantized: bool) -> None:
     file, tensors = write_random(tmp_path, quantized=quantized)
     rgb = np.random.default_rng(1).integers(0, 256, (150, 150, 3), dtype=np.uint8)
     network = open_embedding(file, "", RuntimeConfig(threads=1))
@@ -108,7 +108,7 @@ def test_same_as_layer_by_layer(tmp_path: Path, quantized: bool) -> None:
         (lambda file: file.with_suffix(".json").unlink(), "No such file"),
     ],
 )
-def test_files_that_do_not_fit_are_refused(tmp_path: Path, change: object, message: str) -> None:
+def test_weights_that_do_not_fit_their_manifest_are_refused(tmp_path: Path, change: object, message: str) -> None:
     file, _ = write_random(tmp_path, quantized=True)
     change(file)  # type: ignore[operator]
     with pytest.raises(BadInput, match=message):

@@ -21,7 +21,7 @@ def slow_priors() -> list[tuple[float, float, float, float]]:
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["boxes first", "classes first"])
-def test_same_as_prior_by_prior(reverse: bool) -> None:
+def test_decoding_gives_the_same_as_prior_by_prior(reverse: bool) -> None:
     random = np.random.default_rng(0)
     offsets = random.normal(0, 1, (5972, 4)).astype(np.float32)
     scores = random.uniform(0, 1, (5972, 2)).astype(np.float32)
@@ -39,6 +39,6 @@ def test_same_as_prior_by_prior(reverse: bool) -> None:
     np.testing.assert_allclose(np.column_stack((found.xyxy, found.score, found.kind)), expected, rtol=1e-4, atol=1e-3)
 
 
-def test_other_shapes() -> None:
+def test_outputs_of_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="5972"):
         family("aizoo_face_mask").decode({"a": np.zeros((10, 4)), "b": np.zeros((10, 2))}, (260, 260), 0.5)

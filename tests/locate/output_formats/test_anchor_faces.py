@@ -69,7 +69,7 @@ def test_outputs_of_another_input_are_refused(name: str) -> None:
         family(name).decode({"only": next(iter(outputs.values()))}, SIZE, 0.5)
 
 
-def test_layouts_are_told_by_their_columns_whatever_their_names_and_sizes() -> None:
+def test_layouts_are_recognised_by_their_columns_whatever_their_names() -> None:
     shapes = {str(n): (None, columns) for n, columns in enumerate([1, 1, 1, 4, 4, 4, 10, 10, 10])}
     assert family("scrfd").recognise(Signature({}, shapes))
     three = {"a": (1, 16800, 4), "b": (1, 16800, 2), "c": (1, 16800, 10)}

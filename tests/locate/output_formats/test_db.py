@@ -23,7 +23,7 @@ def kernel(angle: float, width: float = 120, height: float = 16, level: int = 20
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(-180, 180), st.floats(40, 200), st.floats(6, 30))
-def test_line_is_the_kernel_grown_by_area_over_perimeter(angle: float, width: float, height: float) -> None:
+def test_a_line_is_its_kernel_grown_by_area_over_perimeter(angle: float, width: float, height: float) -> None:
     corners, score = lines(kernel(angle, width, height), 0.5)
     assert score == pytest.approx([200 / 255])
     across, down = (np.linalg.norm(corners[0, i] - corners[0, 0]) for i in (1, 3))
@@ -38,14 +38,14 @@ def test_line_is_the_kernel_grown_by_area_over_perimeter(angle: float, width: fl
 
 
 @pytest.mark.parametrize("angle", [-80, -45, -10, 0, 10, 45, 80])
-def test_first_side_runs_to_the_right(angle: float) -> None:
+def test_the_first_side_of_a_line_runs_to_the_right(angle: float) -> None:
     corners, _ = lines(kernel(angle), 0.5)
     assert corners[0, 1, 0] > corners[0, 0, 0]
     first, second = corners[0, 1] - corners[0, 0], corners[0, 2] - corners[0, 1]
     assert first[0] * second[1] - first[1] * second[0] > 0, "clockwise, as seen"
 
 
-def test_best_first_and_only_from_the_threshold_on() -> None:
+def test_lines_from_the_threshold_on_come_best_first() -> None:
     canvas = np.zeros((100, 100), np.uint8)
     for y, level in ((10, 120), (40, 250), (70, 90)):
         canvas[y : y + 8, 20:70] = level
@@ -62,14 +62,14 @@ def test_best_first_and_only_from_the_threshold_on() -> None:
         (3, 1),
     ],
 )
-def test_flat_kernels(height: int, count: int) -> None:
+def test_kernels_without_an_area_give_no_line(height: int, count: int) -> None:
     canvas = np.zeros((50, 50), np.uint8)
     canvas[20 : 20 + height, 5:45] = 255
     assert len(lines(canvas, 0.3)[1]) == count
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 6), (4, 6)])
-def test_map_has_one_layer(shape: tuple[int, ...]) -> None:
+def test_a_map_of_several_layers_is_refused(shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(0).random(shape)
     np.testing.assert_allclose(FAMILY.read({"out": values}, 1)[0], values.reshape(4, 6), atol=1e-6)
 
@@ -88,5 +88,5 @@ def test_other_layouts_are_refused() -> None:
         ((None, 3, None, None), (None, 19, None, None), False),
     ],
 )
-def test_recognised_by_shape(taken: tuple[int, ...], given_: tuple[int, ...], is_db: bool) -> None:
+def test_the_format_is_recognised_by_its_shape(taken: tuple[int, ...], given_: tuple[int, ...], is_db: bool) -> None:
     assert (FAMILY.recognise(Signature({"in": taken}, {"out": given_})) is not None) == is_db

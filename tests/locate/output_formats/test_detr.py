@@ -34,7 +34,7 @@ NAMES = [
 
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(NAMES), st.sampled_from([1, 2, 4, 91]), st.integers(0, 99), st.booleans(), st.booleans())
-def test_same_as_query_by_query(
+def test_decoding_gives_the_same_as_query_by_query(
     names: tuple[str, str, str], classes: int, seed: int, softmax: bool, reverse: bool
 ) -> None:
     random = np.random.default_rng(seed)
@@ -50,13 +50,13 @@ def test_same_as_query_by_query(
     np.testing.assert_allclose(np.column_stack((found.xyxy, found.score, found.kind)), expected, rtol=1e-4, atol=1e-3)
 
 
-def test_logits_beyond_what_exp_can_hold() -> None:
+def test_huge_logits_do_not_overflow() -> None:
     logits = np.array([[-1e4, 1e4]], np.float32)
     found = DECODE({"logits": np.repeat(logits[:, :1], 100, axis=0), "boxes": np.zeros((100, 4))}, (640, 480), 0.5)
     assert len(found) == 0
 
 
-def test_finished_lists() -> None:
+def test_finished_lists_are_decoded() -> None:
     outputs: Tensors = {
         "labels": np.array([3, 0], np.int64),
         "boxes": np.array([[10, 20, 30, 40], [1, 2, 3, 4]], np.float32),
@@ -75,6 +75,6 @@ def test_finished_lists() -> None:
         ({"a": (300, 4), "b": (300, 4)}, "either could be the boxes"),
     ],
 )
-def test_impossible_shapes(shapes: dict[str, tuple[int, ...]], reason: str) -> None:
+def test_impossible_shapes_are_refused(shapes: dict[str, tuple[int, ...]], reason: str) -> None:
     with pytest.raises(ValueError, match="are not boxes"):
         DECODE({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, (640, 640), 0.5)

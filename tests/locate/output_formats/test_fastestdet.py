@@ -29,7 +29,7 @@ def slow(grid: np.ndarray, width: int, height: int, threshold: float) -> list[li
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 4), st.integers(0, 99))
-def test_same_as_cell_by_cell(across: int, down: int, classes: int, seed: int) -> None:
+def test_decoding_gives_the_same_as_cell_by_cell(across: int, down: int, classes: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     grid = random.normal(0, 1, (5 + classes, down, across)).astype(np.float32)
     grid[[0, *range(5, 5 + classes)]] = random.uniform(0, 1, (1 + classes, down, across))
@@ -41,6 +41,6 @@ def test_same_as_cell_by_cell(across: int, down: int, classes: int, seed: int) -
 @pytest.mark.parametrize(
     ("shape", "reason"), [((5, 22, 22), "no class"), ((22, 22), "no grid"), ((1, 85, 22, 22), "a batch axis")]
 )
-def test_impossible_shapes(shape: tuple[int, ...], reason: str) -> None:
+def test_impossible_shapes_are_refused(shape: tuple[int, ...], reason: str) -> None:
     with pytest.raises(ValueError, match="is not"):
         family("fastestdet").decode({"758": np.zeros(shape, np.float32)}, (352, 352), 0.5)

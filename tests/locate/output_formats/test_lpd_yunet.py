@@ -49,20 +49,20 @@ def slow(outputs: Tensors, width: int, height: int, threshold: float) -> list[li
     return rows
 
 
-def test_as_many_priors_as_the_published_network_has() -> None:
+def test_there_are_as_many_priors_as_in_the_published_network() -> None:
     assert len(slow_priors(320, 240)) == 4385
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(64, 200), st.integers(64, 200), st.integers(0, 99))
-def test_same_as_prior_by_prior(width: int, height: int, seed: int) -> None:
+def test_decoding_gives_the_same_as_prior_by_prior(width: int, height: int, seed: int) -> None:
     outputs = heads(len(slow_priors(width, height)), seed)
     found = family("lpd_yunet").decode(outputs, (width, height), 0.8)
     expected = np.array(slow(outputs, width, height, 0.8)).reshape(-1, 5)
     np.testing.assert_allclose(np.column_stack((found.xyxy, found.score)), expected, rtol=1e-4, atol=1e-3)
 
 
-def test_heads_of_another_size() -> None:
+def test_heads_of_another_input_size_are_refused() -> None:
     with pytest.raises(ValueError, match="as an input of"):
         family("lpd_yunet").decode(heads(4385, 0), (640, 480), 0.5)
 

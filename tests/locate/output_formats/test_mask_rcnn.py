@@ -22,7 +22,7 @@ def decode(outputs: Tensors, threshold: float = 0.5) -> Detections:
     ("shape", "reason"),
     [((3, 3, 28, 28), "a plane for each class"), ((3, 1, 28, 28), "one plane"), ((3, 28, 28), "no axis of planes")],
 )
-def test_masks_over_the_boxes(shape: tuple[int, ...], reason: str) -> None:
+def test_masks_of_the_size_of_boxes_are_decoded(shape: tuple[int, ...], reason: str) -> None:
     masks = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
     found = decode({"raw_masks": masks, "scores": SCORES, "boxes": BOXES, "classes": KINDS})
     expected = [masks[0, 2], masks[2, 1]] if shape[1] == 3 else [masks[0].reshape(28, 28), masks[2].reshape(28, 28)]
@@ -30,12 +30,12 @@ def test_masks_over_the_boxes(shape: tuple[int, ...], reason: str) -> None:
     np.testing.assert_array_equal(np.stack(found.masks), expected)
 
 
-def test_score_in_the_boxes() -> None:
+def test_boxes_with_their_score_in_the_fifth_column_are_decoded() -> None:
     boxes = np.concatenate((BOXES, SCORES[:, None]), axis=1)
     assert decode({"boxes": boxes, "labels": KINDS, "masks": np.zeros((3, 28, 28), np.float32)}).masks is not None
 
 
-def test_masks_over_the_whole_input() -> None:
+def test_masks_of_the_size_of_the_input_are_decoded() -> None:
     """As torchvision exports them: what lies in the box is cut out. These boxes begin at whole pixels."""
     masks = np.random.default_rng(0).uniform(0, 1, (3, 1, 48, 64)).astype(np.float32)
     found = decode({"boxes": BOXES, "labels": KINDS, "scores": SCORES, "masks": masks})
@@ -48,13 +48,13 @@ def test_masks_over_the_whole_input() -> None:
     ("masks", "reason"),
     [((2, 28, 28), "a box without mask"), ((3, 2, 28, 28), "class 2 has no plane"), ((3, 28), "no planes at all")],
 )
-def test_impossible_masks(masks: tuple[int, ...], reason: str) -> None:
+def test_impossible_masks_are_refused(masks: tuple[int, ...], reason: str) -> None:
     outputs: Tensors = {"boxes": BOXES, "labels": KINDS, "scores": SCORES, "masks": np.zeros(masks, np.float32)}
     with pytest.raises(ValueError, match="masks"):
         family("mask_rcnn").decode(outputs, (64, 48), 0.5)
 
 
-def test_nothing_is_an_empty_result() -> None:
+def test_low_scores_give_no_detections() -> None:
     outputs: Tensors = {
         "boxes": BOXES,
         "labels": KINDS,

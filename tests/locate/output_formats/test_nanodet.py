@@ -48,7 +48,9 @@ sizes = st.tuples(st.integers(64, 160), st.integers(64, 160))
 
 @settings(max_examples=15, deadline=None)
 @given(sizes, st.sampled_from([1, 3, 80]), st.sampled_from([8, 11]), st.integers(0, 99), st.booleans())
-def test_pairs_of_outputs(size: tuple[int, int], classes: int, bins: int, seed: int, alternating: bool) -> None:
+def test_outputs_in_pairs_are_decoded(
+    size: tuple[int, int], classes: int, bins: int, seed: int, alternating: bool
+) -> None:
     random = np.random.default_rng(seed)
     levels = [level(count, classes, bins, random) for count in counts(*size, 3)]
     groups = levels if alternating else zip(*levels, strict=True)
@@ -58,14 +60,14 @@ def test_pairs_of_outputs(size: tuple[int, int], classes: int, bins: int, seed: 
 
 @settings(max_examples=15, deadline=None)
 @given(sizes, st.sampled_from([1, 80]), st.integers(0, 99), st.sampled_from([(3, 0.5), (4, 0.0)]))
-def test_all_in_one(size: tuple[int, int], classes: int, seed: int, form: tuple[int, float]) -> None:
+def test_a_single_output_is_decoded(size: tuple[int, int], classes: int, seed: int, form: tuple[int, float]) -> None:
     """Four levels are those of NanoDet-Plus, whose centres are the corners of its cells."""
     random = np.random.default_rng(seed)
     levels = [level(count, classes, 8, random) for count in counts(*size, form[0])]
     check({"output": np.concatenate([np.concatenate(pair, axis=1) for pair in levels])}, levels, size, form[1])
 
 
-def test_nothing_is_an_empty_result() -> None:
+def test_low_scores_give_no_detections() -> None:
     assert len(family("nanodet").decode({"output": np.zeros((84, 112), np.float32)}, (64, 64), 0.5)) == 0
 
 
@@ -78,7 +80,7 @@ def test_nothing_is_an_empty_result() -> None:
         ([(64, 80), (16, 80), (4, 80), (64, 31), (16, 31), (4, 31)], "bins that are not the same for each edge"),
     ],
 )
-def test_impossible_shapes(shapes: list[tuple[int, int]], reason: str) -> None:
+def test_impossible_shapes_are_refused(shapes: list[tuple[int, int]], reason: str) -> None:
     outputs = {str(i): np.zeros(shape, np.float32) for i, shape in enumerate(shapes)}
     with pytest.raises(ValueError, match="not"):
         family("nanodet").decode(outputs, (64, 64), 0.5)

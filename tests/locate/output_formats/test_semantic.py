@@ -36,14 +36,14 @@ HOT = (np.arange(5)[:, None, None] == INDEX).astype(np.float32)
         (np.array([[0, 1]], np.uint8), 1, [[[0, 1]]]),  # a hard mask of the only class
     ],
 )
-def test_probabilities(values: np.ndarray, labels: int, expected: np.ndarray) -> None:
+def test_every_layout_gives_probabilities_by_class(values: np.ndarray, labels: int, expected: np.ndarray) -> None:
     found = FAMILY.read({"out": values}, labels)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @given(st.integers(2, 9), st.integers(1, 6), st.integers(1, 6), st.integers(0, 99))
-def test_likeliest_class_is_the_one_of_the_highest_score(labels: int, rows: int, columns: int, seed: int) -> None:
+def test_the_likeliest_class_has_the_highest_score(labels: int, rows: int, columns: int, seed: int) -> None:
     scores = np.random.default_rng(seed).normal(0, 50, (labels, rows, columns)).astype(np.float32)
     found = FAMILY.read({"out": scores}, labels)
     assert found.shape == scores.shape
@@ -60,7 +60,7 @@ def test_likeliest_class_is_the_one_of_the_highest_score(labels: int, rows: int,
         (np.zeros(7, np.float32), 7, "class map"),
     ],
 )
-def test_layout_that_does_not_fit_the_labels(values: np.ndarray, labels: int, says: str) -> None:
+def test_a_layout_that_does_not_fit_the_labels_is_refused(values: np.ndarray, labels: int, says: str) -> None:
     with pytest.raises(PluginFault, match=says):
         FAMILY.read({"out": values}, labels)
 
@@ -82,5 +82,5 @@ def test_layout_that_does_not_fit_the_labels(values: np.ndarray, labels: int, sa
         ((1, 3, 224, 224), (1, 1000), False),  # a classifier
     ],
 )
-def test_recognised_by_shape(taken: tuple[int, ...], given_: tuple[int, ...], is_map: bool) -> None:
+def test_the_format_is_recognised_by_its_shape(taken: tuple[int, ...], given_: tuple[int, ...], is_map: bool) -> None:
     assert (FAMILY.recognise(Signature({"in": taken}, {"out": given_})) is not None) == is_map

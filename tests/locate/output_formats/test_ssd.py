@@ -12,7 +12,7 @@ DECODE = family("ssd").decode
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 12), st.integers(0, 99), st.sampled_from([(1, 12, 7), (1, 1, 12, 7), (12, 7)]))
-def test_rows_up_to_the_end_mark(end: int, seed: int, shape: tuple[int, ...]) -> None:
+def test_rows_are_read_up_to_the_end_mark(end: int, seed: int, shape: tuple[int, ...]) -> None:
     """Rows behind image -1 are what was in memory."""
     random = np.random.default_rng(seed)
     rows = random.uniform(0, 1, (12, 7)).astype(np.float32)
@@ -41,7 +41,7 @@ WITH_SCORES = np.concatenate((BOXES, SCORES[:, None]), axis=1)
         ({"boxes": WITH_SCORES, "labels": np.array([3, 1, 2]), "feature_vector": np.zeros((1, 8))}, "extra outputs"),
     ],
 )
-def test_lists(outputs: dict[str, np.ndarray], reason: str) -> None:
+def test_lists_of_boxes_classes_and_scores_are_decoded(outputs: dict[str, np.ndarray], reason: str) -> None:
     found = DECODE(outputs, (100, 100), 0.5)
     np.testing.assert_array_equal(found.xyxy, BOXES[[0, 2]])
     np.testing.assert_array_equal(found.score, SCORES[[0, 2]])
@@ -58,6 +58,6 @@ def test_lists(outputs: dict[str, np.ndarray], reason: str) -> None:
         ({}, "no outputs"),
     ],
 )
-def test_impossible_shapes(shapes: dict[str, tuple[int, ...]], reason: str) -> None:
+def test_impossible_shapes_are_refused(shapes: dict[str, tuple[int, ...]], reason: str) -> None:
     with pytest.raises(ValueError, match="there must be one"):
         DECODE({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, (100, 100), 0.5)

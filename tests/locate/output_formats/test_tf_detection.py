@@ -15,7 +15,7 @@ OUTPUTS = {
 
 @pytest.mark.parametrize("form", ["{}", "{}:0", "import/postprocess/{}:0"])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_by_name(form: str, reverse: bool) -> None:
+def test_outputs_are_recognised_by_name(form: str, reverse: bool) -> None:
     outputs = {form.format(name): values for name, values in OUTPUTS.items()}
     found = family("tf_detection").decode(dict(reversed(outputs.items())) if reverse else outputs, (200, 100), 0.5)
     np.testing.assert_allclose(found.xyxy, [[40, 10, 80, 30], [120, 50, 160, 70]], rtol=1e-5)
@@ -24,13 +24,13 @@ def test_by_name(form: str, reverse: bool) -> None:
     assert found.masks is None
 
 
-def test_other_outputs_and_no_count() -> None:
+def test_other_outputs_are_ignored_and_the_count_may_be_missing() -> None:
     outputs = {name: values for name, values in OUTPUTS.items() if name != "num_detections"}
     outputs["raw_detection_boxes"] = np.zeros((50, 4), np.float32)
     assert family("tf_detection").decode(outputs, (200, 100), 0.5).kind.tolist() == [3, 10, 7]
 
 
-def test_outlines() -> None:
+def test_masks_are_decoded() -> None:
     masks = np.arange(4 * 6, dtype=np.float32).reshape(4, 2, 3)
     found = family("tf_detection").decode(OUTPUTS | {"detection_masks": masks}, (200, 100), 0.5)
     assert found.masks is not None
@@ -46,7 +46,7 @@ def test_outlines() -> None:
         ({"detection_masks": (4, 9)}, "detection_masks"),
     ],
 )
-def test_impossible_outputs(change: dict[str, tuple[int, ...] | None], message: str) -> None:
+def test_impossible_outputs_are_refused(change: dict[str, tuple[int, ...] | None], message: str) -> None:
     outputs = dict(OUTPUTS)
     for name, shape in change.items():
         outputs.pop(name, None)

@@ -35,7 +35,7 @@ def slow_boxes(offsets: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("size", "count"), [((320, 240), 4420), ((640, 480), 17640)])
-def test_as_many_priors_as_the_published_networks_have(size: tuple[int, int], count: int) -> None:
+def test_there_are_as_many_priors_as_in_the_published_networks(size: tuple[int, int], count: int) -> None:
     assert len(slow_priors(*size)) == count
 
 
@@ -67,12 +67,12 @@ def test_offsets_and_finished_boxes_give_the_same(
         ((1, 4420, 2), (1, 4420, 4), "a batch axis"),
     ],
 )
-def test_impossible_shapes(scores: tuple[int, ...], boxes: tuple[int, ...], reason: str) -> None:
+def test_impossible_shapes_are_refused(scores: tuple[int, ...], boxes: tuple[int, ...], reason: str) -> None:
     with pytest.raises(ValueError, match="scores"):
         family("ultra_light_face").decode({"scores": np.ones(scores), "boxes": np.ones(boxes)}, (320, 240), 0.5)
 
 
-def test_offsets_for_an_input_of_another_size() -> None:
+def test_offsets_for_another_input_size_are_refused() -> None:
     offsets = np.tile(np.array([1, 1, 0, 0], np.float32), (4420, 1))
     with pytest.raises(ValueError, match="4420 boxes are not the 17640"):
         family("ultra_light_face").decode({"scores": np.ones((4420, 2)), "boxes": offsets}, (640, 480), 0.5)

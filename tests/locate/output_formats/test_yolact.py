@@ -27,7 +27,9 @@ coordinates = st.floats(-4, 24, width=32)
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.tuples(*[coordinates] * 4), st.integers(0, 99))
-def test_same_as_place_by_place(rows: int, columns: int, edges: tuple[float, float, float, float], seed: int) -> None:
+def test_sampling_a_box_gives_the_same_as_place_by_place(
+    rows: int, columns: int, edges: tuple[float, float, float, float], seed: int
+) -> None:
     plane = np.random.default_rng(seed).normal(0, 1, (rows, columns)).astype(np.float32)
     (x0, x1), (y0, y1) = sorted(edges[::2]), sorted(edges[1::2])
     found = sample_box(plane, (x0, y0, x1, y1))
@@ -43,7 +45,7 @@ def test_same_as_place_by_place(rows: int, columns: int, edges: tuple[float, flo
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(20, 60), st.floats(20, 60), st.floats(12, 40), st.floats(0.5, 8), st.floats(0.5, 8))
-def test_an_outline_stays_where_it_is(x: float, y: float, radius: float, dx: float, dy: float) -> None:
+def test_a_mask_keeps_its_place_at_any_resolution(x: float, y: float, radius: float, dx: float, dy: float) -> None:
     """A disc drawn into a prototype comes back within a prototype's cell, out of a box that fits it anyhow."""
     width, height, cell = 120, 88, 4
     down, across = np.indices((height // cell, width // cell))
@@ -62,7 +64,7 @@ def test_an_outline_stays_where_it_is(x: float, y: float, radius: float, dx: flo
     assert ((fine <= 0.5) | (off < cell))[seen].all()
 
 
-def test_same_as_row_by_row() -> None:
+def test_decoding_gives_the_same_as_row_by_row() -> None:
     random = np.random.default_rng(0)
     low = random.uniform(0, 0.5, (50, 2))
     outputs = {
@@ -93,7 +95,7 @@ def test_same_as_row_by_row() -> None:
         ({"proto": (20, 16)}, "a prototype without values"),
     ],
 )
-def test_impossible_shapes(change: dict[str, tuple[int, ...]], reason: str) -> None:
+def test_impossible_shapes_are_refused(change: dict[str, tuple[int, ...]], reason: str) -> None:
     shapes = {"boxes": (50, 4), "conf": (50, 3), "mask": (50, 4), "proto": (20, 16, 4)} | change
     with pytest.raises(ValueError, match="are not"):
         family("yolact").decode({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, (64, 80), 0.5)

@@ -56,21 +56,21 @@ LADDERS = [
 
 @pytest.mark.parametrize(("strides", "anchors", "reason"), LADDERS)
 @pytest.mark.parametrize("classes", [1, 80])
-def test_with_objectness(strides: tuple[int, ...], anchors: int, reason: str, classes: int) -> None:
+def test_rows_with_objectness_are_decoded(strides: tuple[int, ...], anchors: int, reason: str, classes: int) -> None:
     table = rows(count(192, 128, strides, anchors), 5 + classes, 0, 128)
     close(plain(decode({"output0": table}, (192, 128), 0.9)), slow(table, 5, 0.9))
 
 
 @pytest.mark.parametrize(("strides", "anchors", "reason"), LADDERS)
 @pytest.mark.parametrize("classes", [1, 2, 80])
-def test_without_objectness(strides: tuple[int, ...], anchors: int, reason: str, classes: int) -> None:
+def test_rows_without_objectness_are_decoded(strides: tuple[int, ...], anchors: int, reason: str, classes: int) -> None:
     table = rows(count(192, 128, strides, anchors), 4 + classes, 0, 128)
     close(plain(decode({"output0": table.T}, (192, 128), 0.99)), slow(table, 4, 0.99))
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 99))
-def test_finished_rows_are_told_by_their_number(across: int, down: int, seed: int) -> None:
+def test_finished_rows_are_recognised_by_their_number(across: int, down: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     table = np.zeros((300, 6), np.float32)  # sorted by score and filled up with zeros, as the trainers export it
     n = seed % 20
@@ -82,7 +82,7 @@ def test_finished_rows_are_told_by_their_number(across: int, down: int, seed: in
     np.testing.assert_array_equal(np.column_stack((found.xyxy, found.score, found.kind)), expected[:, :6])
 
 
-def test_shares_of_the_input_are_known_by_their_size() -> None:
+def test_coordinates_as_shares_are_recognised_by_their_size() -> None:
     """Exports for TensorFlow have them."""
     table = rows(count(320, 320), 84, 0, 320)
     shares = table.copy()
@@ -93,7 +93,7 @@ def test_shares_of_the_input_are_known_by_their_size() -> None:
 
 @pytest.mark.parametrize("form", ["objectness", "classes", "finished"])
 @pytest.mark.parametrize("turned", [False, True], ids=["k first", "k last"])
-def test_outlines(form: str, turned: bool) -> None:
+def test_masks_are_decoded(form: str, turned: bool) -> None:
     """An object's coefficients choose the prototype that is 1 in its left half; half of its mask is set."""
     size, n = (320, 192), count(320, 192)
     planes = np.full((32, 48, 80), -20, np.float32)
@@ -130,7 +130,7 @@ def test_outlines(form: str, turned: bool) -> None:
         ([], "no outputs"),
     ],
 )
-def test_impossible_shapes(shapes: list[tuple[int, ...]], reason: str) -> None:
+def test_impossible_shapes_are_refused(shapes: list[tuple[int, ...]], reason: str) -> None:
     outputs = {str(i): np.zeros(shape, np.float32) for i, shape in enumerate(shapes)}
     with pytest.raises(ValueError, match="output|prototypes"):
         decode(outputs, (640, 640))

@@ -52,7 +52,7 @@ READINGS = [
 
 
 @pytest.mark.parametrize(("name", "table", "labels", "box", "kind", "why"), READINGS, ids=[one[-1] for one in READINGS])
-def test_what_stands_in_a_row_is_read_right(
+def test_ambiguous_rows_are_read_by_the_number_of_classes(
     name: str, table: np.ndarray, labels: int, box: tuple[float, ...], kind: int, why: str
 ) -> None:
     found = decode(name, table, labels)
@@ -62,7 +62,7 @@ def test_what_stands_in_a_row_is_read_right(
 
 
 @pytest.mark.parametrize("angle", [0.3, -1.1, 2.0, math.pi / 4])
-def test_the_box_around_a_turned_one_holds_its_corners_and_no_more(angle: float) -> None:
+def test_the_upright_box_around_a_rotated_one_is_tight(angle: float) -> None:
     (found,) = decode("yolo_obb", anchors(6, c4=0.9, c5=angle).T, 1).xyxy
     corners = np.array([[-10, -20], [10, -20], [10, 20], [-10, 20]])
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -70,7 +70,7 @@ def test_the_box_around_a_turned_one_holds_its_corners_and_no_more(angle: float)
     np.testing.assert_allclose(found, [*places.min(axis=0), *places.max(axis=0)], atol=0.01)
 
 
-def test_a_turned_box_in_shares_is_turned_in_pixels() -> None:
+def test_a_rotated_box_given_in_shares_is_rotated_in_pixels() -> None:
     table = anchors(6, c4=0.9, c5=math.pi / 2)
     table[:, :4] /= (640, 320, 640, 320)
     counts = sum((640 // s) * (320 // s) for s in (8, 16, 32))
@@ -88,7 +88,7 @@ IMPOSSIBLE = [
 
 
 @pytest.mark.parametrize(("name", "table", "labels", "why"), IMPOSSIBLE, ids=[one[-1] for one in IMPOSSIBLE])
-def test_what_cannot_be_read_is_refused_and_not_taken_for_nothing(
+def test_unreadable_outputs_are_refused_and_not_taken_for_empty(
     name: str, table: np.ndarray, labels: int, why: str
 ) -> None:
     with pytest.raises(ValueError, match="output"):

@@ -28,7 +28,9 @@ def slow(rows: np.ndarray, width: int, height: int, threshold: float) -> list[li
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 5), st.integers(0, 99), st.sampled_from([0.01, 0.5, 0.9]))
-def test_same_as_cell_by_cell(across: int, down: int, classes: int, seed: int, threshold: float) -> None:
+def test_decoding_gives_the_same_as_cell_by_cell(
+    across: int, down: int, classes: int, seed: int, threshold: float
+) -> None:
     width, height = 32 * across, 32 * down
     random = np.random.default_rng(seed)
     rows = random.uniform(0, 1, (len(cells(width, height)), 5 + classes)).astype(np.float32)
@@ -48,6 +50,6 @@ def test_every_class_above_the_threshold_counts() -> None:
     ("shape", "reason"),
     [((20, 85), "a row too few"), ((21, 5), "no class"), ((1, 21, 85), "a batch axis"), ((85, 21), "turned")],
 )
-def test_impossible_shapes(shape: tuple[int, ...], reason: str) -> None:
+def test_impossible_shapes_are_refused(shape: tuple[int, ...], reason: str) -> None:
     with pytest.raises(ValueError, match="is not"):
         family("yolox").decode({"output": np.zeros(shape, np.float32)}, (32, 32), 0.5)

@@ -35,7 +35,7 @@ def _check(reader: Boxes | Maps, outputs: dict[str, npt.NDArray[Any]]) -> None:
 
 
 @given(_anything, _anything, _anything)
-def test_any_tensors_as_boxes(boxes: Any, scores: Any, classes: Any) -> None:
+def test_any_tensors_give_boxes_inside_the_frame_or_a_clear_error(boxes: Any, scores: Any, classes: Any) -> None:
     for named in (("boxes", "scores", "classes"), ("boxes", "scores", ""), ("boxes", "boxes", ""), ("boxes",) * 3):
         reader = Boxes(*named, "xyxy", "pixels", LABELS, 0.3, 0.6)
         _check(reader, {"boxes": boxes, "scores": scores, "classes": classes})
@@ -48,24 +48,26 @@ def test_any_tensors_as_boxes(boxes: Any, scores: Any, classes: Any) -> None:
     st.sampled_from(["xyxy", "yxyx", "xywh", "cxcywh"]),
     st.sampled_from(["pixels", "relative"]),
 )
-def test_likely_tensors_as_boxes(boxes: Any, scores: Any, classes: Any, form: Format, units: Units) -> None:
+def test_likely_tensors_give_boxes_inside_the_frame_or_a_clear_error(
+    boxes: Any, scores: Any, classes: Any, form: Format, units: Units
+) -> None:
     reader = Boxes("boxes", "scores", "classes", form, units, LABELS, 0.3, 0.6)
     _check(reader, {"boxes": boxes, "scores": scores, "classes": classes})
 
 
 @given(_anything)
-def test_any_tensor_as_a_map(output: Any) -> None:
+def test_any_tensor_as_a_map_gives_regions_inside_the_frame_or_a_clear_error(output: Any) -> None:
     _check(Maps("map", LABELS, 0.3), {"map": output})
     _check(Maps("map", LABELS[1:2], 0.3), {"map": output})
 
 
 @given(arrays(np.float32, (3, 8, 8), elements=st.floats(-1e4, 1e4, width=32)))
-def test_likely_tensors_as_a_map(output: Any) -> None:
+def test_likely_tensors_as_a_map_give_regions_inside_the_frame_or_a_clear_error(output: Any) -> None:
     _check(Maps("map", LABELS, 0.3), {"map": output})
 
 
 @given(st.integers(0, 80), st.integers(0, 50), st.integers(1, 40), st.integers(1, 40))
-def test_a_box_of_the_picture_comes_back_as_it_was(x0: int, y0: int, width: int, height: int) -> None:
+def test_a_box_survives_the_way_to_the_input_and_back(x0: int, y0: int, width: int, height: int) -> None:
     x1, y1 = min(x0 + width, FRAME.width), min(y0 + height, FRAME.height)
     per_x, per_y = LOOK.content_wh[0] / FRAME.width, LOOK.content_wh[1] / FRAME.height
     row = np.array([[x0 * per_x, y0 * per_y, max(x1 * per_x, 1.6), y1 * per_y]], np.float32)

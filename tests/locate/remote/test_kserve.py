@@ -148,21 +148,21 @@ def test_boxes_come_back_in_json_and_in_binary(binary: bool) -> None:
     assert got["images"][0, :, 50, 50].tolist() == [200, 0, 50]
 
 
-def test_binary_can_be_demanded_from_a_server_that_says_nothing_of_it() -> None:
+def test_the_plan_can_demand_binary_from_a_server_that_does_not_announce_it() -> None:
     model = Model(binary=True, said=lambda asked: whole(b"hello") if asked.target == "/v2" else None)
     with _served(model, binary=True) as (localizer, _):
         assert _flat(localizer.locate([_frame()])[0]) == FOUND
 
 
 @pytest.mark.parametrize("version", ["2", 2])
-def test_a_version_is_asked_for_and_reported(version: str | int) -> None:
+def test_the_version_of_the_plan_is_requested_and_reported(version: str | int) -> None:
     with _served(Model(), version=version) as (localizer, server):
         localizer.locate([_frame()])
         assert server.asked[-1].target == "/v2/models/yolo/versions/2/infer"
         assert localizer.description["version"] == "2"
 
 
-def test_it_is_made_from_a_plan() -> None:
+def test_a_plan_can_name_kserve() -> None:
     with answering(Model().answer) as server:
         use = PartSpec.parse(
             f"kserve(url='{server.base}', model='yolo', labels=['face', 'person'], boxes='boxes', scores='scores',"
@@ -174,7 +174,7 @@ def test_it_is_made_from_a_plan() -> None:
         localizer.close()
 
 
-def test_it_keeps_the_contract_of_localizers() -> None:
+def test_kserve_keeps_the_contract_of_localizers() -> None:
     with _served(Model()) as (localizer, _):
         check_localizer(localizer)
 
@@ -202,7 +202,7 @@ def test_shared_connections_are_used_and_stay_open() -> None:
         (("x", "FP32", [3, 3, 100, 100]), {}, (3, 3, 100, 100), [200, 0, 50]),  # a batch of three, whatever comes
     ],
 )
-def test_a_picture_goes_in_as_the_server_takes_it(
+def test_the_input_has_the_layout_that_the_server_states(
     entry: tuple[str, str, list[int]], options: dict[str, Any], shape: tuple[int, ...], pixel: list[float]
 ) -> None:
     repeats = 3 if entry[2][0] == 3 and len(entry[2]) == 4 else 1
@@ -230,7 +230,7 @@ def test_a_picture_goes_in_as_the_server_takes_it(
         ("letterbox", [10, 60, 30, 80], "pixels", None),  # in the padding
     ],
 )
-def test_boxes_are_put_back_into_the_picture(
+def test_boxes_are_mapped_back_to_the_frame(
     fit: str, boxes: list[float], units: str, found: tuple[int, ...] | None
 ) -> None:
     outputs = {"boxes": np.array([boxes], np.float32), "scores": np.array([0.9], np.float32)}
@@ -304,7 +304,7 @@ def test_outputs_are_read_as_the_plan_says(outputs: Tensors, options: dict[str, 
 @pytest.mark.parametrize(
     ("most", "batch", "calls"), [(None, 8, [3]), (2, 8, [2, 1]), (None, 1, [1, 1, 1]), (None, 2, [2, 1])]
 )
-def test_pictures_go_together_where_the_server_takes_many(most: int | None, batch: int, calls: list[int]) -> None:
+def test_frames_are_sent_in_batches_where_the_server_takes_them(most: int | None, batch: int, calls: list[int]) -> None:
     model = Model(inputs=(("x", "UINT8", [-1, 100, 100, 3]),), most=most)
 
     def answer(asked: Asked) -> bytes:
@@ -344,7 +344,7 @@ _SCORES = np.stack([kind == _MAP for kind in range(3)]).astype(np.float32)
     ],
 )
 @pytest.mark.parametrize("binary", [False, True])
-def test_a_map_becomes_pieces_with_outlines(output: npt.NDArray[Any], binary: bool) -> None:
+def test_a_map_becomes_regions_with_masks(output: npt.NDArray[Any], binary: bool) -> None:
     options = {"boxes": "", "scores": "", "classes": "", "mask": "map", "labels": ("", "face", "person")}
     model = Model({"map": np.ascontiguousarray(output)}, binary=binary)
     with _served(model, **options) as (localizer, _):
@@ -360,7 +360,7 @@ def test_a_map_becomes_pieces_with_outlines(output: npt.NDArray[Any], binary: bo
     assert mask is None or mask[box.height // 2, box.width // 2]
 
 
-def test_a_map_is_put_back_without_the_padding_and_loses_no_cell() -> None:
+def test_a_map_is_mapped_back_without_padding_and_loses_no_cell() -> None:
     cells = np.zeros((100, 100), np.int32)
     cells[10, 20] = cells[80, 20] = 1  # the second lies in the padding
     options = {"boxes": "", "scores": "", "classes": "", "mask": "map", "labels": ("", "face")}
@@ -374,7 +374,7 @@ def test_a_map_is_put_back_without_the_padding_and_loses_no_cell() -> None:
         assert found.box.width <= 3 * (box[2] - box[0])
 
 
-def test_a_single_map_of_likelihood_is_one_label() -> None:
+def test_a_single_probability_map_is_one_label() -> None:
     likely = np.zeros((1, 1, 50, 50), np.float32)
     likely[..., 10:20, 5:15] = 0.8
     options = {"boxes": "", "scores": "", "classes": "", "mask": "map", "labels": ("face",)}
@@ -497,7 +497,7 @@ def test_a_binary_response_with_wrong_lengths_is_an_error(length: str) -> None:
         localizer.locate([_frame()])
 
 
-def test_sixteen_bits_of_the_other_kind_are_understood() -> None:
+def test_bfloat16_is_understood() -> None:
     values = np.array([[10, 20, 30, 60]], np.float32)
     upper = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
     listed = [
@@ -512,7 +512,7 @@ def test_sixteen_bits_of_the_other_kind_are_understood() -> None:
 
 
 @given(st.binary(max_size=200), st.integers(0, 220))
-def test_any_bytes_are_an_answer_or_a_clear_error(body: bytes, cut: int) -> None:
+def test_any_response_bytes_give_a_result_or_a_clear_error(body: bytes, cut: int) -> None:
     for headers in ({}, {"inference-header-content-length": str(cut)}):
         with pytest.raises(BadResponse):
             outputs_of(ServerResponse(200, body, "", headers), ["boxes"])
@@ -597,7 +597,7 @@ _SEVERAL = (("a", "FP32", [1, 3, 9, 9]), ("b", "FP32", [1, 3, 9, 9]))
         (Model(), {"pad": 300}, "pad is 300"),
     ],
 )
-def test_a_plan_that_does_not_fit_is_refused_before_any_picture(
+def test_a_plan_that_does_not_fit_the_server_is_refused_before_any_frame(
     model: Model, options: dict[str, Any], why: str
 ) -> None:
     with answering(replace(model).answer) as server, pytest.raises(BadPlan, match=why):

@@ -47,7 +47,9 @@ def kept(host: RuntimeConfig) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def test_what_is_kept_stands_for_the_weights_and_belongs_to_the_user_alone(tmp_path: Path, host: RuntimeConfig) -> None:
+def test_a_cached_network_replaces_reading_the_weights_and_is_private_to_the_user(
+    tmp_path: Path, host: RuntimeConfig
+) -> None:
     assert product(weights(tmp_path, 2), host) == pytest.approx(2)
     (file,) = kept(host)
     assert (file.parent.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
@@ -70,7 +72,7 @@ def test_what_is_kept_stands_for_the_weights_and_belongs_to_the_user_alone(tmp_p
         ({}, "", Input()),
     ],
 )
-def test_it_is_not_used_for_anything_else(
+def test_a_cached_network_is_not_used_for_other_weights_or_settings(
     tmp_path: Path, host: RuntimeConfig, change: dict[str, object], fingerprint: str, form: Input
 ) -> None:
     product(weights(tmp_path), host)
@@ -78,7 +80,7 @@ def test_it_is_not_used_for_anything_else(
         open_network(tmp_path / "gone.xml", form, replace(host, **change), fingerprint)  # type: ignore[arg-type]  # fields by name
 
 
-def test_nothing_is_kept_where_the_operator_wants_none_and_for_weights_without_a_hash(
+def test_no_network_is_cached_when_turned_off_or_without_a_hash_of_the_weights(
     tmp_path: Path, host: RuntimeConfig
 ) -> None:
     product(weights(tmp_path), replace(host, compiled_cache=False))
@@ -127,7 +129,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_is_damaged_or_foreign_is_not_used_but_replaced(tmp_path: Path, host: RuntimeConfig, damage: str) -> None:
+def test_a_damaged_or_foreign_file_is_replaced(tmp_path: Path, host: RuntimeConfig, damage: str) -> None:
     path = weights(tmp_path, 2)
     product(path, host)
     (file,) = kept(host)
@@ -171,7 +173,7 @@ def test_a_folder_that_cannot_be_written_to_is_no_error(tmp_path: Path, host: Ru
     assert product(weights(tmp_path), host) == pytest.approx(1)
 
 
-def test_the_folder_is_bounded_and_keeps_what_was_used_last(
+def test_the_cache_is_bounded_and_keeps_the_most_recently_used_files(
     tmp_path: Path, host: RuntimeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiled_cache, "MOST_FILES", 3)
@@ -196,7 +198,7 @@ def test_the_folder_is_bounded_and_keeps_what_was_used_last(
     assert kept(replace(host, cache=tmp_path / "small")) == []
 
 
-def test_a_network_for_many_sizes_is_the_same_from_the_folder(tmp_path: Path, host: RuntimeConfig) -> None:
+def test_a_network_for_many_sizes_gives_the_same_from_the_cache(tmp_path: Path, host: RuntimeConfig) -> None:
     """In throughput mode some sizes get a network of their own, made from the weights."""
     many = replace(host, mode="throughput", threads=2)
     path = weights(tmp_path, 2)

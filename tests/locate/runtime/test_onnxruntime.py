@@ -56,7 +56,7 @@ def picture(height: int, width: int) -> Rgb:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=["plain", "bgr", "normalized", "nhwc"])
-def test_the_picture_is_prepared_as_openvino_does(tmp_path: Path, form: Input) -> None:
+def test_the_input_is_prepared_as_with_openvino(tmp_path: Path, form: Input) -> None:
     path = saved(tmp_path, layout=form.layout)
     ours = open_network(path, form, F32)
     theirs = open_network(path, form, replace(F32, runtime="openvino"))
@@ -89,13 +89,13 @@ def test_the_precision_is_that_of_the_weights(tmp_path: Path, kind: str, precisi
         open_network(path, Input(), replace(F32, precision="bf16"))
 
 
-def test_nan_and_infinity_are_a_fault(tmp_path: Path) -> None:
+def test_nan_and_infinity_in_outputs_are_refused(tmp_path: Path) -> None:
     network = open_network(saved(tmp_path, operation="Div"), Input(), F32)
     with pytest.raises(PluginFault, match=r"output same .* NaN or infinite values"):
         network.infer(np.zeros((8, 8, 3), np.uint8))
 
 
-def test_a_size_the_network_does_not_take_is_a_fault(tmp_path: Path) -> None:
+def test_an_input_size_that_the_network_does_not_take_is_refused(tmp_path: Path) -> None:
     network = open_network(saved(tmp_path), Input(size_wh=(8, 16)), F32)
     assert network.infer(picture(16, 8))["same"].shape == (3, 16, 8)
     with pytest.raises(PluginFault, match=r"\(24, 16, 3\) failed"):
@@ -112,7 +112,7 @@ def test_a_size_the_network_does_not_take_is_a_fault(tmp_path: Path) -> None:
         pytest.param("net.tflite", b"TFL3", "not ONNX", id="TensorFlow's"),
     ],
 )
-def test_weights_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+def test_unreadable_weights_are_reported(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(Unavailable, match=message):
@@ -127,7 +127,7 @@ def test_weights_that_cannot_be_read(tmp_path: Path, name: str, content: bytes |
         ({"operation": "Nonsense"}, "cannot be used by onnxruntime .* runtime openvino"),
     ],
 )
-def test_networks_that_are_no_use(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+def test_networks_with_unusable_inputs_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(Unavailable, match=message):
         open_network(saved(tmp_path, **options), Input(), F32)
 
@@ -176,7 +176,7 @@ def test_without_the_library_the_extra_is_named(
 
 @pytest.mark.real
 @pytest.mark.parametrize(("name", "height", "width"), [("centerface", 288, 512), ("yunet", 320, 448)])
-def test_real_weights_give_what_openvino_gives(shared: Path, name: str, height: int, width: int) -> None:
+def test_real_weights_give_the_same_as_with_openvino(shared: Path, name: str, height: int, width: int) -> None:
     form = family(name).input
     try:
         path = fetch.ensure_local(registry.find(name), RuntimeConfig(offline=True))

@@ -39,7 +39,9 @@ def picture() -> np.ndarray:
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
-def test_the_picture_is_prepared_as_the_form_says(tmp_path: Path, picture: np.ndarray, layout: str, order: str) -> None:
+def test_the_input_is_prepared_as_the_model_states(
+    tmp_path: Path, picture: np.ndarray, layout: str, order: str
+) -> None:
     form = Input(order=order, mean=(1, 2, 3), scale=(0.5, 0.25, 2), layout=layout)  # type: ignore[arg-type]
     outputs = OpenvinoNetwork(saved(tmp_path, layout=layout), form, F32).infer(picture)
     expected = (picture.astype(np.float32) - [1, 2, 3]) * [0.5, 0.25, 2]
@@ -70,7 +72,7 @@ def pictures(count: int) -> list[Rgb]:
 
 
 @pytest.mark.parametrize("mode", ["latency", "throughput"])
-def test_many_come_in_order_whatever_their_size(tmp_path: Path, mode: Mode) -> None:
+def test_results_come_in_order_whatever_the_sizes_of_inputs(tmp_path: Path, mode: Mode) -> None:
     network = OpenvinoNetwork(saved(tmp_path), Input(), replace(F32, mode=mode, threads=2))
     given = pictures(20)
     for picture, outputs in zip(given, network.infer_many(given), strict=True):
@@ -78,7 +80,7 @@ def test_many_come_in_order_whatever_their_size(tmp_path: Path, mode: Mode) -> N
     assert list(network.infer_many([])) == []
 
 
-def test_sizes_that_get_a_network_of_their_own_give_the_same(tmp_path: Path) -> None:
+def test_a_network_compiled_for_one_size_gives_the_same(tmp_path: Path) -> None:
     """In throughput mode large sizes do, the first of them; a network that is open for any size takes the others."""
     network = OpenvinoNetwork(saved(tmp_path), Input(mean=(1, 2, 3)), replace(F32, mode="throughput", threads=2))
     plain = OpenvinoNetwork(saved(tmp_path), Input(mean=(1, 2, 3)), F32)
@@ -89,7 +91,7 @@ def test_sizes_that_get_a_network_of_their_own_give_the_same(tmp_path: Path) -> 
         assert np.array_equal(outputs["same"], plain.infer(picture)["same"])
 
 
-def test_pictures_are_taken_up_as_room_becomes_free(tmp_path: Path) -> None:
+def test_inputs_are_read_only_as_requests_become_free(tmp_path: Path) -> None:
     taken = 0
 
     def counted() -> Iterator[Rgb]:
@@ -102,7 +104,7 @@ def test_pictures_are_taken_up_as_room_becomes_free(tmp_path: Path) -> None:
     assert taken < 10
 
 
-def test_a_picture_that_fails_leaves_a_network_that_works(tmp_path: Path) -> None:
+def test_a_failed_input_leaves_a_working_network(tmp_path: Path) -> None:
     network = OpenvinoNetwork(saved(tmp_path, divide=True), Input(), F32)
     given = pictures(9)
     given[4][0, 0] = 0
@@ -112,7 +114,7 @@ def test_a_picture_that_fails_leaves_a_network_that_works(tmp_path: Path) -> Non
     assert len(list(network.infer_many(given))) == 8
 
 
-def test_no_usage_is_reported_to_anybody(tmp_path: Path) -> None:
+def test_no_telemetry_is_sent(tmp_path: Path) -> None:
     env = {**os.environ, "HOME": str(tmp_path)}
     env.pop("CI", None)
     code = "import velum.locate.runtime.openvino, sys; print(sys.modules['openvino_telemetry'])"
@@ -121,19 +123,19 @@ def test_no_usage_is_reported_to_anybody(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # an import that is told of leaves an identity in the home folder
 
 
-def test_a_device_that_it_does_not_use(tmp_path: Path) -> None:
+def test_an_unsupported_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="device cpu only, not on cuda"):
         OpenvinoNetwork(saved(tmp_path), Input(), RuntimeConfig(device="cuda"))
 
 
-def test_nan_and_infinity_are_a_fault(tmp_path: Path, picture: np.ndarray) -> None:
+def test_nan_and_infinity_in_outputs_are_refused(tmp_path: Path, picture: np.ndarray) -> None:
     network = OpenvinoNetwork(saved(tmp_path, divide=True), Input(), F32)
     picture[3, 4] = 0
     with pytest.raises(PluginFault, match="output same .* NaN or infinite values"):
         network.infer(picture)
 
 
-def test_a_size_the_network_does_not_take_is_a_fault(tmp_path: Path, picture: np.ndarray) -> None:
+def test_an_input_size_that_the_network_does_not_take_is_refused(tmp_path: Path, picture: np.ndarray) -> None:
     network = OpenvinoNetwork(saved(tmp_path), Input(size_wh=(8, 8)), F32)
     with pytest.raises(PluginFault, match=r"\(16, 24, 3\) failed"):
         network.infer(picture)
@@ -142,7 +144,7 @@ def test_a_size_the_network_does_not_take_is_a_fault(tmp_path: Path, picture: np
 @pytest.mark.parametrize(
     ("content", "why"), [(None, "absent"), (b"", "empty"), (b"<net version='6'></net>", "too old or broken")]
 )
-def test_weights_that_cannot_be_read(tmp_path: Path, content: bytes | None, why: str) -> None:
+def test_unreadable_weights_are_reported(tmp_path: Path, content: bytes | None, why: str) -> None:
     path = tmp_path / "net.xml"
     if content is not None:
         path.write_bytes(content)
@@ -150,7 +152,7 @@ def test_weights_that_cannot_be_read(tmp_path: Path, content: bytes | None, why:
         OpenvinoNetwork(path, Input(), F32)
 
 
-def test_a_precision_that_the_cpu_has_not(tmp_path: Path) -> None:
+def test_a_precision_that_the_cpu_lacks_is_refused(tmp_path: Path) -> None:
     able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     absent = next((one for one in ("f16", "bf16") if one.replace("f", "FP").replace("bFP", "BF") not in able), None)
     if absent is None:
@@ -160,7 +162,7 @@ def test_a_precision_that_the_cpu_has_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("numbers", "expected"), [(3, [48, 64, 1]), (2, [64, 48])])
-def test_a_network_that_asks_for_the_size_gets_it(tmp_path: Path, numbers: int, expected: list[int]) -> None:
+def test_a_network_with_an_input_for_the_image_size_gets_it(tmp_path: Path, numbers: int, expected: list[int]) -> None:
     given = ops.parameter([1, 3, 32, 32], np.float32, name="picture")
     size = ops.parameter([1, numbers], np.float32, name="size")
     mean = ops.reduce_mean(given, np.array([1, 2, 3]), keep_dims=True)
@@ -174,7 +176,7 @@ def test_a_network_that_asks_for_the_size_gets_it(tmp_path: Path, numbers: int, 
     assert found["mean"].ravel() == pytest.approx(7)
 
 
-def test_a_list_of_finds_has_no_batch_axis(tmp_path: Path) -> None:
+def test_a_list_of_detections_has_no_batch_axis(tmp_path: Path) -> None:
     given = ops.parameter([1, 3, 32, 32], np.float32, name="picture")
     rows = ops.reshape(ops.transpose(given, np.array([0, 2, 3, 1])), np.array([-1, 3]), special_zero=False)
     rows.output(0).set_names({"rows"})
@@ -183,7 +185,7 @@ def test_a_list_of_finds_has_no_batch_axis(tmp_path: Path) -> None:
     assert network.infer(np.zeros((4, 5, 3), np.uint8))["rows"].shape == (20, 3)
 
 
-def test_a_network_with_inputs_that_nobody_can_fill_in(tmp_path: Path) -> None:
+def test_a_network_with_unknown_further_inputs_is_refused(tmp_path: Path) -> None:
     given, other = (ops.parameter([1, 3, 32, 32], np.float32, name=name) for name in ("picture", "other"))
     total = ops.add(given, other)
     ov.save_model(ov.Model([total], [given, other], "two pictures"), tmp_path / "two.xml", compress_to_fp16=False)

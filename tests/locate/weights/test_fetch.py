@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 # --- files that are here already
 
 
-def test_given_file_is_used_as_it_is(tmp_path: Path, cache: Path) -> None:
+def test_a_given_file_is_used(tmp_path: Path, cache: Path) -> None:
     file = tmp_path / "mine.onnx"
     file.write_bytes(CONTENT)
     assert ensure_local(asset(), RuntimeConfig(cache=cache, weights={"tiny": file})) == file
@@ -49,7 +49,7 @@ def test_given_file_is_used_as_it_is(tmp_path: Path, cache: Path) -> None:
         pytest.param(b"x" + CONTENT[1:], f"expected {sha256(CONTENT)}", id="right size, other content"),
     ],
 )
-def test_wrong_given_file_is_an_error_although_the_cache_is_right(
+def test_a_wrong_given_file_is_refused_even_with_a_right_cache(
     tmp_path: Path, cache: Path, content: bytes | None, message: str
 ) -> None:
     host = RuntimeConfig(cache=cache, weights={"tiny": tmp_path / "mine.onnx"})
@@ -65,7 +65,7 @@ def put(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def test_cached_file_is_used_without_network(cache: Path) -> None:
+def test_a_cached_file_is_used_without_network(cache: Path) -> None:
     host = RuntimeConfig(cache=cache, offline=True)
     put(cached_path(asset(), host), CONTENT)
     assert ensure_local(asset(), host) == cached_path(asset(), host)
@@ -82,7 +82,7 @@ def test_offline_says_where_to_put_the_file_and_what_fetches_it(cache: Path) -> 
         ensure_local(replace(registry.default_model(), sources=()), host)
 
 
-def test_damaged_cache_offline_says_so(cache: Path) -> None:
+def test_offline_a_damaged_cache_is_reported(cache: Path) -> None:
     host = RuntimeConfig(cache=cache, offline=True)
     put(cached_path(asset(), host), CONTENT[:-1])
     with pytest.raises(Unavailable, match="has 307199 bytes, expected 307200"):
@@ -91,7 +91,7 @@ def test_damaged_cache_offline_says_so(cache: Path) -> None:
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], b"x" + CONTENT[1:], b""], ids=["short", "changed", "empty"])
 @pytest.mark.usefixtures("no_pip")
-def test_damaged_cache_is_fetched_anew(server: Server, shelf: Path, cache: Path, content: bytes) -> None:
+def test_a_damaged_file_of_the_cache_is_fetched_again(server: Server, shelf: Path, cache: Path, content: bytes) -> None:
     source = make_wheel(shelf)
     tiny, host = asset(source), RuntimeConfig(cache=cache, index_urls=(server.add_wheel(shelf, source),))
     put(cached_path(tiny, host), content)
@@ -103,7 +103,7 @@ def install(site: Path, content: bytes) -> None:
     put(site / "tinymodel-0.9.dist-info" / "METADATA", b"Metadata-Version: 2.1\nName: tinymodel\nVersion: 0.9\n")
 
 
-def test_file_of_an_installed_distribution_is_used_whatever_its_version(
+def test_a_file_of_an_installed_distribution_is_used_whatever_its_version(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shelf: Path, cache: Path
 ) -> None:
     install(tmp_path / "site", CONTENT)
@@ -115,7 +115,7 @@ def test_file_of_an_installed_distribution_is_used_whatever_its_version(
 
 
 @pytest.mark.usefixtures("no_pip")
-def test_installed_distribution_with_another_file_is_passed_over(
+def test_an_installed_distribution_with_another_file_is_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: Server, shelf: Path, cache: Path
 ) -> None:
     install(tmp_path / "site", CONTENT[1:])
@@ -144,7 +144,7 @@ def pip_knows_only(monkeypatch: pytest.MonkeyPatch, shelf: Path) -> Path:
         pytest.param("cp399-cp399-manylinux_2_17_riscv64.manylinux2014_riscv64", id="for another machine than this"),
     ],
 )
-def test_pip_brings_the_wheel(pip_knows_only: Path, cache: Path, tag: str) -> None:
+def test_pip_downloads_the_wheel(pip_knows_only: Path, cache: Path, tag: str) -> None:
     seen: list[tuple[str, int, int | None]] = []
     tiny = asset(make_wheel(pip_knows_only, tag))
     path = ensure_local(tiny, RuntimeConfig(cache=cache, progress=lambda *report: seen.append(report)))
@@ -175,7 +175,7 @@ def test_pip_is_not_taken_from_the_working_directory(
     assert ensure_local(asset(make_wheel(pip_knows_only)), RuntimeConfig(cache=cache)).read_bytes() == CONTENT
 
 
-def test_where_pip_fails_the_named_indexes_are_asked(
+def test_configured_indexes_are_tried_where_pip_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pip_knows_only: Path, server: Server, shelf: Path, cache: Path
 ) -> None:
     source = make_wheel(shelf)
@@ -198,7 +198,9 @@ PAGES = [
 
 @pytest.mark.parametrize(("content_type", "text"), [row[1:] for row in PAGES], ids=[row[0] for row in PAGES])
 @pytest.mark.usefixtures("no_pip")
-def test_index_brings_the_wheel(server: Server, shelf: Path, cache: Path, content_type: str, text: str) -> None:
+def test_the_wheel_is_downloaded_from_an_index_without_pip(
+    server: Server, shelf: Path, cache: Path, content_type: str, text: str
+) -> None:
     source = make_wheel(shelf)
     server.add_wheel(shelf, source)
     server.pages[f"/files/{NAME.replace('-', '%2D')}"] = server.pages[f"/files/{NAME}"]
@@ -215,7 +217,7 @@ def test_index_brings_the_wheel(server: Server, shelf: Path, cache: Path, conten
 
 
 @pytest.mark.usefixtures("no_pip")
-def test_index_on_disk(shelf: Path, cache: Path) -> None:
+def test_an_index_in_a_local_folder_works(shelf: Path, cache: Path) -> None:
     source = make_wheel(shelf)
     put(shelf / "simple" / "tinymodel" / "index.html", f'<a href="../../{NAME}">{NAME}</a>'.encode())
     assert (
@@ -225,14 +227,16 @@ def test_index_on_disk(shelf: Path, cache: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_pip")
-def test_second_index_is_asked_when_the_first_has_it_not(server: Server, shelf: Path, cache: Path) -> None:
+def test_the_second_index_is_tried_where_the_first_lacks_the_file(server: Server, shelf: Path, cache: Path) -> None:
     source = make_wheel(shelf)
     urls = server.url("/empty"), server.add_wheel(shelf, source)
     assert ensure_local(asset(source), RuntimeConfig(cache=cache, index_urls=urls)).read_bytes() == CONTENT
 
 
 @pytest.mark.usefixtures("no_pip")
-def test_login_goes_to_the_index_only_and_into_no_message(server: Server, shelf: Path, cache: Path) -> None:
+def test_credentials_are_sent_to_their_index_only_and_shown_in_no_message(
+    server: Server, shelf: Path, cache: Path
+) -> None:
     source = make_wheel(shelf)
     server.add_wheel(shelf, source)
     url = server.url("/simple", "me:pass%40word@")
@@ -278,7 +282,7 @@ BROKEN = [
 
 @pytest.mark.parametrize(("change", "message"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
 @pytest.mark.usefixtures("no_pip")
-def test_whatever_is_wrong_with_an_index_is_said_and_nothing_is_left(
+def test_errors_of_an_index_are_reported_and_leave_no_file(
     server: Server, shelf: Path, cache: Path, change: Callable[[Server], None], message: str
 ) -> None:
     source = make_wheel(shelf)
@@ -295,7 +299,7 @@ def test_whatever_is_wrong_with_an_index_is_said_and_nothing_is_left(
     ids=["plain http", "plain http by name", "another protocol", "no protocol"],
 )
 @pytest.mark.usefixtures("no_pip")
-def test_index_that_must_not_be_asked(shelf: Path, cache: Path, url: str) -> None:
+def test_an_index_without_https_is_refused(shelf: Path, cache: Path, url: str) -> None:
     with pytest.raises(Unavailable, match="is not allowed; the address must be https, http on this machine, or file"):
         ensure_local(asset(make_wheel(shelf)), RuntimeConfig(cache=cache, index_urls=(url,)))
 
@@ -309,7 +313,7 @@ def test_index_that_must_not_be_asked(shelf: Path, cache: Path, url: str) -> Non
     ],
 )
 @pytest.mark.usefixtures("no_pip")
-def test_wrong_catalogue_entry_is_said(
+def test_a_wrong_catalogue_entry_is_reported(
     server: Server, shelf: Path, cache: Path, wrong: dict[str, str], message: str
 ) -> None:
     source = make_wheel(shelf)
@@ -320,7 +324,7 @@ def test_wrong_catalogue_entry_is_said(
 
 
 @pytest.mark.usefixtures("no_pip")
-def test_wheel_that_is_no_archive(server: Server, shelf: Path, cache: Path) -> None:
+def test_a_wheel_that_is_no_archive_is_reported(server: Server, shelf: Path, cache: Path) -> None:
     (shelf / NAME).write_bytes(CONTENT)
     source = Wheel(NAME, len(CONTENT), sha256(CONTENT), MEMBER)
     with pytest.raises(Unavailable, match="is not a readable wheel"):
@@ -328,14 +332,16 @@ def test_wheel_that_is_no_archive(server: Server, shelf: Path, cache: Path) -> N
 
 
 @pytest.mark.usefixtures("no_pip")
-def test_no_index_known_says_what_to_set(monkeypatch: pytest.MonkeyPatch, shelf: Path, cache: Path) -> None:
+def test_without_any_index_the_message_says_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, shelf: Path, cache: Path
+) -> None:
     monkeypatch.setattr(simple_api, "config_files", lambda: iter(()))
     with pytest.raises(Unavailable, match="no package index is known; install pip, or set PIP_INDEX_URL"):
         ensure_local(asset(make_wheel(shelf)), RuntimeConfig(cache=cache))
 
 
 @pytest.mark.usefixtures("no_pip")
-def test_index_of_pips_configuration_is_asked(
+def test_the_index_of_the_pip_configuration_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: Server, shelf: Path, cache: Path
 ) -> None:
     source = make_wheel(shelf)
@@ -361,14 +367,16 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize(("texts", "urls", "cafile"), [row[1:] for row in CONFIGS], ids=[row[0] for row in CONFIGS])
-def test_pips_configuration(tmp_path: Path, texts: list[str], urls: tuple[str, ...], cafile: str | None) -> None:
+def test_the_pip_configuration_is_read_in_the_order_of_pip(
+    tmp_path: Path, texts: list[str], urls: tuple[str, ...], cafile: str | None
+) -> None:
     files = [tmp_path / f"{n}.conf" for n in range(len(texts) + 1)]  # the last one is missing
     for file, text in zip(files, texts, strict=False):
         file.write_text(text)
     assert simple_api.read_pip_config(files) == (urls, cafile)
 
 
-def test_unreadable_pip_configuration_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_pip_configuration_is_named(tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_text("index-url = https://a\n")
     with pytest.raises(Unavailable, match=r"pip.conf cannot be read"):
         simple_api.read_pip_config([tmp_path / "pip.conf"])
@@ -403,7 +411,7 @@ def https(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> Iterator[Server
         yield server
 
 
-def test_https_brings_the_file(https: Server, cache: Path) -> None:
+def test_a_file_is_downloaded_by_https(https: Server, cache: Path) -> None:
     https.pages["/old"] = {"Status": "302", "Location": https.url("/new")}, b""
     https.pages["/new"] = {}, CONTENT
     path = ensure_local(asset(Web(https.url("/missing")), Web(https.url("/old"))), RuntimeConfig(cache=cache))
@@ -422,7 +430,7 @@ def test_https_brings_the_file(https: Server, cache: Path) -> None:
         ),
     ],
 )
-def test_wrong_https_file_leaves_nothing(
+def test_a_wrong_file_by_https_leaves_no_file(
     https: Server, cache: Path, headers: dict[str, str], body: bytes, message: str
 ) -> None:
     https.pages["/file"] = headers, body
@@ -431,14 +439,14 @@ def test_wrong_https_file_leaves_nothing(
     assert left_in(cache) == []
 
 
-def test_certificate_that_nobody_vouches_for(https: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_untrusted_certificate_is_refused(https: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
     https.pages["/file"] = {}, CONTENT
     with pytest.raises(Unavailable, match="cannot be reached: .*CERTIFICATE_VERIFY_FAILED"):
         ensure_local(asset(Web(https.url("/file"))), RuntimeConfig(cache=cache))
 
 
-def test_a_server_that_gives_no_answer_is_not_waited_for_twice() -> None:
+def test_a_silent_server_is_waited_for_only_once() -> None:
     """Several files may lie with it, and each would wait as long."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"https://127.0.0.1:{mute.getsockname()[1]}"
@@ -456,14 +464,14 @@ def test_a_server_that_gives_no_answer_is_not_waited_for_twice() -> None:
 
 
 @pytest.mark.usefixtures("no_pip")
-def test_cache_that_cannot_be_a_folder(shelf: Path, cache: Path) -> None:
+def test_a_cache_path_that_is_a_file_is_reported(shelf: Path, cache: Path) -> None:
     cache.write_bytes(b"")
     with pytest.raises(Unavailable, match="cannot be stored in .*: Not a directory; .*VELUM_CACHE"):
         ensure_local(asset(make_wheel(shelf)), RuntimeConfig(cache=cache))
 
 
 @pytest.mark.usefixtures("no_pip")
-def test_no_room_for_the_file(server: Server, shelf: Path, cache: Path) -> None:
+def test_a_full_disk_is_reported(server: Server, shelf: Path, cache: Path) -> None:
     source = make_wheel(shelf)
     host = RuntimeConfig(cache=cache, index_urls=(server.add_wheel(shelf, source),))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -477,7 +485,7 @@ def test_no_room_for_the_file(server: Server, shelf: Path, cache: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_pip")
-def test_stopping_in_the_middle_leaves_nothing(server: Server, shelf: Path, cache: Path) -> None:
+def test_an_interrupted_download_leaves_no_file(server: Server, shelf: Path, cache: Path) -> None:
     def stop(what: str, done: int, total: int | None) -> None:
         if done:
             raise KeyboardInterrupt
@@ -519,7 +527,7 @@ def incompressible_wheel(shelf: Path) -> Wheel:
     return replace(source, size=len(data), sha256=sha256(data))
 
 
-def test_two_processes_fetch_once(server: Server, shelf: Path, cache: Path) -> None:
+def test_two_processes_download_a_file_once(server: Server, shelf: Path, cache: Path) -> None:
     source = incompressible_wheel(shelf)
     server.seconds_per_chunk = 0.02
     url = server.add_wheel(shelf, source)
@@ -529,7 +537,9 @@ def test_two_processes_fetch_once(server: Server, shelf: Path, cache: Path) -> N
     assert [path for path, _ in server.asked].count(f"/files/{NAME}") == 1
 
 
-def test_killed_process_publishes_nothing_and_its_remains_are_swept(server: Server, shelf: Path, cache: Path) -> None:
+def test_a_killed_process_publishes_no_file_and_its_remains_are_deleted(
+    server: Server, shelf: Path, cache: Path
+) -> None:
     source = incompressible_wheel(shelf)
     server.seconds_per_chunk = 0.2
     url = server.add_wheel(shelf, source)
@@ -562,7 +572,7 @@ def two_files(server: Server, *, sha384: str | None = None) -> Asset:
     return replace(asset(Web(server.url("/a.xml"))), file="tiny.xml", parts=(part,))
 
 
-def test_parts_lie_next_to_the_file_and_are_verified(
+def test_further_files_of_a_model_lie_next_to_it_and_are_verified(
     server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -581,7 +591,7 @@ def test_parts_lie_next_to_the_file_and_are_verified(
     assert weights.read_bytes() == CONTENT[:1000]
 
 
-def test_a_wrong_part_leaves_nothing(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_further_file_leaves_no_file(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         https_download.download, "__defaults__", (https_download.DownloadPolicy(lambda url: True, "any"),)
     )

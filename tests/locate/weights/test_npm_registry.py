@@ -59,7 +59,7 @@ def no_npm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-def test_npm_brings_the_package_and_runs_none_of_its_scripts(
+def test_npm_downloads_the_package_and_runs_none_of_its_scripts(
     server: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shutil.which("npm") is None:
@@ -80,7 +80,7 @@ def test_npm_brings_the_package_and_runs_none_of_its_scripts(
 
 
 @pytest.mark.usefixtures("no_npm")
-def test_the_registry_brings_the_package_without_npm(server: Server, cache: Path) -> None:
+def test_the_package_is_downloaded_from_the_registry_without_npm(server: Server, cache: Path) -> None:
     packed = tarball()
     registry = publish(server, packed).replace("://", "://me:secret@")
     settings = Settings.load({"NPM_CONFIG_REGISTRY": registry, "VELUM_CACHE": str(cache)})
@@ -92,7 +92,7 @@ def test_the_registry_brings_the_package_without_npm(server: Server, cache: Path
 
 @pytest.mark.parametrize("key", ["registry", "@acme:registry"])
 @pytest.mark.usefixtures("no_npm")
-def test_the_registry_of_npms_configuration_is_asked(
+def test_the_registry_of_the_npm_configuration_is_used(
     server: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     packed = tarball()
@@ -123,7 +123,7 @@ def file(body: bytes) -> Change:
     ],
 )
 @pytest.mark.usefixtures("no_npm")
-def test_what_is_wrong_with_a_registry_is_said_and_nothing_is_left(
+def test_errors_of_a_registry_are_reported_and_leave_no_file(
     server: Server, cache: Path, change: Change, message: str
 ) -> None:
     packed = tarball()

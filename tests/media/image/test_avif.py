@@ -101,7 +101,7 @@ ODD = [
 
 
 @pytest.mark.parametrize(("make", "change", "reason"), ODD, ids=[row[2] for row in ODD])
-def test_colour_stays_colour_whatever_lies_before_it(
+def test_the_colour_image_is_found_behind_other_items(
     tmp_path: Path, make: Callable[[], bytes], change: Callable[[bytes], bytes], reason: str
 ) -> None:
     source, target = tmp_path / "a.avif", tmp_path / "out.avif"
@@ -131,7 +131,7 @@ def test_the_configuration_of_a_grid_is_that_of_its_tiles() -> None:
     assert headers.avif(data, sequence=False) == headers.Av1Picture(8, "4:4:4", None)
 
 
-def test_a_depth_is_that_of_the_picture_and_not_of_its_alpha(tmp_path: Path) -> None:
+def test_the_depth_is_that_of_the_colour_image_and_not_of_its_alpha(tmp_path: Path) -> None:
     made = cv2.imencode(".avif", noise(64, 64, 4, kind=np.uint16) >> 6, [cv2.IMWRITE_AVIF_DEPTH, 10])[1].tobytes()
     assert headers.avif(made, sequence=False).depth == 10
     grey8 = _in_front(GREY_AV1C)(made)
@@ -139,6 +139,6 @@ def test_a_depth_is_that_of_the_picture_and_not_of_its_alpha(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("keep", range(24, 400, 16))
-def test_cut_boxes_are_an_error_or_an_answer(keep: int) -> None:
+def test_truncated_boxes_give_a_result_or_a_clear_error(keep: int) -> None:
     with suppress(BadInput):
         assert headers.avif(_still()[:keep], sequence=False).depth == 8

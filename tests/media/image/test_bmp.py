@@ -102,13 +102,13 @@ def test_the_fourth_byte_without_a_mask_means_nothing(tmp_path: Path) -> None:
     assert np.array_equal(frame.planes[0].pixels, RGB)
 
 
-def test_ten_bits_are_cut_and_said(tmp_path: Path) -> None:
+def test_ten_bits_are_reduced_with_a_warning(tmp_path: Path) -> None:
     masks = (0x3FF00000, 0xFFC00, 0x3FF, 0)
     (tmp_path / "a.bmp").write_bytes(bmp(RGB, 32, masks, 40))
     assert "10 bits per sample were reduced to 8" in copy(tmp_path / "a.bmp", tmp_path / "out.png").warnings
 
 
-def test_other_pictures_with_alpha_can_become_a_bmp(tmp_path: Path) -> None:
+def test_images_with_alpha_can_be_converted_to_bmp(tmp_path: Path) -> None:
     Image.fromarray(MIXED).save(tmp_path / "a.png", dpi=(72, 72))
     copy(tmp_path / "a.png", tmp_path / "out.bmp")
     _, (frame,) = frames(tmp_path / "out.bmp")
@@ -145,7 +145,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("data", "says", "reason"), BAD, ids=[row[2] for row in BAD])
-def test_what_is_not_supported_is_not_called_damaged(tmp_path: Path, data: bytes, says: str, reason: str) -> None:
+def test_unsupported_bmps_are_not_called_damaged(tmp_path: Path, data: bytes, says: str, reason: str) -> None:
     (tmp_path / "a.bmp").write_bytes(data)
     with pytest.raises(BadInput, match=says) as caught:
         frames(tmp_path / "a.bmp")

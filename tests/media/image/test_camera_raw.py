@@ -113,7 +113,7 @@ def test_a_larger_picture_inside_a_page_is_the_picture(tmp_path: Path) -> None:
     assert _same(_pixels(tmp_path / "a.tif"), [FULL])
 
 
-def test_a_first_directory_without_a_picture_gives_way(tmp_path: Path) -> None:
+def test_a_first_directory_without_an_image_is_skipped(tmp_path: Path) -> None:
     made = Builder()
     inner = made.directory(FULL, linked=False)
     made.directory(None, t330=("I", inner), t270=("s", tuple(b"nothing here\0")))
@@ -121,7 +121,7 @@ def test_a_first_directory_without_a_picture_gives_way(tmp_path: Path) -> None:
     assert _same(_pixels(tmp_path / "a.tif"), [FULL])
 
 
-def test_smaller_pictures_inside_a_page_are_none_of_its_pages(tmp_path: Path) -> None:
+def test_smaller_images_inside_a_page_are_not_pages(tmp_path: Path) -> None:
     made = Builder()
     inner = made.directory(THUMB, linked=False, t254=("I", 1))
     made.directory(FULL, t330=("I", inner))
@@ -131,7 +131,7 @@ def test_smaller_pictures_inside_a_page_are_none_of_its_pages(tmp_path: Path) ->
     assert THUMB.tobytes() not in (tmp_path / "out.tif").read_bytes()
 
 
-def test_an_only_picture_that_calls_itself_reduced_is_read_and_said(tmp_path: Path) -> None:
+def test_a_single_reduced_image_is_read_with_a_warning(tmp_path: Path) -> None:
     made = Builder()
     made.directory(FULL, t254=("I", 1))
     (tmp_path / "a.tif").write_bytes(made.data)
@@ -139,7 +139,7 @@ def test_an_only_picture_that_calls_itself_reduced_is_read_and_said(tmp_path: Pa
     assert any("reduced copy" in warning for warning in copy(tmp_path / "a.tif", tmp_path / "out.tif").warnings)
 
 
-def test_metadata_outside_the_file_does_not_stop_the_picture(tmp_path: Path) -> None:
+def test_metadata_with_offsets_outside_the_file_is_ignored(tmp_path: Path) -> None:
     made = Builder()
     made.directory(FULL, t270=("s", tuple(b"a description that is cut off\0")))
     data = made.data
@@ -200,13 +200,13 @@ def test_raw_photographs_are_refused_by_name(tmp_path: Path, data: bytes, name: 
         media.open_source(source, Limits())
 
 
-def test_what_is_no_raw_photograph_is_not_called_one(tmp_path: Path) -> None:
+def test_other_tiffs_are_not_called_raw_photographs(tmp_path: Path) -> None:
     for kind in ("TIFF", "PNG", "JPEG"):
         (tmp_path / "a").write_bytes(encoded(Image.fromarray(FULL), kind))
         assert len(_pixels(tmp_path / "a")) == 1
 
 
-def test_loops_and_absurd_counts_end() -> None:
+def test_directories_with_loops_and_absurd_counts_end() -> None:
     made = Builder()
     made.directory(FULL)
     data = made.data

@@ -61,7 +61,7 @@ def test_scans_are_counted_as_decoders_meet_them(data: bytes, scans: int) -> Non
         (b"", "WEBP", False),
     ],
 )
-def test_only_what_is_little_work_is_light(data: bytes | Callable[[], bytes], kind: str, light: bool) -> None:
+def test_only_files_of_little_work_count_as_light(data: bytes | Callable[[], bytes], kind: str, light: bool) -> None:
     assert is_light(data() if callable(data) else data, kind) is light
 
 
@@ -83,7 +83,7 @@ def test_more_work_than_is_accepted_is_refused_before_a_pixel(
     assert refused.value.limit == limit
 
 
-def test_as_many_as_are_accepted_are_read(tmp_path: Path) -> None:
+def test_a_file_within_the_limit_of_scans_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(scanned(100))
     (tmp_path / "a.gif").write_bytes(gif(64, 48, 3))
     for name, limits in (("a.jpg", Limits()), ("a.gif", Limits(image_pixels=64 * 48 * 3))):

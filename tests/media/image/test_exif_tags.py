@@ -71,7 +71,7 @@ SOURCES = _sources()
 
 
 @pytest.mark.parametrize("suffix", SOURCES)
-def test_by_default_nothing_survives(tmp_path: Path, suffix: str) -> None:
+def test_by_default_no_metadata_survives(tmp_path: Path, suffix: str) -> None:
     source, target = tmp_path / f"a{suffix}", tmp_path / f"out{suffix}"
     source.write_bytes(SOURCES[suffix])
     assert any(secret in SOURCES[suffix] for secret in SECRETS.values()), "the test has something to find"
@@ -83,7 +83,7 @@ def test_by_default_nothing_survives(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
 @pytest.mark.parametrize("kind", KEEPABLE)
-def test_a_kind_that_the_plan_names_is_kept_alone(tmp_path: Path, suffix: str, kind: str) -> None:
+def test_only_the_kind_of_metadata_that_the_plan_names_is_kept(tmp_path: Path, suffix: str, kind: str) -> None:
     source, target = tmp_path / f"a{suffix}", tmp_path / f"out{suffix}"
     source.write_bytes(SOURCES[suffix])
     writer = copy(source, target, Plan(metadata=(kind,)))
@@ -94,7 +94,7 @@ def test_a_kind_that_the_plan_names_is_kept_alone(tmp_path: Path, suffix: str, k
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
-def test_all_kinds_together_leave_the_rest_out(tmp_path: Path, suffix: str) -> None:
+def test_keeping_every_kind_still_drops_all_other_metadata(tmp_path: Path, suffix: str) -> None:
     source, target = tmp_path / f"a{suffix}", tmp_path / f"out{suffix}"
     source.write_bytes(SOURCES[suffix])
     copy(source, target, Plan(metadata=METADATA))
@@ -106,7 +106,7 @@ def test_all_kinds_together_leave_the_rest_out(tmp_path: Path, suffix: str) -> N
     assert [name for name, secret in SECRETS.items() if secret in target.read_bytes()] == []
 
 
-def test_what_a_format_has_no_place_for_is_said(tmp_path: Path) -> None:
+def test_metadata_that_a_format_cannot_hold_is_reported(tmp_path: Path) -> None:
     exif = _exif()
     exif[Base.Orientation] = 1
     source = saved(tmp_path / "a.jpg", Image.fromarray(smooth(3)), exif=exif)
@@ -114,7 +114,7 @@ def test_what_a_format_has_no_place_for_is_said(tmp_path: Path) -> None:
     assert "metadata not kept, BMP has no place for it: gps" in writer.warnings
 
 
-def test_a_picture_in_a_text_tag_is_not_text() -> None:
+def test_a_very_long_text_tag_is_dropped() -> None:
     exif = Image.Exif()
     exif[Base.ImageDescription] = "x" * 5000
     assert "description" not in exif_tags.keepable(exif)
@@ -122,13 +122,13 @@ def test_a_picture_in_a_text_tag_is_not_text() -> None:
 
 @pytest.mark.parametrize("block", [b"", b"Exif\0\0", b"Exif\0\0garbage that is no TIFF", b"MM\0*\xff\xff\xff\xff"])
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged blocks
-def test_a_damaged_block_is_no_block(block: bytes) -> None:
+def test_a_damaged_exif_block_is_dropped(block: bytes) -> None:
     exif = exif_tags.load(block)
     assert exif_tags.orientation(exif) == 1
     assert exif_tags.keepable(exif) == {}
 
 
-def test_second_pictures_are_dropped(tmp_path: Path) -> None:
+def test_embedded_second_images_are_dropped(tmp_path: Path) -> None:
     first, second = Image.fromarray(smooth(3)), image("RGB")
     source = tmp_path / "a.jpg"
     first.save(source, "MPO", save_all=True, append_images=[second])

@@ -43,7 +43,7 @@ SHAPES = [
 
 @pytest.mark.parametrize(("shape", "why"), SHAPES)
 @pytest.mark.parametrize("effort", range(4))
-def test_every_reader_sees_the_very_pixels(shape: tuple[int, ...], why: str, effort: int) -> None:
+def test_every_reader_decodes_the_same_pixels(shape: tuple[int, ...], why: str, effort: int) -> None:
     pixels = photo(*shape)
     data = encode_png(pixels, effort=effort)
     assert np.array_equal(seen_by_pillow(data), pixels), why
@@ -52,7 +52,7 @@ def test_every_reader_sees_the_very_pixels(shape: tuple[int, ...], why: str, eff
     assert np.array_equal(by_opencv[..., ::-1] if pixels.ndim == 3 else by_opencv, pixels), why
 
 
-def test_the_stream_is_whole_and_its_checksum_right() -> None:
+def test_the_zlib_stream_is_complete_with_a_right_checksum() -> None:
     data = encode_png(photo(700, 401))
     at, stream, names = 8, b"", []
     while at < len(data):
@@ -70,7 +70,7 @@ def test_the_stream_is_whole_and_its_checksum_right() -> None:
 
 
 @given(st.binary(min_size=1, max_size=300), st.lists(st.integers(1, 300), max_size=5))
-def test_checksums_of_parts_make_that_of_the_whole(data: bytes, cuts: list[int]) -> None:
+def test_checksums_of_parts_combine_to_that_of_the_whole(data: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     parts = [data[start:end] for start, end in itertools.pairwise(edges)]
     bands = [(zlib.adler32(part), len(part)) for part in parts]
@@ -85,7 +85,7 @@ def test_checksums_of_parts_make_that_of_the_whole(data: bytes, cuts: list[int])
         (np.s_[10:400, 5:99], "a part"),
     ],
 )
-def test_views_are_written_as_they_look(view: tuple[slice, slice], why: str) -> None:
+def test_array_views_are_written_as_they_look(view: tuple[slice, slice], why: str) -> None:
     pixels = photo(500, 600, 3)
     before = pixels.copy()
     assert np.array_equal(seen_by_pillow(encode_png(pixels[view])), pixels[view]), why
@@ -94,7 +94,7 @@ def test_views_are_written_as_they_look(view: tuple[slice, slice], why: str) -> 
     assert np.array_equal(pixels, before)
 
 
-def test_photographs_take_no_more_bytes_than_elsewhere() -> None:
+def test_photographs_take_no_more_bytes_than_with_pillow() -> None:
     pixels = photo(1080, 1920, 3)
     usual = cv2.imencode(".png", pixels)[1]
     assert len(encode_png(pixels)) < 1.1 * len(usual)

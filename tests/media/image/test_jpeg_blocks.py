@@ -79,7 +79,7 @@ ROWS: list[tuple[str, tuple[int, int], dict[str, Any], int]] = [
 
 @needs_turbo
 @pytest.mark.parametrize(("size", "options", "unit"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_what_no_region_touches_keeps_its_coefficients(
+def test_blocks_outside_all_regions_keep_their_coefficients(
     tmp_path: Path, size: tuple[int, int], options: dict[str, Any], unit: int
 ) -> None:
     source = tmp_path / "in.jpg"
@@ -99,7 +99,7 @@ def test_what_no_region_touches_keeps_its_coefficients(
 
 @needs_turbo
 @pytest.mark.parametrize("subsampling", ["4:2:2"])
-def test_units_that_are_wider_than_high(tmp_path: Path, subsampling: str) -> None:
+def test_coded_units_that_are_wider_than_high_are_edited(tmp_path: Path, subsampling: str) -> None:
     source = tmp_path / "in.jpg"
     photo(96, 80).save(source, "JPEG", subsampling=subsampling)
     data, encoding = hidden(source, Box(17, 17, 31, 23), size=(96, 80))
@@ -115,7 +115,7 @@ def test_units_that_are_wider_than_high(tmp_path: Path, subsampling: str) -> Non
 
 
 @needs_turbo
-def test_grey(tmp_path: Path) -> None:
+def test_grey_jpegs_are_edited_block_by_block(tmp_path: Path) -> None:
     source = tmp_path / "in.jpg"
     photo(50, 42, grey=True).save(source, "JPEG", quality=90)
     data, encoding = hidden(source, Box(8, 8, 24, 16), size=(50, 42))
@@ -125,7 +125,7 @@ def test_grey(tmp_path: Path) -> None:
 
 
 @needs_turbo
-def test_nothing_of_what_is_hidden_is_left(tmp_path: Path) -> None:
+def test_no_coefficient_of_a_hidden_region_is_left(tmp_path: Path) -> None:
     """Two pictures that differ under the region alone, in units that it covers, become the same file."""
     results = []
     for seed in (1, 2):
@@ -139,7 +139,7 @@ def test_nothing_of_what_is_hidden_is_left(tmp_path: Path) -> None:
 
 @needs_turbo
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_that_are_turned(tmp_path: Path, orientation: int) -> None:
+def test_jpegs_with_an_orientation_are_edited_at_the_right_place(tmp_path: Path, orientation: int) -> None:
     source = tmp_path / "in.jpg"
     exif = Image.Exif()
     exif[274] = orientation
@@ -163,7 +163,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 @needs_turbo
-def test_metadata_goes_and_what_is_kept_stays(tmp_path: Path) -> None:
+def test_metadata_is_removed_but_for_the_kinds_that_are_kept(tmp_path: Path) -> None:
     source = tmp_path / "in.jpg"
     exif = Image.Exif()
     exif[306], exif[270] = "2024:05:06 07:08:09", "of a secret"
@@ -186,7 +186,7 @@ def test_metadata_goes_and_what_is_kept_stays(tmp_path: Path) -> None:
     width=st.integers(1, 70), height=st.integers(1, 70), subsampling=st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
     progressive=st.booleans(), corners=st.lists(st.tuples(*[st.integers(0, 80)] * 4), max_size=4),
 )  # fmt: skip
-def test_any_size_and_any_regions(
+def test_any_size_with_any_regions_is_edited(
     tmp_path: Path, width: int, height: int, subsampling: str, *, progressive: bool, corners: list[Any]
 ) -> None:
     source = tmp_path / "in.jpg"
@@ -249,7 +249,7 @@ def _plane() -> Any:
     return Plane(np.asarray(photo(40, 40)).copy(), Role.RGB)
 
 
-def test_without_the_library_all_is_coded_anew_and_that_is_said(
+def test_without_turbojpeg_the_whole_image_is_encoded_anew_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turbojpeg, "_library", lambda: None)
@@ -266,7 +266,7 @@ def test_without_the_library_all_is_coded_anew_and_that_is_said(
 
 @needs_turbo
 @pytest.mark.parametrize("why", ["arithmetic", "uncommon components"])
-def test_what_cannot_be_edited_says_why(tmp_path: Path, why: str) -> None:
+def test_a_jpeg_that_cannot_be_edited_says_why(tmp_path: Path, why: str) -> None:
     if why == "arithmetic":
         memory = io.BytesIO()
         photo(40, 40).save(memory, "JPEG")

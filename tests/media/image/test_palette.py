@@ -28,7 +28,7 @@ def _full() -> Palette:
     )
 
 
-def test_numbers_stay_even_where_two_have_one_colour() -> None:
+def test_indices_stay_even_where_two_have_the_same_colour() -> None:
     colours = _palette((9, 9, 9), (5, 5, 5), (9, 9, 9))
     indices = np.array([[0, 2, 1, 2]], np.uint8)
     pixels = colours.expand(indices)
@@ -37,14 +37,14 @@ def test_numbers_stay_even_where_two_have_one_colour() -> None:
     assert result.tolist() == [[0, 2, 0, 2]]
 
 
-def test_without_numbers_the_colour_finds_one() -> None:
+def test_without_indices_a_colour_gets_its_index_from_the_palette() -> None:
     colours = _palette((1, 1, 1), (2, 2, 2))
     result, same = palette.reduce(np.array([[[2, 2, 2], [1, 1, 1]]], np.uint8), colours)
     assert result.tolist() == [[1, 0]]
     assert same is colours
 
 
-def test_a_new_colour_gets_a_free_place() -> None:
+def test_a_new_colour_gets_a_free_palette_entry() -> None:
     colours = _palette((10, 10, 10), (20, 20, 20))
     indices = np.array([[0, 1, 1]], np.uint8)
     pixels = colours.expand(indices)
@@ -54,7 +54,7 @@ def test_a_new_colour_gets_a_free_place() -> None:
     assert len(grown.colours) == 3
 
 
-def test_a_colour_that_was_hidden_is_gone_from_the_palette() -> None:
+def test_colours_of_hidden_samples_are_removed_from_the_palette() -> None:
     colours = _palette((10, 10, 10), (200, 150, 120))
     indices = np.array([[0, 1, 1]], np.uint8)
     pixels = colours.expand(indices)
@@ -64,7 +64,7 @@ def test_a_colour_that_was_hidden_is_gone_from_the_palette() -> None:
     assert [200, 150, 120, 255] not in cleaned.colours.tolist()
 
 
-def test_black_comes_first_and_the_rest_is_nearest_when_the_palette_is_full() -> None:
+def test_in_a_full_palette_black_gets_an_entry_and_other_colours_the_nearest() -> None:
     colours = Palette(_full().colours.copy(), alpha=False)
     colours.colours[0] = (1, 1, 1, 255)  # no black, one colour twice
     indices = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -82,7 +82,9 @@ def test_black_comes_first_and_the_rest_is_nearest_when_the_palette_is_full() ->
     changed=arrays.arrays(np.bool_, (6, 7)),
     seed=st.integers(0, 50),
 )
-def test_any_change_leaves_the_rest_and_is_exact_while_there_is_room(indices: Array, changed: Array, seed: int) -> None:
+def test_changes_are_exact_while_the_palette_has_room_and_never_move_other_samples(
+    indices: Array, changed: Array, seed: int
+) -> None:
     colours = Palette(np.concatenate((noise(20, 3, seed=seed), np.full((20, 1), 255, np.uint8)), 1), alpha=False)
     pixels = colours.expand(indices)
     pixels[changed] = noise(6, 7, 3, seed=seed + 1)[changed]
@@ -93,7 +95,7 @@ def test_any_change_leaves_the_rest_and_is_exact_while_there_is_room(indices: Ar
 
 
 @given(pixels=arrays.arrays(np.uint8, (5, 5, 4)))
-def test_exact_is_exact_but_for_half_transparent_samples(pixels: Array) -> None:
+def test_an_exact_palette_changes_half_transparent_samples_only(pixels: Array) -> None:
     found = palette.exact(pixels)
     assert found is not None
     indices, colours = found
@@ -104,14 +106,14 @@ def test_exact_is_exact_but_for_half_transparent_samples(pixels: Array) -> None:
     assert (again[~clear][:, 3] == 255).all()
 
 
-def test_more_than_256_colours_are_not_exact() -> None:
+def test_more_than_256_colours_have_no_exact_palette() -> None:
     assert palette.exact(noise(40, 40, 3)) is None
 
 
 @pytest.mark.parametrize(
     ("suffix", "options"), [(".png", {}), (".png", {"transparency": 3}), (".gif", {"transparency": 3}), (".bmp", {})]
 )
-def test_hiding_in_a_palette_picture_moves_no_other_sample(
+def test_hiding_in_a_palette_image_changes_no_other_sample(
     tmp_path: Path, suffix: str, options: dict[str, int]
 ) -> None:
     source, target = saved(tmp_path / f"a{suffix}", image("P"), **options), tmp_path / f"out{suffix}"
@@ -128,7 +130,7 @@ def test_hiding_in_a_palette_picture_moves_no_other_sample(
         assert np.array_equal(old, new)
 
 
-def test_an_animation_with_too_many_colours_says_so(tmp_path: Path) -> None:
+def test_an_animation_with_too_many_colours_has_a_warning(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.gif", image("P"), save_all=True, append_images=[image("P", 1)], duration=50)
     with media.open_source(source, Limits()) as reader, media.open_sink(tmp_path / "b.gif", reader, Plan()) as writer:
         for frame in reader.frames():

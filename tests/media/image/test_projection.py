@@ -67,13 +67,13 @@ def test_the_projection_is_kept_and_nothing_else(tmp_path: Path, suffix: str, xm
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".avif"])
-def test_it_stays_when_the_format_changes(tmp_path: Path, suffix: str) -> None:
+def test_the_projection_is_kept_when_the_format_changes(tmp_path: Path, suffix: str) -> None:
     copy(_panorama(tmp_path / "a.jpg"), tmp_path / f"out{suffix}")
     assert _projection(tmp_path / f"out{suffix}") == KEPT
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_it_stays_in_16_bits(tmp_path: Path, suffix: str) -> None:
+def test_the_projection_is_kept_in_16_bit_images(tmp_path: Path, suffix: str) -> None:
     plain = cv2.imencode(".png", noise(40, 60, 3, kind=np.uint16))[1].tobytes()
     text = b"XML:com.adobe.xmp\0\0\0\0\0" + XMP
     chunk = len(text).to_bytes(4) + b"iTXt" + text + bytes(4)  # its checksum is wrong, and does not matter
@@ -83,7 +83,7 @@ def test_it_stays_in_16_bits(tmp_path: Path, suffix: str) -> None:
     assert frames(tmp_path / f"out{suffix}")[1][0].planes[0].bits == 16
 
 
-def test_a_format_without_room_for_it_is_said(tmp_path: Path) -> None:
+def test_a_format_that_cannot_hold_the_projection_gives_a_warning(tmp_path: Path) -> None:
     source = _panorama(tmp_path / "a.jpg")
     for suffix in (".bmp", ".jp2"):
         assert any(
@@ -92,7 +92,7 @@ def test_a_format_without_room_for_it_is_said(tmp_path: Path) -> None:
         )
 
 
-def test_a_jpeg_that_is_edited_block_by_block_keeps_it(tmp_path: Path) -> None:
+def test_a_jpeg_that_is_edited_block_by_block_keeps_the_projection(tmp_path: Path) -> None:
     source = _panorama(tmp_path / "a.jpg")
     with open_source(source, Limits()) as reader, open_sink(tmp_path / "out.jpg", reader, Plan()) as writer:
         for frame in reader.frames():
@@ -101,7 +101,7 @@ def test_a_jpeg_that_is_edited_block_by_block_keeps_it(tmp_path: Path) -> None:
     assert _projection(tmp_path / "out.jpg") == KEPT
 
 
-def test_xmp_without_a_projection_leaves_nothing(tmp_path: Path) -> None:
+def test_xmp_without_a_projection_is_dropped(tmp_path: Path) -> None:
     source = _panorama(tmp_path / "a.jpg", b'<x GPano:PosePitchDegrees="3" dc:creator="Jane"/>')
     copy(source, tmp_path / "out.jpg")
     assert _projection(tmp_path / "out.jpg") == {}
@@ -111,13 +111,13 @@ def test_xmp_without_a_projection_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value", ["Jane Doe", "1;2", "12345678901", "1.1234567890", "&lt;", "equirectangular Jane", ""]
 )
-def test_only_numbers_and_known_words_pass(value: str) -> None:
+def test_only_numbers_and_known_words_of_the_projection_are_kept(value: str) -> None:
     xmp = f'<x GPano:ProjectionType="equirectangular" GPano:FullPanoWidthPixels="{value}"/>'.encode()
     assert projection(xmp) == {"GPano:ProjectionType": "equirectangular"}
 
 
 @given(st.binary(max_size=200))
-def test_nothing_but_the_own_packet_passes_for_one(more: bytes) -> None:
+def test_an_xmp_packet_of_others_is_not_taken_for_the_one_of_velum(more: bytes) -> None:
     own = packet(KEPT)
     assert is_projection_alone(own)
     assert is_projection_alone(own[:200] + more + own[200:]) == (not more)
@@ -125,7 +125,7 @@ def test_nothing_but_the_own_packet_passes_for_one(more: bytes) -> None:
 
 
 @pytest.mark.real
-def test_a_real_panorama(shared: Path, tmp_path: Path) -> None:
+def test_a_real_panorama_keeps_its_projection(shared: Path, tmp_path: Path) -> None:
     copy(shared / "cases" / "panorama-flattened" / "gpano.jpg", tmp_path / "out.jpg")
     assert _projection(tmp_path / "out.jpg") == {
         "GPano:ProjectionType": "equirectangular", "GPano:UsePanoramaViewer": "True",

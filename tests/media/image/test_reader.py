@@ -156,7 +156,7 @@ ANIMATIONS = [
 
 
 @pytest.mark.parametrize(("name", "mode", "options", "reason"), ANIMATIONS)
-def test_animations_keep_pictures_times_and_loop(
+def test_animations_keep_frames_durations_and_loop_count(
     tmp_path: Path, name: str, mode: str, options: dict[str, object], reason: str
 ) -> None:
     pictures = [image(mode, seed) for seed in range(4)]
@@ -181,7 +181,7 @@ def _visible(pixels: Array) -> Array:
     return pixels * (pixels[..., 3:] > 0) if pixels.ndim == 3 and pixels.shape[2] == 4 else pixels
 
 
-def test_a_picture_for_viewers_that_cannot_animate_stays_apart(tmp_path: Path) -> None:
+def test_the_still_image_of_an_apng_stays_apart_from_its_frames(tmp_path: Path) -> None:
     pictures = [image("RGB", seed) for seed in range(3)]
     source = saved(
         tmp_path / "a.png",
@@ -217,7 +217,7 @@ def test_lossy_formats_stay_close(tmp_path: Path, suffix: str, mode: str) -> Non
     assert any("quality is not known" in warning for warning in writer.warnings)
 
 
-def test_moving_avif_keeps_its_pictures(tmp_path: Path) -> None:
+def test_an_animated_avif_keeps_its_frames(tmp_path: Path) -> None:
     pictures = [Image.fromarray(smooth(3, seed=seed)) for seed in range(3)]
     source = saved(tmp_path / "a.avif", pictures[0], save_all=True, append_images=pictures[1:], duration=[40, 80, 120])
     copy(source, tmp_path / "out.avif")
@@ -315,7 +315,7 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     ("limits", "name"),
     [(Limits(bytes=100), "bytes"), (Limits(pixels=WIDTH * HEIGHT - 1), "pixels"), (Limits(frames=2), "frames")],
 )
-def test_limits_hold(tmp_path: Path, limits: Limits, name: str) -> None:
+def test_images_beyond_a_limit_are_refused(tmp_path: Path, limits: Limits, name: str) -> None:
     pictures = [image("P", seed) for seed in range(3)]
     source = saved(tmp_path / "a.gif", pictures[0], save_all=True, append_images=pictures[1:])
     with pytest.raises(LimitExceeded) as caught:
@@ -323,7 +323,7 @@ def test_limits_hold(tmp_path: Path, limits: Limits, name: str) -> None:
     assert caught.value.limit == name
 
 
-def test_each_page_is_measured(tmp_path: Path) -> None:
+def test_every_page_is_checked_against_the_limits(tmp_path: Path) -> None:
     source = saved(
         tmp_path / "a.tif", Image.new("L", (4, 4)), save_all=True, append_images=[Image.new("L", (400, 400))]
     )
@@ -332,7 +332,7 @@ def test_each_page_is_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (65_535, 1), (1, 20_000), (3000, 8)])
-def test_extreme_shapes(tmp_path: Path, width: int, height: int) -> None:
+def test_images_of_extreme_shapes_survive(tmp_path: Path, width: int, height: int) -> None:
     source = saved(tmp_path / "a.png", Image.fromarray(noise(height, width, 3)))
     copy(source, tmp_path / "out.png")
     _, (frame,) = frames(tmp_path / "out.png")
@@ -350,7 +350,7 @@ def test_the_content_decides_the_format_and_the_suffix_that_of_the_copy(tmp_path
     assert np.array_equal(before.planes[0].pixels, after.planes[0].pixels)
 
 
-def test_a_colour_key_becomes_alpha_and_is_said(tmp_path: Path) -> None:
+def test_a_transparent_colour_becomes_alpha_with_a_warning(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.png", image("RGB"), transparency=tuple(int(v) for v in noise(HEIGHT, WIDTH, 3)[0, 0]))
     writer = copy(source, tmp_path / "out.png")
     _, (frame,) = frames(tmp_path / "out.png")
@@ -377,7 +377,7 @@ DAMAGED = [
 
 @pytest.mark.filterwarnings("ignore")
 @given(data=st.sampled_from(DAMAGED), harm=st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 255)), max_size=8))
-def test_damage_is_bad_input_and_nothing_else(
+def test_any_damage_raises_bad_input_and_no_other_error(
     data: bytes, harm: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     file = io.BytesIO(data)
@@ -390,7 +390,7 @@ def test_damage_is_bad_input_and_nothing_else(
 
 
 @pytest.mark.parametrize("value", [1, 3, 6, 8])
-def test_colour_of_16_bits_is_turned_as_its_8_bits_are(tmp_path: Path, value: int) -> None:
+def test_16_bit_images_are_turned_like_8_bit_images(tmp_path: Path, value: int) -> None:
     pixels, tags = noise(HEIGHT, WIDTH, 3, kind=np.uint16), TiffImagePlugin.ImageFileDirectory_v2()
     tags[0x0112] = value
     with (tmp_path / "a.tif").open("w+b") as file:

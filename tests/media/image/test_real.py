@@ -57,7 +57,7 @@ def test_lossy_files_stay_close_and_as_large(shared: Path, tmp_path: Path, name:
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_nothing_of_the_source_is_left_in_the_bytes(shared: Path, tmp_path: Path, name: str) -> None:
+def test_no_metadata_of_the_source_is_left_in_the_bytes(shared: Path, tmp_path: Path, name: str) -> None:
     source, target = shared / "media" / "odd" / name, tmp_path / name
     data = source.read_bytes()
     assert all(secret in data for secret in SECRETS[name])
@@ -69,7 +69,7 @@ def test_nothing_of_the_source_is_left_in_the_bytes(shared: Path, tmp_path: Path
 
 
 @pytest.mark.exhaustive
-def test_a_phone_picture(shared: Path, tmp_path: Path) -> None:
+def test_a_photo_of_a_phone_is_hidden_and_loses_its_metadata(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("pillow_heif")
     copy(shared / "media" / "odd" / "phone.heic", tmp_path / "out.heic")
     info, _ = frames(tmp_path / "out.heic")
@@ -78,7 +78,7 @@ def test_a_phone_picture(shared: Path, tmp_path: Path) -> None:
     assert not any(secret in left for secret in (b"iPhone 11", b"Exif", b"xpacket", b"2021:04:11"))
 
 
-def test_files_with_odd_names_and_content(shared: Path, tmp_path: Path) -> None:
+def test_files_whose_suffix_does_not_fit_their_content_are_read(shared: Path, tmp_path: Path) -> None:
     odd = shared / "media" / "odd"
     for name in ("jpeg_named.png", "名前 with space é.jpg"):
         copy(odd / name, tmp_path / name)

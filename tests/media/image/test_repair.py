@@ -64,7 +64,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("data", "reason"), TEXTS, ids=[row[1] for row in TEXTS])
-def test_chunks_that_are_not_needed_stop_no_png(
+def test_damaged_chunks_that_are_not_needed_do_not_prevent_reading_a_png(
     tmp_path: Path, data: bytes, reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.png").write_bytes(data)
@@ -96,7 +96,7 @@ def test_a_colour_profile_of_any_size_is_kept(tmp_path: Path, size: int) -> None
         _chunk(b"iCCP", b"Bomb\0\0" + zlib.compress(bytes(80 << 20), 1)),
     ],
 )
-def test_a_colour_profile_that_cannot_be_read_is_left_out_and_said(tmp_path: Path, chunk: bytes) -> None:
+def test_an_unreadable_colour_profile_is_dropped_with_a_warning(tmp_path: Path, chunk: bytes) -> None:
     (tmp_path / "a.png").write_bytes(_png(chunk))
     writer = copy(tmp_path / "a.png", tmp_path / "out.png")
     assert np.array_equal(_pixels(tmp_path / "out.png"), PICTURE)
@@ -104,7 +104,7 @@ def test_a_colour_profile_that_cannot_be_read_is_left_out_and_said(tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_a_length_beyond_the_file_takes_no_memory(tmp_path: Path, kind: type[np.generic]) -> None:
+def test_a_chunk_length_beyond_the_file_allocates_no_memory(tmp_path: Path, kind: type[np.generic]) -> None:
     """OpenCV would take and clear the 4 GB that a chunk says to have, for seconds."""
     data = cv2.imencode(".png", noise(20, 30, 3, kind=kind))[1].tobytes()
     (tmp_path / "a.png").write_bytes(data[:33] + b"\xf0\0\0\0tEXt" + data[33:])
@@ -127,7 +127,7 @@ def test_a_length_beyond_the_file_takes_no_memory(tmp_path: Path, kind: type[np.
     assert int(done.stdout) < 1_000_000, "in kilobytes"
 
 
-def test_a_chunk_that_is_seen_is_not_left_out(tmp_path: Path) -> None:
+def test_a_chunk_that_changes_the_image_is_not_dropped(tmp_path: Path) -> None:
     """Without its transparency the picture would show what it hides."""
     data = encoded(image("P"), "PNG", transparency=5)
     at = data.index(b"tRNS")
@@ -147,7 +147,7 @@ JPEGS = pytest.mark.parametrize("data", [BASELINE, PROGRESSIVE, GREY], ids=["bas
 
 @JPEGS
 @pytest.mark.parametrize("tail", [b"", b"\xff", b"\0", b"\0" * 40])
-def test_a_jpeg_that_lacks_only_its_end_mark_is_read_and_said(tmp_path: Path, data: bytes, tail: bytes) -> None:
+def test_a_jpeg_without_its_end_marker_is_read_with_a_warning(tmp_path: Path, data: bytes, tail: bytes) -> None:
     (tmp_path / "whole.jpg").write_bytes(data)
     (tmp_path / "a.jpg").write_bytes(data[:-2] + tail)
     assert np.array_equal(_pixels(tmp_path / "a.jpg"), _pixels(tmp_path / "whole.jpg"))
@@ -176,7 +176,7 @@ BEHIND = {
 
 @JPEGS
 @pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND.keys())
-def test_a_motion_photo_without_the_end_mark_of_its_photo_is_read(tmp_path: Path, data: bytes, behind: bytes) -> None:
+def test_a_motion_photo_without_the_end_marker_of_its_photo_is_read(tmp_path: Path, data: bytes, behind: bytes) -> None:
     (tmp_path / "whole.jpg").write_bytes(data)
     (tmp_path / "a.jpg").write_bytes(data[:-2] + behind)
     assert np.array_equal(_pixels(tmp_path / "a.jpg"), _pixels(tmp_path / "whole.jpg"))
@@ -195,7 +195,7 @@ def test_a_motion_photo_that_lacks_more_is_refused(tmp_path: Path, data: bytes) 
 
 @JPEGS
 @pytest.mark.parametrize("more", [1, 3])
-def test_a_jpeg_whose_first_mark_is_there_more_than_once_is_read(tmp_path: Path, data: bytes, more: int) -> None:
+def test_a_jpeg_with_a_repeated_start_marker_is_read(tmp_path: Path, data: bytes, more: int) -> None:
     (tmp_path / "whole.jpg").write_bytes(data)
     (tmp_path / "a.jpg").write_bytes(data[:2] * more + data)
     assert np.array_equal(_pixels(tmp_path / "a.jpg"), _pixels(tmp_path / "whole.jpg"))
@@ -213,7 +213,7 @@ def test_a_jpeg_that_lacks_more_is_refused(tmp_path: Path, data: bytes) -> None:
 
 
 @JPEGS
-def test_what_follows_the_end_of_a_jpeg_is_no_end(tmp_path: Path, data: bytes) -> None:
+def test_an_end_marker_in_trailing_bytes_does_not_complete_a_jpeg(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(data + b"SEFT, which a phone writes" + bytes(9))
     writer = copy(tmp_path / "a.jpg", tmp_path / "out.jpg")
     assert not any("end mark" in warning for warning in writer.warnings)
@@ -237,7 +237,9 @@ SEGMENTS = [
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("marker", "body"), SEGMENTS)
-def test_segments_that_are_not_needed_stop_no_jpeg(tmp_path: Path, marker: int, body: bytes) -> None:
+def test_damaged_segments_that_are_not_needed_do_not_prevent_reading_a_jpeg(
+    tmp_path: Path, marker: int, body: bytes
+) -> None:
     segment = b"\xff" + bytes([marker]) + struct.pack(">H", len(body) + 2) + body
     (tmp_path / "a.jpg").write_bytes(BASELINE[:2] + segment + BASELINE[2:])
     (tmp_path / "whole.jpg").write_bytes(BASELINE)
@@ -248,7 +250,7 @@ def test_segments_that_are_not_needed_stop_no_jpeg(tmp_path: Path, marker: int, 
 # GIF and WebP
 
 
-def test_a_gif_that_lacks_only_its_end_mark_is_read_and_said(tmp_path: Path) -> None:
+def test_a_gif_without_its_end_marker_is_read_with_a_warning(tmp_path: Path) -> None:
     still = encoded(image("P"), "GIF")
     moving = encoded(image("P"), "GIF", save_all=True, append_images=[image("P", 1)])
     for data, count in ((still, 1), (moving, 2)):
@@ -273,7 +275,9 @@ WEBPS = [
 
 
 @pytest.mark.parametrize(("data", "orientation", "reason"), WEBPS, ids=[row[2] for row in WEBPS])
-def test_metadata_that_is_cut_off_stops_no_webp(tmp_path: Path, data: bytes, orientation: int, reason: str) -> None:
+def test_truncated_metadata_does_not_prevent_reading_a_webp(
+    tmp_path: Path, data: bytes, orientation: int, reason: str
+) -> None:
     (tmp_path / "a.webp").write_bytes(data)
     info, (frame,) = frames(tmp_path / "a.webp")
     assert np.array_equal(frame.planes[0].pixels, PICTURE), reason
@@ -281,7 +285,7 @@ def test_metadata_that_is_cut_off_stops_no_webp(tmp_path: Path, data: bytes, ori
     copy(tmp_path / "a.webp", tmp_path / "out.webp")
 
 
-def test_samples_that_are_cut_off_stop_a_webp(tmp_path: Path) -> None:
+def test_a_webp_with_truncated_samples_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.webp").write_bytes(WEBP[: WEBP.index(b"EXIF") - 9])
     with pytest.raises(BadInput, match="truncated"):
         frames(tmp_path / "a.webp")
@@ -330,7 +334,7 @@ def test_only_damage_is_called_damage(tmp_path: Path, data: bytes, says: str) ->
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_no_message_tells_of_python(tmp_path: Path) -> None:
+def test_messages_mention_no_python_internals(tmp_path: Path) -> None:
     """Whatever is damaged: errors of an index, a type or an unpacking are nothing for those who read it."""
     rng = np.random.default_rng(0)
     files = [encoded(Image.fromarray(PICTURE), kind) for kind in ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000")]
@@ -354,7 +358,7 @@ def _said_of(path: Path) -> str:
     return ""
 
 
-def test_libraries_say_nothing_on_the_screen(tmp_path: Path) -> None:
+def test_libraries_print_nothing(tmp_path: Path) -> None:
     """In a process of its own: under pytest, warnings are another thing."""
     bad_exif = b"\xff\xe1\0\x10Exif\0\0II*\0\xff\xff\xff\xff"
     odd_jfif = BASELINE.replace(b"JFIF\0\x01", b"JFIF\0\x78", 1)
@@ -378,7 +382,7 @@ def test_libraries_say_nothing_on_the_screen(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_original_is_what_is_hashed(tmp_path: Path) -> None:
+def test_the_hash_is_that_of_the_original_file(tmp_path: Path) -> None:
     """A report names the file that was given, not the one that decoders were given."""
     source = tmp_path / "a.png"
     info = PngImagePlugin.PngInfo()

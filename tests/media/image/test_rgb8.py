@@ -89,7 +89,7 @@ def test_colour_of_16_bits_is_reduced() -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
-def test_the_first_of_several_pictures_is_taken(kind: str) -> None:
+def test_the_first_of_several_images_is_read(kind: str) -> None:
     first, second = image("RGB", 1), image("RGB", 2)
     more = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(first, kind, save_all=True, append_images=[second], **more)
@@ -99,7 +99,7 @@ def test_the_first_of_several_pictures_is_taken(kind: str) -> None:
     assert (plain.frame.index, plain.frame.time) == (0, None)
 
 
-def test_a_jpeg_with_more_pictures_behind_it_is_not_sent_on() -> None:
+def test_a_jpeg_with_further_images_behind_it_is_encoded_anew() -> None:
     data = encoded(image("RGB", 1), "MPO", save_all=True, append_images=[image("RGB", 2)])
     plain = media.read_plain(data, LIMITS)
     assert plain.frame.encoded is None
@@ -117,7 +117,7 @@ def test_a_jpeg_with_more_pictures_behind_it_is_not_sent_on() -> None:
         ("WEBP", {"lossless": True}, True),
     ],
 )
-def test_the_quick_way_gives_what_pillow_gives_or_nothing(
+def test_opencv_decodes_the_same_pixels_as_pillow_or_declines(
     kind: str, options: dict[str, Any], quick_too: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Damage of every sort: where the quick way gives pixels, Pillow gives the same ones."""
@@ -162,7 +162,7 @@ def test_truncated_files_are_refused(kind: str, options: dict[str, Any], share: 
         (encoded(image("RGB"), "PNG"), Limits(bytes=100), LimitExceeded, "bytes"),
     ],
 )
-def test_what_cannot_be_read_is_refused(data: bytes, limits: Limits, error: type[VelumError], says: str) -> None:
+def test_unreadable_files_are_refused(data: bytes, limits: Limits, error: type[VelumError], says: str) -> None:
     with pytest.raises(error, match=says):
         media.read_plain(data, limits)
 
@@ -212,7 +212,7 @@ def test_jpeg_is_coded_like_the_source(
 @pytest.mark.parametrize(
     ("format", "quality", "says"), [("GIF", None, "PNG, JPEG"), ("JPEG", 0, "quality"), ("JPEG", 101, "quality")]
 )
-def test_impossible_wishes_are_refused(format: Any, quality: int | None, says: str) -> None:
+def test_impossible_encoding_options_are_refused(format: Any, quality: int | None, says: str) -> None:
     with pytest.raises(BadPlan, match=says):
         media.write_plain(noise(4, 4, 3), format, quality, None)
 
@@ -223,7 +223,9 @@ def test_a_picture_wider_than_jpeg_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("mode", "options", "sent_on"), [("RGB", {}, True), ("RGB", {"exif": TURNED}, False)])
-def test_files_are_sent_on_as_well(tmp_path: Path, mode: str, options: dict[str, Any], sent_on: bool) -> None:
+def test_frames_of_files_carry_the_encoded_bytes_that_can_be_passed_on(
+    tmp_path: Path, mode: str, options: dict[str, Any], sent_on: bool
+) -> None:
     data = encoded(image(mode), "JPEG", **options)
     path = tmp_path / "a.jpg"
     path.write_bytes(data)

@@ -68,7 +68,7 @@ def test_ten_bits_become_eight_where_a_format_has_no_more(tmp_path: Path, source
 
 
 @pytest.mark.parametrize("name", ["a.heic", "a.avif"])
-def test_the_same_format_would_lose_bits_and_another_is_proposed(tmp_path: Path, name: str) -> None:
+def test_a_format_that_would_lose_bits_is_refused_with_a_proposal(tmp_path: Path, name: str) -> None:
     _deep(tmp_path / name, 3)
     with pytest.raises(BadPlan, match=r"10 bits per sample; choose another suffix, such as \.jpg"):
         copy(tmp_path / name, tmp_path / f"out{Path(name).suffix}")
@@ -86,7 +86,7 @@ def test_an_animation_of_ten_bits_is_refused(tmp_path: Path) -> None:
         frames(source)
 
 
-def test_high_dynamic_range_is_named_in_a_png(tmp_path: Path) -> None:
+def test_a_png_states_high_dynamic_range(tmp_path: Path) -> None:
     """PQ with the primaries of BT.2020 (ITU-T H.273): shown as sRGB it would be another picture."""
     _deep(tmp_path / "a.avif", 3)
     data = (tmp_path / "a.avif").read_bytes()
@@ -98,7 +98,7 @@ def test_high_dynamic_range_is_named_in_a_png(tmp_path: Path) -> None:
     assert [warning for warning in writer.warnings if "cICP" in warning]
 
 
-def test_of_several_pictures_the_primary_one_is_written(tmp_path: Path) -> None:
+def test_the_primary_one_of_several_images_is_written(tmp_path: Path) -> None:
     heif = pytest.importorskip("pillow_heif")
     views = heif.from_pillow(Image.new("RGB", (WIDTH, HEIGHT), "red"))
     views.add_from_pillow(Image.new("RGB", (WIDTH, HEIGHT), "blue"))

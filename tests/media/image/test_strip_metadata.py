@@ -43,7 +43,7 @@ def text() -> PngImagePlugin.PngInfo:
         ("PNG", {"exif": exif(), "pnginfo": text(), "icc_profile": ICC}),
     ],
 )
-def test_the_same_picture_without_the_rest(kind: str, options: dict[str, Any]) -> None:
+def test_stripping_keeps_the_image_and_drops_all_else(kind: str, options: dict[str, Any]) -> None:
     data = saved(kind, **options)
     assert SECRET in data
     left = bare(data, kind)
@@ -56,7 +56,7 @@ def test_the_same_picture_without_the_rest(kind: str, options: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("kind", ["BMP", "WEBP", "JPEG", "PNG"])
-def test_a_file_with_nothing_else_is_the_same(kind: str) -> None:
+def test_a_file_without_metadata_stays_byte_for_byte(kind: str) -> None:
     data = saved(kind)
     assert bare(data, kind) == data
 
@@ -72,16 +72,16 @@ def test_a_file_with_nothing_else_is_the_same(kind: str) -> None:
         ("GIF", saved("GIF")),  # nobody asked for it
     ],
 )
-def test_what_leaving_out_cannot_mend_is_not_sent_on(kind: str, data: bytes) -> None:
+def test_a_file_that_stripping_cannot_clean_is_not_passed_on(kind: str, data: bytes) -> None:
     assert bare(data, kind) is None
 
 
-def test_what_follows_the_end_of_a_png_is_left_out() -> None:
+def test_bytes_behind_the_end_of_a_png_are_dropped() -> None:
     assert bare(saved("PNG") + SECRET, "PNG") == saved("PNG")
 
 
 @given(st.binary(max_size=200), st.sampled_from(["JPEG", "PNG", "WEBP", "BMP"]))
-def test_any_bytes_are_answered(data: bytes, kind: str) -> None:
+def test_any_bytes_give_a_result_or_none(data: bytes, kind: str) -> None:
     head = {"JPEG": b"\xff\xd8\xff\xe1", "PNG": b"\x89PNG\r\n\x1a\n"}.get(kind, b"")
     left = bare(head + data, kind)
     assert left is None or len(left) <= len(head + data)

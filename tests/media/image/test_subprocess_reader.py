@@ -40,7 +40,9 @@ FRAMES = {"gif": gif(64, 48, 4)}
 
 
 @pytest.mark.parametrize(("suffix", "data"), [*KINDS.items(), *FRAMES.items()])
-def test_the_result_is_the_same(pool: DecoderPool, tmp_path: Path, suffix: str, data: bytes) -> None:
+def test_an_image_read_in_a_subprocess_gives_the_same_result(
+    pool: DecoderPool, tmp_path: Path, suffix: str, data: bytes
+) -> None:
     assert pool.takes(BytesSource("x", data))
     made: list[Any] = []
     for decoders in (None, pool):
@@ -56,7 +58,7 @@ def test_the_result_is_the_same(pool: DecoderPool, tmp_path: Path, suffix: str, 
     assert made[0] == made[1]
 
 
-def test_a_file_on_a_disk_is_read_there_too(pool: DecoderPool, tmp_path: Path) -> None:
+def test_a_file_by_its_path_is_read_in_the_subprocess(pool: DecoderPool, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encoded("PNG"))
     assert pool.takes(tmp_path / "a.png")
     assert not pool.takes(tmp_path / "none")
@@ -74,7 +76,7 @@ def test_a_file_on_a_disk_is_read_there_too(pool: DecoderPool, tmp_path: Path) -
         (gif(3000, 3000, 1000), Limits(work_seconds=1), LimitExceeded, "more than the 1 allowed"),
     ],
 )
-def test_what_goes_wrong_there_is_told_here(
+def test_errors_of_the_subprocess_are_raised_in_the_caller(
     pool: DecoderPool, tmp_path: Path, data: bytes, limits: Limits, error: type[Exception], message: str
 ) -> None:
     target = tmp_path / ("a.gif" if data.startswith(b"GIF") else "a.tif")
@@ -87,7 +89,7 @@ def test_what_goes_wrong_there_is_told_here(
         )
 
 
-def test_a_target_that_is_there_stays(pool: DecoderPool, tmp_path: Path) -> None:
+def test_an_existing_target_is_not_overwritten(pool: DecoderPool, tmp_path: Path) -> None:
     target = tmp_path / "a.tif"
     target.write_bytes(b"mine")
     with Engine(host=HOST, decoders=pool) as engine, pytest.raises(OutputFailed):
@@ -95,7 +97,7 @@ def test_a_target_that_is_there_stays(pool: DecoderPool, tmp_path: Path) -> None
     assert target.read_bytes() == b"mine"
 
 
-def test_a_picture_that_nobody_would_decode_twice_is_not_verified(pool: DecoderPool, tmp_path: Path) -> None:
+def test_an_image_too_costly_to_decode_twice_is_not_verified(pool: DecoderPool, tmp_path: Path) -> None:
     with Engine(host=HOST, decoders=pool) as engine, pytest.raises(BadPlan, match="hand in a job"):
         engine.hide(BytesSource("x", encoded("TIFF")), tmp_path / "a.tif", Plan(verify=True))
 
@@ -103,7 +105,9 @@ def test_a_picture_that_nobody_would_decode_twice_is_not_verified(pool: DecoderP
 @pytest.mark.parametrize(
     ("end", "error"), [(signal.SIGSEGV, BadInput), (signal.SIGKILL, Unavailable), (signal.SIGXCPU, LimitExceeded)]
 )
-def test_its_death_is_told(pool: DecoderPool, tmp_path: Path, end: signal.Signals, error: type[Exception]) -> None:
+def test_a_crash_of_the_subprocess_is_reported(
+    pool: DecoderPool, tmp_path: Path, end: signal.Signals, error: type[Exception]
+) -> None:
     with Engine(host=HOST, decoders=pool) as engine:
         with pool.read(BytesSource("x", encoded("TIFF")), Limits()) as reader:
             (process,) = pool._busy
@@ -130,7 +134,7 @@ def test_a_pool_that_is_closed_reads_nothing() -> None:
         ("avi", "mpeg4", "pcm_s16le", {"on_damage": "cover"}),
     ],
 )  # fmt: skip
-def test_a_video_is_the_same(
+def test_a_video_read_in_a_subprocess_gives_the_same_result(
     pool: DecoderPool, tmp_path: Path, kind: str, codec: str, audio: str | None, video: dict[str, Any]
 ) -> None:
     source = tmp_path / "source"
@@ -153,7 +157,7 @@ def test_a_video_is_the_same(
     assert made[0] == made[1]
 
 
-def test_a_video_goes_back_only_where_it_was_changed_or_whole(pool: DecoderPool, tmp_path: Path) -> None:
+def test_only_changed_parts_of_video_frames_are_sent_back(pool: DecoderPool, tmp_path: Path) -> None:
     source = tmp_path / "a.mp4"
     source.write_bytes(clip(frames=3))
     with (
@@ -186,7 +190,7 @@ ENDS = [(signal.SIGSEGV, BadInput), (signal.SIGKILL, Unavailable), (signal.SIGXC
 
 
 @pytest.mark.parametrize(("end", "error"), [ENDS[0], *exhaustive(ENDS[1:])])
-def test_its_death_amid_a_video_is_told(
+def test_a_crash_in_the_middle_of_a_video_is_reported(
     pool: DecoderPool, tmp_path: Path, end: signal.Signals, error: type[Exception]
 ) -> None:
     (tmp_path / "a.mp4").write_bytes(clip(frames=40))
@@ -199,7 +203,7 @@ def test_its_death_amid_a_video_is_told(
     assert not (tmp_path / "b.mp4").exists()
 
 
-def test_a_process_that_died_while_it_waited_is_not_asked(pool: DecoderPool) -> None:
+def test_a_subprocess_that_died_while_idle_is_replaced(pool: DecoderPool) -> None:
     with Engine(host=HOST, decoders=pool) as engine:
         engine.locate(BytesSource("x", encoded("TIFF")))
         pool._idle[0].kill()
@@ -217,7 +221,7 @@ ALL_ENDS = [*ENDS, (signal.SIGSTOP, BadInput)]
         *exhaustive(("steps", *end) for end in ALL_ENDS[1:]),
     ],
 )
-def test_functions_end_with_their_process(
+def test_a_call_fails_when_its_subprocess_ends(
     pool: DecoderPool, monkeypatch: pytest.MonkeyPatch, how: str, end: signal.Signals, error: type[Exception]
 ) -> None:
     monkeypatch.setattr(subprocess_reader, "WAIT_FACTOR", 1)
@@ -231,13 +235,13 @@ def test_functions_end_with_their_process(
     assert pool.call("x", Limits(), os.getpid) != os.getpid()
 
 
-def test_each_step_may_take_its_time_and_a_call_all_of_it(pool: DecoderPool) -> None:
+def test_time_limits_apply_to_each_step_and_to_the_whole_call(pool: DecoderPool) -> None:
     assert sum(pool.steps("x", Limits(work_seconds=1), busy_steps, 4)) == 4
     with pytest.raises(LimitExceeded, match="the work on x"):
         pool.call("x", Limits(work_seconds=1), be_busy, 4.0)
 
 
-def test_work_that_is_stopped_publishes_nothing(pool: DecoderPool, tmp_path: Path) -> None:
+def test_stopped_work_publishes_no_file(pool: DecoderPool, tmp_path: Path) -> None:
     class Broken(FakeLocalizer):
         def locate(self, frames: Any) -> Any:
             raise BadInput("no")

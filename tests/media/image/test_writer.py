@@ -47,7 +47,7 @@ def test_a_jpeg_keeps_tables_sampling_and_progression(tmp_path: Path, mode: str,
         assert (after.mode, after.info.get("adobe_transform")) == (before.mode, before.info.get("adobe_transform"))
 
 
-def test_quality_of_the_plan_wins(tmp_path: Path) -> None:
+def test_the_quality_of_the_plan_takes_precedence(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.jpg", image("RGB"), quality=95)
     writer = copy(source, tmp_path / "out.jpg", Plan(quality=30))
     assert (tmp_path / "out.jpg").stat().st_size < source.stat().st_size / 2
@@ -109,7 +109,7 @@ MODES = {
         for moving in ((False, True) if name in {"a.gif", "a.tif"} else (False,))
     ],
 )
-def test_a_suffix_that_is_proposed_works(tmp_path: Path, name: str, mode: str, *, moving: bool) -> None:
+def test_a_proposed_suffix_works(tmp_path: Path, name: str, mode: str, *, moving: bool) -> None:
     """Also for those whose own name is of another format, which is why they do not fit under it."""
     source = tmp_path / name
     kind = "PNG" if name.startswith("odd") else None
@@ -134,7 +134,7 @@ def _refusal(source: Path, target: Path) -> str:
     return ""
 
 
-def test_pictures_do_not_fit_where_there_is_room_for_one(tmp_path: Path) -> None:
+def test_several_pages_are_refused_by_formats_for_one_image(tmp_path: Path) -> None:
     pages = saved(tmp_path / "a.tif", image("RGB"), save_all=True, append_images=[image("RGB", 1)])
     moving = saved(tmp_path / "a.gif", image("P"), save_all=True, append_images=[image("P", 1)])
     for source, target in [(pages, "b.png"), (moving, "b.jpg"), (moving, "b.tif")]:
@@ -148,7 +148,7 @@ def test_pictures_do_not_fit_where_there_is_room_for_one(tmp_path: Path) -> None
      ("a.png", "RGBA", "b.tif"), ("a.png", "RGBA", "b.webp"), ("a.png", "P", "b.gif"), ("a.tif", "CMYK", "b.tiff"),
      ("a.png", "1", "b.tif"), ("a.png", "I;16", "b.tif"), ("a.png", "RGB", "b.jp2")],
 )  # fmt: skip
-def test_conversions_that_lose_nothing_are_done(tmp_path: Path, name: str, mode: str, target: str) -> None:
+def test_lossless_conversions_are_done(tmp_path: Path, name: str, mode: str, target: str) -> None:
     source = saved(tmp_path / name, image(mode))
     copy(source, tmp_path / target)
     _, (before,) = frames(source)
@@ -156,7 +156,7 @@ def test_conversions_that_lose_nothing_are_done(tmp_path: Path, name: str, mode:
     assert np.array_equal(before.planes[0].pixels, after.planes[0].pixels)
 
 
-def test_an_animation_can_change_its_format(tmp_path: Path) -> None:
+def test_an_animation_can_be_converted_to_another_format(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.gif", image("P"), save_all=True, append_images=[image("P", 1)], duration=[40, 60])
     copy(source, tmp_path / "b.webp")
     _, before = frames(source)
@@ -165,7 +165,7 @@ def test_an_animation_can_change_its_format(tmp_path: Path) -> None:
     assert all(np.array_equal(a.planes[0].pixels, b.planes[0].pixels) for a, b in zip(before, after, strict=True))
 
 
-def test_wide_pictures_are_refused_by_formats_with_a_limit(tmp_path: Path) -> None:
+def test_images_too_wide_for_the_format_are_refused(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.png", Image.new("RGB", (65_535, 1)))
     with pytest.raises(BadPlan, match="at most 65,500"):
         copy(source, tmp_path / "b.jpg")
@@ -201,7 +201,7 @@ def test_an_error_leaves_the_target_as_it_was(tmp_path: Path, name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["out.gif", "out.tif"])
-def test_missing_frames_publish_nothing(tmp_path: Path, name: str) -> None:
+def test_a_target_with_missing_frames_is_not_published(tmp_path: Path, name: str) -> None:
     with (
         pytest.raises(OutputFailed, match="only 1 of 2"),
         _started(tmp_path, name, save_all=True, append_images=[image("P", 1)]),
@@ -217,7 +217,7 @@ def _write_twice(source: Path, target: Path) -> None:
         writer.write(frame)
 
 
-def test_frames_out_of_turn_are_refused(tmp_path: Path) -> None:
+def test_frames_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.png", image("RGB"))
     with pytest.raises(OutputFailed, match="got frame 0 instead of frame 1 of 1"):
         _write_twice(source, tmp_path / "out.png")
@@ -237,14 +237,14 @@ def _full_disk(room: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".bmp", ".gif", ".jp2", ".avif"])
 @pytest.mark.parametrize("room", [0, 1000])
-def test_a_full_disk_publishes_nothing(tmp_path: Path, suffix: str, room: int) -> None:
+def test_on_a_full_disk_no_image_is_published(tmp_path: Path, suffix: str, room: int) -> None:
     source = saved(tmp_path / f"a{suffix}", image("P" if suffix == ".gif" else "RGB"))
     with pytest.raises(OutputFailed, match="nothing was published"), _full_disk(room):
         copy(source, tmp_path / f"out{suffix}")
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_a_full_disk_stops_animations_too(tmp_path: Path) -> None:
+def test_on_a_full_disk_no_animation_is_published(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.gif", image("P"), save_all=True, append_images=[image("P", 1)])
     with pytest.raises(OutputFailed), _full_disk(3000):
         copy(source, tmp_path / "out.gif")
@@ -259,7 +259,7 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
         copy(source, tmp_path / "closed" / "b.png")
 
 
-def test_publishing_respects_a_name_taken_meanwhile(tmp_path: Path) -> None:
+def test_publishing_does_not_overwrite_a_file_created_meanwhile(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     with ExitStack() as stack:
         stack.enter_context(publish(target)).write_text("ours")

@@ -94,7 +94,7 @@ def hidden(source: Path, target: Path, video: Video | None = None) -> Report:
 
 
 @pytest.mark.parametrize(("encoder", "layout", "source", "target"), KEPT)
-def test_transparency_stays(tmp_path: Path, encoder: str, layout: str, source: str, target: str) -> None:
+def test_transparency_is_kept(tmp_path: Path, encoder: str, layout: str, source: str, target: str) -> None:
     before = seen(clip(tmp_path / source, encoder, layout))
     report = hidden(tmp_path / source, tmp_path / target)
     after = seen(tmp_path / target)
@@ -111,7 +111,7 @@ def test_transparency_stays(tmp_path: Path, encoder: str, layout: str, source: s
 
 
 @pytest.mark.parametrize(("encoder", "layout", "source", "target", "codec"), BLACKENED)
-def test_where_it_cannot_stay_nothing_under_it_is_shown(
+def test_where_transparency_cannot_be_kept_the_pixels_under_it_become_black(
     tmp_path: Path, encoder: str, layout: str, source: str, target: str, codec: str | None
 ) -> None:
     before = seen(clip(tmp_path / source, encoder, layout))
@@ -124,13 +124,13 @@ def test_where_it_cannot_stay_nothing_under_it_is_shown(
 
 
 @pytest.mark.parametrize("encoder", ["libvpx", "libvpx-vp9"])
-def test_transparency_that_no_flag_names_is_seen(tmp_path: Path, encoder: str) -> None:
+def test_transparency_without_a_flag_in_the_container_is_detected(tmp_path: Path, encoder: str) -> None:
     source = clip(tmp_path / "in.mkv", encoder, "yuva420p", tell=False)
     hidden(source, tmp_path / "out.mp4", Video(codec="h264"))
     assert seen(tmp_path / "out.mp4")[30:, 28:36, :3].max() < 24
 
 
-def test_transparency_that_begins_on_the_way_is_refused(tmp_path: Path) -> None:
+def test_transparency_that_begins_in_the_middle_is_refused(tmp_path: Path) -> None:
     """Packets without transparency come first, and nothing says that there will be any."""
     path = tmp_path / "in.mkv"
     with av.open(str(path), "w") as container:
@@ -157,7 +157,7 @@ def test_transparency_that_begins_on_the_way_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoder", ["libvpx", "libvpx-vp9"])
-def test_pictures_without_it_among_others_are_opaque(tmp_path: Path, encoder: str) -> None:
+def test_frames_without_transparency_among_others_are_opaque(tmp_path: Path, encoder: str) -> None:
     source = clip(tmp_path / "in.webm", encoder, "yuva420p", opaque=2)
     hidden(source, tmp_path / "out.webm")
     after = seen(tmp_path / "out.webm")
@@ -231,14 +231,14 @@ def test_transparency_in_a_track_of_its_own_is_refused(tmp_path: Path, kind: str
         hidden(source, tmp_path / "out.mov")
 
 
-def test_pictures_that_are_opaque_throughout_give_no_warning(tmp_path: Path) -> None:
+def test_opaque_frames_with_an_alpha_plane_give_no_warning(tmp_path: Path) -> None:
     clip(tmp_path / "in.mov", "png", "rgba", opaque=FRAMES)
     assert not any("transparen" in one for one in hidden(tmp_path / "in.mov", tmp_path / "out.mp4").warnings)
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("suffix", [".webm", ".mp4"])
-def test_a_cut_out_person_is_not_shown(shared: Path, tmp_path: Path, suffix: str) -> None:
+def test_a_person_under_transparency_does_not_become_visible(shared: Path, tmp_path: Path, suffix: str) -> None:
     source = shared / "cases" / "webm-alpha-reveals" / "alpha_cutout.webm"
     hidden(source, tmp_path / f"out{suffix}")
     unseen = seen(source)[..., 3] == 0

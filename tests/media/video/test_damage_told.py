@@ -70,7 +70,7 @@ CODINGS = {
 
 @pytest.mark.parametrize("harm", [longer, shorter, empty, another_kind])
 @pytest.mark.parametrize(("codec", "options"), CODINGS.values(), ids=CODINGS.keys())
-def test_a_slice_that_is_lost_or_cut_is_told(
+def test_a_lost_or_truncated_slice_is_reported(
     tmp_path: Path, codec: str, options: dict[str, str], harm: Callable[[bytes, int], bytes]
 ) -> None:
     path = tmp_path / "a.mp4"
@@ -83,7 +83,7 @@ def test_a_slice_that_is_lost_or_cut_is_told(
             list(reader.frames())
 
 
-def test_samples_that_are_not_those_of_their_hash_are_told(tmp_path: Path) -> None:
+def test_frames_with_a_wrong_hash_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     packets = film(path, "libx265", {"x265-params": "hash=1"})
     middle = len(packets[0]) // 2
@@ -94,9 +94,7 @@ def test_samples_that_are_not_those_of_their_hash_are_told(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.ts", "mpeg2video"), ("a.avi", "mpeg4")])
-def test_what_is_left_of_a_truncated_video_can_be_had_as_its_message_says(
-    tmp_path: Path, name: str, codec: str
-) -> None:
+def test_the_advice_for_a_truncated_video_recovers_the_rest_of_it(tmp_path: Path, name: str, codec: str) -> None:
     source, target = tmp_path / name, tmp_path / f"out{Path(name).suffix}"
     film(source, codec)
     source.write_bytes(source.read_bytes()[: source.stat().st_size * 9 // 10 + 1])
@@ -108,7 +106,7 @@ def test_what_is_left_of_a_truncated_video_can_be_had_as_its_message_says(
         assert len(list(reader.frames())) > 1
 
 
-def test_nothing_is_advised_that_cannot_work(tmp_path: Path) -> None:
+def test_no_advice_is_given_that_cannot_work(tmp_path: Path) -> None:
     """Without the index at its end, nobody can read an MP4."""
     path = tmp_path / "a.mp4"
     film(path, "libx264")
@@ -120,7 +118,7 @@ def test_nothing_is_advised_that_cannot_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("harmed_at", [0, 3, 11], ids=["first", "middle", "last"])
 @pytest.mark.parametrize("options", [{}, {"g": "1"}, {"slices": "6"}], ids=["groups", "intra", "slices"])
-def test_a_flipped_bit_in_ffv1_is_told(options: dict[str, str], harmed_at: int, tmp_path: Path) -> None:
+def test_a_flipped_bit_in_ffv1_is_reported(options: dict[str, str], harmed_at: int, tmp_path: Path) -> None:
     """FFmpeg conceals a slice whose checksum does not fit, and only says so in its log."""
     path = tmp_path / "a.mkv"
     packet = film(path, "ffv1", options)[harmed_at]

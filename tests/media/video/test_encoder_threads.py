@@ -29,7 +29,7 @@ with media.open_source(source, Limits()) as reader:
 
 
 @pytest.mark.slow
-def test_nothing_is_written_on_the_screen(tmp_path: Path) -> None:
+def test_encoders_print_nothing(tmp_path: Path) -> None:
     source, target = made(tmp_path / "a.mp4", Clip(frames=2)), tmp_path / "b.mp4"
     # In a process of its own: the encoder asks only once, and other tests here may have had it speak.
     env = {name: value for name, value in os.environ.items() if name != "SVT_LOG"}
@@ -43,7 +43,7 @@ def test_nothing_is_written_on_the_screen(tmp_path: Path) -> None:
     not Path("/proc/self/task").is_dir() or os.geteuid() != 0, reason="only root on Linux may set such a policy"
 )
 @pytest.mark.parametrize("smart", [False, True])
-def test_threads_are_scheduled_as_before(tmp_path: Path, smart: bool) -> None:
+def test_encoders_leave_the_scheduling_of_threads_unchanged(tmp_path: Path, smart: bool) -> None:
     source = made(tmp_path / "a.mp4", Clip("libsvtav1", frames=24, options={"preset": "12", "g": "6"}))
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # the encoder of this clip has changed it
     before = threads()

@@ -35,7 +35,7 @@ def nothing_but(folder: Path, *paths: Path) -> bool:
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 @pytest.mark.parametrize("suffix", KINDS)
-def test_a_truncated_file_publishes_nothing(tmp_path: Path, suffix: str, share: float) -> None:
+def test_a_truncated_file_is_reported_and_publishes_nothing(tmp_path: Path, suffix: str, share: float) -> None:
     source = made(tmp_path / "a", KINDS[suffix])
     data = source.read_bytes()
     source.write_bytes(data[: int(len(data) * share) | 1])
@@ -79,7 +79,7 @@ def _flipped(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "libx264"), (".mp4", "mpeg4"), (".mp4", "libx264")])
-def test_a_damaged_picture_is_told_with_its_place_or_covered(tmp_path: Path, suffix: str, codec: str) -> None:
+def test_a_damaged_frame_is_reported_with_its_place_or_covered(tmp_path: Path, suffix: str, codec: str) -> None:
     base = MILLI if suffix == ".mkv" else Fraction(1, 12_800)
     whole = made(tmp_path / "whole", Clip(codec, suffix=suffix, frames=20, base=base, options={"bf": "0", "g": "5"}))
     source = tmp_path / f"a{suffix}"
@@ -93,7 +93,7 @@ def test_a_damaged_picture_is_told_with_its_place_or_covered(tmp_path: Path, suf
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
-def test_a_clip_trimmed_by_its_edit_list_is_watched_for_damage_as_any_other(tmp_path: Path, suffix: str) -> None:
+def test_damage_is_detected_in_a_clip_trimmed_by_its_edit_list(tmp_path: Path, suffix: str) -> None:
     stamps = tuple(512 * index for index in range(-3, 17))
     trimmed = Clip(suffix=suffix, container={"avoid_negative_ts": "disabled"}, stamps=stamps, options={"bf": "0"})
     source = made(tmp_path / "a", trimmed)
@@ -106,7 +106,7 @@ def test_a_clip_trimmed_by_its_edit_list_is_watched_for_damage_as_any_other(tmp_
         copy(source, tmp_path / f"c{suffix}")
 
 
-def test_covered_pictures_of_an_avi_keep_their_place(tmp_path: Path) -> None:
+def test_covered_frames_of_an_avi_keep_their_place(tmp_path: Path) -> None:
     whole = made(tmp_path / "whole", Clip("mpeg4", suffix=".avi", frames=20, base=Fraction(1, 25)))
     source = tmp_path / "a.avi"
     _without_packet(whole, source, 7, lambda data: b"\xff" * len(data))
@@ -116,7 +116,7 @@ def test_covered_pictures_of_an_avi_keep_their_place(tmp_path: Path) -> None:
     assert times(tmp_path / "b.avi") == times(whole)
 
 
-def test_flipped_bits_are_told_or_harmless(tmp_path: Path) -> None:
+def test_flipped_bits_are_reported_or_harmless(tmp_path: Path) -> None:
     whole = made(tmp_path / "whole", Clip("libx264", suffix=".mkv", frames=20, base=MILLI, options={"g": "5"}))
     for lost in range(3, 9):
         source = tmp_path / "a.mkv"
@@ -137,7 +137,7 @@ PLAYLISTS = [
 
 
 @pytest.mark.parametrize(("content", "reason"), PLAYLISTS)
-def test_a_playlist_dressed_as_a_video_opens_no_other_file(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_a_playlist_with_the_suffix_of_a_video_opens_no_other_file(tmp_path: Path, content: bytes, reason: str) -> None:
     made(tmp_path / "secret", Clip())
     source = tmp_path / "a.mp4"
     source.write_bytes(content)
@@ -145,7 +145,7 @@ def test_a_playlist_dressed_as_a_video_opens_no_other_file(tmp_path: Path, conte
         media.open_source(source, Limits())
 
 
-def test_a_movie_that_refers_to_another_file_gives_nothing_of_it(tmp_path: Path) -> None:
+def test_a_movie_that_refers_to_another_file_does_not_read_it(tmp_path: Path) -> None:
     secret = made(tmp_path / "secret", Clip())
     data = secret.read_bytes()
     start = data.index(b"url \0\0\0\1") - 4
@@ -166,14 +166,14 @@ NOT_VIDEO = [
 
 
 @pytest.mark.parametrize(("content", "reason"), NOT_VIDEO)
-def test_what_holds_no_video_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_a_container_without_video_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
     source = tmp_path / "a.mp4"
     source.write_bytes(content)
     with pytest.raises(BadInput):
         media.open_source(source, Limits())
 
 
-def test_sound_alone_is_refused(tmp_path: Path) -> None:
+def test_an_audio_file_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "a.mp4"
     whole = made(tmp_path / "whole", Clip(audio=("aac",)))
     with av.open(str(whole)) as before, av.open(str(source), "w") as after:
@@ -206,7 +206,7 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(("limits", "name", "reason"), LIMITS)
-def test_limits_hold(tmp_path: Path, limits: Limits, name: str, reason: str) -> None:
+def test_videos_beyond_a_limit_are_refused(tmp_path: Path, limits: Limits, name: str, reason: str) -> None:
     source = made(tmp_path / "a", Clip(frames=55))
     with pytest.raises(LimitExceeded) as caught:
         copy(source, tmp_path / "b.mp4", limits=limits)
@@ -232,7 +232,7 @@ def _interrupted(source: Path, target: Path, error: type[BaseException]) -> None
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
-def test_an_interruption_leaves_nothing_behind(tmp_path: Path, error: type[BaseException]) -> None:
+def test_an_interrupted_run_leaves_no_file_behind(tmp_path: Path, error: type[BaseException]) -> None:
     source = made(tmp_path / "a", Clip(audio=("aac",)))
     with pytest.raises(error):
         _interrupted(source, tmp_path / "b.mp4", error)
@@ -276,7 +276,7 @@ def test_hashes_are_those_of_the_files(tmp_path: Path) -> None:
     assert writer.sha256 == hashlib.sha256((tmp_path / "b.mp4").read_bytes()).hexdigest()
 
 
-def test_content_decides_not_the_name(tmp_path: Path) -> None:
+def test_the_content_decides_the_format_and_not_the_name(tmp_path: Path) -> None:
     shutil.copy(made(tmp_path / "a", Clip(suffix=".mkv", base=MILLI)), tmp_path / "photo.jpg")
     with media.open_source(tmp_path / "photo.jpg", Limits()) as reader:
         assert reader.info.format == "MKV"
@@ -284,14 +284,14 @@ def test_content_decides_not_the_name(tmp_path: Path) -> None:
     assert not np.any([suffix in media.IMAGE_SUFFIXES for suffix in media.VIDEO_SUFFIXES])
 
 
-def test_a_picture_that_an_edit_list_leaves_out_is_not_expected_but_begins_the_rest() -> None:
+def test_a_key_frame_left_out_by_an_edit_list_is_not_expected() -> None:
     timeline = ExpectedPts()
     for pts in (10, 20, 30):
         assert timeline.announce(pts, key=pts == 10, shown=pts == 30)
     assert timeline.take_missing() == [30]
 
 
-def test_a_timeline_names_what_did_not_come() -> None:
+def test_missing_frames_are_named_by_their_time() -> None:
     timeline = ExpectedPts()
     assert not timeline.announce(5, key=False)  # before the first key frame
     for pts, key in ((10, True), (40, False), (20, False), (30, False)):

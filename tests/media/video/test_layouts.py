@@ -115,7 +115,7 @@ def fault(before: Pixels, after: Pixels, report: Report) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("encoder", "suffix"), but_for(TABLE, EVERYDAY))
-def test_every_layout_comes_out_in_its_colours(tmp_path: Path, encoder: str, suffix: str) -> None:
+def test_every_pixel_layout_keeps_its_colours(tmp_path: Path, encoder: str, suffix: str) -> None:
     faults = {}
     for layout, source, before in sources(tmp_path, encoder, suffix):
         target = tmp_path / f"out{suffix}"
@@ -143,7 +143,7 @@ def with_palette(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mov"])
-def test_colours_of_a_palette_come_out_as_they_were(tmp_path: Path, suffix: str) -> None:
+def test_palette_video_keeps_its_colours(tmp_path: Path, suffix: str) -> None:
     source = with_palette(tmp_path / f"in{suffix}")
     report = hidden(source, tmp_path / f"out{suffix}")
     before = seen(source)
@@ -179,7 +179,7 @@ EXACT = [
 
 
 @pytest.mark.parametrize(("encoder", "layout", "source", "target", "kept"), EXACT)
-def test_a_lossless_codec_stays_one(
+def test_a_lossless_codec_is_kept_lossless(
     tmp_path: Path, encoder: str, layout: str, source: str, target: str, kept: str
 ) -> None:
     """Where its own layout cannot be written, or not read again, another one holds the very same samples."""
@@ -191,7 +191,7 @@ def test_a_lossless_codec_stays_one(
     assert fault(before, seen(tmp_path / target), report) == ""
 
 
-def test_what_a_container_would_misname_is_written_by_another_codec(tmp_path: Path) -> None:
+def test_pixels_that_a_container_would_mislabel_are_written_with_another_codec(tmp_path: Path) -> None:
     """Raw 4:2:0 has no name in MOV: there it would be read as noise."""
     source = written(tmp_path / "in.avi", "rawvideo", "yuv410p")
     report = hidden(source, tmp_path / "out.mov")
@@ -207,7 +207,7 @@ def test_what_a_container_would_misname_is_written_by_another_codec(tmp_path: Pa
     ("encoder", "layout", "name"),
     [("magicyuv", "gbrp", "in.mov"), ("magicyuv", "gbrap", "in.avi"), ("qtrle", "rgb555be", "in.mov")],
 )
-def test_rgb_of_a_codec_that_cannot_be_written_becomes_h264_that_players_show(
+def test_rgb_of_an_unwritable_codec_becomes_h264_that_players_show(
     encoder: str, layout: str, name: str, tmp_path: Path
 ) -> None:
     source = written(tmp_path / name, encoder, layout)
@@ -222,7 +222,7 @@ def test_rgb_of_a_codec_that_cannot_be_written_becomes_h264_that_players_show(
     assert fault(seen(source), seen(target), report) == ""
 
 
-def test_rgb_that_is_asked_for_as_h264_keeps_its_samples(tmp_path: Path) -> None:
+def test_rgb_written_as_h264_on_request_keeps_its_samples(tmp_path: Path) -> None:
     source = written(tmp_path / "in.mov", "png", "rgb24")
     report = hidden(source, tmp_path / "out.mp4", Video(codec="h264", crf=0))
     assert "lossless" in report.encoding
@@ -230,7 +230,7 @@ def test_rgb_that_is_asked_for_as_h264_keeps_its_samples(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 6])
-def test_few_frames_can_be_hevc(tmp_path: Path, frames: int) -> None:
+def test_a_video_of_few_frames_can_be_written_as_hevc(tmp_path: Path, frames: int) -> None:
     """Of fewer pictures than it reorders, x265 gives times of decoding that are any number."""
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:
@@ -252,14 +252,14 @@ CASES = [
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", CASES)
-def test_cases_that_came_out_in_other_colours(shared: Path, tmp_path: Path, name: str) -> None:
+def test_reported_files_keep_their_colours(shared: Path, tmp_path: Path, name: str) -> None:
     source = shared / "cases" / name
     report = hidden(source, tmp_path / f"out{source.suffix}")
     assert fault(seen(source), seen(tmp_path / f"out{source.suffix}"), report) == ""
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_of_mjpeg_are_turned_as_their_exif_says(tmp_path: Path, orientation: int) -> None:
+def test_frames_of_mjpeg_are_turned_as_their_exif_says(tmp_path: Path, orientation: int) -> None:
     upright = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     upright[:24, :32], upright[:24, 32:], upright[24:, :32] = (220, 60, 60), (60, 220, 60), (60, 60, 220)
     exif, file = Image.Exif(), io.BytesIO()

@@ -98,7 +98,7 @@ def hidden(data: bytes | Path) -> bool:
         (".mp4", "aac", "the index at the front, as faststart puts it"),
     ],
 )
-def test_a_pipe_gives_what_the_file_gives(tmp_path: Path, suffix: str, audio: str, reason: str) -> None:
+def test_a_pipe_gives_the_same_frames_as_the_file(tmp_path: Path, suffix: str, audio: str, reason: str) -> None:
     more = {"container": {"movflags": "+faststart"}} if suffix == ".mp4" else {}
     source = clip(tmp_path, suffix, audio=(audio,), **more)
     with engine() as ready, piped(source.read_bytes()) as live:
@@ -114,7 +114,7 @@ def test_a_pipe_gives_what_the_file_gives(tmp_path: Path, suffix: str, audio: st
 
 
 @pytest.mark.parametrize("name", ["mkv", "ts", "mp4", "webm"])
-def test_a_result_is_streamed(tmp_path: Path, name: str) -> None:
+def test_a_result_can_be_written_to_a_stream(tmp_path: Path, name: str) -> None:
     source = clip(tmp_path)
     plan = Plan(PLAN.rules, video=Video(codec={"webm": "vp9", "mkv": "ffv1"}.get(name)))
     out = io.BytesIO()
@@ -157,7 +157,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("suffix", "reason"), BROKEN)
-def test_a_stream_that_stops_in_a_frame(tmp_path: Path, suffix: str, reason: str) -> None:
+def test_a_stream_that_ends_inside_a_frame_is_reported(tmp_path: Path, suffix: str, reason: str) -> None:
     more = {"container": {"movflags": "+faststart"}} if suffix == ".mp4" else {}
     source = clip(tmp_path, suffix, frames=100, **more)
     part = source.read_bytes()[: source.stat().st_size * 2 // 3 // 188 * 188 + 100]
@@ -172,7 +172,7 @@ def test_a_stream_that_stops_in_a_frame(tmp_path: Path, suffix: str, reason: str
     assert any("shorter" in one or "broke off" in one or "black" in one for one in report.warnings)
 
 
-def test_a_broken_stream_is_sent_without_an_end(tmp_path: Path) -> None:
+def test_the_result_of_a_broken_stream_has_no_regular_end(tmp_path: Path) -> None:
     data = clip(tmp_path, frames=100).read_bytes()
     out = io.BytesIO()
     with engine() as ready, piped(data[: len(data) * 2 // 3]) as live, pytest.raises(BadInput):
@@ -181,7 +181,7 @@ def test_a_broken_stream_is_sent_without_an_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".mkv"])
-def test_a_sender_that_stalls(tmp_path: Path, suffix: str) -> None:
+def test_a_sender_that_stalls_is_given_up_after_its_time(tmp_path: Path, suffix: str) -> None:
     data = clip(tmp_path, suffix, frames=60, size=(320, 240)).read_bytes()
     with (
         engine() as ready, piped(data[: len(data) * 2 // 3], timeout=0.5, shut=False) as live,
@@ -191,7 +191,7 @@ def test_a_sender_that_stalls(tmp_path: Path, suffix: str) -> None:
     assert not (tmp_path / "out.mkv").exists()
 
 
-def test_a_sender_that_says_nothing(tmp_path: Path) -> None:
+def test_a_sender_that_never_sends_is_given_up_after_its_time(tmp_path: Path) -> None:
     with piped(timeout=0.3, shut=False) as live, pytest.raises(Unavailable, match="no data came"), engine() as ready:
         ready.hide(live, tmp_path / "out.mkv", PLAN)
 
@@ -199,12 +199,12 @@ def test_a_sender_that_says_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "says"), [(b"", "empty"), (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n" * 99, "its format is unknown")]
 )
-def test_what_is_no_video(tmp_path: Path, data: bytes, says: str) -> None:
+def test_a_stream_without_video_is_refused(tmp_path: Path, data: bytes, says: str) -> None:
     with piped(data) as live, pytest.raises(BadInput, match=says), engine() as ready:
         ready.hide(live, tmp_path / "out.mkv", PLAN)
 
 
-def test_a_stop_finishes_what_has_come(tmp_path: Path) -> None:
+def test_stopping_finishes_the_frames_received_so_far(tmp_path: Path) -> None:
     data = clip(tmp_path, ".ts", frames=100, audio=("mp2",)).read_bytes()
     with engine() as ready, piped(data[: len(data) * 2 // 3], shut=False, timeout=20) as live:
         threading.Timer(0.5, live.stop).start()
@@ -251,7 +251,7 @@ def test_an_address_is_read_to_its_end(tmp_path: Path) -> None:
     assert hidden(tmp_path / "out.mkv")
 
 
-def test_a_camera_that_is_too_fast_loses_whole_frames_and_says_so(tmp_path: Path) -> None:
+def test_a_camera_that_is_too_fast_loses_whole_frames_with_a_warning(tmp_path: Path) -> None:
     source = clip(tmp_path, ".ts", frames=150)
     with engine(slow=0.01) as ready, sender(source.read_bytes()) as address:
         report = ready.hide(address, tmp_path / "out.mkv", PLAN)
@@ -262,7 +262,7 @@ def test_a_camera_that_is_too_fast_loses_whole_frames_and_says_so(tmp_path: Path
     assert hidden(tmp_path / "out.mkv")
 
 
-def test_a_camera_that_stalls(tmp_path: Path) -> None:
+def test_a_camera_that_stalls_is_given_up_after_its_time(tmp_path: Path) -> None:
     data = clip(tmp_path, ".ts", frames=100).read_bytes()
     with (
         engine() as ready, sender(data, hold=threading.Event()) as address,
@@ -287,7 +287,7 @@ def test_a_localizer_that_fails_stops_the_stream(tmp_path: Path) -> None:
     assert not [one for one in threading.enumerate() if one.name.startswith("velum")]
 
 
-def test_datagrams_until_somebody_stops_them(tmp_path: Path) -> None:
+def test_a_datagram_stream_runs_until_it_is_stopped(tmp_path: Path) -> None:
     data = clip(tmp_path, ".ts", frames=100, audio=("mp2",)).read_bytes()
     null = b"\x47\x1f\xff\x10" + b"\xff" * 184
     with socket.socket(type=socket.SOCK_DGRAM) as free:
@@ -317,7 +317,7 @@ def test_datagrams_until_somebody_stops_them(tmp_path: Path) -> None:
     assert hidden(tmp_path / "out.mkv")
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+def test_an_address_where_nobody_listens_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
     for scheme in ("tcp", "rtsp", "rtsps"):
@@ -377,7 +377,7 @@ def test_a_camera_is_read_by_rtsp(tmp_path: Path) -> None:
     assert hidden(tmp_path / "out.mkv")
 
 
-def test_an_rtsp_server_that_never_answers(tmp_path: Path) -> None:
+def test_an_rtsp_server_that_never_answers_is_given_up_after_its_time(tmp_path: Path) -> None:
     with sender(b"", hold=threading.Event()) as address, engine() as ready:
         live = LiveSource(address.replace("tcp:", "rtsp:") + "/cam", timeout_seconds=0.5)
         with pytest.raises(Unavailable, match="no data came within 0.5 s"):
@@ -395,12 +395,12 @@ def test_an_rtsp_server_that_never_answers(tmp_path: Path) -> None:
         ("rtsp://host/a\nb", "control characters"),
     ],
 )
-def test_addresses_that_are_refused(address: str, reason: str) -> None:
+def test_addresses_of_unsupported_kinds_are_refused(address: str, reason: str) -> None:
     with pytest.raises(BadInput, match="allowed are addresses"):
         source_of(address)
 
 
-def test_what_is_a_stream() -> None:
+def test_stream_addresses_are_told_apart_from_files() -> None:
     assert isinstance(source_of("-"), LiveSource)
     assert source_of(Path("-")) == Path("-")
     assert source_of("clip.mp4") == Path("clip.mp4")
@@ -415,7 +415,7 @@ def refused(plan: Plan, target: Path | StreamSink, folder: Path) -> Report:
         return ready.hide(live, target, plan)
 
 
-def test_what_a_stream_cannot(tmp_path: Path) -> None:
+def test_options_that_a_stream_cannot_have_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadPlan, match="comes once"):
         refused(Plan(PLAN.rules, video=Video(two_pass=True)), tmp_path / "out.mkv", tmp_path)
     with pytest.raises(BadPlan, match="allowed are mkv, mp4, ts, webm"):
@@ -425,7 +425,7 @@ def test_what_a_stream_cannot(tmp_path: Path) -> None:
         ready.hide(live, tmp_path / "out.mkv", PLAN)
 
 
-def test_a_reader_of_the_result_that_leaves(tmp_path: Path) -> None:
+def test_a_receiver_that_disconnects_ends_the_run(tmp_path: Path) -> None:
     class Gone(io.BytesIO):
         def write(self, data: object) -> int:
             raise BrokenPipeError(32, "Broken pipe")

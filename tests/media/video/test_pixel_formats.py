@@ -61,7 +61,7 @@ LOSSY = [
 
 
 @pytest.mark.parametrize(("name", "says", "reason"), LOSSY)
-def test_what_is_lost_is_said(name: str, says: str, reason: str) -> None:
+def test_lost_samples_are_reported(name: str, says: str, reason: str) -> None:
     assert says in (kept_layout(name)[1] or "")
 
 
@@ -80,7 +80,7 @@ def test_planes_match_what_ffmpeg_says_of_the_layout(name: str) -> None:
     assert all((plane.pixels == np.array(plane.black)).all() for plane in planes)
 
 
-def test_an_own_picture_shares_no_memory_with_the_decoders() -> None:
+def test_a_copied_frame_shares_no_memory_with_the_decoder() -> None:
     source = noise("yuv420p")
     copy = copy_frame(source, layout_of("yuv420p"))
     for ours, theirs in zip(views(copy, layout_of("yuv420p")), views(source, layout_of("yuv420p")), strict=True):
@@ -99,7 +99,7 @@ def place(frame: av.VideoFrame) -> int:
     return frame.planes[0].buffer_ptr
 
 
-def test_memory_of_a_picture_that_nobody_has_is_used_anew() -> None:
+def test_memory_of_an_unused_frame_is_used_again() -> None:
     spare = buffers()
     places = set()
     for _ in range(5):
@@ -109,7 +109,7 @@ def test_memory_of_a_picture_that_nobody_has_is_used_anew() -> None:
     assert len(places) == 1
 
 
-def test_memory_that_anybody_looks_at_is_left_alone() -> None:
+def test_memory_that_a_view_still_uses_is_not_used_again() -> None:
     spare = buffers()
     kept = copy_frame(noise("yuv420p"), YUV420, spare.take())
     (luma, *_), expected = views(kept, YUV420), noise("yuv420p").to_ndarray()[:24]
@@ -120,7 +120,7 @@ def test_memory_that_anybody_looks_at_is_left_alone() -> None:
     assert np.array_equal(row[0], expected[3])
 
 
-def test_memory_that_an_encoder_still_reads_is_left_alone() -> None:
+def test_memory_that_an_encoder_still_reads_is_not_used_again() -> None:
     """What FFmpeg holds, as encoders with threads do, it holds by a count of its own: here a queue of filters."""
     spare, graph = buffers(), av.filter.Graph()
     made = spare.take()
@@ -138,7 +138,7 @@ def test_memory_that_an_encoder_still_reads_is_left_alone() -> None:
     assert np.array_equal(graph.pull().to_ndarray(), noise("yuv420p").to_ndarray())
 
 
-def test_planes_put_in_the_place_of_the_given_ones_are_encoded() -> None:
+def test_replaced_planes_are_encoded() -> None:
     native = copy_frame(noise("yuv420p"), YUV420)
     planes = planes_of(native, YUV420, limited=True)
     picture = VideoFrame(planes, 32, 24, native=native, given=planes)

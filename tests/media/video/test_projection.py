@@ -53,7 +53,7 @@ def flat(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("target", ["the same", ".mkv"])
 @pytest.mark.parametrize(("suffix", "entry", "track", "shown"), [one[:4] for one in KEPT], ids=[one[4] for one in KEPT])
-def test_it_is_kept_and_nothing_else(
+def test_the_projection_is_kept_and_nothing_else(
     suffix: str, entry: bytes, track: bytes, shown: dict[str, object], target: str, flat: dict[str, Path],
     tmp_path: Path,
 ) -> None:  # fmt: skip
@@ -94,7 +94,7 @@ def _remuxed(source: Path, target: Path) -> Path:
 
 @pytest.mark.parametrize("target", [".mp4", ".webm", ".mkv"])
 @pytest.mark.parametrize(("entry", "sphere"), [(V2, PARTLY), (sv3d(b"cbmp", CUBE), FACES)], ids=["equi", "cube"])
-def test_it_is_kept_from_matroska(entry: bytes, sphere: tuple[int, ...], target: str, tmp_path: Path) -> None:
+def test_the_projection_of_matroska_is_kept(entry: bytes, sphere: tuple[int, ...], target: str, tmp_path: Path) -> None:
     codec = "libvpx-vp9" if target == ".webm" else "libx264"
     clip = inject(made(tmp_path / "a", Clip(codec, frames=3)), entry)
     source = _remuxed(clip, tmp_path / ("b.webm" if target == ".webm" else "b.mkv"))
@@ -104,7 +104,7 @@ def test_it_is_kept_from_matroska(entry: bytes, sphere: tuple[int, ...], target:
     assert not any("360" in one for one in writer.warnings)
 
 
-def test_v1_among_the_tags_of_matroska(tmp_path: Path) -> None:
+def test_spherical_metadata_v1_in_tags_of_matroska_is_kept(tmp_path: Path) -> None:
     text = xml()[24:].decode()
     source = made(tmp_path / "a", Clip(suffix=".mkv", base=Fraction(1, 1000), frames=3))
     with av.open(str(source)) as one, av.open(str(tmp_path / "b.mkv"), "w") as other:
@@ -127,7 +127,7 @@ def _two(room: Path, clip: Clip) -> tuple[Path, Path]:
     return made(room / "flat", clip), inject(made(room / "round", clip), V2, xml())
 
 
-def test_it_is_kept_where_groups_are_copied(tmp_path: Path) -> None:
+def test_smart_rendering_keeps_the_projection(tmp_path: Path) -> None:
     plain, round_ = _two(tmp_path, Clip(frames=24, options=GROUPS))
     assert "smart: 18 of 24" in smart(round_, tmp_path / "b.mp4").encoding
     smart(plain, tmp_path / "c.mp4")
@@ -136,7 +136,7 @@ def test_it_is_kept_where_groups_are_copied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", [".mp4", ".mkv"])
-def test_it_is_kept_in_spans(target: str, tmp_path: Path) -> None:
+def test_segments_keep_the_projection(target: str, tmp_path: Path) -> None:
     plain, round_ = _two(tmp_path, Clip(frames=40, options=GROUPS))
     in_spans(round_, tmp_path / f"b{target}", Plan())
     in_spans(plain, tmp_path / f"c{target}", Plan())
@@ -153,7 +153,9 @@ SOURCES = [
 
 @pytest.mark.parametrize(("options", "stamps"), [one[:2] for one in SOURCES], ids=[one[2] for one in SOURCES])
 @pytest.mark.parametrize("target", [".mp4", ".mkv"])
-def test_kinds_of_sources(options: dict[str, str], stamps: tuple[int, ...], target: str, tmp_path: Path) -> None:
+def test_adding_a_projection_changes_no_frame_of_any_kind_of_source(
+    options: dict[str, str], stamps: tuple[int, ...], target: str, tmp_path: Path
+) -> None:
     clip = Clip(frames=5, audio=("aac",), container=options, stamps=stamps or None, options={"bf": "2"})
     source = made(tmp_path / "a", clip)
     copy(source, tmp_path / f"flat{target}")
@@ -181,9 +183,7 @@ LOST = [
 
 
 @pytest.mark.parametrize(("suffix", "entry", "track", "target"), [one[:4] for one in LOST], ids=[o[4] for o in LOST])
-def test_a_projection_that_is_lost_is_said(
-    suffix: str, entry: bytes, track: bytes, target: str, tmp_path: Path
-) -> None:
+def test_a_lost_projection_is_reported(suffix: str, entry: bytes, track: bytes, target: str, tmp_path: Path) -> None:
     source = inject(made(tmp_path / "a", Clip(suffix=suffix, frames=3)), entry, track)
     writer = copy(source, tmp_path / f"b{target}")
     assert sum("360" in one and "flat" in one for one in writer.warnings) == 1
@@ -194,7 +194,9 @@ TURNED = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
 
 
 @pytest.mark.parametrize(("target", "kept"), [(".mp4", True), (".mkv", False)])
-def test_a_turned_one(target: str, kept: bool, tmp_path: Path) -> None:
+def test_the_projection_of_a_rotated_video_is_kept_where_the_container_can_hold_both(
+    target: str, kept: bool, tmp_path: Path
+) -> None:
     source = inject(made(tmp_path / "a", Clip(frames=3, matrix=TURNED)), V2)
     writer = copy(source, tmp_path / f"b{target}")
     # Of Matroska the element that says how to turn it is the same one.
@@ -204,7 +206,7 @@ def test_a_turned_one(target: str, kept: bool, tmp_path: Path) -> None:
         assert next(container.decode(video=0)).rotation == -90
 
 
-def test_what_is_sent_before_it_is_finished_has_none(tmp_path: Path) -> None:
+def test_a_streamed_result_has_no_projection(tmp_path: Path) -> None:
     source = inject(made(tmp_path / "a", Clip(frames=3)), V2)
     with (tmp_path / "b.mp4").open("wb") as file:
         outlet = media.StreamSink(file, "MP4")
@@ -217,12 +219,12 @@ def test_what_is_sent_before_it_is_finished_has_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("matrix", [(), TURNED], ids=["upright", "turned"])
-def test_others_state_none(suffix: str, matrix: tuple[int, ...], tmp_path: Path) -> None:
+def test_videos_without_a_projection_get_none(suffix: str, matrix: tuple[int, ...], tmp_path: Path) -> None:
     source = made(tmp_path / "a", Clip(suffix=suffix, base=Fraction(1, 1000), frames=3, matrix=matrix))
     assert not any("360" in one for one in copy(source, tmp_path / f"b{suffix}").warnings)
 
 
-def test_matroska_states_it_in_the_track(tmp_path: Path) -> None:
+def test_matroska_holds_the_projection_in_the_track(tmp_path: Path) -> None:
     data = b"\x1a\x45\xdf\xa3\x80" + bytes(40) + b"\x76\x70\x88\x76\x71\x81\x01\x76\x73\x81\x00"
     path = tmp_path / "a.mkv"
     path.write_bytes(data)
@@ -230,7 +232,7 @@ def test_matroska_states_it_in_the_track(tmp_path: Path) -> None:
         assert is_projected(file, len(data), "MKV")
 
 
-def test_places_and_check_sums_of_matroska_stay_right(tmp_path: Path) -> None:
+def test_offsets_and_checksums_of_matroska_stay_right(tmp_path: Path) -> None:
     copy(inject(made(tmp_path / "a", CLIP), V2), tmp_path / "b.mkv")
     data = (tmp_path / "b.mkv").read_bytes()
     segment = ebml_head(data, next(ebml_elements(data, 0, len(data))).end, len(data))
@@ -253,7 +255,7 @@ def test_places_and_check_sums_of_matroska_stay_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("movflags", ["faststart", "empty_moov+frag_keyframe"])
-def test_what_lies_behind_the_index_moves_whole_or_not_at_all(movflags: str, tmp_path: Path) -> None:
+def test_data_behind_the_index_moves_completely_or_not_at_all(movflags: str, tmp_path: Path) -> None:
     path = made(tmp_path / "a", Clip(frames=3, container={"movflags": movflags}))
     before, tail = path.read_bytes(), box(b"free", os.urandom(9 << 20))
     path.write_bytes(before + tail)
@@ -266,7 +268,7 @@ def test_what_lies_behind_the_index_moves_whole_or_not_at_all(movflags: str, tmp
     assert len(after) == len(before) + len(tail) + grown
 
 
-def test_places_that_would_not_fit_leave_the_file_as_it_was(tmp_path: Path) -> None:
+def test_offsets_that_would_overflow_leave_the_file_unchanged(tmp_path: Path) -> None:
     path = made(tmp_path / "a", Clip(frames=3, container={"movflags": "faststart"}))
     data = bytearray(path.read_bytes())
     at = data.index(b"stco") + 12
@@ -279,13 +281,13 @@ def test_places_that_would_not_fit_leave_the_file_as_it_was(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("entry", "track"), [(V2, b""), (b"", xml())], ids=["V2", "V1"])
-def test_more_than_a_projection_is_told(entry: bytes, track: bytes, tmp_path: Path) -> None:
+def test_surplus_bytes_in_projection_boxes_are_reported(entry: bytes, track: bytes, tmp_path: Path) -> None:
     source = inject(made(tmp_path / "a", Clip(frames=3)), entry, track)
     told = [one.description for one in video_surplus(source, "MP4")]
     assert [one for one in told if "sv3d" in one or "uuid" in one]
 
 
-def test_more_than_a_projection_is_told_of_matroska(tmp_path: Path) -> None:
+def test_surplus_bytes_in_projection_elements_of_matroska_are_reported(tmp_path: Path) -> None:
     source = _remuxed(inject(made(tmp_path / "a", Clip(frames=3)), V2), tmp_path / "b.mkv")
     assert not [one for one in video_surplus(source, "MKV") if "projection" in one.description]
     data = source.read_bytes()
@@ -296,7 +298,7 @@ def test_more_than_a_projection_is_told_of_matroska(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("views", [0, 1, 2, 4])
 @pytest.mark.parametrize("pose", [(0, 0, 0), (180 << 16, 90 << 16, -180 << 16), (1, -1, 1)])
-def test_each_form_says_the_same(views: int, pose: tuple[int, int, int]) -> None:
+def test_boxes_and_elements_hold_the_same_projection(views: int, pose: tuple[int, int, int]) -> None:
     whole = st3d(views) + sv3d(b"equi", struct.pack(">4I", 1, 2, 3, 4), pose)
     found = of_boxes(whole, 0, len(whole))
     assert found is not None
@@ -307,9 +309,9 @@ def test_each_form_says_the_same(views: int, pose: tuple[int, int, int]) -> None
 @pytest.mark.parametrize(
     "data", [b"", b"\0", b"\x76\x70\x88\x76", ebml_element(0x53B8, b"\2"), ebml_element(0x7670, b"\1")]
 )
-def test_elements_that_say_nothing_that_is_known(data: bytes) -> None:
+def test_elements_of_unknown_projections_are_ignored(data: bytes) -> None:
     assert of_elements(data) is None
 
 
-def test_words_that_are_no_number_are_not_kept() -> None:
+def test_values_that_are_no_numbers_are_not_kept() -> None:
     assert of_xml(xml(CroppedAreaTopPixels="Jane")[24:]) is None

@@ -29,7 +29,7 @@ def _few(source: Path, target: Path, video: Video) -> VideoInfo:
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_recordings_keep_what_they_are(shared: Path, tmp_path: Path, name: str) -> None:
+def test_recordings_keep_time_stamps_size_rotation_and_audio(shared: Path, tmp_path: Path, name: str) -> None:
     source, target = shared / "media" / "video" / name, tmp_path / name
     video = Video(codec="h264", preset="ultrafast")
     info = _few(source, target, video)
@@ -50,7 +50,7 @@ def test_a_lossless_copy_of_a_recording_changes_no_sample(shared: Path, tmp_path
         assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
 
 
-def test_an_avi_with_packed_pictures_is_read_whole(shared: Path) -> None:
+def test_an_avi_with_packed_frames_is_read_completely(shared: Path) -> None:
     source = shared / "media" / "video" / "makeup_closeup_audio.avi"
     with media.open_source(source, Limits()) as reader:
         stamps = [frame.time for frame in reader.frames()]

@@ -55,7 +55,7 @@ CLIPS = [
 
 
 @pytest.mark.parametrize(("clip", "reason"), CLIPS, ids=[reason for _, reason in CLIPS])
-def test_pictures_are_read_as_decoded_and_written_like_the_source(tmp_path: Path, clip: Clip, reason: str) -> None:
+def test_frames_are_read_as_decoded_and_written_like_the_source(tmp_path: Path, clip: Clip, reason: str) -> None:
     source = made(tmp_path / "a", clip)
     before = decoded(source)
     with media.open_source(source, Limits()) as reader:
@@ -89,7 +89,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("clip", "reason"), OTHERS, ids=[reason for _, reason in OTHERS])
-def test_what_is_read_only_goes_into_a_container_that_holds_it(tmp_path: Path, clip: Clip, reason: str) -> None:
+def test_a_read_only_container_is_converted_to_a_writable_one(tmp_path: Path, clip: Clip, reason: str) -> None:
     source = made(tmp_path / "a", clip)
     kind = media.kind_of(source)
     assert kind is not None
@@ -186,7 +186,7 @@ def test_hdr_metadata_is_kept(tmp_path: Path, codec: str) -> None:
     assert found[0] == found[1]
 
 
-def test_planes_say_what_they_mean(tmp_path: Path) -> None:
+def test_planes_state_role_and_subsampling(tmp_path: Path) -> None:
     for pix_fmt, limited in (("yuv420p", True), ("yuvj420p", False)):
         source = made(tmp_path / pix_fmt, Clip(pix_fmt=pix_fmt))
         with media.open_source(source, Limits()) as reader:
@@ -210,7 +210,7 @@ def test_every_frame_has_buffers_of_its_own(tmp_path: Path) -> None:
         assert all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
 
 
-def test_what_is_written_is_what_the_planes_hold(tmp_path: Path) -> None:
+def test_changed_planes_are_what_is_written(tmp_path: Path) -> None:
     source = made(tmp_path / "a", Clip("ffv1", suffix=".mkv", base=Fraction(1, 1000)))
     with media.open_source(source, Limits()) as reader:
         kept = [np.zeros_like(plane.pixels) for plane in next(iter(reader.frames())).planes]
@@ -292,7 +292,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("clip", "target", "video", "says", "reason"), REFUSED)
-def test_what_cannot_be_is_refused_before_anything_is_written(
+def test_impossible_plans_are_refused_before_anything_is_written(
     tmp_path: Path, clip: Clip, target: str, video: Video, says: str, reason: str
 ) -> None:
     source = made(tmp_path / "a", clip)
@@ -311,12 +311,12 @@ def test_a_codec_without_encoder_falls_back_with_a_warning(tmp_path: Path) -> No
         assert container.streams.video[0].codec_context.codec.canonical_name == "vp9"
 
 
-def test_rounded_time_stamps_are_said(tmp_path: Path) -> None:
+def test_rounded_time_stamps_are_reported(tmp_path: Path) -> None:
     writer = copy(made(tmp_path / "a", Clip(stamps=UNEVEN)), tmp_path / "b.mkv")
     assert any("rounded: MKV counts time in units of 1/1000 s" in note for note in writer.warnings)
 
 
-def test_a_second_pass_gives_the_same_pictures(tmp_path: Path) -> None:
+def test_a_second_pass_gives_the_same_frames(tmp_path: Path) -> None:
     with media.open_source(made(tmp_path / "a", Clip()), Limits()) as reader:
         assert isinstance(reader, VideoReader)
         first, second = ([frame.planes[0].pixels.sum() for frame in reader.frames()] for _ in range(2))

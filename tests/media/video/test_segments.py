@@ -100,7 +100,7 @@ CLIPS: dict[str, tuple[Clip, Video, str]] = {
 
 
 @pytest.mark.parametrize(("clip", "video", "suffix"), CLIPS.values(), ids=CLIPS)
-def test_the_result_is_as_of_one_run(clip: Clip, video: Video, suffix: str, tmp_path: Path) -> None:
+def test_joined_segments_equal_the_result_of_one_run(clip: Clip, video: Video, suffix: str, tmp_path: Path) -> None:
     source = made(tmp_path / "source", clip)
     whole, joined = tmp_path / f"whole{suffix}", tmp_path / f"joined{suffix}"
     copy(source, whole, video)
@@ -114,7 +114,7 @@ def test_the_result_is_as_of_one_run(clip: Clip, video: Video, suffix: str, tmp_
     assert {path.suffix for path in tmp_path.iterdir()} <= {clip.suffix, suffix, ".part"}
 
 
-def test_spans_cover_each_frame_once_and_overlap(tmp_path: Path) -> None:
+def test_segments_cover_each_frame_once_and_overlap_for_tracking(tmp_path: Path) -> None:
     source = made(tmp_path / "source", H264)
     spans = cut(source, Plan())
     assert not isinstance(spans, str)
@@ -132,14 +132,14 @@ def test_spans_cover_each_frame_once_and_overlap(tmp_path: Path) -> None:
             assert np.array_equal(frame.planes[0].pixels, known[frame.index][1][0])
 
 
-def test_pictures_are_the_same_sample_for_sample(tmp_path: Path) -> None:
+def test_frames_of_segments_equal_those_of_the_whole_sample_by_sample(tmp_path: Path) -> None:
     source = made(tmp_path / "source", replace(H264, stamps=VFR))
     in_spans(source, tmp_path / "joined.mkv", Plan(video=Video(codec="ffv1")))
     for (_, before), (_, after) in zip(decoded(source), decoded(tmp_path / "joined.mkv"), strict=True):
         assert all(map(np.array_equal, before, after))
 
 
-def test_the_same_part_comes_out_the_same_each_time(tmp_path: Path) -> None:
+def test_a_segment_is_encoded_the_same_each_time(tmp_path: Path) -> None:
     source, plan = made(tmp_path / "source", H264), Plan()
     spans = cut(source, plan)
     assert not isinstance(spans, str)
@@ -159,13 +159,13 @@ def test_the_same_part_comes_out_the_same_each_time(tmp_path: Path) -> None:
         (replace(H264, options={"g": "500", "sc_threshold": "0"}), Video(), "groups of pictures are too long"),
     ],
 )
-def test_what_is_not_cut(clip: Clip, video: Video, why: str, tmp_path: Path) -> None:
+def test_a_video_that_cannot_be_split_says_why(clip: Clip, video: Video, why: str, tmp_path: Path) -> None:
     reason = cut(made(tmp_path / "source", clip), Plan(video=video))
     assert isinstance(reason, str)
     assert why in reason
 
 
-def test_a_video_of_too_many_frames_is_not_cut(tmp_path: Path) -> None:
+def test_a_video_of_too_many_frames_is_not_split(tmp_path: Path) -> None:
     source = made(tmp_path / "source", H264)
     with (
         media.open_source(source, Limits(video_frames=COUNT - 1)) as reader,
@@ -210,7 +210,7 @@ REFUSED: dict[str, tuple[Wrong, str]] = {
 
 
 @pytest.mark.parametrize(("wrong", "why"), REFUSED.values(), ids=REFUSED)
-def test_parts_that_do_not_fit_are_refused(wrong: Wrong, why: str, tmp_path: Path) -> None:
+def test_segment_files_that_do_not_fit_are_refused(wrong: Wrong, why: str, tmp_path: Path) -> None:
     source, plan = made(tmp_path / "source", H264), Plan()
     spans = cut(source, plan)
     assert not isinstance(spans, str)
@@ -222,7 +222,7 @@ def test_parts_that_do_not_fit_are_refused(wrong: Wrong, why: str, tmp_path: Pat
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_another_format_than_the_parts_were_made_for_is_refused(tmp_path: Path) -> None:
+def test_joining_into_another_format_than_planned_is_refused(tmp_path: Path) -> None:
     source, plan = made(tmp_path / "source", H264), Plan()
     spans = cut(source, plan)
     assert not isinstance(spans, str)
@@ -246,9 +246,7 @@ def _shifted(span: Segment) -> Segment:
         (lambda span: replace(span, read=replace(span.read, pts=span.read.pts + 1)), "has changed"),
     ],
 )
-def test_a_span_that_is_not_of_the_file_leaves_nothing(
-    change: Callable[[Segment], Segment], error: str, tmp_path: Path
-) -> None:
+def test_a_segment_of_another_file_is_refused(change: Callable[[Segment], Segment], error: str, tmp_path: Path) -> None:
     source = made(tmp_path / "source", H264)
     spans = cut(source, Plan())
     assert not isinstance(spans, str)
@@ -257,7 +255,7 @@ def test_a_span_that_is_not_of_the_file_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == [source.name]
 
 
-def test_frames_that_do_not_come_leave_nothing(tmp_path: Path) -> None:
+def test_a_segment_with_missing_frames_leaves_no_file(tmp_path: Path) -> None:
     source = made(tmp_path / "source", H264)
     spans = cut(source, Plan())
     assert not isinstance(spans, str)
@@ -272,7 +270,7 @@ def test_frames_that_do_not_come_leave_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_damage_fails_the_span_that_it_is_in(suffix: str, tmp_path: Path) -> None:
+def test_damage_fails_only_its_own_segment(suffix: str, tmp_path: Path) -> None:
     clip = replace(H264, suffix=suffix, base=Fraction(1, 1000) if suffix == ".mkv" else H264.base)
     source = made(tmp_path / "source", clip)
     data = bytearray(source.read_bytes())
@@ -294,7 +292,7 @@ def test_damage_fails_the_span_that_it_is_in(suffix: str, tmp_path: Path) -> Non
     assert not any((tmp_path / f"{index}.part").exists() for index in failed)
 
 
-def test_a_truncated_file_is_found_out(tmp_path: Path) -> None:
+def test_a_truncated_segment_file_is_detected(tmp_path: Path) -> None:
     """An MKV of unknown length tells it by its duration only, which is known at its end."""
     source = made(tmp_path / "source", replace(H264, suffix=".mkv", base=Fraction(1, 1000), frames=200))
     data = source.read_bytes()
@@ -303,7 +301,7 @@ def test_a_truncated_file_is_found_out(tmp_path: Path) -> None:
         cut(source, Plan())
 
 
-def test_hash(tmp_path: Path) -> None:
+def test_a_joined_file_has_its_hash_and_its_index_first(tmp_path: Path) -> None:
     source = made(tmp_path / "source", H264)
     spans = cut(source, Plan())
     assert not isinstance(spans, str)

@@ -49,7 +49,7 @@ def test_the_video_is_no_larger_than_the_source_and_the_report_says_what_gave_wa
     assert "of 75 frames" in warning
 
 
-def test_a_source_of_higher_quality_is_encoded_as_without_a_bound(tmp_path: Path) -> None:
+def test_a_source_of_higher_quality_is_encoded_without_a_bound(tmp_path: Path) -> None:
     source = noisy(tmp_path, {"crf": "6", "preset": "ultrafast"})
     bound = copy(source, tmp_path / "bound.mp4", Video(size="like-source"))
     copy(source, tmp_path / "free.mp4")
@@ -83,7 +83,7 @@ def test_lossless_and_a_bound_exclude_each_other(tmp_path: Path) -> None:
         copy(source, tmp_path / "b.mp4", Video(crf=0, size="like-source"))
 
 
-def test_of_a_stream_the_size_is_not_known(tmp_path: Path) -> None:
+def test_a_stream_cannot_have_a_size_bound(tmp_path: Path) -> None:
     with Engine() as engine, pytest.raises(BadPlan, match="leave out two_pass, smart, size and people"):
         engine.hide("udp://:9", tmp_path / "b.mkv", Plan(video=Video(size="like-source")))
 

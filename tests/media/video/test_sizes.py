@@ -61,7 +61,7 @@ def drawn(size: tuple[int, int]) -> list[av.VideoFrame]:
 
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
 @pytest.mark.parametrize("sizes", [(FIRST, LARGER), (LARGER, FIRST), (FIRST, LARGER, FIRST)])
-def test_every_picture_has_the_first_size_and_its_zone(
+def test_every_frame_gets_the_size_of_the_first_and_keeps_its_zone(
     tmp_path: Path, codec: str, sizes: tuple[tuple[int, int], ...]
 ) -> None:
     source = changing(tmp_path / "a.webm", codec, *sizes)
@@ -83,7 +83,7 @@ def test_every_picture_has_the_first_size_and_its_zone(
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg2video"])
-def test_recordings_of_two_sizes_that_were_joined_are_one(tmp_path: Path, codec: str) -> None:
+def test_joined_recordings_of_two_sizes_become_one_video(tmp_path: Path, codec: str) -> None:
     clip = Clip(codec, suffix=".ts", frames=HALF, base=Fraction(1, 25))
     first, other = (made(tmp_path / name, replace(clip, size=size)) for name, size in (("a", FIRST), ("b", LARGER)))
     (tmp_path / "both.ts").write_bytes(first.read_bytes() + other.read_bytes())
@@ -96,7 +96,7 @@ def test_recordings_of_two_sizes_that_were_joined_are_one(tmp_path: Path, codec:
 
 
 @pytest.mark.slow
-def test_in_spans_it_is_the_same_as_in_one(tmp_path: Path) -> None:
+def test_segments_scale_frames_like_one_run(tmp_path: Path) -> None:
     source = changing(tmp_path / "a.webm", "libvpx-vp9", FIRST, LARGER)
     plan = Plan.of(ZONE, video=Video(codec="ffv1"))
     with Engine() as engine:
@@ -133,7 +133,7 @@ def test_groups_of_another_size_are_not_copied(tmp_path: Path) -> None:
     [(LARGER, (0, 64)), ((64, 47), (0, 64)), (TALL, (14, 50)), ((640, 10), (0, 64))],
     ids=["larger", "nearly the same", "turned", "very wide"],
 )
-def test_what_is_scaled_keeps_its_shape(name: str, size: tuple[int, int], window: tuple[int, int]) -> None:
+def test_scaled_frames_keep_their_aspect_ratio(name: str, size: tuple[int, int], window: tuple[int, int]) -> None:
     layout = layout_of(name)
     frame = pictures("gray", size, 1)[0] if name == "gray" else av.VideoFrame(*size, name)
     for plane in views(frame, layout):
@@ -147,13 +147,13 @@ def test_what_is_scaled_keeps_its_shape(name: str, size: tuple[int, int], window
     assert abs(rows[0] - (FIRST[1] - 1 - rows[-1])) <= 4, "in the middle"
 
 
-def test_a_picture_beyond_the_limit_is_refused_where_it_comes(tmp_path: Path) -> None:
+def test_a_later_frame_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     source = changing(tmp_path / "a.webm", "libvpx", FIRST, LARGER)
     with pytest.raises((LimitExceeded, BadInput)), media.open_source(source, Limits(pixels=64 * 48)) as reader:
         list(reader.frames())
 
 
-def test_the_case(shared: Path, tmp_path: Path) -> None:
+def test_a_reported_file_with_size_changes_is_hidden_in_every_frame(shared: Path, tmp_path: Path) -> None:
     source = shared / "cases" / "size-changes" / "reschange.webm"
     if not source.exists():
         pytest.skip("the case is not there")

@@ -70,7 +70,7 @@ def pictures_of(path: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("clip", "suffix", "reason"), CLIPS, ids=[reason for *_, reason in CLIPS])
-def test_what_is_not_touched_is_copied(tmp_path: Path, clip: Clip, suffix: str, reason: str) -> None:
+def test_untouched_groups_are_copied(tmp_path: Path, clip: Clip, suffix: str, reason: str) -> None:
     source, target = made(tmp_path / "a", clip), tmp_path / f"b{suffix}"
     writer = smart(source, target)
     assert writer.encoding.startswith("smart: 18 of 24 frames copied; the rest re-encoded: ")
@@ -90,7 +90,7 @@ ALL = [CLIPS[0], CLIPS[2], CLIPS[3], *CLIPS[-5:]]
 
 
 @pytest.mark.parametrize(("clip", "suffix", "reason"), ALL, ids=[reason for *_, reason in ALL])
-def test_packets_are_copied_bit_by_bit_without_what_they_say_beside(
+def test_packets_are_copied_bit_by_bit_without_their_side_messages(
     tmp_path: Path, clip: Clip, suffix: str, reason: str
 ) -> None:
     source, target = made(tmp_path / "a", clip), tmp_path / f"b{suffix}"
@@ -105,7 +105,7 @@ def test_packets_are_copied_bit_by_bit_without_what_they_say_beside(
 
 
 @pytest.mark.real
-def test_a_phone_video_is_one_video_afterwards(shared: Path, tmp_path: Path) -> None:
+def test_a_partly_copied_phone_video_decodes_as_one_video(shared: Path, tmp_path: Path) -> None:
     source, target = shared / "media/video/rotated_phone_wall_audio.mov", tmp_path / "b.mov"
     writer = smart(source, target, frozenset(range(35, 40)))
     assert writer.encoding.startswith("smart: 36 of 66 frames copied")
@@ -119,7 +119,7 @@ def test_a_phone_video_is_one_video_afterwards(shared: Path, tmp_path: Path) -> 
     assert packets(target) == packets(source)
 
 
-def test_a_stretch_may_be_at_either_end(tmp_path: Path) -> None:
+def test_copied_groups_may_be_at_either_end(tmp_path: Path) -> None:
     source = made(tmp_path / "a", CLIPS[0][0])
     for touched in (frozenset({0}), frozenset({FRAMES - 1}), frozenset({0, 7, 23})):
         target = tmp_path / f"b{len(touched)}{min(touched)}.mp4"
@@ -163,7 +163,7 @@ def test_where_packets_cannot_be_copied_every_frame_is_encoded(
     assert len(decoded(target)) == len(decoded(source))
 
 
-def test_a_part_of_the_picture_that_is_not_shown_is_not_copied(tmp_path: Path) -> None:
+def test_a_cropped_video_is_not_copied(tmp_path: Path) -> None:
     whole, source = made(tmp_path / "a", CLIPS[0][0]), tmp_path / "cropped.mp4"
     with av.open(str(whole)) as old, av.open(str(source), "w") as new:
         stream = new.add_stream_from_template(old.streams.video[0], opaque=True)
@@ -195,7 +195,9 @@ def test_without_touched_nothing_is_copied(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "prores"])
 @given(extradata=st.binary(max_size=60), data=st.lists(st.binary(max_size=80), max_size=3), marked=st.booleans())
-def test_no_bytes_break_the_parsers(codec: str, extradata: bytes, data: list[bytes], marked: bool) -> None:
+def test_any_bytes_are_parsed_without_an_unexpected_error(
+    codec: str, extradata: bytes, data: list[bytes], marked: bool
+) -> None:
     syntax = packet_filter_for(codec, (b"\1" if marked else b"") + extradata)
     assert syntax is not None
     for one in data:

@@ -62,7 +62,7 @@ TELEMETRY = [
 
 
 @pytest.mark.parametrize(("name", "codec", "lines", "reason"), TELEMETRY, ids=[one[-1] for one in TELEMETRY])
-def test_a_text_track_that_holds_places_goes(
+def test_a_text_track_with_coordinates_is_dropped(
     tmp_path: Path, name: str, codec: str, lines: list[str | bytes], reason: str
 ) -> None:
     source, target = spoken(tmp_path / name, codec, lines), tmp_path / f"out_{name}"
@@ -77,7 +77,7 @@ def test_a_text_track_that_holds_places_goes(
     assert not [one for one in beside(target, Limits()) if one.kind in {"place", "subtitles"}]
 
 
-def test_places_stay_where_the_plan_keeps_them(tmp_path: Path) -> None:
+def test_coordinates_in_text_tracks_are_kept_where_the_plan_says_so(tmp_path: Path) -> None:
     source = spoken(tmp_path / "a.mp4", "mov_text", [DJI])
     copy(source, tmp_path / "b.mp4", plan=Plan(metadata=("gps",)))
     assert [one.text for one in iter_texts(tmp_path / "b.mp4", Limits())] == [DJI]
@@ -85,7 +85,7 @@ def test_places_stay_where_the_plan_keeps_them(tmp_path: Path) -> None:
     assert [one.kinds for one in allowed] == [{"gps"}]
 
 
-def test_other_words_stay(tmp_path: Path) -> None:
+def test_text_tracks_without_coordinates_are_kept(tmp_path: Path) -> None:
     source = spoken(tmp_path / "a.mkv", "subrip", ["Jane Roe lives here", "at 20.5 degrees, in room 4.12"])
     writer = copy(source, tmp_path / "b.mkv")
     assert packets(tmp_path / "b.mkv") == packets(source)
@@ -168,7 +168,7 @@ HELD = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", but_for(HELD, [".mkv", ".mp4"]))
-def test_all_sound_that_a_container_holds_is_copied_sample_by_sample(tmp_path: Path, suffix: str) -> None:
+def test_audio_that_a_container_can_hold_is_copied_sample_by_sample(tmp_path: Path, suffix: str) -> None:
     copied: set[str] = set()
     for encoder, source in makeable(tmp_path, suffix):
         before = heard(source)
@@ -226,7 +226,7 @@ def test_dts_is_copied_packet_by_packet(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mkv", ".avi"])
-def test_all_sound_is_silenced_where_the_plan_says_so(tmp_path: Path, suffix: str) -> None:
+def test_all_audio_is_silenced_where_the_plan_says_so(tmp_path: Path, suffix: str) -> None:
     for encoder, source in makeable(tmp_path, suffix):
         copy(source, tmp_path / f"out{suffix}", Video(audio="mute"))
         after = heard(tmp_path / f"out{suffix}")
@@ -246,7 +246,7 @@ def unknown(path: Path) -> Path:
 
 @pytest.mark.parametrize("target", ["b.mov", "b.mp4", "b.mkv"])
 @pytest.mark.parametrize("audio", ["copy", "mute"])
-def test_a_track_of_an_unknown_codec_is_left_out_and_the_rest_stays(tmp_path: Path, target: str, audio: str) -> None:
+def test_a_track_of_an_unknown_codec_is_dropped_and_others_are_kept(tmp_path: Path, target: str, audio: str) -> None:
     source = unknown(tmp_path / "a")
     writer = copy(source, tmp_path / target, Video(audio=audio))  # type: ignore[arg-type]
     assert any("audio track 1" in one and "left out" in one for one in writer.warnings)
@@ -256,7 +256,7 @@ def test_a_track_of_an_unknown_codec_is_left_out_and_the_rest_stays(tmp_path: Pa
         assert [one for _, one in found[0]] == [one for _, one in packets(source)[1]]
 
 
-def test_the_suffix_that_is_advised_works(tmp_path: Path) -> None:
+def test_the_advised_suffix_works(tmp_path: Path) -> None:
     source = sounding(tmp_path / "a.mov", "pcm_alaw")
     assert source
     with pytest.raises(BadPlan, match=r"MP4 cannot hold the audio .*such as \.mov") as told:
@@ -266,7 +266,7 @@ def test_the_suffix_that_is_advised_works(tmp_path: Path) -> None:
     copy(source, tmp_path / "c.mp4", Video(audio="drop"))
 
 
-def test_a_disk_without_room_is_noticed_where_the_muxer_is_not_asked(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_percent_signs_in_names_are_harmless(tmp_path: Path) -> None:
     source = sounding(tmp_path / "a.mkv", "pcm_alaw")
     assert source
     with full_disk(2000), pytest.raises(OutputFailed):

@@ -44,7 +44,9 @@ FILES = [
 
 
 @pytest.mark.parametrize(("kind", "data", "says", "reason"), FILES)
-def test_a_file_says_how_long_it_is(kind: str, data: bytes, says: str | None, reason: str) -> None:
+def test_the_structure_of_a_file_gives_its_expected_length(
+    kind: str, data: bytes, says: str | None, reason: str
+) -> None:
     found = _missing(data, kind)
     assert (found is None) if says is None else (found is not None and says in found)
 
@@ -54,6 +56,6 @@ def _missing(data: bytes, kind: str) -> str | None:
 
 
 @given(data=st.binary(max_size=200), kind=st.sampled_from(VIDEO_FORMATS))
-def test_no_bytes_lead_it_astray(data: bytes, kind: str) -> None:
+def test_any_bytes_are_examined_without_an_unexpected_error(data: bytes, kind: str) -> None:
     assert _missing(data, kind) is None or kind
     assert video_format_of(data) in {None, *VIDEO_FORMATS}
