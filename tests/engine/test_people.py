@@ -30,7 +30,7 @@ from velum import Annotations, Engine, Report, RuntimeConfig, media
 from velum.engine.people import FaceSight, KnownPeople, decide_face
 from velum.errors import BadInput, BadPlan, PluginFault, Unavailable
 from velum.file_hash import sha256_of
-from velum.frame import Rgb
+from velum.frame import Frame, Rgb
 from velum.people import People
 from velum.plan import Plan, Rule, Video
 from velum.region import Region
@@ -153,7 +153,7 @@ def test_small_faces_are_hidden(engine: Engine, tmp_path: Path, anna: str) -> No
         ({"anna": (10, 30), "ben": (140, 30)}, SIDE, None, "shows 2 faces; cut it to the one of the person"),
         ({"anna": (10, 30)}, SIDE, blur, "the face in photo .* blurred,? and cannot be compared; give a sharp photo"),
         ({"anna": (10, 30)}, SIDE, pixelate, "is hidden already, or blurred, and cannot be compared"),
-        ({"anna": (10, 30)}, 48, None, "is too small and cannot be compared; .* at least 24 pixels between the eyes"),
+        ({"anna": (10, 30)}, 48, None, "no face that is large enough to be .*at least 24 pixels between the eyes"),
     ],
     ids=["no face", "two faces", "blurred", "pixelated", "small"],
 )
@@ -310,6 +310,23 @@ def test_verification_accepts_faces_that_are_shown_on_purpose(
     assert found == {"anna": True, "ben": False, "cora": False}
     assert report.check is not None
     assert report.check["leaks"] == []
+
+
+def test_the_check_of_a_kept_face_does_not_search_the_source_for_it(
+    tmp_path: Path, anna: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule, searched = plan().rules[0], list[Frame]()
+    monkeypatch.setattr(
+        second_detector, "make_search_plan", lambda *_, **__: (Plan((rule,), video=Video(track=False, every=1)), ())
+    )
+
+    def find(frame: Frame) -> list[Region]:
+        searched.append(frame)
+        return find_faces(frame)
+
+    with Engine(host=replace(host(), localizers={"scripted": lambda: FakeLocalizer(find)})) as engine:
+        hide_photo(engine, tmp_path, {"anna": (10, 30)}, people("keep", f"Anna={anna}"), verify=True)
+    assert len(searched) == 3, "the photo of Anna, the source, and the hidden file"
 
 
 def test_an_array_and_bytes_take_the_same_decision(engine: Engine, tmp_path: Path, anna: str) -> None:

@@ -166,11 +166,11 @@ def _vector_of(
         frame = next(iter(reader.frames()))
     points = _only_face(photo, locate(frame))
     fault = fault_of(frame, points, LEAST_REFERENCE_EYES)
+    advice = f"give a sharp photo from the front, with at least {LEAST_REFERENCE_EYES:g} pixels between the eyes"
+    if fault == "small":  # what is taken for a small face is often none
+        raise BadInput(f"no face that is large enough to be compared is found in photo {photo.path}; {advice}")
     if fault is not None:
-        raise BadInput(
-            f"the face in photo {photo.path} is {_FAULTS[fault]} and cannot be compared; give a sharp photo from the "
-            f"front, with at least {LEAST_REFERENCE_EYES:g} pixels between the eyes"
-        )
+        raise BadInput(f"the face in photo {photo.path} is {_FAULTS[fault]} and cannot be compared; {advice}")
     return embed(embedder, frame, [points])
 
 

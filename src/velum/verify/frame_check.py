@@ -141,9 +141,9 @@ class FrameCheck:
         parts = VisibleParts(self._hidden_pixels(frame, before, pictures, sound), before, self.look)
         for detection in seen:
             box = detection.box.clip(frame.width, frame.height)
-            if box is None or self._is_replaced(box, pictures) or not parts.shows(detection, box):
+            if box is None or self._is_shown_on_purpose(detection, box, (before or frame).index):
                 continue
-            if self._is_shown_on_purpose(detection, box, (before or frame).index):
+            if self._is_replaced(box, pictures) or not parts.shows(detection, box):
                 continue
             where = f"{detection.label} at {box.xyxy}"
             yield Leak("seen", f"a detector still finds {where}", frame.index, box, detection.label, detection.score)
