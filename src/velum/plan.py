@@ -9,11 +9,13 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
 from velum.errors import BadPlan
-from velum.people import People
+from velum.people import DEFAULT_EMBEDDING, People
 from velum.spec import PartSpec, finite, keywords, literal, refuse_unknown, whole
 
 Effort = Literal["fast", "balanced", "thorough"]
 """How closely is looked: at how many frames of a video, and with which models where the plan leaves them to velum."""
+
+Verify = bool | Literal["identity"]
 
 Shape = Literal["box", "ellipse"]
 """Outline of a region that has no mask; the ellipse goes around the box, through its corners."""
@@ -169,8 +171,9 @@ class Plan:
     keep_out: tuple[PartSpec, ...] = ()
     video: Video = Video()
     effort: Effort = "balanced"
-    verify: bool = False
-    """The finished file is checked as `velum check` does, and published only when nothing is found."""
+    verify: Verify = False
+    """The finished file is checked as `velum check` does, and published only when nothing is found. `identity`: as with
+    its option `--identity`, hidden faces are compared with their originals as well."""
     people: People | None = None
     """Whose faces are kept, or whose alone are hidden. None: nobody is recognised, and all faces are hidden."""
 
@@ -179,8 +182,8 @@ class Plan:
             raise BadPlan("people are decided for each track of a video; leave video.track out, or leave out people")
         if self.effort not in get_args(Effort):
             raise BadPlan(f"effort is {self.effort!r}; allowed are {', '.join(get_args(Effort))}")
-        if not isinstance(self.verify, bool):
-            raise BadPlan(f"verify is {self.verify!r}; it must be true or false")
+        if not isinstance(self.verify, bool) and self.verify != "identity":
+            raise BadPlan(f"verify is {self.verify!r}; it must be true, false or 'identity'")
         if not self.rules or not all(isinstance(rule, Rule) for rule in self.rules):
             raise BadPlan("a plan needs at least one rule, such as 'face: centerface -> blacken'")
         unknown = sorted(set(self.metadata) - set(METADATA))
@@ -193,6 +196,11 @@ class Plan:
     def of(cls, *rules: str | Rule, **more: Any) -> Self:
         """Return a plan of rules given as text or values: `Plan.of("face: centerface -> blur")`."""
         return cls(tuple(Rule.parse(rule) if isinstance(rule, str) else rule for rule in rules), **more)
+
+    @property
+    def embedding(self) -> PartSpec:
+        """The part that compares faces, where the plan needs one."""
+        return DEFAULT_EMBEDDING if self.people is None else self.people.embedding
 
     @property
     def digest(self) -> str:
@@ -259,7 +267,7 @@ class Plan:
         lines.append(f"metadata = {json.dumps(list(self.metadata))}")
         lines += [] if self.quality is None else [f"quality = {self.quality}"]
         lines += [] if self.effort == "balanced" else [f"effort = {json.dumps(self.effort)}"]
-        lines += ["verify = true"] if self.verify else []
+        lines += [f"verify = {json.dumps(self.verify)}"] if self.verify else []
         if self.keep_out:
             lines.append(f"keep_out = {json.dumps([str(spec) for spec in self.keep_out], ensure_ascii=False)}")
         if self.people is not None:

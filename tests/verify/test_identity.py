@@ -1,35 +1,29 @@
 """A hidden face that a network still takes for its original is a leak."""
 
+import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.engine.scripted_people import ColourEmbedder, Places, host, plan, save_film, save_photo
+from tests.engine.scripted_people import EMBEDDING, Places, host, plan, save_film, save_photo
 
 from velum import Annotations, Engine
-from velum.errors import BadPlan
+from velum.errors import BadPlan, NotHidden, Unavailable
 from velum.limits import Limits
-from velum.people import DEFAULT_EMBEDDING
-from velum.plan import Plan, Rule
+from velum.plan import Plan, Rule, Verify
 from velum.verify.leak_check import Check
 
 ALL: Places = {"anna": (10, 30), "ben": (140, 30)}
 
 
 @pytest.fixture
-def checks() -> Iterator[tuple[Engine, Check]]:
-    parts = host()
-    own = replace(parts, embeddings={})
-    with Engine(host=parts) as engine:
-        yield engine, Check(engine, own, Limits())
-
-
-@pytest.fixture(autouse=True)
-def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("velum.verify.leak_check.make", lambda *_: ColourEmbedder())
-    assert str(DEFAULT_EMBEDDING) == "dlib-resnet"
+def checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Engine, Check]]:
+    monkeypatch.setattr("velum.plan.DEFAULT_EMBEDDING", EMBEDDING)
+    with Engine(host=host()) as engine:
+        yield engine, Check(engine, host(), Limits())
 
 
 def hidden_by(technique: str) -> Plan:
@@ -73,7 +67,29 @@ def test_a_leak_in_a_video_names_its_frame(checks: tuple[Engine, Check], tmp_pat
     assert [leak.frame for leak in done.leaks if leak.kind == "identity"] == [0, 1, 2, 3, 4]
 
 
-def test_a_note_says_that_no_face_could_be_compared(checks: tuple[Engine, Check], tmp_path: Path) -> None:
+@pytest.mark.parametrize("verify", [True, "identity"])
+def test_a_plan_that_verifies_compares_faces_only_where_it_says_so(
+    checks: tuple[Engine, Check], tmp_path: Path, verify: Verify
+) -> None:
+    engine, _ = checks
+    source, out = Path(save_photo(tmp_path / "in.png", ALL)), tmp_path / "out.png"
+    wanted = replace(hidden_by("pixelate(degree=0.1)"), verify=verify)
+    assert Plan.from_json(json.loads(json.dumps(wanted.to_json()))) == wanted == Plan.from_toml(wanted.to_toml())
+    with pytest.raises(NotHidden) if verify == "identity" else nullcontext() as refused:
+        engine.hide(source, out, wanted)
+    assert out.exists() == (refused is None)
+    assert refused is None or "is recognisable" in str(refused.value)
+    engine.hide(source, tmp_path / "black.png", replace(hidden_by("blacken"), verify=verify))
+
+
+def test_a_plan_that_compares_faces_needs_the_network_before_anything_is_read(tmp_path: Path) -> None:
+    wanted = replace(hidden_by("blacken"), verify="identity")
+    lacking = replace(host(), offline=True, cache=tmp_path / "nothing")
+    with Engine(host=lacking) as engine, pytest.raises(Unavailable, match="dlib-resnet"):
+        engine.hide(tmp_path / "nowhere.png", tmp_path / "out.png", wanted)
+
+
+def test_what_cannot_be_compared_is_said(checks: tuple[Engine, Check], tmp_path: Path) -> None:
     engine, check = checks
     source, wanted = Path(save_photo(tmp_path / "in.png", ALL)), hidden_by("blacken")
     engine.hide(source, tmp_path / "out.png", wanted)

@@ -36,6 +36,13 @@ Resume = Annotated[bool, typer.Option("--resume", help="Skip files that an earli
 Verify = Annotated[
     bool, typer.Option("--verify", help="Run velum check on each result; write it only if the check finds nothing.")
 ]
+VerifyIdentity = Annotated[
+    bool,
+    typer.Option(
+        "--verify-identity",
+        help="As --verify, and compare hidden faces with their originals by a trained network.",
+    ),
+]
 Evidence = Annotated[
     Path | None,
     typer.Option(
@@ -85,6 +92,7 @@ def hide(
     keep_person: options.KeepPerson = [],
     only_person: options.OnlyPerson = [],
     verify: Verify = False,
+    verify_identity: VerifyIdentity = False,
     dry_run: DryRun = False,
     resume: Resume = False,
     overwrite: options.Overwrite = False,
@@ -125,7 +133,8 @@ def hide(
         raise typer.BadParameter(
             "--regions says who is hidden; give --keep-person or --only-person to velum locate, which writes that file"
         )
-    wanted = options.with_people(replace(wanted, verify=wanted.verify or verify), keep_person, only_person)
+    wanted = replace(wanted, verify="identity" if verify_identity else wanted.verify or verify)
+    wanted = options.with_people(wanted, keep_person, only_person)
     stream = stream_options.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
     jobs, folder = ([], None) if stream else arrange(paths, place, include, exclude)

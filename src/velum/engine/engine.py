@@ -41,7 +41,7 @@ from velum.limits import Limits
 from velum.parts import load
 from velum.people import DEFAULT_EMBEDDING
 from velum.plan import Plan
-from velum.plugins import RuntimeConfig
+from velum.plugins import FaceEmbedder, RuntimeConfig
 from velum.region import Region
 from velum.report import Report
 from velum.spec import PartSpec
@@ -100,6 +100,8 @@ class Engine:
             )
         run = partial(self._run, regions=regions, progress=progress)
         check = load("velum.checks", "leak")(self, self._host, self._limits)
+        if plan.verify == "identity":
+            check = partial(check, identity=True)
         return hide_verified(origin, goal, plan, run, check, overwrite=overwrite, on_regions=on_regions)
 
     def _run(
@@ -224,7 +226,7 @@ class Engine:
 
         Nothing is written. Raises any `VelumError`.
         """
-        embedder = self._parts.embedder(embedding)
+        embedder = self.face_embedder(embedding)
 
         def cut(wanted: Wanted) -> Cuts:
             if self._decoders is None:
@@ -306,7 +308,13 @@ class Engine:
 
     def check(self, plan: Plan, *, regions: Annotations | None = None) -> PreparedPlan:
         """Return the plan with its localizers and techniques. Raises `BadPlan` or `Unavailable` as `hide` does."""
+        if plan.verify == "identity":
+            self.face_embedder(plan.embedding)  # what lacks shows before the first pixel is read
         return prepare(plan, self._parts, self._limits, locate=regions is None, regions=regions)
+
+    def face_embedder(self, embedding: PartSpec = DEFAULT_EMBEDDING) -> FaceEmbedder:
+        """Return the part that compares faces. Raises `Unavailable` when it cannot be had."""
+        return self._parts.embedder(embedding)
 
     def close(self) -> None:
         """Free the localizers. The engine can be used again; it loads them anew."""

@@ -14,10 +14,8 @@ from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.media.image.side_content import beside
 from velum.media.video.side_streams import audible_streams
-from velum.parts import make
-from velum.people import DEFAULT_EMBEDDING
 from velum.plan import Plan
-from velum.plugins import FaceEmbedder, RuntimeConfig
+from velum.plugins import RuntimeConfig
 from velum.verify import second_detector
 from velum.verify.alignment import FramePair, pair_in_order, pair_merged
 from velum.verify.frame_check import FrameCheck, Regions
@@ -87,8 +85,7 @@ class Check:
     def _identity_leaks(
         self, file: Path, plan: Plan, source: Path | media.BytesSource, regions: Annotations | None
     ) -> tuple[list[Leak], int]:
-        embedding = DEFAULT_EMBEDDING if plan.people is None else plan.people.embedding
-        embedder: FaceEmbedder = make("velum.embeddings", embedding, self.host)
+        embedder = self.engine.face_embedder(plan.embedding)
         hidden = regions or self.engine.locate(source, replace(plan, people=None))
         return identity_leaks(file, source, hidden.frames, embedder, self.limits)
 

@@ -61,6 +61,7 @@ class Plans:
                 raise
             raise BadPlan(f"the plan is not valid JSON: {error}; send a JSON object or the name of a plan") from error
         self._refuse_places(plan)
+        self._require_allowed(plan, "the plan")
         return plan
 
     def operator_plan(self, name: str) -> Plan:
@@ -72,11 +73,7 @@ class Plans:
         if name not in files:
             raise BadPlan(f"plan {name[:100]!r} is unknown; known are {', '.join(files) or 'none'}")
         plan = _read(files[name])
-        if plan.people is not None and not self.people:
-            raise BadPlan(
-                f"plan {name} recognises people by their faces, which is off in this service; its operator may allow "
-                "it with the setting service.people: these are biometric data (GDPR article 9)"
-            )
+        self._require_allowed(plan, f"plan {name}")
         if plan.people is not None:
             self._check_photos(name, plan)
         return plan
@@ -100,6 +97,14 @@ class Plans:
             self.engine.check(plan, regions=regions)
         except Unavailable as error:
             LOG.info("a plan was not checked", extra={"facts": {"cause": str(error)}})
+
+    def _require_allowed(self, plan: Plan, name: str) -> None:
+        """Raise `BadPlan` for a plan that compares faces where the operator does not allow it."""
+        if (plan.people is not None or plan.verify == "identity") and not self.people:
+            raise BadPlan(
+                f"{name} recognises people by their faces, which is off in this service; its operator may allow "
+                "it with the setting service.people: these are biometric data (GDPR article 9)"
+            )
 
     def _check_photos(self, name: str, plan: Plan) -> None:
         """Raise `Unavailable` when photos of people cannot be used; only the log names their paths."""
