@@ -17,7 +17,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def test_findings_round_trip() -> None:
+def test_annotations_survive_a_json_round_trip() -> None:
     findings = Annotations(
         20, 10, {0: (Region(Box(1, 2, 3, 4), "face"),), 3: ()}, "ab" * 32, ({"model": "m", "sha256": "cd"},)
     )
@@ -47,7 +47,7 @@ def test_a_file_written_by_hand_needs_only_size_and_regions() -> None:
         ({"note": "x"}, "unknown fields note"),
     ],
 )
-def test_a_wrong_file_says_where(change: dict[str, Any], message: str) -> None:
+def test_a_wrong_annotation_file_is_refused_with_the_place(change: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         Annotations.from_json(GOOD | change)
 
@@ -60,7 +60,7 @@ def test_a_wrong_file_says_where(change: dict[str, Any], message: str) -> None:
         ({"sha256": "ef" * 32}, "another file"),
     ],
 )
-def test_findings_of_another_source_are_refused(source: dict[str, Any], message: str) -> None:
+def test_annotations_of_another_source_are_refused(source: dict[str, Any], message: str) -> None:
     findings = Annotations(20, 10, {3: ()}, "ab" * 32)
     right = {"width": 20, "height": 10, "frames": 4, "sha256": "ab" * 32}
     findings.check(**right)  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ def test_orientation_agrees_with_pillow(value: int) -> None:
 
 
 @given(exif, boxes)
-def test_a_box_on_the_upright_picture_is_the_same_samples_in_the_stored_one(value: int, box: Box) -> None:
+def test_a_box_of_the_upright_image_covers_the_same_samples_as_stored(value: int, box: Box) -> None:
     width, height = 13, 9
     orientation = Orientation.from_exif(value)
     columns, rows = orientation.stored_size(width, height)
@@ -66,7 +66,9 @@ def test_a_subsampled_mask_holds_every_touched_sample(box: Box, scale: tuple[int
         (Role.CHROMA, 10, True, (512,)),
     ],
 )
-def test_black_in_each_kind_of_plane(role: Role, bits: int, limited: bool, black: tuple[int, ...]) -> None:
+def test_black_has_its_value_in_each_kind_of_plane(
+    role: Role, bits: int, limited: bool, black: tuple[int, ...]
+) -> None:
     shape = (2, 2, role.channels) if role.channels > 1 else (2, 2)
     samples: Samples = np.zeros(shape, np.uint8) if bits == 8 else np.zeros(shape, np.uint16)
     plane = Plane(samples, role, bits=bits, limited=limited)
@@ -84,7 +86,9 @@ def test_black_in_each_kind_of_plane(role: Role, bits: int, limited: bool, black
         (Role.CMYK, (0, 0, 0, 255), (0, 0, 0)),
     ],
 )
-def test_rgb_view_of_each_role(role: Role, colour: int | tuple[int, ...], rgb: tuple[int, int, int]) -> None:
+def test_every_role_of_plane_has_an_rgb_view(
+    role: Role, colour: int | tuple[int, ...], rgb: tuple[int, int, int]
+) -> None:
     pixels = np.empty((4, 6, role.channels) if role.channels > 1 else (4, 6), np.uint8)
     pixels[...] = colour
     for size in ((6, 4), (3, 2), (12, 8)):
@@ -96,7 +100,7 @@ def test_rgb_view_of_each_role(role: Role, colour: int | tuple[int, ...], rgb: t
 
 
 @pytest.mark.parametrize("value", range(1, 9))
-def test_rgb_view_of_a_part_is_upright(value: int) -> None:
+def test_the_rgb_view_of_a_part_is_upright(value: int) -> None:
     orientation = Orientation.from_exif(value)
     columns, rows = orientation.stored_size(40, 30)
     stored = np.random.default_rng(value).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
@@ -116,7 +120,7 @@ SMALLER = [
 
 @pytest.mark.parametrize(("shape", "size", "reason"), SMALLER)
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_a_smaller_view_is_of_means_not_of_single_samples(
+def test_a_smaller_view_averages_samples(
     shape: tuple[int, int], size: tuple[int, int], reason: str, kind: type[np.uint8]
 ) -> None:
     """Lines of one sample, light and dark in turn, are grey from afar; a slope stays where it is."""
@@ -141,7 +145,7 @@ def test_a_plane_must_have_the_channels_of_its_role() -> None:
 @pytest.mark.parametrize(("bits", "limited"), [(8, True), (8, False), (10, True)])
 @pytest.mark.parametrize("scale", [(1, 1), (2, 1), (2, 2)])
 @pytest.mark.parametrize("rgb", [(255, 255, 255), (0, 0, 0), (200, 40, 90), (10, 220, 30)])
-def test_rgb_view_of_luma_and_chroma(
+def test_luma_and_chroma_give_the_right_rgb_view(
     bits: int, limited: bool, scale: tuple[int, int], rgb: tuple[int, int, int]
 ) -> None:
     red, green, blue = rgb

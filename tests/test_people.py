@@ -13,7 +13,7 @@ from velum.plan import Plan
 SHA = "ab" * 32
 
 
-def test_names_with_photos() -> None:
+def test_names_with_photos_are_parsed() -> None:
     people = People.parse("keep", ["Anna = a b.jpg", "Ben=b.jpg", "Anna= c=d.jpg"])
     assert [(person.name, [photo.path for photo in person.photos]) for person in people.persons] == [
         ("Anna", [" a b.jpg", " c=d.jpg"]), ("Ben", ["b.jpg"]),
@@ -29,14 +29,14 @@ def test_a_plan_with_people_round_trips(mode: Any, sha256: str | None) -> None:
     assert Plan.from_toml(plan.to_toml()) == plan
 
 
-def test_people_as_people_write_them() -> None:
+def test_people_are_read_from_toml() -> None:
     plan = Plan.from_toml('[people]\nkeep = { Anna = "a.jpg", Ben = ["b.jpg", "c.jpg"] }\n')
     assert plan.people == People(
         "keep", (Person("Anna", (PersonPhoto("a.jpg"),)), Person("Ben", (PersonPhoto("b.jpg"), PersonPhoto("c.jpg"))))
     )
 
 
-def test_the_digest_knows_photos_by_their_content() -> None:
+def test_the_digest_depends_on_the_content_of_photos_and_not_on_their_paths() -> None:
     def digest(path: str, sha256: str | None) -> str:
         return Plan(people=People("keep", (Person("Anna", (PersonPhoto(path, sha256),)),))).digest
 
@@ -45,7 +45,7 @@ def test_the_digest_knows_photos_by_their_content() -> None:
     assert digest("a.jpg", None) != digest("b.jpg", None)
 
 
-def test_plans_without_people_have_the_digest_that_they_had() -> None:
+def test_the_digest_of_a_plan_without_people_has_not_changed() -> None:
     assert "people" not in Plan().to_json()
 
 
@@ -71,12 +71,12 @@ def test_wrong_people_are_refused(value: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["anna.jpg", "=a.jpg", "Anna="])
-def test_a_person_is_a_name_and_a_photo(text: str) -> None:
+def test_a_person_needs_a_name_and_a_photo(text: str) -> None:
     with pytest.raises(BadPlan, match=r"write NAME=photo.jpg"):
         People.parse("keep", [text])
 
 
-def test_hashes_are_of_the_files(tmp_path: Path) -> None:
+def test_hashes_of_photos_are_those_of_the_files(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     people = People.parse("keep", [f"A={tmp_path / 'a.jpg'}"]).with_hashes()
     assert people.persons[0].photos[0].sha256 == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

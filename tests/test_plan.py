@@ -22,7 +22,7 @@ options = st.dictionaries(
 
 
 @given(names, options)
-def test_use_round_trips_through_its_text_and_its_json(name: str, given_options: dict[str, Option]) -> None:
+def test_a_part_spec_round_trips_through_its_text_and_its_json(name: str, given_options: dict[str, Option]) -> None:
     use = PartSpec(name, given_options)
     assert PartSpec.parse(str(use)) == use
     assert PartSpec.from_json(json.loads(json.dumps(use.to_json()))) == use
@@ -112,7 +112,7 @@ def test_the_default_plan_blackens_faces() -> None:
     assert Plan.from_toml("") == Plan()
 
 
-def test_toml_takes_rules_as_tables_too() -> None:
+def test_toml_can_have_rules_as_tables() -> None:
     text = '[[rules]]\nlabel = "face"\nlocate = "yunet"\nhide = {name = "blur", options = {degree = 0.9}}\ngrow = 0.5'
     assert Plan.from_toml(text).rules == (Rule("face", PartSpec("yunet"), PartSpec("blur", {"degree": 0.9}), grow=0.5),)
 
@@ -154,7 +154,7 @@ def test_a_wrong_plan_says_what_is_allowed(toml: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["rules = " + "[" * 5000, f"quality = {'9' * 5000}"])
-def test_toml_that_no_reader_can_hold_is_a_bad_plan(text: str) -> None:
+def test_toml_beyond_the_limits_of_its_reader_is_a_bad_plan(text: str) -> None:
     with pytest.raises(BadPlan, match="not valid TOML"):
         Plan.from_toml(text)
 

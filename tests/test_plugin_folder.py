@@ -63,7 +63,7 @@ def folder(path: Path, **files: str) -> Path:
     return path
 
 
-def test_a_file_brings_its_techniques_by_the_names_of_their_classes(tmp_path: Path) -> None:
+def test_a_file_provides_its_techniques_by_the_names_of_their_classes(tmp_path: Path) -> None:
     host = RuntimeConfig(techniques=FolderTechniques(folder(tmp_path, one=PAINT, two=SPECIAL)))
     assert names("velum.techniques", host) == ["anything", "blacken", "blur", "paint", "pixelate", "plate"]
     paint = make("velum.techniques", PartSpec.parse("paint(level=high)"), host)
@@ -82,7 +82,7 @@ def test_the_bmw_interface_lists_them_for_the_right_labels(tmp_path: Path) -> No
     assert listed("license_plate") == ["anything", "paint", "plate"]
 
 
-def test_options_are_checked_though_annotations_are_text(tmp_path: Path) -> None:
+def test_options_are_checked_with_postponed_annotations_too(tmp_path: Path) -> None:
     host = RuntimeConfig(techniques=FolderTechniques(folder(tmp_path, one=PAINT)))
     with pytest.raises(BadPlan, match="option level of technique paint is 'middle'; it must be one of 'low', 'high'"):
         make("velum.techniques", PartSpec.parse("paint(level=middle)"), host)
@@ -100,7 +100,7 @@ def test_a_special_technique_is_refused_for_other_labels(tmp_path: Path) -> None
     assert hidden[0, 0, 0] == 0
 
 
-def test_settings_hand_the_folder_on(tmp_path: Path) -> None:
+def test_the_settings_name_the_folder(tmp_path: Path) -> None:
     folder(tmp_path, one=PAINT)
     assert "paint" in names("velum.techniques", Settings.load({"VELUM_TECHNIQUES": str(tmp_path)}, tmp_path).host())
     (tmp_path / "velum.toml").write_text('techniques = "."')
@@ -108,7 +108,7 @@ def test_settings_hand_the_folder_on(tmp_path: Path) -> None:
     assert not Settings.load({"VELUM_TECHNIQUES": str(tmp_path / "none")}, tmp_path.parent).offline  # read when needed
 
 
-def test_nothing_runs_before_it_is_named_and_nothing_is_left_behind(tmp_path: Path) -> None:
+def test_a_file_runs_only_when_a_plan_names_it_and_leaves_no_module_behind(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     text = f"{PAINT}\nfrom pathlib import Path\nPath({str(marker)!r}).touch()"
     before, path = set(sys.modules), list(sys.path)
@@ -126,13 +126,13 @@ def test_nothing_runs_before_it_is_named_and_nothing_is_left_behind(tmp_path: Pa
     assert {entry.name for entry in tmp_path.iterdir()} == {"one.py", "two.py", "ran"}
 
 
-def test_what_was_read_is_what_runs(tmp_path: Path) -> None:
+def test_the_code_that_was_read_is_the_code_that_runs(tmp_path: Path) -> None:
     mounted = FolderTechniques(folder(tmp_path, one=PAINT))
     (tmp_path / "one.py").write_text("raise SystemExit")
     check_technique(mounted["paint"]())
 
 
-def test_files_are_links_as_kubernetes_mounts_them(tmp_path: Path) -> None:
+def test_files_may_be_links_as_kubernetes_mounts_them(tmp_path: Path) -> None:
     (tmp_path / "..data").mkdir()
     folder(tmp_path / "..data", one=PAINT)
     (tmp_path / "one.py").symlink_to(Path("..data") / "one.py")
@@ -161,17 +161,17 @@ WRONG_FOLDERS = [
 @pytest.mark.parametrize(
     ("files", "message"), [row[1:] for row in WRONG_FOLDERS], ids=[row[0] for row in WRONG_FOLDERS]
 )
-def test_a_wrong_folder_is_told_at_once_naming_the_file(tmp_path: Path, files: dict[str, str], message: str) -> None:
+def test_a_wrong_file_in_the_folder_is_reported_at_once(tmp_path: Path, files: dict[str, str], message: str) -> None:
     with pytest.raises(BadPlan, match=message):
         FolderTechniques(folder(tmp_path, **files))
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadPlan, match=r"folder of techniques .*/none cannot be read: No such file"):
         FolderTechniques(tmp_path / "none")
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one.py").mkdir()
     with pytest.raises(BadPlan, match=r"one\.py cannot be read: Is a directory"):
         FolderTechniques(tmp_path)
@@ -194,7 +194,9 @@ WRONG_FILES: list[tuple[str, str, type[Exception], str]] = [
 @pytest.mark.parametrize(
     ("text", "kind", "message"), [row[1:] for row in WRONG_FILES], ids=[row[0] for row in WRONG_FILES]
 )
-def test_a_wrong_file_is_told_when_it_is_needed(tmp_path: Path, text: str, kind: type[Exception], message: str) -> None:
+def test_a_file_that_fails_is_reported_when_a_plan_names_it(
+    tmp_path: Path, text: str, kind: type[Exception], message: str
+) -> None:
     host = RuntimeConfig(techniques=FolderTechniques(folder(tmp_path, one=text)))
     assert "plate" in names("velum.techniques", host)
     with pytest.raises(kind, match=message):

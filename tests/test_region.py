@@ -33,7 +33,7 @@ def test_box_around_never_loses_a_part_of_a_pixel(x: float, y: float, width: flo
         (Box(10, 0, 12, 4), None),  # beside: x0 == width is outside
     ],
 )
-def test_clip(box: Box, clipped: Box | None) -> None:
+def test_a_box_is_clipped_to_the_frame(box: Box, clipped: Box | None) -> None:
     assert box.clip(10, 9) == clipped
 
 
@@ -89,7 +89,7 @@ def test_wrong_points_are_refused(points: object) -> None:
 
 
 @pytest.mark.parametrize("technique", ["blur", "pixelate(degree=0.5)", {"name": "blur", "options": {"degree": 0.5}}])
-def test_a_region_may_bring_its_technique_and_be_off(technique: object) -> None:
+def test_a_region_can_have_its_own_technique_and_be_ignored(technique: object) -> None:
     entry: dict[str, object] = {"label": "face", "xyxy": [0, 0, 9, 4], "technique": technique, "off": True}
     region = Region.from_json(entry)
     assert (region.technique, region.ignored) == (PartSpec.from_json(technique), True)
@@ -107,7 +107,7 @@ def test_a_technique_nested_too_deep_is_bad_input() -> None:
         Region.from_json({"label": "face", "xyxy": [0, 0, 1, 1], "technique": {"name": "a", "options": {"b": nested}}})
 
 
-def test_a_hand_written_region_needs_only_label_and_box() -> None:
+def test_a_region_written_by_hand_needs_only_label_and_box() -> None:
     region = Region.from_json({"label": "face", "xyxy": [0.2, 0, 9.1, 4]})
     assert region.box == Box(0, 0, 10, 4)
     assert region.origin == "manual"

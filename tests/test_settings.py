@@ -14,14 +14,14 @@ from velum.settings import Settings, variables
 from velum.settings.schema import BmwSettings, JobsSettings, ServiceSettings
 
 
-def test_nothing_said_means_the_defaults(tmp_path: Path) -> None:
+def test_without_settings_the_defaults_apply(tmp_path: Path) -> None:
     settings = Settings.load({}, tmp_path)
     assert settings == Settings()
     assert settings.host() == RuntimeConfig()
     assert settings.limits() == Limits()
 
 
-def test_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
+def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
     assert Settings.load({"VELUM_CACHE": "", "VELUM_THREADS": "", "PIP_INDEX_URL": ""}, tmp_path) == Settings()
 
 
@@ -50,7 +50,9 @@ VARIABLES = [
 
 
 @pytest.mark.parametrize(("variable", "text", "field", "value"), VARIABLES)
-def test_variable_reaches_the_host(tmp_path: Path, variable: str, text: str, field: str, value: object) -> None:
+def test_variables_reach_the_runtime_configuration(
+    tmp_path: Path, variable: str, text: str, field: str, value: object
+) -> None:
     host = Settings.load({variable: text}, tmp_path).host()
     assert getattr(host, field) == value
 
@@ -79,7 +81,7 @@ SECTIONS = [
 
 
 @pytest.mark.parametrize(("variable", "text", "section", "field", "value"), SECTIONS)
-def test_variable_reaches_the_service(
+def test_variables_reach_the_settings_of_the_service(
     tmp_path: Path, variable: str, text: str, section: str, field: str, value: object
 ) -> None:
     assert getattr(getattr(Settings.load({variable: text}, tmp_path), section), field) == value
@@ -102,7 +104,7 @@ def test_every_field_of_the_service_can_be_set() -> None:
             assert f"{section}.{one.name}" in variables().values()
 
 
-def test_one_index_in_two_variables_is_asked_once(tmp_path: Path) -> None:
+def test_an_index_named_in_two_variables_is_used_once(tmp_path: Path) -> None:
     url = "https://a.example/simple"
     assert Settings.load({"PIP_INDEX_URL": url, "UV_INDEX_URL": url}, tmp_path).index_urls == (url,)
 
@@ -130,7 +132,7 @@ yunet = "/w/y.onnx"
 """
 
 
-def test_file_is_read_with_paths_from_its_own_folder(tmp_path: Path) -> None:
+def test_paths_in_the_file_are_relative_to_its_folder(tmp_path: Path) -> None:
     (tmp_path / "velum.toml").write_text(FILE)
     settings = Settings.load({}, tmp_path)
     assert settings.host() == RuntimeConfig(
@@ -139,7 +141,7 @@ def test_file_is_read_with_paths_from_its_own_folder(tmp_path: Path) -> None:
     assert settings.limits() == Limits(pixels=1000)
 
 
-def test_environment_wins_over_the_file(tmp_path: Path) -> None:
+def test_the_environment_takes_precedence_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "velum.toml").write_text(FILE)
     settings = Settings.load({"VELUM_OFFLINE": "0", "VELUM_LIMIT_PIXELS": "5", "VELUM_LIMIT_FRAMES": "6"}, tmp_path)
     assert (settings.offline, settings.threads, settings.limits()) == (False, 2, Limits(pixels=5, frames=6))
@@ -154,7 +156,7 @@ FORMER = [
 
 
 @pytest.mark.parametrize(("variable", "text", "key", "value"), FORMER)
-def test_an_old_name_is_read_on_and_the_new_one_named(
+def test_an_old_name_is_still_read_with_a_warning_that_names_the_new_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, variable: str, text: str, key: str, value: object
 ) -> None:
     new, wanted = f"VELUM_{key.replace('.', '_').upper()}", tmp_path / value if isinstance(value, str) else value
@@ -171,12 +173,12 @@ def test_an_old_name_next_to_the_new_one_is_refused(tmp_path: Path) -> None:
         Settings.load(both, tmp_path)
 
 
-def test_a_variable_with_an_old_name_wins_over_the_file(tmp_path: Path) -> None:
+def test_a_variable_with_an_old_name_takes_precedence_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "velum.toml").write_text("[jobs]\nmax_running = 5")
     assert Settings.load({"VELUM_JOBS_OVERALL": "7"}, tmp_path).jobs.max_running == 7
 
 
-def test_progress_is_handed_on(tmp_path: Path) -> None:
+def test_the_progress_callback_reaches_the_runtime_configuration(tmp_path: Path) -> None:
     def progress(what: str, done: int, total: int | None) -> None:
         pass
 
@@ -211,12 +213,12 @@ WRONG_VARIABLES = [
 @pytest.mark.parametrize(
     ("variable", "text", "message"), [row[1:] for row in WRONG_VARIABLES], ids=[row[0] for row in WRONG_VARIABLES]
 )
-def test_wrong_variable_is_named(tmp_path: Path, variable: str, text: str, message: str) -> None:
+def test_a_wrong_variable_is_named(tmp_path: Path, variable: str, text: str, message: str) -> None:
     with pytest.raises(BadPlan, match=message):
         Settings.load({variable: text}, tmp_path)
 
 
-def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+def test_variables_of_other_programs_are_ignored(tmp_path: Path) -> None:
     others = {"VELUM_SERVICE_HOST": "10.0.0.1", "VELUM_PORT": "tcp://10.0.0.1:80", "VELUM_PORT_80_TCP_PROTO": "tcp"}
     others |= {"VELUM_SERVICE_PORT": "80", "VELUM_SERVICE_PORT_HTTP": "80"}
     assert Settings.load(others, tmp_path) == Settings()
@@ -238,7 +240,7 @@ WRONG_FILES = [
 
 
 @pytest.mark.parametrize(("text", "message"), [row[1:] for row in WRONG_FILES], ids=[row[0] for row in WRONG_FILES])
-def test_wrong_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_a_wrong_settings_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "velum.toml").write_text(text, errors="surrogateescape")
     with pytest.raises(BadPlan, match=message):
         Settings.load({}, tmp_path)

@@ -45,12 +45,12 @@ def names(folder: Path) -> list[str]:
     ("target", "expected"),
     [(None, "a.hidden.png"), ("out.webp", "out.webp"), ("trip", "trip/a.png")],  # an existing folder takes the name
 )
-def test_one_file(photos: Path, target: str | None, expected: str) -> None:
+def test_a_single_file_gets_a_target_beside_it(photos: Path, target: str | None, expected: str) -> None:
     source = photos / "a.png"
     assert arrange([source], photos / target if target else None) == ([BatchItem(source, photos / expected)], None)
 
 
-def test_a_folder_is_mirrored(photos: Path, engine: Engine) -> None:
+def test_a_target_folder_mirrors_its_source(photos: Path, engine: Engine) -> None:
     jobs, folder = arrange([photos], None)
     assert folder == photos.with_name("photos.hidden")
     outcomes = list(run(engine, jobs, PLAN, workers=2, manifest=folder / MANIFEST))
@@ -82,7 +82,7 @@ def test_linked_folders_are_not_followed(photos: Path) -> None:
         (["empty"], None, BadInput, "no images or videos"),
     ],
 )
-def test_sources_and_targets_that_are_refused(
+def test_impossible_sources_and_targets_are_refused(
     photos: Path, sources: list[str], target: str | None, error: type[Exception], message: str
 ) -> None:
     (photos / "empty").mkdir()
@@ -102,7 +102,7 @@ def test_a_bad_file_does_not_stop_the_rest(photos: Path, engine: Engine) -> None
     assert "b.png" not in names(folder)
 
 
-def test_resume_skips_what_is_finished_and_only_that(photos: Path, engine: Engine) -> None:
+def test_resuming_skips_finished_files_only(photos: Path, engine: Engine) -> None:
     def go(plan: Plan = PLAN) -> list[str]:
         jobs, folder = arrange([photos], None)
         assert folder
@@ -163,7 +163,7 @@ def test_kinds_are_detected_by_content_and_unsupported_ones_are_named(tmp_path: 
     assert any("PNG" in one and ".jpg" in one and ".png" in one for one in told.warnings)
 
 
-def test_results_that_are_renamed_take_no_name_of_another(tmp_path: Path) -> None:
+def test_a_renamed_result_does_not_take_the_name_of_another(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     picture = Image.new("RGB", (8, 8))
@@ -181,7 +181,7 @@ def test_results_that_are_renamed_take_no_name_of_another(tmp_path: Path) -> Non
     ("name", "format", "expected"),
     [("a.MPO", "JPEG", "a.hidden.jpg"), ("a.jpg", "PNG", "a.hidden.png"), ("a.JPG", "JPEG", "a.hidden.JPG")],
 )
-def test_one_file_is_called_what_it_is(tmp_path: Path, name: str, format: str, expected: str) -> None:
+def test_a_single_result_has_the_suffix_of_its_content(tmp_path: Path, name: str, format: str, expected: str) -> None:
     source = tmp_path / name
     Image.new("RGB", (8, 8)).save(source, format)
     jobs, _ = arrange([source], None)

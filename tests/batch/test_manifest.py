@@ -50,7 +50,7 @@ def finish(run: BatchRun, listing: Listing, *failed: str) -> None:
         assert run.finish(listing, shard, outcomes, {})
 
 
-def test_the_same_command_lists_exactly_what_is_new_or_has_changed(run: BatchRun, source: ObjectTree) -> None:
+def test_a_repeated_command_lists_exactly_the_new_and_changed_files(run: BatchRun, source: ObjectTree) -> None:
     put(source, "a.jpg", "b/c.png", "d.mp4", "ü #%?.jpg")
     first, _ = run.list_sources(source, Selection())
     assert keys_of(run, first) == ["a.jpg", "b/c.png", "d.mp4", "ü #%?.jpg"]
@@ -95,7 +95,7 @@ def test_shards_are_written_while_keys_are_listed(run: BatchRun, tmp_path: Path)
     assert (listing.shards, listing.items) == (5, 5000)
 
 
-def test_what_is_left_out_is_counted(run: BatchRun, source: ObjectTree) -> None:
+def test_files_that_are_left_out_are_counted(run: BatchRun, source: ObjectTree) -> None:
     put(source, "a.jpg", "notes.txt", "more.TXT", "no-suffix", "x.flv")
     source.put_new("folder", b"")  # as consoles make folders
     source.put_new("empty.jpg", b"")
@@ -169,7 +169,7 @@ def test_nodes_compare_weights_runtimes_and_precision() -> None:
     assert arithmetic_of(facts) == "fake 1 f32"
 
 
-def test_a_run_that_is_missing_or_damaged_is_told(run: BatchRun, source: ObjectTree) -> None:
+def test_a_missing_or_damaged_run_is_reported(run: BatchRun, source: ObjectTree) -> None:
     with pytest.raises(BadInput, match=f"known are {run.name}"):
         BatchRun.open(run.target, "run-nothing")
     put(source, "a.jpg")

@@ -37,7 +37,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     running.stop()
 
 
-def test_a_bucket(client: object, velum_command: Command, tmp_path: Path) -> None:  # noqa: F811
+def test_a_batch_reads_from_and_writes_to_a_bucket(client: object, velum_command: Command, tmp_path: Path) -> None:  # noqa: F811
     chance = np.random.default_rng(0)
     names = [f"in/ü #{number:02}?/[a] %.png" for number in range(20)]
     for name in names:
@@ -68,7 +68,11 @@ ODD_KEYS = [
 PLAIN_KEYS = ["a.png", "quote\"'.png", "a%2Fb + &=;.png", "b/caf\N{COMBINING ACUTE ACCENT}.png", "no suffix"]
 
 
-def test_keys_of_any_characters(client: object, velum_command: Command, tmp_path: Path) -> None:  # noqa: F811
+def test_keys_with_any_characters_are_hidden_or_refused_one_by_one(
+    client: object,
+    velum_command: Command,  # noqa: F811
+    tmp_path: Path,
+) -> None:
     for bucket in ("odd", "odd-safe"):  # the server keeps those of other tests
         client.create_bucket(Bucket=bucket)  # type: ignore[attr-defined]
     chance = np.random.default_rng(0)
@@ -99,7 +103,11 @@ def test_keys_of_any_characters(client: object, velum_command: Command, tmp_path
     assert not (tmp_path / "up.png").exists()
 
 
-def test_credentials_that_are_missing(client: object, velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_missing_credentials_are_reported(
+    client: object,
+    velum_command: Command,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -111,7 +119,7 @@ def test_credentials_that_are_missing(client: object, velum_command: Command, mo
     assert "no credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in done.stderr
 
 
-def test_buckets_that_are_missing(client: object, velum_command: Command) -> None:  # noqa: F811
+def test_missing_buckets_are_reported(client: object, velum_command: Command) -> None:  # noqa: F811
     client.put_object(Bucket="raw", Key="a.jpg", Body=b"1")  # type: ignore[attr-defined]
     assert "NoSuchBucket" in velum_command("batch", "s3://none", "-o", "s3://safe/out", *RULE, code=6).stderr
     done = velum_command("batch", "s3://raw", "-o", "s3://none", *RULE, code=8)

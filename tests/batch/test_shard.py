@@ -112,7 +112,7 @@ def test_results_are_those_of_the_engine_and_carry_plan_and_etag(
     assert all(outcome.labels == {"zone": 1} and outcome.seconds["cpu"] > 0 for outcome in outcomes)
 
 
-def test_two_runners_on_one_shard_differ_in_nothing(
+def test_two_runners_on_one_shard_write_the_same_results(
     source: ObjectTree, target: ObjectTree, engines: SubprocessPool, tmp_path: Path
 ) -> None:
     run, listing = begin(source, target)
@@ -147,7 +147,7 @@ def test_a_store_that_goes_away_leaves_the_rest_for_the_next_run(
     assert len(troubled.reads) == 8  # nothing is done twice
 
 
-def test_results_that_no_outcome_names_are_known_by_their_metadata(
+def test_results_without_an_outcome_are_recognised_by_their_metadata(
     source: ObjectTree, target: ObjectTree, engines: SubprocessPool, tmp_path: Path
 ) -> None:
     troubled = Trouble(source, tmp_path)
@@ -162,7 +162,7 @@ def test_results_that_no_outcome_names_are_known_by_their_metadata(
 
 
 @pytest.mark.parametrize(("times", "status", "attempt"), [(1, "hidden", 2), (9, "failed", 2)])
-def test_an_object_that_changes_under_way(
+def test_an_object_that_changes_while_it_is_read_is_read_again(
     source: ObjectTree, target: ObjectTree, engines: SubprocessPool, tmp_path: Path,
     times: int, status: str, attempt: int,
 ) -> None:  # fmt: skip
@@ -182,7 +182,7 @@ def test_an_object_that_changes_under_way(
         assert new.items == 1
 
 
-def test_an_object_that_is_gone_is_an_outcome(
+def test_a_deleted_object_gets_an_outcome(
     source: ObjectTree, target: ObjectTree, engines: SubprocessPool, tmp_path: Path
 ) -> None:
     run, listing = begin(source, target)
@@ -205,7 +205,7 @@ def test_an_older_result_of_a_source_without_a_new_one_is_named(engines: Subproc
     assert results(target) == {"a.png": b"as it was hidden before"}
 
 
-def test_a_scratch_folder_that_cannot_be_written_leaves_all(
+def test_an_unwritable_scratch_folder_leaves_all_files_for_the_next_run(
     source: ObjectTree, target: ObjectTree, engines: SubprocessPool, tmp_path: Path
 ) -> None:
     run, listing = begin(source, target)

@@ -94,9 +94,7 @@ def test_two_nodes_share_a_video_and_one_makes_the_same(
     assert (report.frames, report.labels) == (60, {"zone": 1})
 
 
-def test_segments_that_are_finished_are_not_hidden_again(
-    source: FolderTree, engines: SubprocessPool, tmp_path: Path
-) -> None:
+def test_finished_segments_are_not_hidden_again(source: FolderTree, engines: SubprocessPool, tmp_path: Path) -> None:
     run, listing = begin(source, tmp_path / "out")
     item = SourceItem.of(next(source.list()))
     place = tmp_path / "out" / videos.segments_folder(run.root, item)

@@ -50,7 +50,7 @@ def rows(folder: Path) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("count", [27, *exhaustive([297])])
-def test_a_folder_with_bad_files_and_the_same_command_again(velum_command: Command, count: int) -> None:
+def test_a_repeated_command_hides_only_new_files_and_names_bad_ones(velum_command: Command, count: int) -> None:
     make_files(velum_command.folder / "in", count)
     done = velum_command("batch", "in", "-o", "out", *FACES, code=1)
     assert f"{count} hidden, 0 nothing found, 2 refused, 1 failed; {count} faces hidden" in done.stdout
@@ -102,7 +102,7 @@ def test_a_dry_run_counts_measures_and_writes_nothing(velum_command: Command) ->
     assert "7 images and 0 videos" in velum_command("batch", "in", "-o", "out", *RULE, "--dry-run").stdout
 
 
-def test_shards_one_at_a_time(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_can_be_hidden_one_at_a_time(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     make_files(velum_command.folder / "in", 5)
     monkeypatch.setattr("velum.batch.manifest.SHARD_ITEMS", 3)
     call = ("batch", "in", "-o", "out", *RULE)
@@ -117,7 +117,7 @@ def test_shards_one_at_a_time(velum_command: Command, monkeypatch: pytest.Monkey
     assert json.loads(velum_command(*call, "--json", code=1).stdout)["before"] == 8
 
 
-def test_a_command_that_is_interrupted_goes_on(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_command_continues(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     make_files(velum_command.folder / "in", 3)
 
     def interrupt(*arguments: object) -> None:
@@ -166,7 +166,7 @@ def test_the_audit_of_the_docs_is_a_query(velum_command: Command) -> None:
     assert found == {("hidden", ""): 7, ("refused", "BadInput"): 2}
 
 
-def test_a_driver_that_is_killed_hides_each_file_once(velum_command: Command, site: Path) -> None:
+def test_a_killed_driver_hides_each_file_once_in_the_end(velum_command: Command, site: Path) -> None:
     make_files(velum_command.folder / "in", 60)
     out = velum_command.folder / "out"
     call = [sys.executable, "-c", "from velum.cli.main import run; run()", "batch", "in", "-o", "out", *RULE]
@@ -202,7 +202,9 @@ def test_a_driver_that_is_killed_hides_each_file_once(velum_command: Command, si
         (("status", "empty"), 3, "there is no batch in empty"),
     ],
 )
-def test_what_is_refused(velum_command: Command, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_impossible_options_are_refused(
+    velum_command: Command, arguments: tuple[str, ...], code: int, message: str
+) -> None:
     make_files(velum_command.folder / "in", 2)
     (velum_command.folder / "empty").mkdir()
     (velum_command.folder / "file.txt").write_text("")

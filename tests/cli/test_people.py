@@ -45,7 +45,7 @@ def test_a_plan_file_names_people(desk: Command, mode: str, visible: str) -> Non
     assert json.loads(desk("plan", "show", "--plan", f"{mode}.toml", "--json").stdout)["digest"] == report["plan"]
 
 
-def test_located_people_are_off(desk: Command) -> None:
+def test_located_people_are_ignored_in_the_annotation_file(desk: Command) -> None:
     found = json.loads(desk("locate", "in.png", "--plan", "keep.toml").stdout)
     assert [region.get("off", False) for region in found["frames"][0]["regions"]] == [True, False]
     Path("in.json").write_text(json.dumps(found))
@@ -53,7 +53,7 @@ def test_located_people_are_off(desk: Command) -> None:
     assert shown(desk.pixels("out.png"), ALL) == {"anna": True, "ben": False}
 
 
-def test_a_folder_of_photos(desk: Command) -> None:
+def test_a_folder_of_photos_names_its_persons(desk: Command) -> None:
     Path("photos").mkdir()
     for name in ("one", "two"):
         save_photo(Path("photos") / f"{name}.png", ALL)
@@ -74,7 +74,7 @@ def test_a_folder_of_photos(desk: Command) -> None:
         (["--plan", "plan.toml", "--keep-person", "A=anna.png"], 6, "run 'velum models pull dlib-resnet'"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_impossible_options_for_people_are_refused(
     desk: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, message: str
 ) -> None:
     monkeypatch.setenv("VELUM_OFFLINE", "1")

@@ -17,5 +17,5 @@ TECHNIQUES = [
 
 
 @pytest.mark.parametrize("text", TECHNIQUES)
-def test_technique(text: str) -> None:
+def test_every_installed_technique_keeps_the_contract(text: str) -> None:
     check_technique(make("velum.techniques", PartSpec.parse(text), RuntimeConfig()))

@@ -109,7 +109,7 @@ def told(file: Path) -> list[tuple[int, str]]:
     return list(messages(file) if file.suffix == ".py" else examples(file))
 
 
-def test_commands_and_their_options_are_there() -> None:
+def test_named_commands_and_their_options_exist() -> None:
     wrong = [
         f"{file.relative_to(ROOT)}:{line}: {fault}: {text}"
         for file in (*SOURCES, *PAGES)
@@ -119,7 +119,7 @@ def test_commands_and_their_options_are_there() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_options_without_their_command_are_those_of_some_command() -> None:
+def test_options_named_without_a_command_exist_in_some_command() -> None:
     known = options(root()) | {"--help"}
     wrong = [
         f"{file.relative_to(ROOT)}:{line}: {name}: {text}"
@@ -132,7 +132,7 @@ def test_options_without_their_command_are_those_of_some_command() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_models_and_techniques_are_there() -> None:
+def test_named_models_and_techniques_exist() -> None:
     catalog, fetched = (part(RuntimeConfig()).keys() for part in (registry.catalog, registry.listed_weights))
     localizers, techniques = (set(names(group, RuntimeConfig())) for group in ("velum.localizers", "velum.techniques"))
     wrong = []
@@ -149,14 +149,14 @@ def test_models_and_techniques_are_there() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_extras_are_there() -> None:
+def test_named_extras_exist() -> None:
     for file in (*SOURCES, *PAGES):
         text = file.read_text()
         named = [name for listed in re.findall(r"velum-anonymizer\[([\w,]+)\]", text) for name in listed.split(",")]
         assert {*named, *re.findall(r"\bextra `(\w+)`", text)} <= EXTRAS, file
 
 
-def test_variables_are_there() -> None:
+def test_named_variables_exist() -> None:
     known = set(variables()) | ELSEWHERE | AVOIDED
     for file in (*SOURCES, *PAGES):
         for name in re.findall(r"\bVELUM_[A-Z_]+\b", file.read_text()):

@@ -60,12 +60,12 @@ def test_no_file_tells_anybody_to_install_another_project() -> None:
         'pipx install "velum"',
     ],
 )
-def test_what_would_install_another_project_is_recognised(line: str) -> None:
+def test_lines_that_would_install_another_project_are_recognised(line: str) -> None:
     assert STRANGER.search(line)
 
 
 @pytest.mark.parametrize(
     "line", ["pip install 'velum-anonymizer[heif]'", "docker run velum:0.1.0 models pull", "pip install ./velum-paint"]
 )
-def test_other_lines_are_not(line: str) -> None:
+def test_lines_that_install_velum_are_not_flagged(line: str) -> None:
     assert not STRANGER.search(line)

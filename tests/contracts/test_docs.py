@@ -162,7 +162,7 @@ def test_every_block_of_the_readme_runs_in_order_in_one_folder(desk: Path, *, wh
     subprocess.run(["bash", "-c", advice], cwd=desk, env=env, check=True, timeout=60)
 
 
-def test_install_lines_of_the_readme_name_what_there_is() -> None:
+def test_install_lines_of_the_readme_name_existing_extras() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     text = (ROOT / "README.md").read_text()
     lines = re.findall(r"^(?:pipx|uv tool|pip) install '(.*?)(?:\[(.*)\])?'", text, re.MULTILINE)
@@ -174,7 +174,7 @@ def test_install_lines_of_the_readme_name_what_there_is() -> None:
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == sorted(project["optional-dependencies"])
 
 
-def test_targets_and_the_image_that_the_readme_names_are_there() -> None:
+def test_make_targets_and_the_image_that_the_readme_names_exist() -> None:
     readme, make = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"\bmake (\w+)(?=[ `])", "\n".join(blocks(ROOT / "README.md", "sh"))))
     assert {"demo", "image"} <= targets
@@ -195,7 +195,7 @@ def test_pictures_of_the_readme_are_small_and_show_what_velum_hid() -> None:
         assert np.abs(drawn - np.asarray(shown, np.int16)).mean() < 1, "run 'make pictures'"
 
 
-def test_a_technique_as_the_docs_teach_it(desk: Path) -> None:
+def test_the_technique_of_the_docs_works(desk: Path) -> None:
     page = ROOT / "docs/techniques.md"
     (code,) = blocks(page, "python")
     (desk / "techniques").mkdir()
@@ -211,7 +211,7 @@ def test_a_technique_as_the_docs_teach_it(desk: Path) -> None:
     assert not (desk / "techniques" / "__pycache__").exists()
 
 
-def test_a_technique_as_a_package_as_the_docs_teach_it(desk: Path) -> None:
+def test_the_technique_package_of_the_docs_works(desk: Path) -> None:
     page = ROOT / "docs/techniques.md"
     (code,), (project,) = blocks(page, "python"), blocks(page, "toml")
     source = desk.parent / "velum-paint"
@@ -262,7 +262,7 @@ def served(desk: Path) -> Iterator[str]:
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl here")
-def test_calls_of_the_api_as_the_docs_show_them(desk: Path, served: str) -> None:
+def test_the_api_calls_of_the_docs_work(desk: Path, served: str) -> None:
     script = "set -eu\n" + "\n".join(blocks(ROOT / "docs/api.md", "sh")).replace("localhost:4343", served)
     done = subprocess.run(
         ["bash", "-c", script], cwd=desk, capture_output=True, text=True, timeout=100, check=False
@@ -277,13 +277,13 @@ def test_calls_of_the_api_as_the_docs_show_them(desk: Path, served: str) -> None
     assert (desk / "clip.hidden.mp4").stat().st_size > 0
 
 
-def test_settings_of_jobs_in_the_docs_are_settings(tmp_path: Path) -> None:
+def test_settings_named_in_the_docs_of_jobs_exist(tmp_path: Path) -> None:
     (text,) = blocks(ROOT / "docs/api.md", "toml")
     (tmp_path / "velum.toml").write_text(text)
     assert Settings.load({}, tmp_path).jobs.max_running == 8
 
 
-def test_plans_in_the_docs_are_plans() -> None:
+def test_plans_in_the_docs_are_valid() -> None:
     plan, video = map(Plan.from_toml, blocks(ROOT / "docs/plans.md", "toml"))
     assert plan.metadata == ("datetime",)
     assert video.video == Video(
@@ -291,7 +291,7 @@ def test_plans_in_the_docs_are_plans() -> None:
     )  # fmt: skip
 
 
-def test_zones_in_the_docs_run(desk: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_zones_in_the_docs_work(desk: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(desk)
     monkeypatch.syspath_prepend(desk.parent / "site")
     monkeypatch.setenv("VELUM_CACHE", str(desk.parent / "cache"))
@@ -306,7 +306,7 @@ def test_zones_in_the_docs_run(desk: Path, monkeypatch: pytest.MonkeyPatch, capf
     assert all(f"`{kind}`" in text for kind in METADATA)
 
 
-def test_the_regions_file_in_the_docs_is_one() -> None:
+def test_the_annotation_file_in_the_docs_is_valid() -> None:
     (text,) = blocks(ROOT / "docs/regions.md", "json")
     findings = Annotations.from_json(json.loads(text))
     assert FORMAT in text
@@ -332,7 +332,7 @@ WITH_LINKS = [page for page in PAGES if page != ROOT / "docs/index.md"]
 
 
 @pytest.mark.parametrize("page", WITH_LINKS, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_of_the_docs_have_targets(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
 
@@ -348,7 +348,7 @@ def test_the_tree_in_contributing_has_every_folder_and_no_other() -> None:
         assert (ROOT / name).is_dir()
 
 
-def test_files_that_contributing_names_are_there() -> None:
+def test_files_that_contributing_names_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = re.findall(r"(?:`|pytest (?:-\S+ \S+ )?)([a-z][a-z_]*/[\w/]*(?:\.\w+)?)", text)
     assert len(named) > 15

@@ -42,11 +42,11 @@ def loaded_by(statement: str) -> set[str]:
         ("from velum.cli import main", set()),  # velum --help must come at once
     ],
 )
-def test_importing_costs_little(statement: str, allowed: set[str]) -> None:
+def test_importing_velum_loads_few_modules(statement: str, allowed: set[str]) -> None:
     assert loaded_by(statement) & HEAVY <= allowed
 
 
-def test_the_drawn_hierarchy_is_the_real_one() -> None:
+def test_the_hierarchy_of_errors_in_the_docstring_is_the_real_one() -> None:
     drawn = [line for line in str(errors.__doc__).splitlines() if "exit " in line]
     real = errors.VelumError.__subclasses__()
     assert len(drawn) == len(real)
@@ -62,7 +62,7 @@ def test_exit_codes_differ() -> None:
     assert len(set(codes)) == len(codes)
 
 
-def test_a_limit_says_its_name_its_value_and_what_is_allowed() -> None:
+def test_an_exceeded_limit_states_name_value_and_bound() -> None:
     error = velum.LimitExceeded("pixels", 300, 200, "photo.jpg")
     assert (error.limit, error.value, error.allowed) == ("pixels", 300, 200)
     assert str(error) == "photo.jpg has 300 pixels, more than the 200 allowed; raise the limit to accept it"

@@ -56,7 +56,7 @@ def test_links_of_the_site_lead_to_its_pages(site: Path) -> None:
     assert not dead, "\n".join(dead)
 
 
-def test_pages_that_files_of_the_repository_name_are_there() -> None:
+def test_pages_that_files_of_the_repository_name_exist() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False, text=True)
     if listed.returncode != 0:
         pytest.skip("this is no clone of the repository")
@@ -79,7 +79,7 @@ def test_every_command_and_option_has_its_place(site: Path) -> None:
             assert not missing, (name, inner.name, missing)
 
 
-def test_every_setting_has_its_place_and_no_machine_shows(site: Path) -> None:
+def test_every_setting_has_its_place_and_no_local_path_is_shown(site: Path) -> None:
     text = (site / "pages/settings.md").read_text()
     missing = [variable for variable in variables() if f"`{variable}`" not in text]
     assert not missing
@@ -113,11 +113,11 @@ def test_every_public_name_of_python_has_its_place(site: Path) -> None:
         ("fixed(box=[0,0,9,9])", r"fixed(box=\[0,0,9,9\])"),
     ],
 )
-def test_text_means_in_markdown_what_it_says(text: str, shown: str) -> None:
+def test_plain_text_is_escaped_in_markdown(text: str, shown: str) -> None:
     assert escape(text) == shown
 
 
-def test_a_table_keeps_bars_and_leaves_out_itself_without_rows() -> None:
+def test_a_table_escapes_bars_and_is_left_out_without_rows() -> None:
     assert table(["a"], [["`x | y`"]]) == "| a |\n| --- |\n| `x \\| y` |\n\n"
     assert table(["a"], []) == ""
 
@@ -130,14 +130,14 @@ def test_a_table_keeps_bars_and_leaves_out_itself_without_rows() -> None:
         '<img alt="" src=https://images.example/x.png>',
     ],
 )
-def test_a_page_that_would_load_something_from_elsewhere_is_refused(tmp_path: Path, loading: str) -> None:
+def test_a_page_that_would_load_from_another_host_is_refused(tmp_path: Path, loading: str) -> None:
     (tmp_path / "html/deep").mkdir(parents=True)
     (tmp_path / "html/deep/page.html").write_text(f"<html>{loading}</html>")
     with pytest.raises(SystemExit, match=r"deep/page\.html loads (https:)?//"):
         finish(tmp_path)
 
 
-def test_the_script_that_the_builder_would_fetch_is_replaced_by_ours(tmp_path: Path) -> None:
+def test_the_script_that_the_builder_would_fetch_is_replaced_by_a_local_one(tmp_path: Path) -> None:
     (tmp_path / "html/deep").mkdir(parents=True)
     page = tmp_path / "html/deep/page.html"
     page.write_text(

@@ -32,12 +32,12 @@ def texts(file: Path) -> Iterator[tuple[int, str]]:
     [file for file in sorted(SOURCE.rglob("*.py")) if file not in WIRE],
     ids=lambda file: str(file.relative_to(SOURCE)),
 )
-def test_words_of_the_wire_are_confined(file: Path) -> None:
+def test_wire_words_of_the_bmw_apis_are_in_one_file_each(file: Path) -> None:
     found = [f"line {line}: {word}" for line, text in texts(file) for word in WORDS if word in text]
     assert not found
 
 
-def test_the_words_are_where_they_belong() -> None:
+def test_the_files_of_the_wire_words_contain_them() -> None:
     there = " ".join(text for file in WIRE for _, text in texts(file))
     assert [word for word in WORDS if word not in there] == []
 
@@ -56,7 +56,7 @@ def test_the_words_are_where_they_belong() -> None:
         ("import velum.locate.detector", {"filelock", "openvino", "rich", "tarfile"}),
     ],
 )
-def test_importing_loads_no_more_than_it_needs(statement: str, never: set[str]) -> None:
+def test_an_import_loads_no_web_framework_it_does_not_need(statement: str, never: set[str]) -> None:
     code = f"{statement}\nimport sys\nprint(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert {re.split(r"\.", name)[0] for name in loaded.split()} & never == set()

@@ -155,7 +155,7 @@ def test_keys_come_from_a_secret_that_is_mounted() -> None:
         (("workers=1", "secretHasDatabase=true"), "settingsSecret names no secret"),
     ],
 )
-def test_pods_that_would_share_nothing_are_refused(values: tuple[str, ...], why: str) -> None:
+def test_several_pods_without_shared_storage_are_refused(values: tuple[str, ...], why: str) -> None:
     done = helm("template velum", *values)
     assert done.returncode != 0
     assert why in done.stderr

@@ -21,10 +21,10 @@ LEAVES = [
         (8, "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"),
     ],
 )
-def test_roots(count: int, root: str) -> None:
+def test_roots_are_those_of_certificate_transparency(count: int, root: str) -> None:
     assert merkle_root(LEAVES[:count]).hex() == root
 
 
-def test_the_order_of_fields_does_not_count() -> None:
+def test_the_order_of_fields_does_not_change_the_hash() -> None:
     assert hash_record({"key": "a", "size": 1}) == hash_record({"size": 1, "key": "a"})
     assert hash_record({"key": "a", "size": 1}) != hash_record({"key": "a", "size": 2})

@@ -14,7 +14,7 @@ from velum.errors import VelumError
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
-def test_what_is_mutated_is_good_itself(name: str) -> None:
+def test_every_input_is_valid_before_its_mutation(name: str) -> None:
     for seed in TARGETS[name].seeds():
         run(TARGETS[name], seed)
 
@@ -29,7 +29,7 @@ def test_inputs_depend_on_the_seed_alone() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # decoders and numpy have much to say of such inputs
 @pytest.mark.parametrize("name", sorted(TARGETS.keys() - {"pictures", "videos", "much work"}))
-def test_a_few_inputs_in_this_process(name: str) -> None:
+def test_a_few_inputs_run_in_this_process(name: str) -> None:
     for index in range(30):
         with contextlib.suppress(VelumError):
             run(TARGETS[name], input_of(name, index, seed=40))
@@ -44,7 +44,7 @@ def test_a_few_inputs_in_this_process(name: str) -> None:
         *exhaustive((name, 100) for name in sorted(TARGETS)),
     ],
 )
-def test_a_value_or_an_error_of_velum(name: str, count: int) -> None:
+def test_every_parser_gives_a_value_or_an_error_of_velum(name: str, count: int) -> None:
     seen = list(outcomes(name, count, seed=20))
     assert [one for one in seen if one.kind in BAD] == []
     assert Counter(one.index for one in seen) == Counter(range(count))
@@ -59,7 +59,7 @@ def test_a_value_or_an_error_of_velum(name: str, count: int) -> None:
         ("raise", "fault", "ZeroDivisionError"),
     ],
 )
-def test_what_must_not_happen_is_recorded_and_the_rest_goes_on(check: str, kind: str, fault: str) -> None:
+def test_a_finding_is_recorded_and_the_run_continues(check: str, kind: str, fault: str) -> None:
     seen = list(outcomes(f"(check) {check}", 3, seed=1, hang_seconds=2))
     assert [(one.index, one.kind) for one in seen] == [(0, "value"), (1, kind), (2, "value")]
     assert fault in seen[1].fault

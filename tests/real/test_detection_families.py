@@ -154,7 +154,7 @@ def iou(one: list[float], many: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("case", but_for(CASES, EACH), ids=title)
-def test_what_is_in_the_pictures_is_found(case: Case, shared: Path) -> None:
+def test_objects_of_the_photographs_are_found(case: Case, shared: Path) -> None:
     truth = json.loads((shared / "media" / "ground_truth.json").read_text())
     count = 0
     for name in case.pictures:
@@ -201,7 +201,7 @@ def test_boxes_agree_with_those_of_another_runtime(case: Case, shared: Path) -> 
         *exhaustive([("yolox_nano/yolox_nano_416x416.onnx", "yolox"), ("light_person/light_person.onnx", "yolox")]),
     ],
 )
-def test_networks_of_any_size_give_the_cells_that_are_expected(shared: Path, file: str, name: str) -> None:
+def test_networks_of_any_input_size_give_the_expected_number_of_cells(shared: Path, file: str, name: str) -> None:
     for width, height in ((64, 64), (96, 160), (352, 224), (640, 480)):
         blank = np.zeros((1, 3, height, width), np.float32)
         outputs = openvino(shared / "models" / file, blank, any_size=True)

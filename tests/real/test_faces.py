@@ -71,7 +71,7 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_known_faces(request: pytest.FixtureRequest, shared: Path, name: str) -> None:
+def test_known_faces_are_found(request: pytest.FixtureRequest, shared: Path, name: str) -> None:
     host = RuntimeConfig(precision="f32", weights={name: request.getfixturevalue(name)})
     regions = Detector(name, host, min_side=16, threshold=0.5).locate([photo(shared, "five_night.jpg")])[0]
     assert len(regions) == len(GOLDEN[name])
@@ -80,7 +80,7 @@ def test_known_faces(request: pytest.FixtureRequest, shared: Path, name: str) ->
         assert score - 0.01 <= region.score <= score + 0.06
 
 
-def test_same_as_decoding_the_whole_picture_plainly(centerface: Path, shared: Path) -> None:
+def test_tiles_find_the_same_as_decoding_the_whole_image(centerface: Path, shared: Path) -> None:
     """One look at the whole picture, decoded cell by cell and without suppression, knows every face and no other."""
     frame = photo(shared, "five_night.jpg")
     kind = family("centerface")
@@ -116,7 +116,7 @@ def test_reduced_precision_finds_the_same_faces(centerface: Path, shared: Path) 
 
 
 @pytest.mark.exhaustive
-def test_small_faces_in_a_large_picture_and_one_face_that_fills_it(centerface: Path, shared: Path) -> None:
+def test_faces_are_found_from_the_smallest_to_one_that_fills_the_image(centerface: Path, shared: Path) -> None:
     detector = Detector("centerface", RuntimeConfig(precision="f32", weights={"centerface": centerface}))
     crowd = np.zeros((1500, 2400, 3), np.uint8)
     small = photo(shared, "group_77_small.jpg").planes[0].pixels
@@ -130,7 +130,7 @@ def test_small_faces_in_a_large_picture_and_one_face_that_fills_it(centerface: P
 
 
 @pytest.mark.exhaustive
-def test_several_threads_find_what_one_finds(centerface: Path, shared: Path) -> None:
+def test_several_threads_find_the_same_as_one(centerface: Path, shared: Path) -> None:
     detector = Detector("centerface", RuntimeConfig(weights={"centerface": centerface}))
     frames = [photo(shared, name) for name in ("voc_2008_001322.jpg", "voc_2008_002470.jpg", "voc_2009_004587.jpg")] * 2
     alone = [[region.box for region in regions] for regions in detector.locate(frames)]

@@ -84,7 +84,9 @@ def shares_shown(file: Path, regions: dict[int, tuple[Region, ...]]) -> dict[str
     [("keep", "a.png", "a"), ("keep", "b.png", "b"), ("keep", "scout.jpg", ""), ("only", "a.png", "b")],
     ids=["keep a", "keep b", "keep a stranger", "only a"],
 )
-def test_one_of_two_in_a_clip(engine: Engine, desk: Path, tmp_path: Path, mode: str, photo: str, visible: str) -> None:
+def test_one_of_two_people_in_a_clip_is_recognised(
+    engine: Engine, desk: Path, tmp_path: Path, mode: str, photo: str, visible: str
+) -> None:
     people = People.parse(mode, [f"X={desk / photo}"])  # type: ignore[arg-type]  # one of two
     found: dict[int, tuple[Region, ...]] = {}
     plan = Plan((RULE,), people=people, video=Video(codec="ffv1"))
@@ -95,7 +97,7 @@ def test_one_of_two_in_a_clip(engine: Engine, desk: Path, tmp_path: Path, mode: 
 
 
 @pytest.mark.parametrize(("photo", "kept"), [("scout.jpg", 1), ("a.png", 0)])
-def test_one_of_five_in_a_photo(
+def test_one_of_five_people_in_a_photo_is_recognised(
     engine: Engine, desk: Path, shared: Path, tmp_path: Path, photo: str, kept: int
 ) -> None:
     source = shared / "media" / "faces" / "five_scouts.jpg"

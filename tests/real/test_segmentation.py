@@ -76,7 +76,7 @@ def hidden(finder: Outliner, frame: Frame) -> Mask:
 
 # Each found by a quarter of its box or more; with one look at the whole picture it is 61 %.
 @pytest.mark.exhaustive
-def test_persons_in_the_street(shared: Path) -> None:
+def test_persons_in_a_street_are_outlined(shared: Path) -> None:
     truth = json.loads((shared / "media" / "ground_truth.json").read_text(encoding="utf-8"))
     finder = outliner(shared, "deeplab", "person", 1.0)
     covered, beside = [], []
@@ -111,13 +111,13 @@ def test_persons_in_the_street(shared: Path) -> None:
         ),
     ],
 )
-def test_share_of_the_picture(
+def test_the_segmented_share_of_the_image_is_right(
     shared: Path, name: str, wanted: str, scale: float | None, picture: str, least: float, most: float
 ) -> None:
     assert least <= hidden(outliner(shared, name, wanted, scale), photo(shared, picture)).mean() <= most
 
 
-def test_localizer_keeps_its_contract(shared: Path, tmp_path: Path) -> None:
+def test_the_segmenter_keeps_the_contract_of_localizers(shared: Path, tmp_path: Path) -> None:
     source = shared / "models" / WEIGHTS["deeplab"].path
     (tmp_path / "deeplab").mkdir()
     (tmp_path / "deeplab" / source.name).symlink_to(source)

@@ -94,7 +94,7 @@ def hidden(finder: TextDetector, frame: Frame) -> Mask:
 
 
 @pytest.mark.exhaustive
-def test_words_in_the_street(mapper: Mapper, shared: Path) -> None:
+def test_words_in_a_street_are_found(mapper: Mapper, shared: Path) -> None:
     truth = json.loads((shared / "media" / "ground_truth.json").read_text(encoding="utf-8"))
     covered = []
     for name, entry in truth.items():
@@ -118,7 +118,7 @@ PERSONAL = [(10, 0), (16, 90), (24, 5), (24, -20), (24, 45), (24, 180), (24, 270
 
 
 @pytest.mark.parametrize(("size", "degrees"), but_for(ALL_TEXT, [(10, 90), (24, -20)]))
-def test_all_text_of_a_page(mapper: Mapper, size: int, degrees: int) -> None:
+def test_all_text_of_a_page_is_found(mapper: Mapper, size: int, degrees: int) -> None:
     frame, wanted, other = page(size, degrees)
     mask = hidden(TextDetector(mapper, 0.4, None), frame)
     assert mask[wanted | other].mean() > 0.98
@@ -126,7 +126,9 @@ def test_all_text_of_a_page(mapper: Mapper, size: int, degrees: int) -> None:
 
 
 @pytest.mark.parametrize(("size", "degrees"), but_for(PERSONAL, [(24, -20)]))
-def test_only_personal_data_of_a_page(mapper: Mapper, reader: RapidRecognizer, size: int, degrees: int) -> None:
+def test_only_personal_data_of_a_page_is_hidden(
+    mapper: Mapper, reader: RapidRecognizer, size: int, degrees: int
+) -> None:
     frame, wanted, other = page(size, degrees)
     kinds = parse_kinds("email|iban|phone|plate|card")
     mask = hidden(TextDetector(mapper, 0.4, TextFilter(reader, kinds, None, 0)), frame)
@@ -141,7 +143,9 @@ def test_only_personal_data_of_a_page(mapper: Mapper, reader: RapidRecognizer, s
         [("phone", 4, set())],
     ),
 )
-def test_each_kind_alone(mapper: Mapper, reader: RapidRecognizer, kind: str, row: int, doubtful: set[int]) -> None:
+def test_each_kind_of_personal_data_is_found_alone(
+    mapper: Mapper, reader: RapidRecognizer, kind: str, row: int, doubtful: set[int]
+) -> None:
     """Only the row of the kind is hidden, and where a digit is read doubtfully also the one that may be of it.
 
     The last digits of the IBAN, 3704 0044 0532 0130 00, are as many as a card has. Their check digit is wrong, so they
@@ -154,7 +158,7 @@ def test_each_kind_alone(mapper: Mapper, reader: RapidRecognizer, kind: str, row
     assert {row} <= rows <= {row} | doubtful
 
 
-def test_form_of_other_weights(shared: Path) -> None:
+def test_weights_of_another_input_form_are_read(shared: Path) -> None:
     form = replace(FAMILY.input, size_wh=(640, 640))
     path = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"
     fixed = Mapper(
@@ -165,7 +169,7 @@ def test_form_of_other_weights(shared: Path) -> None:
 
 
 @pytest.mark.exhaustive
-def test_localizer_keeps_its_contract(shared: Path, tmp_path: Path, reader: RapidRecognizer) -> None:
+def test_text_keeps_the_contract_of_localizers(shared: Path, tmp_path: Path, reader: RapidRecognizer) -> None:
     source = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / source.name).symlink_to(source)
@@ -200,7 +204,7 @@ def test_localizer_keeps_its_contract(shared: Path, tmp_path: Path, reader: Rapi
 
 
 @pytest.mark.parametrize(("name", "passes"), [("icdar2015_img_2.jpg", True), ("icdar2015_img_3.jpg", False)])
-def test_bars_are_not_taken_for_text_and_missed_words_are(
+def test_the_check_ignores_black_bars_and_reports_missed_words(
     shared: Path, tmp_path: Path, name: str, passes: bool
 ) -> None:
     """On a wall of the second one, words on a poster show that are found only after others are hidden."""

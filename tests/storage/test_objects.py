@@ -48,7 +48,7 @@ def test_a_new_object_is_written_once(tree: ObjectTree) -> None:
         tree.read("done/1")
 
 
-def test_a_file_is_stored_with_metadata_in_the_place_of_another(tree: ObjectTree, tmp_path_factory: Path) -> None:
+def test_a_file_replaces_another_with_its_metadata(tree: ObjectTree, tmp_path_factory: Path) -> None:
     file = tmp_path_factory.mktemp("scratch") / "result"  # type: ignore[attr-defined]
     for content in (b"one", b"twice"):
         file.write_bytes(content)
@@ -92,7 +92,9 @@ def test_a_name_that_is_not_utf_8_is_listed_with_its_fault(tmp_path: Path) -> No
     assert "not UTF-8; rename it" in found[0].fault
 
 
-def test_a_folder_of_more_files_than_are_sorted_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_more_files_than_fit_in_memory_is_listed_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(objects, "SORTED_IN_MEMORY", 3)
     names = ["b", "B.jpg", "a\nb", "ü", "z z", "\x7f", "0", "c-d", "c/e", "c.f", "caf\udce9", "caf\udce9/g"]
     names = [f"{name}.jpg" for name in names]
@@ -121,7 +123,7 @@ def test_keys_that_a_store_cannot_name_are_refused(tmp_path: Path, kind: str, ke
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["out", "result"]
 
 
-def test_a_folder_that_is_missing_or_cannot_be_written(tmp_path: Path) -> None:
+def test_a_missing_or_unwritable_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="does not exist"):
         list(open_tree(str(tmp_path / "nothing")).list())
     (tmp_path / "file").write_bytes(b"")
@@ -130,7 +132,7 @@ def test_a_folder_that_is_missing_or_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["a.jpg/b.jpg", "x", f"{'ü' * 130}.jpg", f"{'y' * 300}/b.jpg"])
-def test_keys_of_buckets_that_no_file_can_have(tmp_path: Path, key: str) -> None:
+def test_keys_that_are_impossible_file_names_are_refused_in_folders(tmp_path: Path, key: str) -> None:
     tree = open_tree(str(tmp_path / "out"))
     (tmp_path / "result").write_bytes(b"1")
     tree.put_file("a.jpg", tmp_path / "result", {})
@@ -140,7 +142,7 @@ def test_keys_of_buckets_that_no_file_can_have(tmp_path: Path, key: str) -> None
     assert sorted(found.key for found in tree.list()) == ["a.jpg", "x/y.jpg"]
 
 
-def test_a_bucket_that_is_down_or_missing_is_told(bucket: S3) -> None:
+def test_an_unreachable_or_missing_bucket_is_reported(bucket: S3) -> None:
     bucket.objects["in/a.jpg"] = b"1"
     assert [found.key for found in open_tree("s3://faces/in").list()] == ["a.jpg"]
     with pytest.raises(Unavailable, match="cannot list s3://others.*NoSuchBucket"):
@@ -149,7 +151,7 @@ def test_a_bucket_that_is_down_or_missing_is_told(bucket: S3) -> None:
         open_tree("s3://others").put_new("b.jpg", b"")
 
 
-def test_credentials_that_allow_too_little_are_told(bucket: S3) -> None:
+def test_credentials_without_the_needed_rights_are_reported(bucket: S3) -> None:
     bucket.objects["in/a.jpg"] = b"1"
     bucket.denied = frozenset({"list", "GET", "PUT"})
     tree = open_tree("s3://faces/in")
@@ -162,6 +164,6 @@ def test_credentials_that_allow_too_little_are_told(bucket: S3) -> None:
 
 
 @pytest.mark.parametrize("url", ["memory://", "memory://a/b", "http://bucket/", "s3:///x"])
-def test_malformed_urls(url: str) -> None:
+def test_malformed_urls_are_refused(url: str) -> None:
     with pytest.raises(BadPlan, match="write"):
         open_tree(url)

@@ -104,7 +104,7 @@ def test_keeps_no_incomplete_file(
     assert [*store.list(), *files(tmp_path)] == []
 
 
-def test_take_moves_a_file_into_the_store(store: Store, place: Path) -> None:
+def test_move_in_moves_a_file_into_the_store(store: Store, place: Path) -> None:
     file = place / "made"
     file.write_bytes(CONTENT)
     os.utime(file, (0, 0))

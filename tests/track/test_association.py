@@ -29,7 +29,9 @@ def track(*finds: Detection) -> Track:
         ([find(n, 10 + 4 * n + (60 if n == 8 else 0)) for n in range(11)], (4, 0)),  # one wrong box
     ],
 )
-def test_velocity(finds: list[Detection], velocity: tuple[float, float] | None) -> None:
+def test_the_velocity_of_a_track_follows_its_detections(
+    finds: list[Detection], velocity: tuple[float, float] | None
+) -> None:
     assert track(*finds).velocity == (velocity and pytest.approx(velocity))
 
 
@@ -42,7 +44,7 @@ def test_velocity(finds: list[Detection], velocity: tuple[float, float] | None) 
         ([find(0, 10, size=50), find(1, 10, size=60)], 1.0),  # two boxes are no trend
     ],
 )
-def test_growth(finds: list[Detection], growth: float) -> None:
+def test_the_growth_of_a_track_follows_its_detections(finds: list[Detection], growth: float) -> None:
     assert track(*finds).growth == pytest.approx(growth, abs=0.003)
 
 
@@ -61,7 +63,9 @@ A, B, SMALL = (0.0, 0.0, 40.0, 40.0), (100.0, 0.0, 140.0, 40.0), (0.0, 0.0, 10.0
         ([A], [SMALL], []),
     ],
 )
-def test_pairs_that_overlap(expected: list[FloatBox], found: list[FloatBox], pairs: Pairs) -> None:
+def test_overlapping_detections_are_assigned_to_tracks(
+    expected: list[FloatBox], found: list[FloatBox], pairs: Pairs
+) -> None:
     assert pair_overlapping(expected, found) == pairs
 
 
@@ -76,5 +80,5 @@ def test_pairs_that_overlap(expected: list[FloatBox], found: list[FloatBox], pai
         (99, (400.0, 0.0, 440.0, 40.0), []),  # there is an end to it
     ],
 )
-def test_pairs_that_are_near(lost: int, found: FloatBox, pairs: Pairs) -> None:
+def test_near_detections_are_assigned_to_tracks(lost: int, found: FloatBox, pairs: Pairs) -> None:
     assert pair_near([A], [lost], [found]) == pairs

@@ -20,14 +20,14 @@ def contains(outer: FloatBox, inner: FloatBox) -> bool:
 
 
 @given(BOXES, BOXES, st.floats(0, 1))
-def test_what_lies_between_two_boxes_lies_in_their_union(a: FloatBox, b: FloatBox, share: float) -> None:
+def test_interpolated_boxes_lie_in_the_union_of_their_ends(a: FloatBox, b: FloatBox, share: float) -> None:
     assert contains(union(a, b), mix(a, b, share))
     assert mix(a, b, 0) == a
     assert mix(a, b, 1) == b
 
 
 @given(BOXES, st.lists(st.tuples(BOXES, BOXES), max_size=3))
-def test_smoothing_only_enlarges(edges: FloatBox, around: list[tuple[FloatBox, FloatBox]]) -> None:
+def test_smoothing_only_enlarges_boxes(edges: FloatBox, around: list[tuple[FloatBox, FloatBox]]) -> None:
     assert contains(smooth(edges, around), edges)
 
 
@@ -38,13 +38,13 @@ def test_even_motion_is_not_smoothed(edges: FloatBox, dx: float, dy: float) -> N
 
 
 @given(BOXES, st.floats(0, 1))
-def test_grown_boxes_contain_what_they_were(edges: FloatBox, share: float) -> None:
+def test_grown_boxes_contain_the_original_boxes(edges: FloatBox, share: float) -> None:
     assert contains(grow(edges, share), edges)
     assert contains(zoom(edges, 1 + share), edges)
 
 
 @given(BOXES, BOXES)
-def test_overlap_is_a_share_and_symmetric(a: FloatBox, b: FloatBox) -> None:
+def test_the_overlap_is_from_0_to_1_and_symmetric(a: FloatBox, b: FloatBox) -> None:
     assert 0 <= iou(a, b) <= 1 + NEAR
     assert iou(a, b) == iou(b, a)
     assert abs(iou(a, a) - 1) < NEAR

@@ -54,7 +54,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_where_scenes_start(name: str) -> None:
+def test_cuts_are_detected_where_scenes_start(name: str) -> None:
     thumbs, expected = CASES[name]
     told = list(scenes(Observation(n, 960, 540, None, thumb) for n, thumb in enumerate(thumbs)))
     assert [look.index for look, _ in told] == list(range(len(thumbs)))
@@ -69,6 +69,6 @@ def test_where_scenes_start(name: str) -> None:
         np.zeros((8, 480), np.uint8),  # nothing can be told from so little
     ],
 )
-def test_a_thumb_that_is_none_is_refused(thumb: Thumbnail) -> None:
+def test_an_invalid_thumbnail_is_refused(thumb: Thumbnail) -> None:
     with pytest.raises(BadInput, match=r"thumbnail of frame 3 is .* must be uint8"):
         Observation(3, 960, 540, None, thumb)

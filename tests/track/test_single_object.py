@@ -23,7 +23,7 @@ def run(film: Film, at: int, box: Box) -> dict[int, Region]:
     ("path", "at"),
     [(steady(480, 270), 0), (steady(200, 200, 6, 1), 30), (steady(800, 400, -6, -2), 59)],
 )
-def test_it_is_covered_wherever_it_is(path: Callable[[int], tuple[float, float]], at: int) -> None:
+def test_a_followed_object_is_covered_wherever_it_moves(path: Callable[[int], tuple[float, float]], at: int) -> None:
     found = run(Film((Thing(path),)), at, around(*path(at)))
     assert sorted(found) == list(range(60))
     for index, region in found.items():
@@ -35,13 +35,13 @@ def test_it_is_covered_wherever_it_is(path: Callable[[int], tuple[float, float]]
     assert found[at].box == around(*path(at))
 
 
-def test_it_ends_with_the_scene() -> None:
+def test_following_ends_with_the_scene() -> None:
     film = Film((Thing(steady(480, 270)),), cuts=(20, 45))
     assert sorted(run(film, 30, around(480, 270))) == list(range(20, 45))
     assert sorted(run(film, 20, around(480, 270))) == list(range(20, 45))
 
 
-def test_it_ends_where_it_leaves_and_stays_for_a_moment_after_it_was_seen_last() -> None:
+def test_following_ends_shortly_after_the_object_leaves() -> None:
     left = run(Film((Thing(steady(480, 270, 12, 0)),)), 0, around(480, 270))
     assert 38 <= max(left) <= 46
     assert all(one.box.x0 >= 0 and one.box.x1 <= WIDTH and one.box.y1 <= HEIGHT for one in left.values())
@@ -49,13 +49,13 @@ def test_it_ends_where_it_leaves_and_stays_for_a_moment_after_it_was_seen_last()
     assert max(hidden) == 29 + PAD
 
 
-def test_what_comes_back_is_covered_all_the_while() -> None:
+def test_an_object_that_comes_back_is_covered_meanwhile() -> None:
     gone = run(Film((Thing(steady(480, 270), visible=lambda n: not 20 <= n < 30),)), 5, around(480, 270))
     assert sorted(gone) == list(range(60))
     assert gone[25].box.width > gone[5].box.width
 
 
-def test_what_looks_like_nothing_stays_for_a_moment() -> None:
+def test_an_object_that_looks_like_its_background_is_covered_for_a_moment() -> None:
     film = Film(())
     looks = [look for look, _ in played(film)]
     for look in looks:

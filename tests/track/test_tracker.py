@@ -173,7 +173,7 @@ FILMS = {
 
 @pytest.mark.parametrize("window", [60, *exhaustive([None])])
 @pytest.mark.parametrize("name", FILMS)
-def test_nobody_shows(name: str, window: int | None) -> None:
+def test_objects_are_hidden_in_every_frame(name: str, window: int | None) -> None:
     shares, excess, _ = played_and_followed(FILMS[name], window)
     for frame, by_thing in enumerate(shares):
         assert min(by_thing) >= 0.9, f"{by_thing} covered in frame {frame}"
@@ -196,13 +196,13 @@ def test_the_films_need_tracking() -> None:
         (0, (0, 30)),  # live: nothing is known ahead
     ],
 )
-def test_the_window_bounds_how_far_back_things_are_followed(window: int, bare: tuple[int, int]) -> None:
+def test_the_window_bounds_how_far_back_objects_are_followed(window: int, bare: tuple[int, int]) -> None:
     shares, _, _ = played_and_followed(Film((Thing(steady(300, 200, 3, 1), seen=lambda n: n >= 30),)), window)
     uncovered = [n for n, (share,) in enumerate(shares) if share < 0.9]
     assert uncovered == list(range(*bare))
 
 
-def test_what_is_gone_is_hidden_for_the_pad_only() -> None:
+def test_an_object_that_is_gone_is_hidden_for_the_padding_only() -> None:
     film = Film((Thing(RIGHT, visible=lambda n: 20 <= n < 40),))
     _, _, out = played_and_followed(film)
     hidden = [n for n, regions in enumerate(out) if regions]
@@ -210,14 +210,14 @@ def test_what_is_gone_is_hidden_for_the_pad_only() -> None:
 
 
 @pytest.mark.parametrize("window", [60, None])
-def test_nothing_crosses_a_cut(window: int | None) -> None:
+def test_no_track_crosses_a_cut(window: int | None) -> None:
     before, after = Thing(RIGHT, visible=lambda n: n < 30), Thing(LEFT, visible=lambda n: n >= 40)
     _, _, out = played_and_followed(Film((before, after), cuts=(30, 40)), window)
     assert not any(out[30:40])
     assert all(len(regions) == 1 for regions in (*out[:30], *out[40:]))
 
 
-def test_a_thing_keeps_its_number_through_gaps_flashes_and_crossings() -> None:
+def test_an_object_keeps_its_track_id_through_gaps_flashes_and_crossings() -> None:
     things = Thing(steady(200, 150, 9, 0), seen=misses(0.3)), Thing(steady(750, 300, -9, 0), seen=outside((25, 34)))
     _, _, out = played_and_followed(Film(things, flashes=(20, 21)))
     assert [sorted(region.track or 0 for region in regions) for regions in out] == [[1, 2]] * 60
@@ -232,7 +232,7 @@ def test_each_region_says_how_it_was_found() -> None:
     ]  # fmt: skip
 
 
-def test_doubtful_finds_start_nothing_but_count_before_the_first_sure_one() -> None:
+def test_doubtful_detections_start_no_track_but_join_one_that_starts_later() -> None:
     alone = Film((Thing(RIGHT, score=lambda _: 0.2),), sure={"face": 0.5})
     assert not any(played_and_followed(alone)[2])
     late = Film((Thing(RIGHT, score=lambda n: 0.2 if n < 20 else 0.9),), sure={"face": 0.5})
@@ -240,7 +240,7 @@ def test_doubtful_finds_start_nothing_but_count_before_the_first_sure_one() -> N
     assert [[region.origin for region in regions] for regions in out] == [["detected"]] * 60
 
 
-def test_filled_frames_get_the_mask_of_the_nearest_find_a_little_wider() -> None:
+def test_filled_frames_get_the_mask_of_the_nearest_detection_a_little_wider() -> None:
     disc = cv2.circle(np.zeros((90, 90), np.uint8), (45, 45), 45, 1, -1).astype(bool)
     frames = played(Film((Thing(RIGHT, seen=outside((10, 20))),), frames=30))
     looks = [
@@ -278,7 +278,7 @@ def test_points_are_those_of_detections_in_their_own_frames(masked: bool) -> Non
         assert [region.points for region in regions] == [((n, 7.0),) if seen(n) else None]
 
 
-def test_the_same_looks_give_the_same_regions() -> None:
+def test_the_same_detections_give_the_same_regions() -> None:
     def told() -> list[list[dict[str, object]]]:
         return [[r.to_json() for r in regions] for regions in played_and_followed(FILMS["30 % missed"])[2]]
 
@@ -295,7 +295,7 @@ GROUNDS = [texture(seed, 32, 48, 3) for seed in (1, 2)] + [np.zeros((32, 48), np
 
 
 @given(STORIES, st.lists(st.sampled_from(GROUNDS), min_size=16, max_size=16), st.none() | st.integers(0, 12))
-def test_every_find_is_hidden_in_order_and_in_time(
+def test_every_detection_is_hidden_in_order_and_within_the_window(
     story: list[tuple[Region, ...] | None], thumbs: list[Thumbnail], window: int | None
 ) -> None:
     taken = 0
@@ -321,7 +321,7 @@ def test_every_find_is_hidden_in_order_and_in_time(
 
 
 @pytest.mark.real
-def test_labelled_faces_between_the_looks(shared: Path) -> None:
+def test_labelled_faces_are_hidden_between_the_scheduled_frames(shared: Path) -> None:
     """Faces are given as labelled in each second labelled frame of a real clip, and must be covered in the others."""
     truth = json.loads((shared / "media" / "ground_truth.json").read_text())["video/walking_faces.gif"]
     by_frame = {int(n): [Box.around(*one["bbox"]) for one in faces] for n, faces in truth["objects_by_frame"].items()}

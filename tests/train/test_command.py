@@ -42,7 +42,9 @@ def test_a_dry_run_checks_the_labels_and_draws_them(tmp_path: Path, velum_here: 
         (("-o", "round", "--label", "star", "--dry-run"), 4, "the truth has no label star; it has disc"),
     ],
 )
-def test_wrong_requests(tmp_path: Path, velum_here: Train, arguments: tuple[str, ...], code: int, says: str) -> None:
+def test_wrong_options_are_refused(
+    tmp_path: Path, velum_here: Train, arguments: tuple[str, ...], code: int, says: str
+) -> None:
     coco(tmp_path, discs(4))
     _, err = velum_here("train", "truth.json", *arguments, code=code)
     assert says in err
@@ -58,19 +60,19 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, velum_here: Tr
 
 
 @pytest.mark.parametrize("command", ["resume", "report"])
-def test_a_folder_without_a_training(velum_here: Train, command: str) -> None:
+def test_a_folder_without_a_training_is_refused(velum_here: Train, command: str) -> None:
     _, err = velum_here("train", command, "round", code=3)
     assert "holds no training" in err
 
 
-def test_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else True)
     with pytest.raises(Unavailable, match=r"training needs torch, .* pip install torch 'velum-anonymizer\[train\]'"):
         training.check_torch()
 
 
-def test_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     request = TrainingRequest(truth="t", base="centerface", batch=12)
     monkeypatch.setattr(training, "free_memory", lambda: 3 << 30)
     with pytest.raises(Unavailable, match="needs about 4096 MB of free memory, and 3072 MB are free"):
@@ -79,7 +81,7 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     training.check_memory(request)
 
 
-def test_durations() -> None:
+def test_durations_are_parsed() -> None:
     assert [parse_duration(text) for text in ("90s", "10m", "2h", "45", "1.5m")] == [90, 600, 7200, 45, 90]
     with pytest.raises(BadPlan):
         parse_duration("-1m")

@@ -21,7 +21,7 @@ def sampler(tmp_path: Path) -> Iterator[CropSampler]:
         yield CropSampler(found.pictures, found.labels, store, 96, 1.0, 3)
 
 
-def test_boxes_lie_around_what_is_drawn(sampler: CropSampler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boxes_lie_around_the_drawn_objects(sampler: CropSampler, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.train.crops.change", lambda rgb, _: rgb)
     monkeypatch.setattr("velum.train.crops.occlude", lambda rgb, _, __: rgb)
     seen = 0
@@ -61,7 +61,7 @@ def test_hard_negatives_are_shown(sampler: CropSampler) -> None:
     assert 0.4 < np.mean([index == 2 for index, _ in chosen]) < 0.9
 
 
-def test_changes_are_those_of_cameras() -> None:
+def test_crops_are_changed_as_cameras_change_images() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
     rgb = np.asarray(cv2.resize(noise, (96, 96)), np.uint8)
     results = [change(rgb, np.random.default_rng(seed)) for seed in range(60)]

@@ -40,7 +40,7 @@ def test_a_prepared_base_gives_each_class_a_map_and_no_landmarks(tmp_path: Path)
     assert not np.array_equal(after["heat"][0], after["heat"][1])
 
 
-def test_the_written_file_says_what_it_is(tmp_path: Path) -> None:
+def test_the_written_file_states_labels_and_family(tmp_path: Path) -> None:
     model = graph.load(write_tiny_centerface(tmp_path / "base.onnx"))
     HEADS["centerface"].prepare(model, 2, 1)
     graph.state_facts(model, ("disc", "star"), {STATED: "centerface"})
@@ -59,7 +59,7 @@ def test_weights_go_back_into_the_file(tmp_path: Path) -> None:
     assert graph.weight(changed, "a.weight").tolist() == graph.weight(model, "a.weight").tolist()
 
 
-def test_wrong_bases(tmp_path: Path) -> None:
+def test_unsuitable_bases_are_refused(tmp_path: Path) -> None:
     host = RuntimeConfig(models=tmp_path / "models")
     with pytest.raises(BadPlan, match="model 'nonsense' is unknown"):
         find_base("nonsense", host)

@@ -37,7 +37,7 @@ def test_good_labels_are_read(tmp_path: Path) -> None:
         ([("disc", (20, 20, 0.5, 40))], "1 box has no area: less than 1 pixel"),
     ],
 )
-def test_boxes_that_cannot_be(tmp_path: Path, objects: list[tuple[str, Xywh]], says: str) -> None:
+def test_impossible_boxes_are_refused(tmp_path: Path, objects: list[tuple[str, Xywh]], says: str) -> None:
     with pytest.raises(BadInput, match=says):
         checked(coco(tmp_path, {"a.png": [DISC], "b.png": objects}))
 
@@ -47,19 +47,19 @@ def test_boxes_of_no_area_in_coco_are_named(tmp_path: Path) -> None:
     assert "1 box without an area left out" in checked(path).notes
 
 
-def test_unknown_pictures(tmp_path: Path) -> None:
+def test_missing_pictures_are_named(tmp_path: Path) -> None:
     path = coco(tmp_path, {"a.png": [DISC], "b.png": [DISC]})
     (tmp_path / "b.png").unlink()
     with pytest.raises(BadInput, match=r"1 labelled picture of 2 cannot be found: b.png; .*--media"):
         checked(path)
 
 
-def test_one_picture_only(tmp_path: Path) -> None:
+def test_a_single_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="one picture only, a.png"):
         checked(coco(tmp_path, {"a.png": [DISC]}))
 
 
-def test_a_label_without_examples(tmp_path: Path) -> None:
+def test_a_label_without_examples_is_refused(tmp_path: Path) -> None:
     path = coco(tmp_path, {"a.png": [DISC], "b.png": [DISC]}, labels=("disc", "star"))
     with pytest.raises(BadInput, match="no example of star: .* --label disc"):
         checked(path)
@@ -68,19 +68,19 @@ def test_a_label_without_examples(tmp_path: Path) -> None:
         checked(path, "moon")
 
 
-def test_nothing_labelled(tmp_path: Path) -> None:
+def test_a_truth_without_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="labels no object"):
         checked(coco(tmp_path, {"a.png": [], "b.png": []}))
 
 
-def test_labels_of_another_size(tmp_path: Path) -> None:
+def test_labels_for_another_picture_size_are_refused(tmp_path: Path) -> None:
     path = coco(tmp_path, {"a.png": [DISC], "b.png": [DISC]})
     Image.new("RGB", (320, 240)).save(tmp_path / "b.png")
     with pytest.raises(BadInput, match=r"b.png cannot be used: the truth has the size \(160, 120\), .* \(320, 240\)"):
         checked(path)
 
 
-def test_a_picture_that_cannot_be_read(tmp_path: Path) -> None:
+def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
     path = coco(tmp_path, {"a.png": [DISC], "b.png": [DISC]})
     (tmp_path / "b.png").write_bytes(b"\x89PNG nothing more")
     with pytest.raises(BadInput, match="b.png cannot be used"):

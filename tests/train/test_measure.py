@@ -20,11 +20,13 @@ from velum.train.measure import average_precision, hard_negatives, measure
         ([], [], 3, 0.0),
     ],
 )
-def test_average_precision(scores: list[float], hits: list[bool], total: int, expected: float) -> None:
+def test_average_precision_is_that_of_pascal_voc(
+    scores: list[float], hits: list[bool], total: int, expected: float
+) -> None:
     assert average_precision(scores, hits, total) == pytest.approx(expected)
 
 
-def test_detections_of_pictures(tmp_path: Path) -> None:
+def test_wrong_detections_lower_the_measure_and_become_hard_negatives(tmp_path: Path) -> None:
     found = checked(coco(tmp_path, discs(3)))
     truths = [picture.objects[0].xyxy for picture in found.pictures]
     right = [[Region(Box.around(*xyxy), "disc", 0.9)] for xyxy in truths]

@@ -55,13 +55,13 @@ def test_near_duplicates_stay_together(tmp_path: Path) -> None:
         assert train
 
 
-def test_all_of_one_video(tmp_path: Path) -> None:
+def test_pictures_of_a_single_video_are_refused(tmp_path: Path) -> None:
     path = coco(tmp_path, {f"clip_{i:06}.png": [DISC] for i in range(6)})
     with pytest.raises(BadInput, match="all 6 pictures belong together"):
         split(checked(path), 0)
 
 
-def test_all_examples_of_a_label_in_one_group(tmp_path: Path) -> None:
+def test_a_label_with_all_examples_in_one_group_is_refused(tmp_path: Path) -> None:
     pictures = {name: list(objects) for name, objects in discs(8).items()}
     pictures["p3.png"].append(("star", (100, 70, 20, 20)))
     found = checked(coco(tmp_path, pictures, labels=("disc", "star")))
@@ -80,7 +80,7 @@ def test_every_label_is_in_both_parts(tmp_path: Path) -> None:
             assert {box.label for picture in part for box in picture.objects} == {"disc", "star"}
 
 
-def test_a_pattern_that_is_none(tmp_path: Path) -> None:
+def test_an_invalid_group_pattern_is_refused(tmp_path: Path) -> None:
     found = checked(coco(tmp_path, discs(4)))
     with pytest.raises(BadPlan, match="--group '\\(' is no regular expression"):
         split(found, 0, "(")

@@ -44,7 +44,7 @@ def hidden_share(picture: Path, velum_here: Train) -> float:
     return float(np.mean(np.any(before != after, axis=2)[red]))
 
 
-def test_from_labels_to_a_model_that_hides(labelled: Path, velum_here: Train) -> None:
+def test_labelled_pictures_become_a_model_that_hides(labelled: Path, velum_here: Train) -> None:
     out, err = velum_here("train", "truth.json", "-o", "round", "--steps", "120", *OPTIONS)
     assert "held-out AP50" in err
     assert "use it: velum hide PICTURE --hide disc" in out
@@ -79,7 +79,7 @@ def test_the_same_seed_gives_the_same_network_and_resuming_too(labelled: Path, v
         np.testing.assert_allclose(values, weights[1][name], atol=1e-3)
 
 
-def test_several_labels(labelled: Path, velum_here: Train) -> None:
+def test_a_network_learns_several_labels(labelled: Path, velum_here: Train) -> None:
     pictures = {name: list(objects) for name, objects in discs(20).items()}
     for objects in pictures.values():
         objects.append(("star", (110, 90, 24, 24)))
@@ -114,14 +114,14 @@ def test_a_killed_training_has_a_model_that_can_be_used(labelled: Path, velum_he
     velum_here("hide", "p0.png", "-o", "safe.png", "--hide", "disc")
 
 
-def test_changed_pictures_are_no_reason_to_go_on(labelled: Path, velum_here: Train) -> None:
+def test_a_training_with_changed_pictures_is_not_resumed(labelled: Path, velum_here: Train) -> None:
     velum_here("train", "truth.json", "-o", "round", "--steps", "3", *OPTIONS)
     cv2.imwrite(str(labelled / "p0.png"), np.zeros((120, 160, 3), np.uint8))
     _, err = velum_here("train", "resume", "round", "--steps", "5", code=3)
     assert "the labelled pictures are not those" in err
 
 
-def test_a_base_with_an_unknown_operation(labelled: Path, velum_here: Train) -> None:
+def test_a_base_with_an_unknown_operation_is_refused(labelled: Path, velum_here: Train) -> None:
     write_tiny_centerface(labelled / "odd.onnx", operation="Softplus")
     _, err = velum_here("train", "truth.json", "-o", "round", "--steps", "3", "--from", "odd.onnx", code=3)
     assert "velum does not know its operations Softplus" in err

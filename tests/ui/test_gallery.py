@@ -119,7 +119,7 @@ def tracks_of(*names: str) -> set[int]:
     return {10 * number + nth for number, scene in enumerate(SCENES) for nth, name in enumerate(scene) if name in names}
 
 
-def test_everybody_is_decided_by_fewer_clicks_than_people_and_two(page: Any, job: str) -> None:
+def test_all_people_are_decided_with_few_clicks(page: Any, job: str) -> None:
     clicks = 0
 
     def click(name: str) -> None:
@@ -166,7 +166,7 @@ def _clock(frame: int) -> str:
     return f"0:0{frame // 10}"
 
 
-def test_persons_are_parted_and_joined_by_hand_and_with_the_keyboard(page: Any, job: str) -> None:
+def test_persons_are_split_and_merged_by_mouse_and_keyboard(page: Any, job: str) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     page.goto(f"/#/review/{job}")
     page.get_by_role("button", name="Group faces by person").focus()

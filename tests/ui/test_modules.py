@@ -16,17 +16,17 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_their_own_tests_pass() -> None:
+def test_the_tests_of_the_modules_pass() -> None:
     if shutil.which("node") is None:
         pytest.skip("node is not here: apt-get install nodejs")
     run("node", "--test", *map(str, sorted(Path(__file__).parent.glob("*.test.mjs"))))
 
 
-def test_their_types_are_right() -> None:
+def test_the_types_of_the_modules_are_right() -> None:
     if not (ROOT / "node_modules" / "typescript").is_dir():
         pytest.skip("typescript is not here: npm ci")
     run("npm", "run", "--silent", "check")
 
 
-def test_the_lock_names_no_host() -> None:
+def test_the_lock_file_names_no_host() -> None:
     assert "://" not in (ROOT / "package-lock.json").read_text()

@@ -13,7 +13,7 @@ from tests.ui.test_review import shows_brightness
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
-def test_a_key_is_made_shown_once_and_taken_back(browser: Any, locked: Locked) -> None:
+def test_a_key_is_made_shown_once_and_revoked(browser: Any, locked: Locked) -> None:
     operator = locked.key("op", "anonymize", "operate")
     for page in watched(browser, locked.address):
         signed_in(page, operator)
@@ -71,14 +71,14 @@ def test_with_a_key_a_video_streams_and_results_are_saved(
 
 
 @pytest.mark.exhaustive
-def test_where_nobody_is_asked_the_page_says_how_to_begin(page: Any) -> None:
+def test_without_required_credentials_the_page_says_how_to_begin(page: Any) -> None:
     page.goto("/#/settings")
     page.get_by_text("No key is required").wait_for()
     page.get_by_text("velum keys add NAME").wait_for()
     assert page.get_by_role("button", name="Create a key").count() == 0
 
 
-def test_who_may_not_operate_is_told(browser: Any, locked: Locked) -> None:
+def test_a_user_without_the_scope_operate_is_informed(browser: Any, locked: Locked) -> None:
     secret = locked.key("visitor", "anonymize")
     for page in watched(browser, locked.address):
         signed_in(page, secret)
@@ -102,7 +102,7 @@ def test_an_inference_api_is_added_and_removed(page: Any) -> None:
 
 
 @pytest.mark.exhaustive
-def test_a_model_is_tried_on_a_picture(page: Any) -> None:
+def test_a_model_is_tried_on_an_image(page: Any) -> None:
     page.goto("/#/models")
     page.get_by_role("heading", name="Try one").wait_for()
     page.locator("input[name=trial]").set_input_files(picture())

@@ -18,7 +18,7 @@ def test_models_are_listed(page: Any) -> None:
 
 
 @pytest.mark.exhaustive
-def test_only_pages_that_are_there_are_linked(page: Any) -> None:
+def test_only_existing_pages_are_linked(page: Any) -> None:
     page.goto("/")
     links = page.get_by_role("navigation").get_by_role("link")
     links.first.wait_for()

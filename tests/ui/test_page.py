@@ -71,7 +71,7 @@ def rendered(page: Any) -> None:
     page.get_by_text("Done: the image shows your corrections.").last.wait_for()
 
 
-def test_files_are_hidden_and_come_back_in_one_zip(page: Any) -> None:
+def test_files_are_hidden_and_downloaded_as_one_zip(page: Any) -> None:
     hidden_in(page, picture("one.png"), picture("two.png"))
     with page.expect_download() as download:
         page.get_by_role("button", name="Download all (zip)").click()
@@ -85,7 +85,7 @@ def test_files_are_hidden_and_come_back_in_one_zip(page: Any) -> None:
     assert single.value.suggested_filename == "one.hidden.png"
 
 
-def test_how_closely_to_look_is_part_of_the_plan(page: Any) -> None:
+def test_the_effort_is_part_of_the_plan(page: Any) -> None:
     page.goto("/")
     page.get_by_label("How closely to look").select_option(
         label="Thorough: finds the most, takes several times as long"
@@ -129,7 +129,7 @@ def test_everything_works_by_keyboard_alone(page: Any) -> None:
     page.get_by_role("heading", name="1 region hidden").wait_for()
 
 
-def test_corrections_show_in_the_result(page: Any) -> None:
+def test_corrections_change_the_result(page: Any) -> None:
     sent = picture()
     original = np.asarray(Image.open(io.BytesIO(sent["buffer"]))).astype(int)
     hidden_in(page, sent)
@@ -160,7 +160,7 @@ def test_corrections_show_in_the_result(page: Any) -> None:
 
 
 @pytest.mark.exhaustive
-def test_one_place_is_hidden_in_a_way_of_its_own(page: Any) -> None:
+def test_one_region_is_hidden_by_a_technique_of_its_own(page: Any) -> None:
     sent = picture()
     original = np.asarray(Image.open(io.BytesIO(sent["buffer"]))).astype(int)
     hidden_in(page, sent)
@@ -212,7 +212,7 @@ def test_regions_are_moved_resized_and_switched_together(page: Any) -> None:
 
 
 @pytest.mark.exhaustive
-def test_before_and_after_are_compared_and_single_pixels_seen(page: Any) -> None:
+def test_before_and_after_are_compared_down_to_single_pixels(page: Any) -> None:
     hidden_in(page, picture())
     looked_at(page, "one.png")
     viewer = "document.querySelector('velum-viewer')"
@@ -233,7 +233,7 @@ def test_before_and_after_are_compared_and_single_pixels_seen(page: Any) -> None
     assert page.evaluate(f"{viewer}.view.scale") < 4
 
 
-def test_corrections_are_not_lost_unasked(page: Any) -> None:
+def test_corrections_are_not_discarded_without_asking(page: Any) -> None:
     hidden_in(page, picture())
     looked_at(page, "one.png")
     page.get_by_role("button", name="Correct").click()
@@ -247,7 +247,7 @@ def test_corrections_are_not_lost_unasked(page: Any) -> None:
     page.get_by_role("heading", name="1 of 1 done").wait_for()
 
 
-def test_no_file_is_downloaded_without_the_corrections(page: Any) -> None:
+def test_no_image_is_downloaded_without_the_corrections(page: Any) -> None:
     hidden_in(page, picture())
     looked_at(page, "one.png")
     page.get_by_role("button", name="Correct").click()
@@ -265,7 +265,7 @@ def test_no_file_is_downloaded_without_the_corrections(page: Any) -> None:
 
 
 @pytest.mark.exhaustive
-def test_corrections_that_others_put_are_in_what_the_lists_give(page: Any) -> None:
+def test_downloads_from_the_lists_contain_corrections_of_others(page: Any) -> None:
     hidden_in(page, picture())
     page.goto("/#/jobs")
     job = page.request.get("/v1/jobs?limit=1").json()["jobs"][0]["id"]
@@ -282,7 +282,7 @@ def test_corrections_that_others_put_are_in_what_the_lists_give(page: Any) -> No
     assert not page.request.get(f"/v1/jobs/{job}").json()["corrections_pending"]
 
 
-def test_what_is_not_known_is_not_called_nothing(page: Any) -> None:
+def test_an_unknown_number_of_regions_is_not_shown_as_zero(page: Any) -> None:
     page.route(re.compile("/report$"), lambda route: route.abort())
     hidden_in(page, picture())
     page.get_by_text("Done, but the report could not be read").wait_for()
@@ -291,7 +291,7 @@ def test_what_is_not_known_is_not_called_nothing(page: Any) -> None:
 
 
 @pytest.mark.exhaustive
-def test_the_service_says_which_files_may_be_chosen(page: Any) -> None:
+def test_the_service_decides_which_files_can_be_chosen(page: Any) -> None:
     types = {"images": [".png", ".xyz"], "videos": [".mp4"]}
     page.route(re.compile("/v1/file-types$"), lambda route: route.fulfill(json=types))
     page.goto("/")
@@ -301,7 +301,7 @@ def test_the_service_says_which_files_may_be_chosen(page: Any) -> None:
 
 
 @pytest.mark.exhaustive
-def test_what_cannot_be_done_is_said(page: Any) -> None:
+def test_errors_of_the_service_are_shown(page: Any) -> None:
     page.goto("/")
     page.locator(".drop input").first.set_input_files(
         [
@@ -319,7 +319,7 @@ def test_what_cannot_be_done_is_said(page: Any) -> None:
     page.complaints.clear()
 
 
-def test_a_key_is_asked_for_and_kept_nowhere(browser: Any, locked: Locked) -> None:
+def test_a_key_is_asked_for_and_stored_nowhere(browser: Any, locked: Locked) -> None:
     key = locked.key("anna", "anonymize", "review")
     for page in watched(browser, locked.address):
         page.goto("/")
@@ -345,7 +345,9 @@ def hidden_in_signed(page: Any) -> None:
 @pytest.mark.parametrize(
     ("scheme", "width", "locale"), [("dark", 360, "de"), *exhaustive([("light", 1280, "en"), ("dark", 3840, "en")])]
 )
-def test_nothing_hinders_anyone(browser: Any, service: str, scheme: str, width: int, locale: str) -> None:
+def test_the_pages_pass_the_accessibility_check(
+    browser: Any, service: str, scheme: str, width: int, locale: str
+) -> None:
     if not AXE.exists():
         pytest.skip("axe-core is not here: npm ci")
     more = {"color_scheme": scheme, "locale": locale, "bypass_csp": True}
@@ -373,14 +375,14 @@ def checked(page: Any) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out sideways"
 
 
-def test_it_works_under_a_path_of_a_proxy(service: str) -> None:
+def test_the_page_works_under_a_path_of_a_proxy(service: str) -> None:
     start = urlopen(service).read().decode()
     assert not re.search(r'(src|href)="/', start)
 
 
 @pytest.mark.real
 @pytest.mark.exhaustive
-def test_a_photograph_of_five_people(browser: Any, shared: Path, tmp_path: Path) -> None:
+def test_five_people_in_a_photograph_are_hidden(browser: Any, shared: Path, tmp_path: Path) -> None:
     for address in served(tmp_path):
         for page in watched(browser, address):
             hidden_in(
@@ -411,7 +413,7 @@ def large() -> dict[str, Any]:
 
 
 @pytest.mark.exhaustive
-def test_one_of_200_regions_on_24_megapixels_is_dragged(page: Any, large: dict[str, Any]) -> None:
+def test_one_of_200_regions_on_24_megapixels_can_be_dragged(page: Any, large: dict[str, Any]) -> None:
     hidden_in(page, large)
     looked_at(page, "large.jpg")
     job = page.url.rpartition("/")[2]

@@ -126,7 +126,7 @@ def test_no_video_is_downloaded_without_the_corrections(page: Any, clip: Path) -
 
 
 @pytest.mark.exhaustive
-def test_a_track_is_hidden_in_a_way_of_its_own(page: Any, moving: Path) -> None:
+def test_a_track_is_hidden_by_a_technique_of_its_own(page: Any, moving: Path) -> None:
     job = reviewed(page, moving)
     page.get_by_role("button", name=re.compile(r"^Face 1")).click()
     page.get_by_label("How it is hidden").select_option("Mosaic")
@@ -142,7 +142,7 @@ def test_a_track_is_hidden_in_a_way_of_its_own(page: Any, moving: Path) -> None:
 
 
 @pytest.mark.exhaustive
-def test_what_is_drawn_is_followed_through_the_video(page: Any, moving: Path) -> None:
+def test_a_drawn_box_is_followed_through_the_video(page: Any, moving: Path) -> None:
     job = reviewed(page, moving)
     page.get_by_role("button", name="Draw").click()
     for _ in range(20):
@@ -166,7 +166,7 @@ def test_what_is_drawn_is_followed_through_the_video(page: Any, moving: Path) ->
 
 
 @pytest.mark.exhaustive
-def test_what_cannot_be_followed_stays_for_a_moment(page: Any, job_of_clip: str) -> None:
+def test_a_box_that_cannot_be_followed_covers_a_moment(page: Any, job_of_clip: str) -> None:
     looked_at(page, job_of_clip)
     page.route("**/follow", lambda route: route.fulfill(status=503, json={"code": "Busy", "detail": "Too many ask."}))
     page.get_by_role("button", name="Draw").click()
@@ -182,7 +182,7 @@ def test_what_cannot_be_followed_stays_for_a_moment(page: Any, job_of_clip: str)
 
 
 @pytest.mark.parametrize("width", [400, *exhaustive([1280])])
-def test_nothing_moves_when_a_note_comes_late(page: Any, job_of_clip: str, width: int) -> None:
+def test_a_late_note_does_not_shift_the_layout(page: Any, job_of_clip: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     held, before = list[Any](), list[Any]()
 
@@ -204,7 +204,7 @@ def test_nothing_moves_when_a_note_comes_late(page: Any, job_of_clip: str, width
 
 
 @pytest.mark.exhaustive
-def test_what_the_browser_cannot_play_is_said_in_the_place_of_the_picture(page: Any, job_of_clip: str) -> None:
+def test_an_unplayable_video_shows_a_message_in_its_place(page: Any, job_of_clip: str) -> None:
     page.route("**/source", lambda route: route.fulfill(body=b"no film", content_type="video/webm"))
     failed = {"state": "failed", "share": None, "error": "It is damaged."}
     page.route("**/preview", lambda route: route.fulfill(json=failed))
@@ -217,7 +217,7 @@ def test_what_the_browser_cannot_play_is_said_in_the_place_of_the_picture(page: 
     page.get_by_role("heading", name="0 tracks hidden, 1 left visible").wait_for()
 
 
-def test_what_the_browser_cannot_play_is_made_into_what_it_can(page: Any, tmp_path: Path) -> None:
+def test_an_unplayable_video_gets_a_preview(page: Any, tmp_path: Path) -> None:
     held, seen_shade = list[Any](), list[bool]()
     page.route("**/preview", lambda route: route.continue_() if seen_shade else held.append(route))
     reviewed(page, filmed(tmp_path / "clip.avi", "mpeg4"))
@@ -233,7 +233,7 @@ def test_what_the_browser_cannot_play_is_made_into_what_it_can(page: Any, tmp_pa
 
 
 @pytest.mark.exhaustive
-def test_tracks_are_split_deleted_and_brought_back_by_keys(page: Any, job_of_clip: str) -> None:
+def test_tracks_are_split_deleted_and_restored_by_keyboard(page: Any, job_of_clip: str) -> None:
     looked_at(page, job_of_clip)
     page.get_by_role("button", name=re.compile("^Face 1")).click()
     for _ in range(5):
@@ -256,9 +256,7 @@ def test_tracks_are_split_deleted_and_brought_back_by_keys(page: Any, job_of_cli
 
 
 @pytest.mark.parametrize("kind", ["uneven", *exhaustive(["clip"])])
-def test_the_picture_is_that_of_the_frame_whose_number_is_shown(
-    page: Any, kind: str, request: pytest.FixtureRequest
-) -> None:
+def test_the_shown_frame_is_the_one_whose_number_is_shown(page: Any, kind: str, request: pytest.FixtureRequest) -> None:
     if kind == "clip":
         looked_at(page, request.getfixturevalue("job_of_clip"))
     else:
@@ -270,7 +268,7 @@ def test_the_picture_is_that_of_the_frame_whose_number_is_shown(
 
 
 @pytest.mark.exhaustive
-def test_jobs_are_filtered_fetched_and_deleted(page: Any) -> None:
+def test_jobs_are_filtered_downloaded_and_deleted(page: Any) -> None:
     hidden_in(page, picture("kept.png"), picture("gone.png"))
     page.goto("/#/jobs")
     page.get_by_role("link", name="gone.png").wait_for()
@@ -302,7 +300,7 @@ def test_a_timeline_of_ten_minutes_opens(page: Any, job_of_clip: str) -> None:
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("dark", 360), *exhaustive([("light", 1280)])])
-def test_these_pages_are_for_everyone(page: Any, job_of_clip: str, scheme: str, width: int) -> None:
+def test_the_review_pages_pass_the_accessibility_check(page: Any, job_of_clip: str, scheme: str, width: int) -> None:
     if not AXE.exists():
         pytest.skip("axe-core is not here: npm ci")
     page.emulate_media(color_scheme=scheme)
@@ -319,7 +317,7 @@ def test_these_pages_are_for_everyone(page: Any, job_of_clip: str, scheme: str, 
         assert not found, json.dumps([(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found])
 
 
-def test_a_video_is_decided_track_by_track_and_approved_on_the_way(page: Any, clip: Path) -> None:
+def test_a_video_is_reviewed_track_by_track_and_approved(page: Any, clip: Path) -> None:
     hidden_in(page, picture("next.png"))
     job = reviewed(page, clip)
     page.goto("/#/review")
@@ -349,7 +347,7 @@ def test_a_video_is_decided_track_by_track_and_approved_on_the_way(page: Any, cl
     page.get_by_role("button", name=re.compile("^Approve")).wait_for()
 
 
-def test_what_is_to_be_doubted_is_at_the_top_and_goes_when_approved(page: Any, clip: Path) -> None:
+def test_doubtful_results_come_first_and_leave_the_list_when_approved(page: Any, clip: Path) -> None:
     job = reviewed(page, clip)
     page.keyboard.press("Delete")
     page.mouse.click(*spot(page, 20, 15))

@@ -48,7 +48,7 @@ class Fingers:
 
 
 @pytest.mark.exhaustive
-def test_fingers_draw_zoom_and_do_not_get_in_each_others_way(touched: Any) -> None:
+def test_one_finger_draws_and_two_fingers_zoom(touched: Any) -> None:
     page = touched
     hidden_in(page, picture())
     looked_at(page, "one.png")
@@ -75,7 +75,7 @@ def test_fingers_draw_zoom_and_do_not_get_in_each_others_way(touched: Any) -> No
     assert page.evaluate("document.querySelector('velum-editor').way.length") == 0
 
 
-def test_a_second_finger_is_no_part_of_a_track(touched: Any, job_of_clip: str) -> None:
+def test_a_second_finger_does_not_draw(touched: Any, job_of_clip: str) -> None:
     page = touched
     video_looked_at(page, job_of_clip)
     page.get_by_role("button", name="Draw").tap()
@@ -95,7 +95,7 @@ def test_a_second_finger_is_no_part_of_a_track(touched: Any, job_of_clip: str) -
 
 
 @pytest.mark.exhaustive
-def test_a_picture_is_pasted(page: Any) -> None:
+def test_an_image_is_pasted_from_the_clipboard(page: Any) -> None:
     page.goto("/")
     page.locator(".pill").first.wait_for()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -114,7 +114,7 @@ def test_a_picture_is_pasted(page: Any) -> None:
 
 
 @pytest.mark.exhaustive
-def test_everything_works_under_a_path_of_a_proxy(browser: Any, service: str) -> None:
+def test_the_whole_page_works_under_a_path_of_a_proxy(browser: Any, service: str) -> None:
     with proxied(service, "/tools/velum/") as (address, strays):
         for page in watched(browser, address):
             page.goto(address)
