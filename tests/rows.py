@@ -1,4 +1,4 @@
-"""Tables of parametrized tests whose rows all take one path: a few run with every change, all of them at night."""
+"""Marks rows of parametrized tests that take the same path: a few run with every change, all of them at night."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Techniques from a folder are found without an entry point, run when they are named, and their mistakes are told."""
+"""Techniques from a folder need no entry point, run when a plan names them, and their mistakes are reported."""
 
 import inspect
 import sys

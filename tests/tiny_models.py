@@ -1,4 +1,4 @@
-"""Two small models that velum ships for the length of a test; each finds one thing in whatever it sees."""
+"""Two tiny models in the catalogue for the length of a test; each finds one object in any image."""
 
 import subprocess
 import sys

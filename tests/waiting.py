@@ -1,4 +1,4 @@
-"""Waiting for what happens elsewhere: until it has happened, never for a time."""
+"""Waiting for events elsewhere: until they have happened, never for a fixed time."""
 
 import time
 from collections.abc import Callable

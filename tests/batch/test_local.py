@@ -1,4 +1,4 @@
-"""Folders: which file goes where, and runs that go on."""
+"""Batches of local files: which file gets which target, and how a run is resumed."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A run's listing in shards, and what the same command finds to do."""
+"""The listing of a run in shards, and which files a repeated command hides."""
 
 import secrets
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Shards on Ray: a cluster of two nodes, of which one goes away."""
+"""Shards on Ray: a cluster of two nodes, one of which is lost."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`velum batch`: folders and stores, what fails, what is done again, and a driver that is killed."""
+"""`velum batch`: folders and stores, failing files, repeated commands, and a driver that is killed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A service with a worker whose work is what a test says, and a wire to it that can be cut."""
+"""A service and a worker with scripted behaviour, and a connection to it that a test can cut."""
 
 import json
 import socket

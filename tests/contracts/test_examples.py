@@ -1,4 +1,4 @@
-"""Every file of examples/ runs, and does what it says."""
+"""Every file of examples/ runs and prints what its text says."""
 
 import json
 import runpy

@@ -1,4 +1,4 @@
-"""What classes and functions are called: one name, one thing; and a function is a verb, or a noun with its subject.
+"""Names of classes and functions: one name for one thing; a function is a verb, or a noun with its subject.
 
 python -m tests.contracts.test_names            counts the bare participles of each package
 python -m tests.contracts.test_names FOLDER...  lists those of folders, such as `jobs` or `media/video`

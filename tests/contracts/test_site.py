@@ -1,4 +1,4 @@
-"""The site of the documentation: everything that is public has its place, links lead somewhere, nothing is fetched."""
+"""The documentation site: every public name has its place, links have targets, nothing loads from other hosts."""
 
 import re
 import subprocess

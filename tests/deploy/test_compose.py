@@ -1,4 +1,4 @@
-"""The compose files agree with the image, the settings and each other, and run velum as closed as it should be."""
+"""The compose files agree with the image, the settings and each other, and give velum no needless privileges."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the Dockerfile names is there, be it files, settings or commands; the image is as closed as it should be."""
+"""Files, settings and commands in the Dockerfile exist, and the image has no needless privileges."""
 
 import re
 import shlex

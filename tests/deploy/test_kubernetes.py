@@ -1,4 +1,4 @@
-"""The manifests agree with the image and the settings, and run velum as closed as it should be."""
+"""The manifests agree with the image and the settings, and give velum no needless privileges."""
 
 import inspect
 import json

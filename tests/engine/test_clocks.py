@@ -1,4 +1,4 @@
-"""Clocks that are set anew, time stamps that repeat or are missing: each picture is kept, in its order, and hidden."""
+"""Clock resets, and time stamps that repeat or are missing: each frame is kept, in order, and hidden."""
 
 from collections.abc import Callable
 from dataclasses import replace

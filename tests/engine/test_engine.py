@@ -1,4 +1,4 @@
-"""The whole path, with a localizer that finds what it is told."""
+"""The whole path, with a localizer that returns given regions."""
 
 import hashlib
 import json

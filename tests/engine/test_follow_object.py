@@ -1,4 +1,4 @@
-"""A thing in one frame of a video is followed to the frames around, of long ones without reading all of them."""
+"""An object in one frame of a video is followed to the frames around it, without reading all of a long video."""
 
 from pathlib import Path
 

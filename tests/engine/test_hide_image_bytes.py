@@ -1,4 +1,4 @@
-"""A picture in memory: decoded once, hidden, upright, encoded; nothing of the file it came from is left."""
+"""An image in memory is decoded once, hidden, turned upright and encoded, without metadata of its file."""
 
 import io
 import threading

@@ -1,4 +1,4 @@
-"""Whose faces are hidden: in images face by face, in videos track by track, and never in doubt."""
+"""Which faces are hidden: decided in images face by face, in videos track by track; a face in doubt is hidden."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Lanes: in order, bounded, and never a thread left behind."""
+"""Prefetching threads keep the order, hold a bounded number of items, and always end."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Doubtful finds of a video are looked at again, or must be found twice, before they are hidden for long."""
+"""Doubtful detections of a video get a second look, or must be found twice, before a track hides them for long."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

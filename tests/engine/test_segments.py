@@ -1,4 +1,4 @@
-"""Videos hidden span by span: nobody shows at a seam, and the result is that of one run."""
+"""Videos hidden segment by segment: objects are hidden at every seam, and the result is that of one run."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Smart re-encoding through the engine and the command: what is known beforehand decides what is copied."""
+"""Smart rendering in the engine and the command: regions that are known beforehand decide which groups are copied."""
 
 import json
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Single regions with a technique of their own, and regions that people have switched off."""
+"""Regions with a technique of their own, and regions that a person has set to be ignored."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What takes the place of a model whose weights cannot be had: found by it, hidden, and told."""
+"""Stand-ins for models whose weights are not available: they locate, hide, and are named in a warning."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Times in plans count from the first picture that is shown, wherever the clock of a file begins."""
+"""Times in plans count from the first shown frame, wherever the clock of a file begins."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""One thing has one number, however many spans it goes through."""
+"""An object has one track id, however many segments it is in."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Following things between locating and hiding."""
+"""Tracking objects between locating and hiding."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction

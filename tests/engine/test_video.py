@@ -1,4 +1,4 @@
-"""Videos through the whole path, with a localizer that finds what it is told."""
+"""Videos through the whole path, with a localizer that returns given regions."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence

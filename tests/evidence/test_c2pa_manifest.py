@@ -1,4 +1,4 @@
-"""Content Credentials in finished files: valid, telling what was hidden, and holding nothing of the original."""
+"""Content Credentials in finished files: valid, with what was hidden, and without anything of the original."""
 
 import io
 import json

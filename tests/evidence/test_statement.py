@@ -1,4 +1,4 @@
-"""Evidence: what it says, that it notices every change, and who signed it."""
+"""Evidence: its content, the detection of every change, and the signature."""
 
 import copy
 import json

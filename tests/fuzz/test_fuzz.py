@@ -1,4 +1,4 @@
-"""A short run of bench.fuzz: no parser gives anything but a value or an error of velum's, and none hangs."""
+"""A short run of bench.fuzz: every parser gives a value or an error of velum, and none hangs."""
 
 import contextlib
 import random

@@ -1,4 +1,4 @@
-"""Localizers that do what no localizer should; imported by name in the process that decodes."""
+"""Localizers that crash, hang or misbehave; imported by name in the process that decodes."""
 
 import ctypes
 import os

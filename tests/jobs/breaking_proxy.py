@@ -1,4 +1,4 @@
-"""A way to a database that breaks off where a test says: at the n-th message, before or after it has come through."""
+"""A proxy to a database that breaks off at the n-th message, before or after the message has passed."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own, for as long as it is needed."""
+"""A PostgreSQL server for the tests, started and stopped by them."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""Jobs whose files are in a bucket: as in a folder, whatever happens to workers and to the bucket."""
+"""Jobs with files in a bucket behave as with files in a folder, even when workers or the bucket fail."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The service and its workers are killed while a client hands jobs in, waits and fetches: nothing is lost."""
+"""The service and its workers are killed while a client submits jobs, waits and downloads: no job is lost."""
 
 import hashlib
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Pictures and clips as jobs, decoded in a process whose death is its own."""
+"""Images and clips as jobs, decoded in a process whose crash ends nothing else."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Handing jobs in, listing and looking after them, in either database."""
+"""Submitting, listing and changing jobs, on SQLite and PostgreSQL."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What is kept for its time, and no longer."""
+"""Sources, results and records are deleted after their retention time."""
 
 import os
 import re

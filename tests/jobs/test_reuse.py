@@ -1,4 +1,4 @@
-"""Rendered anew, only those pieces are made in which something has changed."""
+"""A job that is rendered again makes only those pieces whose regions have changed."""
 
 import json
 from collections.abc import Mapping, Sequence

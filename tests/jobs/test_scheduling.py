@@ -1,4 +1,4 @@
-"""In which order jobs are taken up, compared with the rule itself on queues of every sort."""
+"""The order in which jobs are claimed, compared with the rule itself on queues of many kinds."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Videos as jobs of several pieces: what is done stays done, and a crash changes nothing of the result."""
+"""Videos as jobs of several pieces: finished pieces stay, and a crash changes nothing of the result."""
 
 import hashlib
 import io

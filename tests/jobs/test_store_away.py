@@ -1,4 +1,4 @@
-"""A store that goes away and comes back: nothing is lost, and nothing is written where it was."""
+"""A store that becomes unreachable and returns: no job is lost, and nothing is written in its place."""
 
 import os
 from collections.abc import Callable, Iterator

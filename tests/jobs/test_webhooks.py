@@ -1,4 +1,4 @@
-"""Webhooks: told at least once, and of no consequence for the job."""
+"""Webhooks are sent at least once, and never affect their job."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Jobs from the desk to the result, whatever happens to those who do them."""
+"""Jobs from their submission to the result, through failures of workers and the database."""
 
 import os
 import signal

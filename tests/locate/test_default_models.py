@@ -1,4 +1,4 @@
-"""Labels named without saying how to find them."""
+"""Labels without a localizer get default models."""
 
 from pathlib import Path
 

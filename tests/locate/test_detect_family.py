@@ -1,4 +1,4 @@
-"""Networks are told by their signatures: the right family is named, and no more than are possible."""
+"""Networks are recognised by their signatures: the right output format is named, and no more than are possible."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A detector finds what is there, wherever and however large it is, and nothing else."""
+"""A detector finds each object once, wherever and however large it is, and nothing else."""
 
 import math
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Zones that are known without looking."""
+"""Zones at fixed places need no detection."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""Labels as people say them."""
+"""Labels in the spellings that people use."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A part of a picture fills an input, and boxes find their way back."""
+"""A part of an image fills an input, and boxes are mapped back."""
 
 import numpy as np
 import pytest

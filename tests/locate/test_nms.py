@@ -1,4 +1,4 @@
-"""One box an object, and nothing lost."""
+"""Suppression leaves one box for each object, and loses no object."""
 
 import numpy as np
 import pytest

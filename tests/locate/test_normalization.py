@@ -1,4 +1,4 @@
-"""What a network wants to see: said by the user or by the file, in numbers or by name; never guessed."""
+"""The normalization of a network: stated by the user or the file, in numbers or by name; never guessed."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Panoramas: what the edges cut is one thing."""
+"""In panoramas, an object across the seam is one object."""
 
 from collections.abc import Sequence
 

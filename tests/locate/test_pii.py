@@ -1,4 +1,4 @@
-"""What identifies somebody is found in text, as people write it and as readers misread it."""
+"""Personal data is found in text, as people write it and as text recognition misreads it."""
 
 import re
 import string

@@ -1,4 +1,4 @@
-"""A network in 8 bits still finds, what it loses is counted, and what cannot be done is refused."""
+"""A network in 8 bits: its losses are counted, and models that cannot be quantized are refused."""
 
 import sys
 from collections.abc import Sequence

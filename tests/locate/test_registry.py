@@ -1,4 +1,4 @@
-"""The catalogue says what is right, and refuses what is not."""
+"""The catalogue has the right facts, and mistakes in a catalogue are refused."""
 
 from dataclasses import FrozenInstanceError
 from pathlib import Path

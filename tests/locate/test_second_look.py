@@ -1,4 +1,4 @@
-"""A second look tells what doubtful detections score from nearby, at a bounded cost."""
+"""A second look scores doubtful detections from nearby, at a bounded cost."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

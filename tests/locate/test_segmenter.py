@@ -1,4 +1,4 @@
-"""Maps of any coarseness become pieces along their outline, wherever looks cut the picture."""
+"""Class maps of any resolution become regions along their outlines, wherever tiles cut the image."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace

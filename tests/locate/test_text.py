@@ -1,4 +1,4 @@
-"""Lines become regions, and of lines that are read only what matches does."""
+"""Lines of text become regions; where text is read, only lines that match do."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Every pixel is looked at, and every object lies whole in some look."""
+"""Tiles cover every pixel, and every object lies completely in some tile."""
 
 import math
 from itertools import pairwise

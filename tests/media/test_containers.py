@@ -1,4 +1,4 @@
-"""Walkers tell where the parts of a file lie, and trust no length in it."""
+"""Walkers give the positions of the parts of a file, and trust no length in it."""
 
 import io
 import mmap

@@ -1,4 +1,4 @@
-"""Coordinates as cameras, drones, dashcams and people write them; and what only looks like some."""
+"""Coordinates as cameras, drones, dashcams and people write them, and numbers that only look like them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Real weights on real photographs: decoded alike from two runtimes, what is in them found, and families recognised."""
+"""Real weights on real photographs: two runtimes decode alike, objects are found, and families recognised."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""On real faces: what is black is gone, what is blurred or pixelated is not, as docs/strength.md says."""
+"""On real faces, black leaves nothing, and blur and pixelation leave what docs/strength.md says."""
 
 import json
 from pathlib import Path

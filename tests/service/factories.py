@@ -1,4 +1,4 @@
-"""The service as tests need it: in this process, with a localizer that finds what it is told, and files in a folder."""
+"""The service for tests: in this process, with a localizer that returns given regions, and files in a folder."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The service around the interface: limits, health, logs, its page, and how it ends."""
+"""The application: limits, health, logs, its page, and shutdown."""
 
 import json
 import logging

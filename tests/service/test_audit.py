@@ -1,4 +1,4 @@
-"""The audit log: one line for what was done by whom, nothing of what was in it, and no line that can vanish unseen."""
+"""The audit log: one line for each action and its principal, no content, and no line that can vanish unnoticed."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What is counted of the service, and what traces say."""
+"""Metrics of the service, and the content of traces."""
 
 import gzip
 import os

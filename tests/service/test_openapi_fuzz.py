@@ -1,4 +1,4 @@
-"""The service does what its OpenAPI document says, whatever is sent to it."""
+"""The service answers any request as its OpenAPI document states."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What platforms of street pictures ask for: the same JPEG back, with its place and time, and no face anywhere."""
+"""Street images for Panoramax: the same JPEG is returned, with its place and time, and without faces and plates."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Clients that are slow, or say nothing any more, hold no place for long."""
+"""Slow and silent clients do not occupy a connection for long."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""The page's files: where they are, how they may be kept, what they may do."""
+"""The files of the page: their addresses, their caching, and their permissions."""
 
 import gzip
 import re

@@ -1,4 +1,4 @@
-"""Of XMP, only where a street picture looks is kept; nothing else gets through, whatever the file holds."""
+"""Of XMP, only the pose of a street image is kept, whatever the file holds."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""A stand-in for S3 on the loopback interface: enough of it for one bucket; signatures are not looked at."""
+"""A stand-in for S3 on the loopback interface, for one bucket; it does not check signatures."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Which find is which thing, and how fast things are taken to move."""
+"""Assignment of detections to tracks, and the estimated motion of tracks."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Arithmetic of boxes: what is enlarged contains what it was."""
+"""Arithmetic of boxes: an enlarged box contains the original."""
 
 from hypothesis import given
 from hypothesis import strategies as st

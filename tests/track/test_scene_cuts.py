@@ -1,4 +1,4 @@
-"""Scenes of drawn ground: what is a cut, and what only looks like one."""
+"""Scene cuts in drawn clips, and changes that only look like cuts."""
 
 import cv2
 import numpy as np

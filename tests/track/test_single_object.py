@@ -1,4 +1,4 @@
-"""A thing that a person pointed at is followed both ways, through pictures drawn here."""
+"""An object that a person pointed at is followed in both directions, in drawn clips."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Films drawn here, looked through by a detector with known faults: who shows, and how much is hidden needlessly."""
+"""Drawn clips with a detector of known faults: how many objects stay visible, and how much is hidden needlessly."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence

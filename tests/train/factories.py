@@ -1,4 +1,4 @@
-"""Pictures with things drawn into them, and truth files about them."""
+"""Pictures with drawn objects, and ground truth for them."""
 
 import json
 from collections.abc import Mapping, Sequence

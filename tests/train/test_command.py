@@ -1,4 +1,4 @@
-"""`velum train` before the first step: what is checked, and what is shown. None of it needs torch."""
+"""`velum train` before the first step: checks and previews. None of it needs torch."""
 
 import sys
 from pathlib import Path

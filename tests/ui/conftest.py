@@ -1,4 +1,4 @@
-"""A service of its own process, and a browser, for whoever asks for them; what is missing says how to get it."""
+"""A service in its own process and a browser for the tests that need them; a missing tool is named with its cure."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A reverse proxy under a path, as small as one can be: it takes the path away and passes the rest on."""
+"""A minimal reverse proxy under a path: it removes the path and passes the rest on."""
 
 import http.client
 import threading

@@ -1,4 +1,4 @@
-"""The site that `make docs` builds, in a browser: it works from a folder, and fetches nothing from elsewhere."""
+"""The site of `make docs` in a browser: it works from a folder, and loads nothing from other hosts."""
 
 from pathlib import Path
 from typing import Any

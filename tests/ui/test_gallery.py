@@ -1,4 +1,4 @@
-"""The people of a real video on the page: decided by fewer clicks than there are people, by one click each."""
+"""The people of a real video on the page, decided with few clicks."""
 
 import json
 from collections.abc import Iterator

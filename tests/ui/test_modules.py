@@ -1,4 +1,4 @@
-"""The page's modules: their own tests, and their types, by the tools of their language."""
+"""The modules of the page pass their own tests and type checks."""
 
 import shutil
 import subprocess

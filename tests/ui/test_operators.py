@@ -1,4 +1,4 @@
-"""Pages for those who operate the service: keys, inference APIs, and a model that is tried."""
+"""Pages for operators of the service: keys, inference APIs, and trying a model."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The models on the page, and what it links to, in a browser, against a service of its own process."""
+"""The models on the page and its links, in a browser, with a service in its own process."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The page, as people use it: each flow from beginning to end, in a browser, against a service of its own process."""
+"""The page as people use it, from beginning to end, in a browser, with a service in its own process."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Jobs, corrections of a video and approvals on the page, in a browser, against a service of its own process."""
+"""Jobs, corrections of a video and approvals on the page, in a browser, with a service in its own process."""
 
 import json
 import re

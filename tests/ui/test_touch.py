@@ -1,4 +1,4 @@
-"""Fingers, the clipboard, and a proxy between the page and the service."""
+"""Touch, the clipboard, and a proxy between the page and the service."""
 
 import base64
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A second picture, or anything else, inside the coded pictures of a video: each is told, ordinary units are not."""
+"""A second image or other content inside the coded frames of a video is a leak; ordinary units are not."""
 
 import io
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A hidden face that a network still takes for its original is a leak."""
+"""A hidden face that a network still matches with its original is a leak."""
 
 import json
 from collections.abc import Iterator

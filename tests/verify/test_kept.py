@@ -1,4 +1,4 @@
-"""What velum keeps on purpose is no leak: every format with everything that it can keep passes its own check."""
+"""Content that velum keeps on purpose is no leak: every format with everything it can keep passes its own check."""
 
 import io
 import zlib

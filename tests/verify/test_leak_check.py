@@ -1,4 +1,4 @@
-"""A finished file is looked at from all sides; one that shows too much is not published."""
+"""The check of a finished file; a file with leaks is not published."""
 
 import io
 import json

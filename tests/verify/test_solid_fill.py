@@ -1,4 +1,4 @@
-"""Something faint in what should be black, or the wrong thing where nothing was hidden: each is told, noise is not."""
+"""Faint remains in black regions, and changes outside of regions, are leaks; noise of coding is not."""
 
 import io
 from collections.abc import Callable, Iterator

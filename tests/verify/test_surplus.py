@@ -1,4 +1,4 @@
-"""A second picture, or anything else, at the places of a file that no decoder needs: each is told."""
+"""A second image or other content at places of a file that no decoder needs is a leak."""
 
 import io
 import struct

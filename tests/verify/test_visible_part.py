@@ -1,4 +1,4 @@
-"""A detection in a finished file is a leak where something of the source shows, and not where velum's own bars are."""
+"""A detection in a finished file is a leak where something of the source is visible, but not on velum's own bars."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Models that find given regions, served by an application without a network."""
+"""Models that return given regions, served by an application without a network."""
 
 import io
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The trial tells strong techniques from weak ones: it identifies visible faces, and only guesses destroyed ones."""
+"""The attack tells strong techniques from weak ones: it identifies visible faces, and only guesses destroyed ones."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A face comes to lie as the template wants it, however large it is and however it is turned."""
+"""A face is turned and scaled to the template, whatever its size and angle."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The graph that is built gives what the layers give when each is written out in plain numpy."""
+"""The built network gives the same as its layers written out in plain numpy."""
 
 import json
 from pathlib import Path

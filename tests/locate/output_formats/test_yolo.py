@@ -1,4 +1,4 @@
-"""The layouts that YOLO's trainers export: which it is, and what it says."""
+"""The layouts of YOLO's training tools: how they are recognised, and how they are decoded."""
 
 import numpy as np
 import pytest

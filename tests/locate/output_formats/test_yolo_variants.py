@@ -1,4 +1,4 @@
-"""YOLO's exports that look alike: rows of six numbers, key points, turned boxes, lists with the picture's number."""
+"""YOLO exports that look alike: rows of six numbers, key points, rotated boxes, and lists with an image index."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A compiled network is kept for the next process, and used only when it is the very one that was kept."""
+"""A compiled network is cached for the next process, and used only when it is exactly the one that was cached."""
 
 import os
 from collections.abc import Callable

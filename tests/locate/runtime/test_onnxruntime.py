@@ -1,4 +1,4 @@
-"""onnxruntime gives what OpenVINO gives, and refuses what it cannot do instead of doing something else."""
+"""onnxruntime gives the same as OpenVINO, and refuses networks and devices that it cannot run."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor

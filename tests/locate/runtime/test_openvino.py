@@ -1,4 +1,4 @@
-"""OpenVINO runs what it is given, and says so when it cannot."""
+"""OpenVINO runs networks as they state, or the error says why it cannot."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A web server on this machine that plays package index, npm registry and https host, and what it serves."""
+"""A local web server that plays package index, npm registry and https host, with its content."""
 
 import contextlib
 import hashlib

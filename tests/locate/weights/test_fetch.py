@@ -1,4 +1,4 @@
-"""A file is found or fetched, always verified, and appears in the cache whole or not at all."""
+"""A file is found or downloaded, always verified, and appears in the cache complete or not at all."""
 
 import hashlib
 import json

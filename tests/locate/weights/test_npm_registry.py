@@ -1,4 +1,4 @@
-"""A file inside a package of an npm registry is fetched and verified; nothing of the package is run."""
+"""A file inside an npm package is downloaded and verified; no script of the package runs."""
 
 import io
 import json

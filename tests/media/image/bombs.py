@@ -1,4 +1,4 @@
-"""Small files that ask for much work, and functions that end the process in which they run, or keep it busy."""
+"""Small files that need much work, and functions that end or occupy their process."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""An AVIF is written like its own picture, whatever else lies in the file: alpha, thumbnails, bytes that look alike."""
+"""An AVIF is written like its own image, whatever other items the file has: alpha, thumbnails, similar bytes."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What a small file can ask for, told before any library reads it."""
+"""The work that a small file can cause is estimated before a library reads it."""
 
 from collections.abc import Callable
 from functools import partial

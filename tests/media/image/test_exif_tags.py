@@ -1,4 +1,4 @@
-"""What a plan does not name does not survive, anywhere in the file; what it names does, tag by tag."""
+"""Metadata that a plan does not name is removed everywhere in the file; what it names is kept tag by tag."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""PNG for the wire: exactly the pixels, to every reader, in bands that no reader notices."""
+"""Fast PNG encoding: exactly the pixels, for every reader, written in bands that no reader notices."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""JPEG to JPEG: what no region touches keeps its very coefficients, and what one touches keeps nothing."""
+"""JPEG to JPEG: blocks outside regions keep their coefficients, and those inside keep nothing."""
 
 import io
 from dataclasses import replace

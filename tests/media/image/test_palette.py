@@ -1,4 +1,4 @@
-"""Samples of palette pictures that did not change keep their very number; the rest get the best colour there is."""
+"""Unchanged samples of palette images keep their index; changed ones get the best available colour."""
 
 from pathlib import Path
 

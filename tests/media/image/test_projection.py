@@ -1,4 +1,4 @@
-"""How a panorama is projected stays with it, as orientation does; nothing else of its XMP does."""
+"""The projection of a panorama is kept like its orientation; nothing else of its XMP is."""
 
 from pathlib import Path
 

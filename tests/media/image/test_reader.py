@@ -1,4 +1,4 @@
-"""Every kind of image survives reading and writing as what it was; what could not is refused, with a reason."""
+"""Every kind of image survives reading and writing unchanged; an image that could not is refused with a reason."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Real files of odd kinds: read, written back, and nothing of theirs left behind."""
+"""Real files of unusual kinds are read and written, without a trace of their metadata."""
 
 from pathlib import Path
 

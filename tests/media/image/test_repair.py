@@ -1,4 +1,4 @@
-"""What is dropped anyway makes no picture unreadable; what is damage, a limit or not supported is called that."""
+"""Damage in parts that are dropped anyway does not prevent reading; errors tell damage, limits and support apart."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Pictures in memory: the same pixels as from a file, upright RGB, and damage refused as there."""
+"""Images in memory: the same pixels as from a file, upright RGB, and the same refusals."""
 
 import io
 import random

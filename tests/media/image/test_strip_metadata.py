@@ -1,4 +1,4 @@
-"""What is sent on of a file: the same picture, nothing of the person who took it."""
+"""A file without its metadata: the same image, and nothing about the person who took it."""
 
 import io
 from typing import Any

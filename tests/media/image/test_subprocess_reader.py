@@ -1,4 +1,4 @@
-"""Images and videos in a process of their own: the same as in this one, and its end is nobody else's."""
+"""Images and videos read in a subprocess: the same results, and its crash ends nothing else."""
 
 import os
 import signal

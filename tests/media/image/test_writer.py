@@ -1,4 +1,4 @@
-"""A target appears whole or not at all, in a format that holds what the source has; the original is never touched."""
+"""A target appears complete or not at all, in a format that holds what the source has; the source is never touched."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""What is under transparency was never seen: it stays transparent, or becomes black, and the report says which."""
+"""Pixels under transparency stay invisible: they stay transparent or become black, and the report says which."""
 
 from fractions import Fraction
 from pathlib import Path

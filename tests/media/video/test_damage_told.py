@@ -1,4 +1,4 @@
-"""Damage in coded pictures is told where the decoder can see it, and what a message advises works."""
+"""Damage in coded frames is reported where the decoder can detect it, and the advice of the message works."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""No encoder makes this process, or what it starts, real-time, or writes on the screen."""
+"""No encoder gives this process or its children real-time priority, or prints anything."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""On any fault there is an error that says where, and no file."""
+"""On any fault there is an error with the place, and no file."""
 
 import hashlib
 import shutil

@@ -1,4 +1,4 @@
-"""Streams: pipes and loopback senders, those that end, break off, stall, and are stopped."""
+"""Streams: pipes and loopback senders that end, break off, stall, or are stopped."""
 
 import hashlib
 import io

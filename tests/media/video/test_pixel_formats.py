@@ -1,4 +1,4 @@
-"""Every layout of samples that a decoder gives is handed out as it is, or in one that holds the same samples."""
+"""Every pixel layout of a decoder is passed on as it is, or as one that holds the same samples."""
 
 from dataclasses import replace
 from fractions import Fraction

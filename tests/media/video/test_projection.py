@@ -1,4 +1,4 @@
-"""A 360-degree video says how it is projected: that is kept and nothing beside it, or it is said that it is lost."""
+"""The projection of a 360-degree video is kept and nothing beside it, or its loss is reported."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""Recordings of real cameras and programs keep their time stamps, sizes, rotation and sound."""
+"""Recordings of real cameras and programs keep their time stamps, sizes, rotation and audio."""
 
 from fractions import Fraction
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What goes in comes out: every picture, its time stamp, how it is to be shown, and the tracks beside it."""
+"""Videos keep every frame, its time stamp, the way it is shown, and the other tracks."""
 
 from dataclasses import replace
 from fractions import Fraction

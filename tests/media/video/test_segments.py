@@ -1,4 +1,4 @@
-"""Videos written span by span: what comes of them is what one run writes, or nothing."""
+"""Videos written segment by segment give what one run writes, or nothing."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`size = "like-source"`: how large a result is, what gives way for it, and what is said where it cannot be kept."""
+"""`size = "like-source"`: how large a result is, what is reduced for it, and the warning where it cannot be kept."""
 
 import re
 from pathlib import Path

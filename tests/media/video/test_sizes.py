@@ -1,4 +1,4 @@
-"""Pictures whose size changes on the way come at the size of the first one: a place stays the same place."""
+"""Frames whose size changes within a video are scaled to the size of the first one, so that places stay the same."""
 
 from dataclasses import replace
 from fractions import Fraction

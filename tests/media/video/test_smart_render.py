@@ -1,4 +1,4 @@
-"""Groups of pictures without anything to hide are copied, the others encoded anew; together they are one video."""
+"""Groups of pictures without regions are copied and the others encoded; together they are one video."""
 
 from fractions import Fraction
 from pathlib import Path

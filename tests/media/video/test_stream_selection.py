@@ -1,4 +1,4 @@
-"""Sound, subtitles and text tracks: copied as they are where a container can hold them, else left out by name."""
+"""Audio, subtitles and text tracks are copied where a container can hold them, else dropped with a warning."""
 
 import shutil
 import subprocess

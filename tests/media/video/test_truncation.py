@@ -1,4 +1,4 @@
-"""A file's own structure says how long it is; no bytes lead the look at it astray."""
+"""The structure of a file gives its expected length, and no bytes mislead the examination."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""An OpenID Connect issuer on this machine, whose keys may change."""
+"""A local OpenID Connect issuer whose keys can change."""
 
 import json
 import threading

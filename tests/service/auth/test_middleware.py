@@ -1,4 +1,4 @@
-"""Who may do what: keys, tokens of an issuer, scopes, and how much; and that nothing is read of those who may not."""
+"""Authentication: keys, tokens of an issuer, scopes and quotas; bodies of unauthenticated requests are not read."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""What the edge refuses of a request's form, and what it says of every answer."""
+"""Malformed requests that the limits refuse, and the headers of every response."""
 
 import socket
 from collections.abc import Iterator

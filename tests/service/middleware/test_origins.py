@@ -1,4 +1,4 @@
-"""What pages of other sites can do with a service that asks nobody for a key: nothing."""
+"""Pages of other sites can do nothing with a service that requires no key."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Keys are made, listed and taken back by those who operate the service, and by nobody else."""
+"""Keys are made, listed and revoked by operators of the service, and by nobody else."""
 
 from dataclasses import replace
 from pathlib import Path

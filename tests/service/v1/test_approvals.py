@@ -1,4 +1,4 @@
-"""Results are approved by name, and only those that were looked at."""
+"""Results are approved by name, and only those that a person has looked at."""
 
 from dataclasses import replace
 from pathlib import Path

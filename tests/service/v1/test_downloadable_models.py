@@ -1,4 +1,4 @@
-"""Only what could be fetched is offered: servers are asked once in a while, in a thread of their own."""
+"""Only models that can be downloaded are offered: sources are checked now and then, in a thread of its own."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The jobs of the service while what they need is away: it says so, and loses nothing."""
+"""Jobs over HTTP while the store or the database is away: the error says so, and no job is lost."""
 
 from contextlib import closing
 from pathlib import Path

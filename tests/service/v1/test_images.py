@@ -1,4 +1,4 @@
-"""Pictures at once: the source's own format back, nothing kept, nothing of the input on a disk."""
+"""Images over HTTP: the same format back, and nothing of the input stored or written to a disk."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Jobs over HTTP, from the upload to the deleted result; and nobody sees those of others."""
+"""Jobs over HTTP, from the upload to the deleted result; nobody sees the jobs of others."""
 
 import json
 import threading

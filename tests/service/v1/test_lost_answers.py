@@ -1,4 +1,4 @@
-"""The database goes away during each call, before or after it has done its part: nothing is lost or doubled."""
+"""The database fails during each call, before or after its effect: nothing is lost or done twice."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""The document of the own interface: every endpoint, with its failures, and with examples where there are bodies."""
+"""The OpenAPI document of velum's own API: every endpoint, with its failures, and examples of bodies."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Videos that browsers cannot play are made into ones that they can, and kept no longer than their sources."""
+"""Videos that browsers cannot play get a preview, which is deleted with its source."""
 
 import time
 from collections.abc import Callable

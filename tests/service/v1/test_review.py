@@ -1,4 +1,4 @@
-"""Regions of a job: looked at, corrected, and rendered without looking for any again."""
+"""Regions of a job are shown, corrected, and rendered without locating again."""
 
 import json
 from collections.abc import Iterator

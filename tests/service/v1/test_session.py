@@ -1,4 +1,4 @@
-"""A cookie lets players and links fetch sources and results, and does nothing else."""
+"""A session cookie lets players and links fetch sources and results, and does nothing else."""
 
 from pathlib import Path
 

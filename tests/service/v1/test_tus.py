@@ -1,4 +1,4 @@
-"""tus 1.0.0 on the uploads: what its clients send and rely on, by its specification."""
+"""tus 1.0.0 on uploads: requests of its clients, and the guarantees of its specification."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Uploads of any size: continued where they broke off, never in memory, nobody else's."""
+"""Uploads of any size: resumable, never held in memory, and private to their owner."""
 
 import hashlib
 import socket
