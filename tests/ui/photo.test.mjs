@@ -73,10 +73,11 @@ test('similar ones have the label and about the size, and take over what one is'
   assert.deepEqual(state.map(({ technique }) => technique), ['blur', 'blur', undefined, undefined]);
 });
 
-test('a placed region loses the landmarks of its old box, another one keeps its own', () => {
+test('landmarks move with a region that is moved, and go with one that is resized', () => {
   const state = edits.stateOf([face([0, 0, 9, 9], { points: [[1, 2]] }), face([20, 0, 29, 9], { points: [[21, 2]] })]);
   const placed = edits.regionsOf(edits.place(state, 1, [1, 0, 9, 9], 50, 50));
   assert.deepEqual(placed.map(({ points }) => points), [undefined, [[21, 2]]]);
+  assert.deepEqual(edits.place(state, 2, [25, 3, 34, 12], 50, 50).map(({ points }) => points), [[[1, 2]], [[26, 5]]]);
 });
 
 test('a placed region is by hand, and a mask follows its size', () => {

@@ -81,28 +81,37 @@ def film(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 
 @pytest.fixture(scope="module")
-def gallery_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service whose operator allows that people are recognised."""
-    yield from served(tmp_path_factory.mktemp("gallery"), VELUM_SERVICE_PEOPLE="true")
+def gallery_service(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service whose operator allows that people are recognised, with a plan that keeps Anna."""
+    folder = tmp_path_factory.mktemp("gallery")
+    Image.fromarray(scene(shared, ("a",))[:, :240]).save(folder / "anna.png")
+    (folder / "staff.toml").write_text(f'[people]\nkeep = {{ Anna = "{folder}/anna.png" }}\n')
+    yield from served(folder, VELUM_SERVICE_PEOPLE="true", VELUM_SERVICE_PLANS=str(folder))
+
+
+def finished_job(service: str, files: dict[str, bytes], **wanted: Any) -> str:
+    """Upload files, and return the id of the job that has hidden them."""
+
+    def sent(method: str, path: str, data: bytes = b"", kind: str = "application/octet-stream") -> Any:
+        request = Request(f"{service}v1/{path}", data, {"Content-Type": kind}, method=method)
+        with urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read() or "null")
+
+    uploads = {name: sent("POST", "uploads")["id"] for name in files}
+    for name, data in files.items():
+        sent("PUT", f"uploads/{uploads[name]}", data)
+    made = sent("POST", "jobs", json.dumps({**uploads, **wanted}).encode(), "application/json")["id"]
+    with urlopen(f"{service}v1/jobs/{made}/events", timeout=120) as events:
+        assert b"event: end" in events.read()
+    return str(made)
 
 
 @pytest.fixture(scope="module")
 def job(gallery_service: str, film: tuple[Path, Annotations]) -> str:
-    def sent(method: str, path: str, data: bytes = b"", kind: str = "application/octet-stream") -> Any:
-        request = Request(f"{gallery_service}v1/{path}", data, {"Content-Type": kind}, method=method)
-        with urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read() or "null")
-
     path, annotations = film
-    uploads = {}
-    for name, data in {"upload": path.read_bytes(), "regions": json.dumps(annotations.to_json()).encode()}.items():
-        uploads[name] = sent("POST", "uploads")["id"]
-        sent("PUT", f"uploads/{uploads[name]}", data)
-    wanted = {**uploads, "name": path.name, "plan": {"rules": ["face: centerface -> blacken with grow=0"]}}
-    made = sent("POST", "jobs", json.dumps(wanted).encode(), "application/json")["id"]
-    with urlopen(f"{gallery_service}v1/jobs/{made}/events", timeout=120) as events:
-        assert b"event: end" in events.read()
-    return str(made)
+    files = {"upload": path.read_bytes(), "regions": json.dumps(annotations.to_json()).encode()}
+    plan = {"rules": ["face: centerface -> blacken with grow=0"]}
+    return finished_job(gallery_service, files, name=path.name, plan=plan)
 
 
 @pytest.fixture
@@ -164,6 +173,20 @@ def is_of(page: Any, index: int, *names: str) -> bool:
 
 def _clock(frame: int) -> str:
     return f"0:0{frame // 10}"
+
+
+def test_a_result_that_keeps_a_person_says_what_to_know_of_that(
+    page: Any, gallery_service: str, shared: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(scene(shared, ("a2", "b"))).save(tmp_path / "two.png")
+    made = finished_job(gallery_service, {"upload": (tmp_path / "two.png").read_bytes()}, name="two.png", plan="staff")
+    page.goto(f"/#/jobs/{made}")
+    note = page.locator(".note.warn")
+    note.wait_for()
+    assert note.inner_text().startswith("Everybody but Anna is hidden.")
+    assert "GDPR article 9" in note.inner_text()
+    report = page.request.get(f"/v1/jobs/{made}/report").json()
+    assert sorted(decision["result"] for decision in report["people"]["decisions"]) == ["hidden", "shown"]
 
 
 def test_persons_are_split_and_merged_by_mouse_and_keyboard(page: Any, job: str) -> None:

@@ -39,6 +39,14 @@ test('nothing is lost of what was never followed, nor of numbers used twice', ()
   assert.deepEqual(tracks.fileOf(given, state).frames[0].regions.map(({ xyxy }) => xyxy[0]).sort(), [1, 2, 3, 4]);
 });
 
+test('landmarks move with a box that was moved by hand, and go with one that was resized', () => {
+  const seen = { ...file(), frames: [{ index: 0, regions: [region(1, 10, { points: [[12, 12], [18, 12]] })] }] };
+  const [moved] = tracks.put(tracks.tracksOf(seen), 1, 0, [30, 15, 40, 25], 100, 50);
+  assert.deepEqual(moved.places[0].region.points, [[32, 17], [38, 17]]);
+  const [resized] = tracks.put(tracks.tracksOf(seen), 1, 0, [30, 15, 41, 25], 100, 50);
+  assert.equal('points' in resized.places[0].region, false);
+});
+
 test('what is off or deleted is not hidden, and every frame stays in the file', () => {
   const state = tracks.tracksOf(file());
   const off = tracks.fileOf(file(), tracks.switched(state, 1, false));

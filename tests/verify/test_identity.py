@@ -89,7 +89,7 @@ def test_a_plan_that_compares_faces_needs_the_network_before_anything_is_read(tm
         engine.hide(tmp_path / "nowhere.png", tmp_path / "out.png", wanted)
 
 
-def test_what_cannot_be_compared_is_said(checks: tuple[Engine, Check], tmp_path: Path) -> None:
+def test_a_note_says_that_no_face_could_be_compared(checks: tuple[Engine, Check], tmp_path: Path) -> None:
     engine, check = checks
     source, wanted = Path(save_photo(tmp_path / "in.png", ALL)), hidden_by("blacken")
     engine.hide(source, tmp_path / "out.png", wanted)

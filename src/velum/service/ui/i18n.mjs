@@ -146,6 +146,8 @@ const en = {
   'gallery.doubt.blurred': 'The face is too blurred to be compared.', 'gallery.doubt.hidden': 'The face is hidden in the original.',
   'gallery.doubt.no landmarks': 'The model gives no landmarks of this face, so it cannot be compared.', 'gallery.doubt.several': 'This track seems to show several people. Split it first.',
   'gallery.doubt.may be another': 'Perhaps the same as person {n}.',
+  'people.keep': 'Everybody but {names} is hidden.', 'people.only': 'Only {names} is hidden.',
+  'people.warning': 'For this, all faces were compared with photos. That processes biometric data (GDPR article 9) and takes an exception, such as the consent of everybody who is shown. Look at the result: a stranger who looks alike may have been taken for the person.',
 };
 
 /** @type {Partial<typeof en> & Record<string, string>} */
@@ -297,6 +299,8 @@ const de = {
   'gallery.doubt.blurred': 'Das Gesicht ist für einen Vergleich zu unscharf.', 'gallery.doubt.hidden': 'Das Gesicht ist schon im Original verborgen.',
   'gallery.doubt.no landmarks': 'Das Modell gibt keine Punkte dieses Gesichts an, deshalb lässt es sich nicht vergleichen.', 'gallery.doubt.several': 'Diese Spur scheint mehrere Personen zu zeigen. Teilen Sie sie zuerst.',
   'gallery.doubt.may be another': 'Vielleicht dieselbe wie Person {n}.',
+  'people.keep': 'Alle außer {names} sind verborgen.', 'people.only': 'Nur {names} ist verborgen.',
+  'people.warning': 'Dafür wurden alle Gesichter mit Fotos verglichen. Das verarbeitet biometrische Daten (DSGVO Artikel 9) und braucht eine Ausnahme, etwa die Einwilligung aller Gezeigten. Sehen Sie das Ergebnis an: Jemand, der ähnlich aussieht, kann für die Person gehalten worden sein.',
 };
 
 /** @type {Record<string, Partial<Record<string, string>>>} */

@@ -96,8 +96,17 @@ export function place(state, id, xyxy, width, height) {
   const [newW, newH] = [box[2] - box[0], box[3] - box[1]];
   const same = !was.mask_runs || (w === newW && h === newH);
   const mask = same ? {} : { mask_runs: resized(/** @type {number[]} */ (was.mask_runs), w, h, newW, newH) };
-  // The network's landmarks belong to its own box.
-  return change(state, id, { xyxy: box, found: 'manual', points: undefined, ...mask });
+  return change(state, id, { xyxy: box, found: 'manual', points: pointsIn(was, box), ...mask });
+}
+
+/**
+ * Where the landmarks of a region are once its box was moved. None where its size changed: they belong to the network's own box.
+ * @param {import('../api.mjs').Region} region @param {number[]} box
+ * @returns {number[][] | undefined}
+ */
+export function pointsIn({ xyxy: [x0, y0, x1, y1], points }, box) {
+  const [dx, dy] = [box[0] - x0, box[1] - y0];
+  return box[2] - x1 === dx && box[3] - y1 === dy ? points?.map(([x, y]) => [x + dx, y + dy]) : undefined;
 }
 
 /**

@@ -26,6 +26,22 @@ function maskPicture({ xyxy: [x0, y0, x1, y1], mask_runs: runs }) {
   return canvas;
 }
 
+/**
+ * Landmarks, such as the eyes of a face.
+ * @param {CanvasRenderingContext2D} context @param {number[][] | undefined} points in pixels of the canvas @param {number} radius
+ */
+export function drawPoints(context, points = [], radius) {
+  for (const [x, y] of points) {
+    context.beginPath();
+    context.arc(x, y, radius, 0, 7);
+    context.fillStyle = '#fff';
+    context.strokeStyle = '#000b';
+    context.lineWidth = 1.5;
+    context.fill();
+    context.stroke();
+  }
+}
+
 /** Where the handles of a box are: shares of its width and height. */
 export const HANDLES = [[0, 0], [0.5, 0], [1, 0], [1, 0.5], [1, 1], [0.5, 1], [0, 1], [0, 0.5]];
 
@@ -52,6 +68,7 @@ export function drawRegions(context, { scale, x, y }, regions, selected, handles
     context.lineWidth = chosen ? 3 : 1.5;
     context.strokeRect(left, top, width, height);
     context.setLineDash([]);
+    if (handles) drawPoints(context, region.points?.map(([px, py]) => [px * scale + x, py * scale + y]), chosen ? 3.5 : 2.5);
     if (!chosen || !handles) continue;
     context.fillStyle = '#fff';
     context.strokeStyle = '#0b3b36';

@@ -12,6 +12,7 @@ import { VelumApprove } from '../review/queue.mjs';
 import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { regionsOf } from './edits.mjs';
 import { VelumEditor } from './editor.mjs';
+import { peopleNote } from '../gallery/people_note.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
 /** @typedef {import('../api.mjs').Regions} Regions */
@@ -117,7 +118,7 @@ class VelumPhoto extends HTMLElement {
     if (!after) return this.#state.replaceChildren(h('p', { class: 'note warn' }, t('photo.kind')));
     const editor = /** @type {VelumEditor} */ (document.createElement('velum-editor'));
     this.#editor = editor;
-    this.#body.replaceChildren(editor);
+    this.#body.replaceChildren(...peopleNote(report), editor);
     await editor.open({ before, after, regions: this.#regions.frames[0]?.regions ?? [], labels, warnings: report.warnings, pages: this.#regions.frames.length, canCorrect: before !== null });
     editor.addEventListener('render', () => this.#render());
   }

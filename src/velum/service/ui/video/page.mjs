@@ -18,6 +18,7 @@ import { VelumTimeline } from './timeline.mjs';
 import { evenly, readTimes } from './frame_times.mjs';
 import * as tracks from './tracks.mjs';
 import { coco, yolo } from './export_annotations.mjs';
+import { peopleNote } from '../gallery/people_note.mjs';
 import { VelumGallery, mayGroup } from '../gallery/panel.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
@@ -116,6 +117,7 @@ class VelumVideo extends HTMLElement {
     const labels = [...new Set(/** @type {string[]} */ (report.rules).map((rule) => rule.split(':')[0].trim()))];
     this.#label.replaceChildren(...labels.map((label) => h('option', { value: label }, named(label))));
     this.#build(job, report);
+    this.#note.before(...peopleNote(report).map((note) => h('div', { class: 'video-note' }, note)));
     if (job.source_kept && await mayGroup(signal)) this.#group(path);
     this.#show();
     if (job.source_kept) await this.#play(`${path}/source`);

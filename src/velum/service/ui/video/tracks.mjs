@@ -1,6 +1,6 @@
 // @ts-check
 /** A video's regions as tracks: one for each thing that was followed. Nothing is changed in place. */
-import { inside } from '../photo/edits.mjs';
+import { inside, pointsIn } from '../photo/edits.mjs';
 
 /**
  * @typedef {import('../api.mjs').Region} Region
@@ -263,7 +263,8 @@ export function extended(state, id, at) {
 export function put(state, id, at, xyxy, width, height) {
   return changed(extended(state, id, at), id, (track) => {
     const now = /** @type {Place} */ (placeAt(track, at));
-    const key = { at, key: true, region: byHand(now.region, inside(xyxy, width, height)) };
+    const box = inside(xyxy, width, height), points = pointsIn(now.region, box);
+    const key = { at, key: true, region: { ...byHand(now.region, box), ...(points ? { points } : {}) } };
     const keys = track.places.filter((place) => place.key && place.at !== at);
     const [before, after] = [keys.filter((key) => key.at < at).pop(), keys.find((key) => key.at > at)];
     const places = track.places.map((one) => {

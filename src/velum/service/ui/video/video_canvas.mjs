@@ -2,7 +2,8 @@
 /** The video with what is hidden drawn over it. */
 import { h } from '../parts/dom.mjs';
 import { t } from '../i18n.mjs';
-import { moved } from '../photo/edits.mjs';
+import { moved, pointsIn } from '../photo/edits.mjs';
+import { drawPoints } from '../photo/overlay.mjs';
 import { placeAt } from './tracks.mjs';
 import { frameAt, within } from './frame_times.mjs';
 import { colours } from './timeline.mjs';
@@ -169,6 +170,7 @@ export class VelumStage extends HTMLElement {
         paint.setLineDash(on ? [] : [6 * sharp, 4 * sharp]);
         frame([x0, y0, x1, y1], chosen ? '#fff' : on ? '#5cc4b4' : '#bbb', chosen ? 3 : 2);
         paint.setLineDash([]);
+        drawPoints(paint, pointsIn(region, [x0, y0, x1, y1])?.map(([x, y]) => [x * scale, y * scale]), (chosen ? 3 : 2) * sharp);
       }
     }
     if (this.#drag?.box && !this.#drag.start) frame(this.#drag.box, accent, 2);
