@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -227,3 +229,57 @@ def test_annotation_files_about_another_file(folder: Path) -> None:
         read(path, None, Limits())
     with pytest.raises(BadInput, match="whole number"):
         read(annotated(folder, "a.regions.json", frames=[{"index": "x", "regions": []}]), None, Limits())
+
+
+@pytest.mark.parametrize(
+    ("size", "counts", "runs"),
+    [
+        ([4, 4], [5, 6, 5], [5, 6, 5]),
+        ([4, 4], "565", [5, 6, 5]),
+        ([4, 4], "2431O", [2, 4, 3, 5, 2]),  # from the fourth on, differences: 5 - 4, and 2 - 3
+        ([8, 8], "d0d0h0", [20, 20, 24]),
+    ],
+)
+def test_run_lengths_of_coco_are_outlines(folder: Path, size: list[int], counts: Any, runs: list[int]) -> None:
+    value = {**COCO, "annotations": [{**COCO["annotations"][0], "segmentation": {"size": size, "counts": counts}}]}
+    (box,) = read(written(folder, value), None, Limits()).items[0].frames[0]
+    wanted = np.repeat(np.arange(len(runs)) % 2, runs).reshape(size[1], size[0]).T
+    filled = np.zeros(size, np.uint8)
+    cv2.fillPoly(filled, [np.reshape(polygon, (-1, 2)).astype(np.int32) for polygon in box.outline], 1)
+    assert (filled == wanted).all()
+
+
+def test_run_lengths_that_do_not_fill_their_picture(folder: Path) -> None:
+    value = {**COCO["annotations"][0], "segmentation": {"size": [4, 4], "counts": [5, 6]}}
+    with pytest.raises(BadInput, match="run lengths of annotation 1 do not fill their size of 4 x 4"):
+        read(written(folder, {**COCO, "annotations": [value]}), None, Limits())
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_images_of_objects_give_the_outlines_of_voc(folder: Path, mode: str) -> None:
+    (folder / "Annotations").mkdir()
+    (folder / "Annotations" / "a.xml").write_text(VOC, encoding="utf-8")
+    numbers = np.zeros((80, 100), np.uint8)
+    numbers[20:60, 10:40], numbers[0:9, 0:9] = 1, 2
+    image = Image.fromarray(numbers, "L")
+    if mode == "P":
+        image = Image.fromarray(numbers, "P")
+        image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    (folder / "SegmentationObject").mkdir()
+    image.save(folder / "SegmentationObject" / "a.png")
+    first, second = read(folder, None, Limits()).items[0].frames[0]
+    assert first.outline == ((10, 20, 10, 59, 39, 59, 39, 20),)
+    assert second.outline == ((0, 0, 0, 8, 8, 8, 8, 0),)
+
+
+def test_a_folder_of_masks_has_an_object_for_each_component(folder: Path) -> None:
+    mask = np.zeros((80, 100), np.uint8)
+    mask[20:60, 10:40], mask[0:9, 60:70], mask[79, 99] = 255, 1, 255
+    for label in ("helmet", "vest"):
+        (folder / "masks" / label).mkdir(parents=True)
+    Image.fromarray(mask).save(folder / "masks" / "helmet" / "a.png")
+    truth = read(folder, None, Limits())
+    (item,) = truth.items
+    assert (item.name, item.size, item.complete) == ("a.png", (100, 80), {"helmet", "vest"})
+    assert sorted(box.xyxy for box in item.frames[0]) == [(10, 20, 40, 60), (60, 0, 70, 9)]
+    assert all(box.label == "helmet" and box.outline for box in item.frames[0])

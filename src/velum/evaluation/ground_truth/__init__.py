@@ -9,6 +9,7 @@ from velum.annotations import FORMAT as ANNOTATIONS
 from velum.errors import BadInput
 from velum.evaluation.ground_truth.annotation_files import labelled_files
 from velum.evaluation.ground_truth.formats import parse_coco, read_voc_folder, read_yolo_data_set, read_yolo_folder
+from velum.evaluation.ground_truth.masks import MASK_FOLDER, read_mask_folder
 from velum.evaluation.ground_truth.values import (
     GroundTruth,
     GroundTruthBox,
@@ -30,7 +31,7 @@ __all__ = ["GroundTruth", "GroundTruthBox", "LabelledFile", "read"]
 
 KINDS = (
     "a COCO or velum JSON file, an annotation file, a YOLO data.yaml, or a folder with one of them, with annotation "
-    "files (*.regions.json), with VOC's XML or YOLO's labels"
+    "files (*.regions.json), with VOC's XML, YOLO's labels or masks (masks/LABEL/NAME.png)"
 )
 
 
@@ -60,7 +61,9 @@ def _read_folder(path: Path, media: Path, limits: Limits, *, all_splits: bool) -
         return _read_json(path / "ground_truth.json", media)
     for folder in (path / "Annotations", path):
         if next(folder.glob("*.xml"), None) is not None:
-            return read_voc_folder(folder, media)
+            return read_voc_folder(folder, media, limits)
+    if (path / MASK_FOLDER).is_dir():
+        return read_mask_folder(path, media, limits)
     if (path / "classes.txt").is_file() or (path / "labels" / "classes.txt").is_file():
         return read_yolo_folder(path, media, limits)
     if annotated := sorted(path.glob("*.regions.json")):

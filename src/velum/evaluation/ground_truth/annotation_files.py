@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from velum.annotations import Annotations
 from velum.errors import BadInput
+from velum.evaluation.ground_truth.masks import outlines_of
 from velum.evaluation.ground_truth.values import GroundTruthBox, LabelledFile, exists
 from velum.file_hash import sha256_of
 from velum.locate.labels import canonical, plain
@@ -78,10 +76,5 @@ def _box(region: Region) -> GroundTruthBox:
 
 
 def _outlines(region: Region) -> tuple[tuple[float, ...], ...]:
-    """Return the polygons around the mask of a region, holes left out; none where it has no mask."""
-    if region.mask is None:
-        return ()
-    contours, _ = cv2.findContours(region.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    corner = np.array([region.box.x0, region.box.y0])
-    polygons = (contour.reshape(-1, 2) + corner for contour in contours if len(contour) > 2)
-    return tuple(tuple(map(float, polygon.ravel())) for polygon in polygons)
+    """Return the polygons around the mask of a region; none where it has no mask."""
+    return () if region.mask is None else outlines_of(region.mask, region.box.x0, region.box.y0)

@@ -1,12 +1,12 @@
 """Formats of labelling tools, as values of ground truth. `read` decides which format a file has.
 
-COCO (cocodataset.org, data format): boxes as x, y, width, height in pixels. Crowds (`iscrowd`) and objects with
-`ignore` are ignored. Tags are read from `attributes`, as CVAT writes them, and tracks from `track_id`. Every category
-of the file counts as labelled completely, as in COCO's own evaluation.
+COCO (cocodataset.org, data format): boxes as x, y, width, height in pixels; outlines as polygons or run lengths.
+Crowds (`iscrowd`) and objects with `ignore` are ignored. Tags are read from `attributes`, as CVAT writes them, and
+tracks from `track_id`. Every category of the file counts as labelled completely, as in COCO's own evaluation.
 
 PASCAL VOC (VOC2012 development kit, annotations): one XML file an image, pixels counted from 1. `difficult` objects are
-ignored, as VOC's own evaluation does; pose, truncated and occluded become tags. Every label that occurs in the folder
-counts as labelled completely.
+ignored, as VOC's own evaluation does; pose, truncated and occluded become tags. Images in SegmentationObject, beside
+the folder of the XML files, give outlines. Every label that occurs in the folder counts as labelled completely.
 
 YOLO (docs.ultralytics.com, object detection and instance segmentation datasets): one text file an image. A line has the
 number of a class and, as shares of the upright image, centre, width and height of a box, or the corners of an outline.
@@ -16,6 +16,7 @@ labelled completely.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -23,6 +24,7 @@ from xml.etree import ElementTree as ET
 import yaml
 
 from velum.errors import BadInput, VelumError
+from velum.evaluation.ground_truth.masks import coco_outlines, object_outlines
 from velum.evaluation.ground_truth.values import (
     GroundTruth,
     GroundTruthBox,
@@ -86,11 +88,14 @@ def _coco_object(
     entry: Mapping[str, Any], label: str, xyxy: tuple[float, float, float, float], where: str
 ) -> GroundTruthBox:
     crowd, outline = bool(entry.get("iscrowd")), entry.get("segmentation")
-    polygons = outline if isinstance(outline, list) and not crowd else []
+    polygons: tuple[tuple[float, ...], ...] = ()
+    if isinstance(outline, list) and not crowd:
+        polygons = tuple(checked_corners(polygon, f"segmentation of {where}") for polygon in outline)
+    elif outline and not crowd:
+        polygons = coco_outlines(outline, where)
     track = entry.get("track_id")
     return GroundTruthBox(
-        label, checked_box(*xyxy, where), crowd or bool(entry.get("ignore")), crowd,
-        tuple(checked_corners(polygon, f"segmentation of {where}") for polygon in polygons),
+        label, checked_box(*xyxy, where), crowd or bool(entry.get("ignore")), crowd, polygons,
         None if track is None else str(track), plain_tags(entry.get("attributes")),
     )  # fmt: skip
 
@@ -108,15 +113,17 @@ _VOC_FOLDERS = ("", "JPEGImages", "../JPEGImages", "images", "../images")
 _VOC_TAGS = ("pose", "truncated", "occluded")
 
 
-def read_voc_folder(path: Path, media: Path) -> GroundTruth:
+def read_voc_folder(path: Path, media: Path, limits: Limits) -> GroundTruth:
     """Return the truth in all XML files of a folder. Raises `BadInput` naming the file that is wrong."""
-    read = [_read_xml(file, media) for file in sorted(path.glob("*.xml"))]
+    read = [_read_xml(file, media, limits) for file in sorted(path.glob("*.xml"))]
     complete = frozenset(box.label for _, _, boxes, _ in read for box in boxes)
     items = (LabelledFile(found, name, {0: boxes}, complete, size) for found, name, boxes, size in read)
     return GroundTruth("VOC", tuple(items))
 
 
-def _read_xml(file: Path, media: Path) -> tuple[Path, str, tuple[GroundTruthBox, ...], tuple[int, int] | None]:
+def _read_xml(
+    file: Path, media: Path, limits: Limits
+) -> tuple[Path, str, tuple[GroundTruthBox, ...], tuple[int, int] | None]:
     try:
         root = ET.parse(file).getroot()  # noqa: S314 - expat bounds entities and fetches none
     except (OSError, ET.ParseError) as error:
@@ -124,6 +131,8 @@ def _read_xml(file: Path, media: Path) -> tuple[Path, str, tuple[GroundTruthBox,
     try:
         boxes = tuple(map(_voc_object, root.iter("object")))
         size = _voc_size(root)
+        outlines = object_outlines(file, len(boxes), limits)
+        boxes = tuple(replace(box, outline=outline) for box, outline in zip(boxes, outlines, strict=True))
     except BadInput as error:
         raise BadInput(f"{file}: {error}") from error
     name = root.findtext("filename") or file.stem
