@@ -2,6 +2,7 @@
 
     python -m bench.training plates FOLDER --media ../shared/media      plates by drive and source: train, drives, br
     python -m bench.training codes FOLDER --media ../shared/media       QR codes, drawn into photographs: train, test
+    python -m bench.training cones FOLDER --media ../shared/media       traffic cones with masks, drawn: train, test
     velum train FOLDER/train -o plates --steps 400
     python -m bench.training measure FOLDER/br --model plates --model NAME [--weights NAME=FILE]
 
@@ -15,7 +16,7 @@ import argparse
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,16 @@ TRAINED_DRIVE = "dayride_type1_001"
 CODES = {"train": 100, "test": 60}
 """Pictures with codes that are drawn."""
 
+CONES = {"train": 50, "test": 40}
+"""Pictures with cones that are drawn."""
+
 BACKGROUNDS = {"train": ("street", "plates/openalpr"), "test": ("faces",)}
-"""Folders of the photographs into which codes are drawn."""
+"""Folders of the photographs into which codes and cones are drawn."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("plates", "codes", "measure"))
+    parser.add_argument("what", choices=("plates", "codes", "cones", "measure"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--media", type=Path, default=Path("../shared/media"))
     parser.add_argument("--model", action="append", default=[])
@@ -60,8 +64,9 @@ def main() -> None:
     elif given.what == "plates":
         sort_plates(given.media.absolute(), given.folder)
     else:
-        for part, count in CODES.items():
-            draw_codes(given.media, given.folder / part, BACKGROUNDS[part], count)
+        draw, counts = (draw_codes, CODES) if given.what == "codes" else (draw_cones, CONES)
+        for part, count in counts.items():
+            draw(given.media, given.folder / part, BACKGROUNDS[part], count)
 
 
 def sort_plates(media: Path, folder: Path) -> None:
@@ -86,11 +91,11 @@ def sort_plates(media: Path, folder: Path) -> None:
         print(f"{part}: {len(entries)} pictures, {sum(len(entry['objects']) for entry in entries.values())} plates")
 
 
-def draw_codes(media: Path, folder: Path, backgrounds: tuple[str, ...], count: int) -> None:
-    """Write photographs with codes drawn into them, and their truth. One in ten shows none."""
-    folder.mkdir(parents=True, exist_ok=True)
+def photographs(
+    media: Path, backgrounds: tuple[str, ...], count: int
+) -> Iterator[tuple[str, npt.NDArray[np.uint8], np.random.Generator]]:
+    """Yield name, pixels and a random generator for each picture to draw into."""
     photos = [path for name in backgrounds for path in sorted((media / name).glob("*.jpg"))]
-    entries = {}
     for number in range(count):
         random = np.random.default_rng([7, number, len(photos)])
         photo = cv2.imread(str(photos[number % len(photos)]))
@@ -100,10 +105,64 @@ def draw_codes(media: Path, folder: Path, backgrounds: tuple[str, ...], count: i
         bgr = np.asarray(cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         if random.random() < 0.5:
             bgr = np.ascontiguousarray(bgr[:, ::-1])
+        yield f"{photos[number % len(photos)].stem}-{number}", bgr, random
+
+
+def draw_cones(media: Path, folder: Path, backgrounds: tuple[str, ...], count: int) -> None:
+    """Write photographs with traffic cones drawn into them, and their masks in `masks/traffic_cone`."""
+    masks = folder / "masks" / "traffic_cone"
+    masks.mkdir(parents=True, exist_ok=True)
+    for name, bgr, random in photographs(media, backgrounds, count):
+        mask = np.zeros(bgr.shape[:2], np.uint8)
+        for _ in range(int(random.integers(1, 4))):
+            draw_cone(bgr, mask, random)
+        cv2.imwrite(str(folder / f"{name}.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(55, 95))])
+        cv2.imwrite(str(masks / f"{name}.png"), mask)
+
+
+def draw_cone(bgr: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], random: np.random.Generator) -> None:
+    """Draw a cone on a foot, of orange with one to three white rings, in the light of the place, partly soiled."""
+    height = float(np.exp(random.uniform(np.log(40), np.log(min(bgr.shape[:2]) / 1.8))))
+    base, top, depth = height * random.uniform(0.4, 0.6), height * random.uniform(0.06, 0.12), height * 0.06
+    x = random.uniform(base, bgr.shape[1] - base)
+    y = random.uniform(height * 1.05, bgr.shape[0] - depth * 2)
+    lean = random.normal(0, 0.08)
+
+    def ring(low: float, high: float) -> npt.NDArray[np.int32]:
+        corners = []
+        for share, sides in ((low, (-1, 1)), (high, (1, -1))):
+            half = (base * 0.7 * (1 - share) + top * share) / 2
+            corners += [(x + side * half + lean * height * share, y - height * share) for side in sides]
+        return np.round(corners).astype(np.int32)
+
+    drawn, cover = np.zeros_like(bgr), np.zeros(bgr.shape[:2], np.uint8)
+    foot = np.round([(x - base / 2, y), (x + base / 2, y), (x + base * 0.45, y + depth), (x - base * 0.45, y + depth)])
+    orange = np.array([random.uniform(10, 50), random.uniform(70, 125), random.uniform(215, 255)])
+    rings = int(random.integers(1, 4))
+    shapes = [(foot.astype(np.int32), orange * random.uniform(0.4, 0.9)), (ring(0, 1), orange)]
+    shapes += [(ring((i + 0.55) / (rings + 1), (i + 1) / (rings + 1)), np.full(3, 235.0)) for i in range(rings)]
+    for polygon, colour in shapes:
+        cv2.fillPoly(drawn, [polygon], colour.tolist(), cv2.LINE_AA)
+        cv2.fillPoly(cover, [polygon], 255)
+    inside = cover > 0
+    light = float(np.clip(bgr[inside].mean() / 130, 0.35, 1.15))
+    side = np.clip(1 - 0.35 * np.abs(np.arange(bgr.shape[1]) - x - base * random.uniform(-0.2, 0.2)) / base * 2, 0.5, 1)
+    soil = random.normal(0, 9, (*bgr.shape[:2], 1))
+    shaded = np.clip(drawn * light * side[None, :, None] + soil, 0, 255)
+    soft = cv2.GaussianBlur(cover, (3, 3), 0)[..., None] / 255
+    bgr[:] = np.clip(bgr * (1 - soft) + shaded * soft, 0, 255)
+    mask[inside] = 255
+
+
+def draw_codes(media: Path, folder: Path, backgrounds: tuple[str, ...], count: int) -> None:
+    """Write photographs with codes drawn into them, and their truth. One in ten shows none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = {}
+    for number, (stem, bgr, random) in enumerate(photographs(media, backgrounds, count)):
         boxes: list[list[float]] = []
         for _ in range(0 if number % 10 == 9 else int(random.integers(1, 4))):
             draw_code(bgr, boxes, random)
-        name = f"{photos[number % len(photos)].stem}-{number}.jpg"
+        name = f"{stem}.jpg"
         cv2.imwrite(str(folder / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(55, 95))])
         objects = [{"label": "qr_code", "bbox": [round(edge, 1) for edge in box]} for box in boxes]
         entries[name] = {"width": bgr.shape[1], "height": bgr.shape[0], "objects": objects, "exhaustive": ["qr_code"]}

@@ -28,8 +28,11 @@ def draw_picture(path: Path, boxes: Sequence[Xywh], seed: int) -> None:
     cv2.imwrite(str(path), rgb[..., ::-1])
 
 
-def coco(folder: Path, pictures: Mapping[str, Sequence[tuple[str, Xywh]]], labels: Sequence[str] = ("disc",)) -> Path:
-    """Draw the pictures and write a COCO file about them; return its path."""
+def coco(
+    folder: Path, pictures: Mapping[str, Sequence[tuple[str, Xywh]]], labels: Sequence[str] = ("disc",), *,
+    outlines: bool = False,
+) -> Path:  # fmt: skip
+    """Draw the pictures and write a COCO file about them, with or without the outlines; return its path."""
     annotations: list[dict[str, Any]] = []
     images = []
     for number, (name, objects) in enumerate(pictures.items(), 1):
@@ -37,12 +40,21 @@ def coco(folder: Path, pictures: Mapping[str, Sequence[tuple[str, Xywh]]], label
         images.append({"id": number, "file_name": name, "width": SIZE_WH[0], "height": SIZE_WH[1]})
         for label, box in objects:
             kind = list(labels).index(label) + 1
-            annotations.append({"id": len(annotations), "image_id": number, "category_id": kind, "bbox": list(box)})
+            entry = {"id": len(annotations), "image_id": number, "category_id": kind, "bbox": list(box)}
+            annotations.append(entry | ({"segmentation": [disc_outline(box)]} if outlines else {}))
     categories = [{"id": number, "name": label} for number, label in enumerate(labels, 1)]
     path = folder / "truth.json"
     value = {"images": images, "categories": categories, "annotations": annotations}
     path.write_text(json.dumps(value), encoding="utf-8")
     return path
+
+
+def disc_outline(box: Xywh) -> list[float]:
+    """Return the outline of a disc as a polygon of 32 corners."""
+    angles = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+    x, y, width, height = box
+    corners = np.stack((x + width / 2 * (1 + np.cos(angles)), y + height / 2 * (1 + np.sin(angles))), axis=1)
+    return [round(float(number), 2) for number in corners.ravel()]
 
 
 def discs(count: int) -> dict[str, list[tuple[str, Xywh]]]:

@@ -12,7 +12,7 @@ from tests.train.factories import Xywh, checked, coco, discs, draw_picture
 from velum import Limits
 from velum.errors import BadInput, BadPlan
 from velum.evaluation.ground_truth import read
-from velum.train.labels import check_labels
+from velum.train.labels import check_labels, check_outlines
 from velum.train.pictures import PictureStore, choose_pictures, draw_sheet
 
 DISC: tuple[str, Xywh] = ("disc", (10, 20, 30, 40))
@@ -45,6 +45,12 @@ def test_impossible_boxes_are_refused(tmp_path: Path, objects: list[tuple[str, X
 def test_boxes_of_no_area_in_coco_are_named(tmp_path: Path) -> None:
     path = coco(tmp_path, {"a.png": [DISC], "b.png": [DISC, ("disc", (4, 4, 0, 9))]})
     assert "1 box without an area left out" in checked(path).notes
+
+
+def test_outlines_are_learned_from_outlines_only(tmp_path: Path) -> None:
+    check_outlines(checked(coco(tmp_path, {"a.png": [DISC], "b.png": [DISC]}, outlines=True)))
+    with pytest.raises(BadInput, match="2 objects have a box and no outline: disc in a.png; disc in b.png; label outl"):
+        check_outlines(checked(coco(tmp_path, {"a.png": [DISC], "b.png": [DISC]})))
 
 
 def test_missing_pictures_are_named(tmp_path: Path) -> None:

@@ -40,9 +40,9 @@ Labels = Annotated[
     list[str],
     typer.Option("--label", metavar="LABEL", help="Labels to learn, repeatable or a,b. Default: all in the truth."),
 ]
-Task = Annotated[str, typer.Option("--task", metavar="TASK", help="detect: boxes.")]
+Task = Annotated[str, typer.Option("--task", metavar="TASK", help="detect: boxes; segment: outlines.")]
 From = Annotated[
-    str,
+    str | None,
     typer.Option("--from", metavar="MODEL", help="Network to start from: of the catalogue, or a FILE.onnx like one."),
 ]
 Budget = Annotated[
@@ -74,7 +74,7 @@ Folder = Annotated[Path, typer.Argument(metavar="NAME", help="Folder of a traini
 @app.command()
 def start(
     truth: Truth, output: Output, media: Media = None, label: Labels = [], task: Task = "detect",
-    base: From = "centerface", budget: Budget = None, steps: Steps = None, recall: Recall = 0.95, group: Group = None,
+    base: From = None, budget: Budget = None, steps: Steps = None, recall: Recall = 0.95, group: Group = None,
     seed: Seed = 1, batch: Batch = 6, side: Side = 288, rate: Rate = 5e-4, device: Device = "cpu",
     dry_run: DryRun = False, replace: Replace = False,
 ) -> None:  # fmt: skip
@@ -88,9 +88,9 @@ def start(
         raise BadPlan("--steps and --budget both say how long to train; give one")
     request = TrainingRequest(
         truth=str(truth.absolute()), media=None if media is None else str(media.absolute()),
-        labels=tuple(common.split_commas(label)), task=task, base=_base(base), group=group, seed=seed, steps=steps,
-        seconds=None if steps is not None else parse_duration(budget or "10m"), batch=batch, side=side, rate=rate,
-        recall=recall, device=device,
+        labels=tuple(common.split_commas(label)), task=task, base=_base(base, task), group=group, seed=seed,
+        steps=steps, seconds=None if steps is not None else parse_duration(budget or "10m"), batch=batch, side=side,
+        rate=rate, recall=recall, device=device,
     )  # fmt: skip
     folder, settings = RunFolder(output.absolute()), Settings.load()
     host = settings.host(mode="throughput")
@@ -153,7 +153,11 @@ def parse_duration(text: str) -> float:
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "": 1}[found[2]]
 
 
-def _base(name: str) -> str:
+def _base(name: str | None, task: str) -> str:
+    if name is None:
+        from velum.train.bases import DEFAULTS
+
+        return DEFAULTS.get(task, "")
     return str(Path(name).absolute()) if name.lower().endswith(".onnx") else name
 
 
@@ -230,9 +234,9 @@ def _train(
 
 def _print_progress(progress: "Progress") -> None:
     """Print a line for each look at the held-out pictures, and in a terminal the running step."""
-    ap = "-" if progress.ap is None else f"{progress.ap.mean:.3f}"
+    score = "score -" if progress.score is None else f"{progress.score.measure} {progress.score.mean:.3f}"
     line = (
-        f"{progress.share:4.0%}  step {progress.step}  loss {progress.loss:.3f}  held-out AP50 {ap}  "
+        f"{progress.share:4.0%}  step {progress.step}  loss {progress.loss:.3f}  held-out {score}  "
         f"best {max(0.0, progress.best):.3f}  {_time_text(progress.seconds_left)} left"
     )
     if progress.is_look:
@@ -256,6 +260,12 @@ def _print_finished(folder: "RunFolder", done: "Finished") -> None:
         )
     for label, rate in metrics.precision(done.evaluation.observed).items():
         typer.echo(f"{label}: {rate.total - rate.hits} of {rate.total} detections are false")
+    for label, found in (done.card["masks"] or {}).items():
+        low, high = found["iou_interval"]
+        typer.echo(
+            f"{label}: IoU of the held-out masks {found['iou']:.2f} (95 % interval {low:.2f} to {high:.2f}), "
+            f"{found['recall']:.1%} of the pixels found"
+        )
     if not done.reached:
         common.warn(
             f"the wanted recall of {done.card['wanted_recall']:.0%} is not reached on the held-out pictures; label "

@@ -247,7 +247,7 @@ _COUNTERS: Mapping[str, Callable[[Signature], int | None]] = {
     "detr": _scores,
     "ultra_light_face": _scores,
     "yolact": lambda signature: signature.outputs["conf"][-1],
-    "lpd_yunet": lambda _: 1,
+    "lpd_yunet": lambda signature: None if (n := signature.outputs["conf"][-1]) is None else n - 1,
     "semantic": _map,
 }
 

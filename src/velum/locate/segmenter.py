@@ -23,6 +23,7 @@ from velum.locate.registry import Model
 from velum.locate.runtime import Network, open_network
 from velum.locate.tiling import Tile, fit, locate_with_seam, passes
 from velum.locate.weights import fetch
+from velum.plan import Effort
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
 
@@ -205,14 +206,18 @@ class Outliner:
 
     def find(self, frame: Frame) -> list[Region]:
         """Return the regions, each with its outline as a mask, best first. Raises `PluginFault`."""
-        maps = self.mapper.maps(frame)
-        rows, columns = maps[0].shape[1:]
         found = []
-        for index, label in enumerate(self.labels):
-            layers = (resize_layers(layer[index : index + 1], columns, rows)[0] for layer in maps)
-            whole = np.asarray(reduce(np.maximum, layers))
+        for label, whole in zip(self.labels, self.merged_layers(frame), strict=True):
             found += [Region(box, label, score, mask) for box, score, mask in self._components(whole, frame)]
         return sorted(found, key=lambda region: -region.score)
+
+    def merged_layers(self, frame: Frame) -> Iterator[Grey]:
+        """Yield each label's probabilities (rows, columns): in each cell the highest that a pass gives it."""
+        maps = self.mapper.maps(frame)
+        rows, columns = maps[0].shape[1:]
+        for index in range(len(self.labels)):
+            layers = (resize_layers(layer[index : index + 1], columns, rows)[0] for layer in maps)
+            yield np.asarray(reduce(np.maximum, layers))
 
     def _components(self, likely: Grey, frame: Frame) -> Iterator[tuple[Box, float, Mask | None]]:
         """Yield box, mean probability and mask of each connected component of one label's map (rows, columns)."""
@@ -233,24 +238,28 @@ class Segmenter:
         name: str,
         host: RuntimeConfig,
         *,
-        min_side: int = 32,
+        min_side: float | None = None,
         threshold: float | None = None,
         tile: int = 896,
         only: tuple[str, ...] = (),
         specks: int = 0,
+        effort: Effort = "balanced",
     ) -> None:
         """Prepare the model `name`.
 
-        `min_side` is the shorter side, in image pixels, of the smallest object that must be found; large images are cut
-        into tiles. With 0 the network sees each image once, as a whole, which suits models made for one large object.
-        `threshold` is the probability from which a pixel belongs to a label (None: the model's own). `tile` squared is
-        the largest area of one network input, for networks of any size. `only` names the labels to find (none: all but
-        the background). Regions smaller than `specks` pixels both ways are left out. Raises `BadPlan` for an unknown
-        name and for values out of range, `Unavailable` when the weights cannot be fetched or used.
+        `min_side` is the shorter side, in image pixels, of the smallest object that must be found (None: the model's
+        own for `effort`, or 32); large images are cut into tiles. With 0 the network sees each image once, as a whole,
+        which suits models made for one large object. `threshold` is the probability from which a pixel belongs to a
+        label (None: the model's own). `tile` squared is the largest area of one network input, for networks of any
+        size. `only` names the labels to find (none: all but the background). Regions smaller than `specks` pixels both
+        ways are left out. Raises `BadPlan` for an unknown name and for values out of range, `Unavailable` when the
+        weights cannot be fetched or used.
         """
         model = registry.find(name, host)
         kind = map_family(model)
         level = model.threshold if threshold is None else threshold
+        if min_side is None:
+            min_side = model.effort[effort].image.min_side if effort in model.effort else SMALLEST_SIDE
         if min_side:
             check_option("min_side", min_side, SMALLEST_SIDE / LARGEST_SCALE, 1000, name)
         check_option("threshold", level, 0.01, 1, name)
@@ -272,12 +281,21 @@ class Segmenter:
         """Model, weights and settings, for the report."""
         return model_facts(self._model, self._outliner.mapper.network) | {
             "threshold": f"{self._outliner.threshold:g}",
-            "min_side": str(self._min_side),
+            "min_side": f"{self._min_side:g}",
         }
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, best first. Raises `PluginFault`."""
         return locate_with_seam(frames, lambda views: [self._outliner.find(frame) for frame in views])
+
+    def probabilities(self, frame: Frame) -> Map:
+        """Return the probability of each label that it finds, in the order of `finds`, in each cell of the image."""
+        return np.stack(list(self._outliner.merged_layers(frame)))
+
+    @property
+    def finds(self) -> tuple[str, ...]:
+        """The labels in the order of the network's classes."""
+        return self._outliner.labels
 
     def close(self) -> None:
         """Do nothing: the network is freed with the localizer."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from velum.locate.output_formats.centerface import STRIDE
-from velum.train.crops import Boxes, Crop
+from velum.train.crops import NEARBY, Boxes, Crop
 
 DEVIATION = 1 / 8
 """Deviation of the Gaussian, as a share of the object's side; at least `LEAST_DEVIATION` cells."""
@@ -22,9 +22,6 @@ LEAST_DEVIATION = 0.5
 
 LEARNED = 0.35
 """Height of the Gaussian from which a cell's box is learned."""
-
-NEARBY = 1.0
-"""Around a labelled object, this share of its longer side is known not to hold another, where not all are labelled."""
 
 
 def centerface_loss(outputs: Sequence[Any], crops: Sequence[Crop]) -> Any:

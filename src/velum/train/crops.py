@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from velum.evaluation.ground_truth.values import Xyxy
+from velum.evaluation.ground_truth.values import GroundTruthBox, Xyxy
 from velum.frame import Rgb
 from velum.train.labels import LabelledPicture
 from velum.train.pictures import PictureStore
@@ -40,13 +40,19 @@ LEAST_VISIBLE = 0.4
 MOST_PAD = 0.8
 """Longer side of a picture in a crop, as a share of the crop's side, at least: padding teaches nothing."""
 
+INSIDE, UNKNOWN = 1, 2
+"""Values of a mask."""
+
 CUT = 0.1
 """Share of crops whose edge may cut the object that they are drawn around."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crop:
-    """A square cut-out: the objects with their classes, places to be ignored, and the classes labelled completely."""
+    """A square cut-out: the objects with their classes, places to be ignored, and the classes labelled completely.
+
+    `masks` (classes, side, side) is `INSIDE` an object, `UNKNOWN`, or 0; it is drawn for networks that give maps.
+    """
 
     rgb: Rgb
     boxes: Boxes
@@ -54,6 +60,7 @@ class Crop:
     ignored: Boxes
     ignored_kinds: npt.NDArray[np.int64]
     complete: npt.NDArray[np.bool_]
+    masks: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class CropSampler:
     scale: float
     seed: int
     pad: int = 0
+    draws_masks: bool = False
     hard: list[HardNegative] = field(default_factory=list)
     _having: list[list[tuple[int, list[Xyxy]]]] = field(default_factory=list, init=False)
     """For each label that occurs, the pictures with objects of it, by index, and their boxes."""
@@ -130,7 +138,7 @@ class CropSampler:
         xyxy = np.array([box.xyxy for box in picture.boxes], np.float32).reshape(-1, 4)
         kinds = np.array([self.labels.index(box.label) for box in picture.boxes], np.int64)
         whole = (xyxy - np.tile(start, 2)) * factor
-        if random.random() < 0.5:
+        if is_flipped := random.random() < 0.5:
             rgb = np.ascontiguousarray(rgb[:, ::-1])
             whole[:, [0, 2]] = self.side - whole[:, [2, 0]]
         seen = np.clip(whole, 0, self.side).astype(np.float32)
@@ -139,10 +147,63 @@ class CropSampler:
         inside = visible > 0
         learned = (visible >= LEAST_VISIBLE) & (sides.min(axis=1, initial=np.inf) >= LEAST_SIDE)
         learned &= ~np.array([box.ignore for box in picture.boxes], bool)
-        rgb = occlude(rgb, seen[learned], random)
         complete = np.array([label in picture.complete for label in self.labels])
         rest = inside & ~learned
-        return Crop(change(rgb, random), seen[learned], kinds[learned], seen[rest], kinds[rest], complete)
+        masks = None
+        if self.draws_masks:
+            view = float(start[0]), float(start[1]), *scale
+            masks = draw_masks(picture.boxes, self.labels, (self.side, self.side), view, complete)
+            masks = masks[..., ::-1].copy() if is_flipped else masks
+        else:
+            rgb = occlude(rgb, seen[learned], random)
+        return Crop(change(rgb, random), seen[learned], kinds[learned], seen[rest], kinds[rest], complete, masks)
+
+
+NEARBY = 1.0
+"""Around a labelled object, this share of its longer side is known not to hold another, where not all are labelled."""
+
+
+def known_places(crop: Crop, x: Boxes, y: Boxes) -> Boxes:
+    """Return 1 for each place of a crop, in pixels, of which it is known whether an object is there, else 0."""
+    known = np.full(len(x), 1.0 if crop.complete.all() else 0.0, np.float32)
+    if not crop.complete.all():
+        for x0, y0, x1, y1 in crop.boxes:
+            reach = NEARBY * max(x1 - x0, y1 - y0)
+            known[(x > x0 - reach) & (x < x1 + reach) & (y > y0 - reach) & (y < y1 + reach)] = 1
+    for x0, y0, x1, y1 in crop.ignored:
+        known[(x > x0) & (x < x1) & (y > y0) & (y < y1)] = 0
+    return known
+
+
+def draw_masks(
+    boxes: Sequence[GroundTruthBox], labels: Sequence[str], size_wh: tuple[int, int],
+    view: tuple[float, float, float, float], complete: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.uint8]:  # fmt: skip
+    """Return the masks (labels, height, width) of objects: `INSIDE`, `UNKNOWN` where the labels do not say, else 0.
+
+    `view` is the picture's left and top edge in the masks and their scale, across and down. Where a label is not
+    labelled completely, only the surroundings of its objects, as far as an object is large, are known to be outside.
+    """
+    width, height = size_wh
+    masks = np.zeros((len(labels), height, width), np.uint8)
+    masks[~complete] = UNKNOWN
+    corner, scale = np.array(view[:2]), np.array(view[2:])
+    for value in (0, UNKNOWN, INSIDE):
+        for box in boxes:
+            mask, edges = masks[labels.index(box.label)], (np.reshape(box.xyxy, (2, 2)) - corner) * scale
+            if value == 0 and not box.ignore and not complete[labels.index(box.label)]:
+                _fill(mask, edges, float((edges[1] - edges[0]).max()), value)
+            elif value == UNKNOWN and box.ignore:
+                _fill(mask, edges, 0, value)
+            elif value == INSIDE and not box.ignore:
+                corners = [(np.reshape(polygon, (-1, 2)) - corner) * scale for polygon in box.outline]
+                cv2.fillPoly(mask, [np.round(polygon).astype(np.int32) for polygon in corners], INSIDE)
+    return masks
+
+
+def _fill(mask: npt.NDArray[np.uint8], edges: npt.NDArray[np.float64], reach: float, value: int) -> None:
+    (left, top), (right, bottom) = np.floor(edges[0] - reach).astype(int), np.ceil(edges[1] + reach).astype(int)
+    mask[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = value
 
 
 def _start(low: float, high: float, length: float, whole: int, random: np.random.Generator) -> float:

@@ -9,30 +9,35 @@ _LEFT, _TOP, _ACROSS, _DOWN = 48, 16, 544, 196
 
 
 def draw_curve(looks: Sequence[Mapping[str, Any]]) -> str:
-    """Return an SVG of the looks, each with `step`, `loss` and `ap`; a text where there is none."""
+    """Return an SVG of the looks, each with `step`, `loss` and `score`; a text where there is none."""
     if not looks:
         return "<p>The training ended before the first look at the held-out pictures.</p>"
     last = max(1, *(look["step"] for look in looks))
     most = max(look["loss"] for look in looks) or 1.0
-    best = max(looks, key=lambda look: (look["ap"], -look["step"]))
-    ap = [(look["step"] / last, look["ap"]) for look in looks]
+    best, measure = best_of(looks), escape(looks[0]["measure"])
+    score = [(look["step"] / last, look["score"]) for look in looks]
     loss = [(look["step"] / last, look["loss"] / most) for look in looks]
     x = _LEFT + best["step"] / last * _ACROSS
-    kept = f"kept: step {best['step']}, AP50 {best['ap']:.3f}"
+    kept = f"kept: step {best['step']}, {measure} {best['score']:.3f}"
     marks = [
         *(_grid_line(tenth / 10) for tenth in range(0, 11, 2)),
-        _polyline(ap, "#2f6fb5"), _polyline(loss, "#b0701c"),
+        _polyline(score, "#2f6fb5"), _polyline(loss, "#b0701c"),
         f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_TOP + _DOWN}"/>',
         f'<text x="{_LEFT}" y="{HEIGHT - 28}">0</text>',
         f'<text x="{_LEFT + _ACROSS}" y="{HEIGHT - 28}" text-anchor="end">{last} steps</text>',
         f'<text x="{_LEFT + _ACROSS / 2}" y="{HEIGHT - 10}" text-anchor="middle">{kept}</text>',
     ]  # fmt: skip
     return (
-        '<p class="key"><span class="found">AP50 of the held-out pictures</span>'
+        f'<p class="key"><span class="found">{measure} of the held-out pictures</span>'
         f'<span class="right">loss, of {most:.3g}</span></p>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape("Course of the training")}">'
         f"{''.join(marks)}</svg>"
     )
+
+
+def best_of(looks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the look with the best score, the first of several."""
+    return max(looks, key=lambda look: (look["score"], -look["step"]))
 
 
 def _y(share: float) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 
@@ -19,6 +20,7 @@ from velum.evaluation.html_report import MOST_DRAWN, draw_misses, render_page
 from velum.evaluation.metrics import Observations, Rate
 from velum.evaluation.result import Evaluation
 from velum.file_hash import sha256_of
+from velum.frame import Rgb
 from velum.limits import Limits
 from velum.locate import user_models
 from velum.locate.import_model import ImportedModel
@@ -29,8 +31,9 @@ from velum.locate.runtime.inspect_model import to_ir
 from velum.plan import Plan, Rule
 from velum.plugins import RuntimeConfig
 from velum.spec import PartSpec
+from velum.train import measure
 from velum.train.bases import Base
-from velum.train.curve import draw_curve
+from velum.train.curve import best_of, draw_curve
 from velum.train.labels import LabelledPicture
 from velum.train.measure import Trial
 from velum.train.pictures import PictureStore
@@ -87,28 +90,63 @@ class Finisher:
         with Trial(self.offer, model, self.host) as trial, Engine(host=trial.host, limits=self.limits) as engine:
             plan = Plan(tuple(Rule(label, PartSpec(self.offer.name), PartSpec("blacken")) for label in self.run.labels))
             evaluate = Evaluate(engine, self.limits)
-            searched = evaluate(truth, thresholds.make_search_plan(plan, engine))
-            wanted = thresholds.RecallTarget(self.run.request.recall)
-            choices: tuple[thresholds.ThresholdChoice, ...] = ()
-            try:
-                _, choices = thresholds.choose(searched, plan, wanted, engine)
-                threshold = min(choice.chosen.threshold for choice in choices)
-            except BadInput:  # not even the lowest threshold finds so many
-                threshold = best_threshold(searched)
-            while True:
-                use = PartSpec(self.offer.name, {"threshold": threshold})
-                plan = Plan(tuple(replace(rule, locate=use) for rule in plan.rules))
-                observed = evaluate(truth, plan)
-                reached = _reaches(observed, wanted.recall)
-                # In later looks, small objects need more than the threshold: some of those that count may be lost.
-                if reached or not choices or threshold <= thresholds.LOWEST:
-                    break
-                threshold = max(thresholds.LOWEST, round(threshold * LOWER, 3))
-        done = Evaluation(truth, plan, observed, evaluate.least_iou, None, wanted if choices else None, choices)
-        card = self._card(done, threshold, difference, reached=reached)
+            if self.run.request.task == "segment":
+                threshold, masks, reached = self._choose_level(trial)
+                plan = _with_threshold(plan, self.offer.name, threshold)
+                done = Evaluation(truth, plan, evaluate(truth, plan), evaluate.least_iou, None, None, ())
+            else:
+                masks = None
+                done, threshold, reached = self._choose_threshold(evaluate, engine, truth, plan)
+        card = self._card(done, threshold, difference, masks, reached=reached)
         self._write_papers(done, card)
-        entry = user_models.put(self._offer(threshold, observed), self.host, replace=replace_model)
+        entry = user_models.put(self._offer(threshold, done.observed), self.host, replace=replace_model)
         return Finished(entry, done, card, reached)
+
+    def _choose_threshold(
+        self, evaluate: Evaluate, engine: Engine, truth: GroundTruth, plan: Plan
+    ) -> tuple[Evaluation, float, bool]:
+        """Return the evaluation at the highest score that reaches the wanted recall, this score, and whether it does.
+
+        Where none does, it is the score with the highest F2.
+        """
+        searched = evaluate(truth, thresholds.make_search_plan(plan, engine))
+        wanted = thresholds.RecallTarget(self.run.request.recall)
+        choices: tuple[thresholds.ThresholdChoice, ...] = ()
+        try:
+            _, choices = thresholds.choose(searched, plan, wanted, engine)
+            threshold = min(choice.chosen.threshold for choice in choices)
+        except BadInput:  # not even the lowest threshold finds so many
+            threshold = best_threshold(searched)
+        while True:
+            plan = _with_threshold(plan, self.offer.name, threshold)
+            observed = evaluate(truth, plan)
+            reached = _reaches(observed, wanted.recall)
+            # In later looks, small objects need more than the threshold: some of those that count may be lost.
+            if reached or not choices or threshold <= thresholds.LOWEST:
+                break
+            threshold = max(thresholds.LOWEST, round(threshold * LOWER, 3))
+        done = Evaluation(truth, plan, observed, evaluate.least_iou, None, wanted if choices else None, choices)
+        return done, threshold, reached
+
+    def _choose_level(self, trial: Trial) -> tuple[float, dict[str, Any], bool]:
+        """Return the highest probability at which the wanted share of the labelled pixels is found, and the masks then.
+
+        Where there is none, it is the one with the highest intersection over union.
+        """
+        counts = measure.count_masks(trial.probabilities(self.held_out, self.store), self.held_out, self.run.labels)
+        wanted = self.run.request.recall
+
+        def ious(level: float) -> float:
+            return sum(measure.mask_iou(rows, level) for rows in counts.values())
+
+        fitting = [
+            level
+            for level in measure.LEVELS
+            if all(measure.mask_recall(rows, level) >= wanted - 1e-9 for rows in counts.values())
+        ]
+        level = max(fitting) if fitting else max(measure.LEVELS, key=ious)
+        masks = {label: measure.describe_masks(rows, level) for label, rows in counts.items()}
+        return level, masks, bool(fitting)
 
     def _write_ir(self) -> None:
         try:
@@ -122,7 +160,7 @@ class Finisher:
         networks = [open_network(self.folder.path / name, self.form, exact) for name in ("model.onnx", "model.xml")]
         largest = 0.0
         for picture in self.held_out[:COMPARED]:
-            rgb = _part(self.store.rgb(picture))
+            rgb = _part(self.store.rgb(picture), self.form)
             outputs = [[np.asarray(value) for value in network.infer(rgb).values()] for network in networks]
             if self.torch_outputs is not None:
                 outputs.append([np.asarray(value)[0] for value in self.torch_outputs(to_tensor(rgb, self.form))])
@@ -149,9 +187,12 @@ class Finisher:
             origin=f"velum train {self.folder.name}",
         )  # fmt: skip
 
-    def _card(self, done: Evaluation, threshold: float, difference: float | None, *, reached: bool) -> dict[str, Any]:
+    def _card(
+        self, done: Evaluation, threshold: float, difference: float | None, masks: dict[str, Any] | None, *,
+        reached: bool,
+    ) -> dict[str, Any]:  # fmt: skip
         looks = self.folder.looks()
-        best = max(looks, key=lambda look: (look["ap"], -look["step"]), default=None)
+        best = best_of(looks) if looks else None
         rows = metrics.by_size(done.observed.outcomes)
         return {
             "name": self.folder.name, "labels": list(self.run.labels), "task": self.run.request.task,
@@ -164,7 +205,8 @@ class Finisher:
             "held_out": {"pictures": len(self.run.held_out), "files_sha256": dict(self.run.held_out)},
             "seed": self.run.request.seed, "steps": best["step"] if best else None,
             "batch": self.run.request.batch, "side": self.run.request.side, "rate": self.run.request.rate,
-            "ap50_held_out": best["by_label"] if best else None,
+            "score_held_out": {"measure": best["measure"], "by_label": best["by_label"]} if best else None,
+            "masks": masks,
             "threshold": threshold, "wanted_recall": self.run.request.recall, "recall_reached": reached,
             "by_size": [row.to_json() for row in rows],
             "precision": {label: rate.to_json() for label, rate in metrics.precision(done.observed).items()},
@@ -205,6 +247,11 @@ def held_out_truth(pictures: Sequence[LabelledPicture]) -> GroundTruth:
     )
 
 
+def _with_threshold(plan: Plan, name: str, threshold: float) -> Plan:
+    use = PartSpec(name, {"threshold": threshold})
+    return Plan(tuple(replace(rule, locate=use) for rule in plan.rules))
+
+
 def _reaches(observed: Observations, recall: float) -> bool:
     rows = (row for row in metrics.by_size(observed.outcomes) if row.kind == "all")
     return all(row.found.hits >= recall * row.found.total - 1e-9 for row in rows)
@@ -221,8 +268,10 @@ def best_threshold(observed: Observations) -> float:
     return max(thresholds.STEPS, key=lambda at: (f2(at), at))
 
 
-def _part(rgb: Any) -> Any:
-    """Return the middle of a picture, with sides that are multiples of 32."""
+def _part(rgb: Rgb, form: Input) -> Rgb:
+    """Return a picture in the size that a network takes, or its middle, with sides that are multiples of 32."""
+    if form.size_wh is not None:
+        return np.asarray(cv2.resize(rgb, form.size_wh, interpolation=cv2.INTER_AREA), np.uint8)
     height, width = (min(COMPARED_SIDE, side // 32 * 32) or 32 for side in rgb.shape[:2])
     top, left = max(0, rgb.shape[0] - height) // 2, max(0, rgb.shape[1] - width) // 2
     part = np.zeros((height, width, 3), np.uint8)
@@ -258,16 +307,24 @@ def card_text(card: dict[str, Any]) -> str:
         f"- Trained with {card['trained_on']['pictures']} pictures, measured on {card['held_out']['pictures']} of "
         "other groups; their hashes are in card.json."
     )
-    outcome = "reached." if card["recall_reached"] else "NOT reached; the threshold is the one of the highest F2."
+    best = "IoU" if card["masks"] else "F2"
+    pixels = " of the pixels" if card["masks"] else ""
+    outcome = "reached." if card["recall_reached"] else f"NOT reached; the threshold is the one of the highest {best}."
+    masks = [
+        f"- {label}: IoU of the masks {found['iou']:.2f} ({found['iou_interval'][0]:.2f} to "
+        f"{found['iou_interval'][1]:.2f}), {found['recall']:.1%} of the pixels found; the highest IoU is "
+        f"{found['best_iou']:.2f}, from {found['best_level']:g}"
+        for label, found in (card["masks"] or {}).items()
+    ]
     lines = [
         f"# {card['name']}", "",
         opening, "", inherited,
         *([f"- {base['copyright']}"] if base["copyright"] else []),
         counts,
         f"- Seed {card['seed']}, {card['steps']} steps of {card['batch']} crops of {card['side']} pixels.",
-        f"- Threshold {card['threshold']:g}, chosen for a recall of {card['wanted_recall']:.0%}: {outcome}",
+        f"- Threshold {card['threshold']:g}, chosen for a recall of {card['wanted_recall']:.0%}{pixels}: {outcome}",
         f"- {compared} differ by at most {difference:.1g}.", "",
-        "| label | height | found | hidden by half |", "|---|---|--:|--:|", *rows, "", *right, "",
+        "| label | height | found | hidden by half |", "|---|---|--:|--:|", *rows, "", *right, *masks, "",
         "Shares with their 95 % intervals, on the held-out pictures.", "",
         *(f"- {note}" for note in card["notes"]), "",
         "| file | sha256 |", "|---|---|", *(f"| {name} | {sha256} |" for name, sha256 in card["files"].items()), "",

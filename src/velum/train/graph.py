@@ -1,12 +1,7 @@
-"""Makes a base network trainable for other classes, in its ONNX file, and puts trained weights back into it.
+"""Makes a base network trainable for other classes, in its ONNX file, and puts trained weights back into it."""
 
-A `Head` is what is particular to the networks of one family: how a base is made ready for other classes, and the loss.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +9,6 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from velum.errors import BadInput
-from velum.train.crops import Crop
 
 NOISE = 0.01
 """Deviation that tells the copies of a widened layer apart, as a share of the deviation of its weights."""
@@ -52,10 +46,11 @@ def keep_outputs(model: onnx.ModelProto, outputs: Mapping[str, str]) -> None:
     model.graph.output.extend(onnx.helper.make_tensor_value_info(new, float32, None) for new in outputs.values())
 
 
-def open_input(model: onnx.ModelProto) -> None:
-    """Let the network take any number of pictures of any size."""
-    shape = model.graph.input[0].type.tensor_type.shape
-    for place, name in ((0, "batch"), (2, "height"), (3, "width")):
+def open_input(model: onnx.ModelProto, *, batch_only: bool = False) -> None:
+    """Let the network take any number of pictures, and unless `batch_only` of any size."""
+    weights = {item.name for item in model.graph.initializer}
+    shape = next(item for item in model.graph.input if item.name not in weights).type.tensor_type.shape
+    for place, name in ((0, "batch"),) if batch_only else ((0, "batch"), (2, "height"), (3, "width")):
         shape.dim[place].Clear()
         shape.dim[place].dim_param = name
 
@@ -77,6 +72,65 @@ def widen(model: onnx.ModelProto, output: str, classes: int, seed: int) -> None:
         if new.ndim > 1 and classes > 1:
             new += random.normal(0, NOISE * float(old.std()), new.shape).astype(np.float32)
         set_weight(model, name, new)
+
+
+def ancestor(model: onnx.ModelProto, name: str, operation: str) -> onnx.NodeProto | None:
+    """Return the nearest operation of that kind on the way back from a value, along first inputs, if any."""
+    node = producer(model, name)
+    while node is not None and node.op_type != operation:
+        node = producer(model, node.input[0]) if node.input else None
+    return node
+
+
+def constant(model: onnx.ModelProto, name: str, values: Sequence[int]) -> str:
+    """Add whole numbers as a constant; return its name."""
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(values, np.int64), name))
+    return name
+
+
+def slice_last(model: onnx.ModelProto, given: str, made: str, start: int, end: int) -> onnx.NodeProto:
+    """Return the operation that cuts the last of three axes, in the form of the file's version of ONNX."""
+    if next(item.version for item in model.opset_import if item.domain in {"", "ai.onnx"}) < 10:
+        return onnx.helper.make_node("Slice", [given], [made], starts=[start], ends=[end], axes=[2])
+    edges = (("starts", start), ("ends", end), ("axes", 2))
+    names = [constant(model, f"{made} {key}", [value]) for key, value in edges]
+    return onnx.helper.make_node("Slice", [given, *names], [made])
+
+
+_BEHIND_MAP = {"Reshape", "Transpose", "Identity", "Sigmoid", "Softmax", "Resize", "Upsample", "Add", "Squeeze"}
+"""Operations behind the last convolution of a network that gives maps."""
+
+
+def replace_map(model: onnx.ModelProto, output: str, classes: int, seed: int) -> None:
+    """Let the last convolution of a network that gives maps end in the probability of each class, independently.
+
+    Each class begins as what the base has for an object: the scores of its other classes, on average, less those of its
+    first, the background; or those of its only class. What comes behind, a larger picture of the same map, is left out.
+    Raises `BadInput` when no convolution with weights in the file leads to the map.
+    """
+    node, shift = producer(model, model.graph.output[0].name), np.zeros(1, np.float32)
+    constants = {item.name for item in model.graph.initializer}
+    while node is not None and node.op_type in _BEHIND_MAP:
+        path = next((name for name in node.input if name not in constants), node.input[0])
+        if node.op_type == "Add":
+            shift = shift + sum(weight(model, name).reshape(-1) for name in node.input if name != path)
+        node = producer(model, path)
+    if node is None or node.op_type not in {"Conv", "ConvTranspose"}:
+        raise BadInput("the base cannot be trained: its map does not come from a convolution")
+    axis = 0 if node.op_type == "Conv" else 1
+    old = np.moveaxis(weight(model, node.input[1]), axis, 0)
+    bias = (weight(model, node.input[2]) if len(node.input) > 2 else np.zeros(len(old), np.float32)) + shift
+    if len(old) > 1:
+        old, bias = old[1:].mean(0, keepdims=True) - old[:1], bias[1:].mean(keepdims=True) - bias[:1]
+    new = np.repeat(old, classes, axis=0)
+    if classes > 1:
+        new += np.random.default_rng(seed).normal(0, NOISE * float(old.std()), new.shape).astype(np.float32)
+    names = [f"{output} weight", f"{output} bias"]
+    for name, values in zip(names, (np.moveaxis(new, 0, axis), np.repeat(bias, classes)), strict=True):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
+    node.input[:] = [node.input[0], *names]
+    model.graph.node.append(onnx.helper.make_node("Sigmoid", [node.output[0]], [f"{output} probability"]))
+    keep_outputs(model, {f"{output} probability": output})
 
 
 def producer(model: onnx.ModelProto, name: str) -> onnx.NodeProto | None:
@@ -114,41 +168,3 @@ def state_facts(model: onnx.ModelProto, labels: Sequence[str], facts: Mapping[st
     del model.metadata_props[:]
     names = {"names": str(dict(enumerate(labels))), **facts}
     onnx.helper.set_model_props(model, names)
-
-
-Loss = Callable[[Sequence[Any], Sequence[Crop]], Any]
-"""`loss(outputs, crops)` returns a tensor: how far the outputs for a batch are from what its crops show."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """How networks of a family are trained.
-
-    `sizes`: shorter side of the smallest and longer side of the largest object, in pixels of the input, that a trained
-    network finds; both follow from the crops that it is shown.
-    """
-
-    prepare: Callable[[onnx.ModelProto, int, int], None]
-    """`prepare(model, classes, seed)` gives the network that many classes, in place. Raises `BadInput`."""
-    loss: Callable[[], Loss]
-    """Returns the loss; it is what needs torch."""
-    sizes: tuple[float, float]
-
-
-def _prepare_centerface(model: onnx.ModelProto, classes: int, seed: int) -> None:
-    outputs = [item.name for item in model.graph.output]
-    if len(outputs) < 3:
-        raise BadInput(f"the base has {len(outputs)} outputs; a CenterFace has heat, sizes and offsets at least")
-    keep_outputs(model, dict(zip(outputs[:3], ("heat", "size", "offset"), strict=True)))
-    open_input(model)
-    widen(model, "heat", classes, seed)
-
-
-def _centerface_loss() -> Loss:
-    from velum.train.centerface_loss import centerface_loss  # noqa: PLC0415 - it needs torch
-
-    return centerface_loss
-
-
-HEADS = {"centerface": Head(_prepare_centerface, _centerface_loss, (12.0, 256.0))}
-"""Heads by family; the families that can be trained."""

@@ -105,6 +105,20 @@ def check_labels(
     return checked
 
 
+def check_outlines(checked: LabelledPictures) -> None:
+    """Raise `BadInput` where an object that counts has no outline: a network cannot learn outlines from boxes."""
+    named = [
+        f"{box.label} in {picture.name}" for picture in checked.pictures for box in picture.objects if not box.outline
+    ]
+    if named:
+        count = say_count(len(named), "object has", "objects have")
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        raise BadInput(
+            f"{count} a box and no outline: {'; '.join(named[:MOST_NAMED])}{more}; label outlines (polygons, run "
+            "lengths or masks), or train boxes with --task detect"
+        )
+
+
 def _check_files(truth: GroundTruth) -> None:
     if not truth.items:
         raise BadInput("the truth names no pictures; give one with labelled pictures")

@@ -1,20 +1,25 @@
 """How good a network is on labelled pictures while it is trained: it looks at them as velum does when it hides."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from velum.evaluation.evaluator import match
 from velum.locate import user_models
 from velum.locate.detector import Detector
 from velum.locate.import_model import ImportedModel
+from velum.locate.output_formats import family
+from velum.locate.output_formats.semantic import MapFamily
+from velum.locate.segmenter import Map, Segmenter, resize_layers
 from velum.plugins import RuntimeConfig
 from velum.region import Region
-from velum.train.crops import HardNegative
+from velum.train.crops import INSIDE, HardNegative, draw_masks
 from velum.train.labels import LabelledPicture
 from velum.train.pictures import PictureStore
 
@@ -32,10 +37,15 @@ HARD_IOU = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class AveragePrecision:
-    """Average precision at an IoU of 0.5, by label and as their mean."""
+class HeldOutScore:
+    """How good a network is on the held-out pictures, by label and as their mean.
+
+    `measure` is AP50, the average precision at an IoU of 0.5, or IoU, the pixels that the found and the labelled masks
+    of all pictures share, of those that either has.
+    """
 
     by_label: Mapping[str, float]
+    measure: str = "AP50"
 
     @property
     def mean(self) -> float:
@@ -77,13 +87,21 @@ class Trial:
 
     def find(self, pictures: Sequence[LabelledPicture], store: PictureStore, threshold: float) -> list[list[Region]]:
         """Return what the network finds in each picture. Raises `PluginFault`."""
-        detector = Detector(self.model.name, self.host, threshold=threshold)
-        return [detector.locate([store.frame(picture)])[0] for picture in pictures]
+        make = Segmenter if isinstance(family(self.model.family), MapFamily) else Detector
+        localizer = make(self.model.name, self.host, threshold=threshold)
+        return [localizer.locate([store.frame(picture)])[0] for picture in pictures]
+
+    def probabilities(self, pictures: Sequence[LabelledPicture], store: PictureStore) -> Iterator[Map]:
+        """Yield the map (labels, height, width) of each picture, in its size. Raises `PluginFault`."""
+        segmenter = Segmenter(self.model.name, self.host)
+        for picture in pictures:
+            found = segmenter.probabilities(store.frame(picture))
+            yield np.asarray(resize_layers(found, picture.width, picture.height), np.uint8)
 
 
 def measure(
     found: Sequence[Sequence[Region]], pictures: Sequence[LabelledPicture], labels: Sequence[str]
-) -> AveragePrecision:
+) -> HeldOutScore:
     """Return the average precision of detections in pictures.
 
     A detection without an object does not count where its label is not labelled completely.
@@ -102,9 +120,79 @@ def measure(
                 hits[regions[index].label].append(False)
         for box in picture.objects:
             totals[box.label] += 1
-    return AveragePrecision(
+    return HeldOutScore(
         {label: average_precision(scores[label], hits[label], totals[label]) for label in labels if totals[label]}
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskCounts:
+    """Pixels of one label in one picture: found and labelled, and found, at each of `LEVELS`; and labelled."""
+
+    shared: npt.NDArray[np.int64]
+    found: npt.NDArray[np.int64]
+    labelled: int
+
+
+LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+"""Probabilities from which a pixel may belong to an object."""
+
+MASK_LEVEL = 0.5
+"""The one at which masks are measured while a network is trained."""
+
+
+def count_masks(
+    maps: Iterable[Map], pictures: Sequence[LabelledPicture], labels: Sequence[str]
+) -> dict[str, list[MaskCounts]]:
+    """Return the counts of each label, by picture; pixels of which the labels do not say anything do not count."""
+    counts: dict[str, list[MaskCounts]] = {label: [] for label in labels}
+    edges = np.array([0, *(max(1, round(level * 255)) for level in LEVELS), 256])
+    for found, picture in zip(maps, pictures, strict=True):
+        complete = np.array([label in picture.complete for label in labels])
+        masks = draw_masks(picture.boxes, labels, (picture.width, picture.height), (0.0, 0.0, 1.0, 1.0), complete)
+        for label, likely, mask in zip(labels, found, masks, strict=True):
+            inside, outside = (np.histogram(likely[mask == value], edges)[0] for value in (INSIDE, 0))
+            hits, false = (np.cumsum(part[::-1])[::-1][1:] for part in (inside, outside))
+            counts[label].append(MaskCounts(hits, hits + false, int(inside.sum())))
+    return counts
+
+
+def mask_iou(counts: Sequence[MaskCounts], level: float) -> float:
+    """Return the intersection over union of all masks together, at a level of `LEVELS`; 0 where there are none."""
+    at = LEVELS.index(level)
+    shared = sum(int(count.shared[at]) for count in counts)
+    return shared / max(1, sum(int(count.found[at]) + count.labelled for count in counts) - shared)
+
+
+def mask_recall(counts: Sequence[MaskCounts], level: float) -> float:
+    """Return the share of the labelled pixels that is found at a level of `LEVELS`."""
+    at = LEVELS.index(level)
+    return sum(int(count.shared[at]) for count in counts) / max(1, sum(count.labelled for count in counts))
+
+
+def iou_interval(counts: Sequence[MaskCounts], level: float, draws: int = 1000) -> tuple[float, float]:
+    """Return the 95 % interval of `mask_iou`, from draws of as many pictures with replacement (bootstrap)."""
+    random = np.random.default_rng(0)
+    drawn = ([counts[i] for i in random.integers(0, len(counts), len(counts))] for _ in range(draws))
+    low, high = np.quantile([mask_iou(part, level) for part in drawn], (0.025, 0.975))
+    return float(low), float(high)
+
+
+def describe_masks(counts: Sequence[MaskCounts], level: float) -> dict[str, Any]:
+    """Return how good masks are at a level, and the level at which their intersection over union is the highest."""
+    best = max(LEVELS, key=lambda other: mask_iou(counts, other))
+    return {
+        "iou": round(mask_iou(counts, level), 4),
+        "iou_interval": [round(edge, 4) for edge in iou_interval(counts, level)],
+        "recall": round(mask_recall(counts, level), 4), "best_level": best,
+        "best_iou": round(mask_iou(counts, best), 4), "pictures": len(counts),
+    }  # fmt: skip
+
+
+def measure_masks(counts: Mapping[str, Sequence[MaskCounts]]) -> HeldOutScore:
+    """Return the intersection over union of each label that has objects."""
+    having = {label: rows for label, rows in counts.items() if any(row.labelled for row in rows)}
+    return HeldOutScore({label: mask_iou(rows, MASK_LEVEL) for label, rows in having.items()}, "IoU")
 
 
 def hard_negatives(

@@ -23,8 +23,8 @@ from velum.errors import BadInput, BadPlan, OutputFailed
 
 FORMAT = "velum-training/1"
 
-TASKS = ("detect",)
-"""What can be trained: boxes."""
+TASKS = ("detect", "segment")
+"""What can be trained: boxes, and outlines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,20 @@ from velum.locate.output_formats import Input
 from velum.locate.runtime import to_tensor
 from velum.plugins import RuntimeConfig
 from velum.train import graph
+from velum.train.bases import HEADS
 from velum.train.crops import Crop, CropSampler
-from velum.train.graph import HEADS
 from velum.train.labels import LabelledPicture
-from velum.train.measure import HARD_SCORE, LEAST_SCORE, AveragePrecision, Trial, hard_negatives, measure
+from velum.train.measure import (
+    HARD_SCORE,
+    LEAST_SCORE,
+    MASK_LEVEL,
+    HeldOutScore,
+    Trial,
+    count_masks,
+    hard_negatives,
+    measure,
+    measure_masks,
+)
 from velum.train.torch_network import TorchNetwork, Weights
 
 LOOKS = (0.1, 0.4, 0.7, 0.9, 1.0)
@@ -58,13 +68,13 @@ class TrainingOptions:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a training stands. `share`: from 0 to 1; `ap`: of the last look, None before the first."""
+    """Where a training stands. `share`: from 0 to 1; `score`: of the last look, None before the first."""
 
     step: int
     share: float
     loss: float
     seconds: float
-    ap: AveragePrecision | None
+    score: HeldOutScore | None
     best: float
     is_look: bool = False
 
@@ -84,7 +94,7 @@ class TrainingState:
     average: Weights | None = None
     optimizer: dict[str, Any] | None = None
     best: Weights | None = None
-    best_ap: float = -1.0
+    best_score: float = -1.0
     best_step: int = 0
     looks: int = 0
     hard: list[Any] = field(default_factory=list)
@@ -122,7 +132,7 @@ class Trainer:
         loss_of, self.sampler.hard = HEADS[self.offer.family].loss(), list(state.hard)
         began, before = time.monotonic(), state.seconds
         losses: deque[float] = deque(maxlen=20)
-        ap: AveragePrecision | None = None
+        score: HeldOutScore | None = None
         # A training that goes on for longer than was asked at first looks again at the shares of the longer one.
         state.looks = sum(self._share(state) >= at for at in LOOKS)
         while (share := self._share(state)) < 1 and not self.stop():
@@ -133,13 +143,15 @@ class Trainer:
             share = self._share(state)
             is_look = share >= LOOKS[min(state.looks, len(LOOKS) - 1)]
             if is_look:
-                ap = self._look(network, optimizer, average, state, share)
+                score = self._look(network, optimizer, average, state, share)
                 state.seconds = before + time.monotonic() - began
-            self.tell(Progress(state.step, share, _recent(losses), state.seconds, ap, state.best_ap, is_look))
+            self.tell(Progress(state.step, share, _recent(losses), state.seconds, score, state.best_score, is_look))
         if state.step != self._kept_step and (self.stop() or state.weights is None):
             share = self._share(state)
-            ap = self._look(network, optimizer, average, state, share)
-            self.tell(Progress(state.step, share, _recent(losses), state.seconds, ap, state.best_ap, is_look=True))
+            score = self._look(network, optimizer, average, state, share)
+            self.tell(
+                Progress(state.step, share, _recent(losses), state.seconds, score, state.best_score, is_look=True)
+            )
         return state
 
     def _set_up(self) -> None:
@@ -180,28 +192,34 @@ class Trainer:
 
     def _look(
         self, network: TorchNetwork, optimizer: Any, average: dict[str, Any], state: TrainingState, share: float
-    ) -> AveragePrecision:
+    ) -> HeldOutScore:
         """Measure the average of the weights on the held-out pictures, mine hard negatives, and keep the state."""
         mean = {name: tensor.numpy().copy() for name, tensor in average.items()}
         with Trial(self.offer, graph.with_weights(self.model, mean), self.host) as trial:
-            found = trial.find(self.held_out, self.sampler.store, LEAST_SCORE)
-            ap = measure(found, self.held_out, self.sampler.labels)
+            score = self._measure(trial)
             due = sum(share >= at for at in MINING) > sum(LOOKS[state.looks - 1] >= at for at in MINING if state.looks)
             if due and share < 1:
                 self._mine(trial, state)
-        if ap.mean > state.best_ap:
-            state.best, state.best_ap, state.best_step = mean, ap.mean, state.step
+        if score.mean > state.best_score:
+            state.best, state.best_score, state.best_step = mean, score.mean, state.step
         state.looks = sum(share >= at for at in LOOKS)
         state.weights, state.average, state.optimizer = network.weights(), mean, optimizer.state_dict()
         self._kept_step = state.step
         self.keep(state)
-        return ap
+        return score
+
+    def _measure(self, trial: Trial) -> HeldOutScore:
+        labels, store = self.sampler.labels, self.sampler.store
+        if self.sampler.draws_masks:
+            return measure_masks(count_masks(trial.probabilities(self.held_out, store), self.held_out, labels))
+        return measure(trial.find(self.held_out, store, LEAST_SCORE), self.held_out, labels)
 
     def _mine(self, trial: Trial, state: TrainingState) -> None:
         pictures = self.sampler.pictures
         order = np.random.default_rng([self.options.seed, state.step]).permutation(len(pictures))
         chosen = sorted(int(index) for index in order[:MINED_PICTURES])
-        found = trial.find([pictures[index] for index in chosen], self.sampler.store, HARD_SCORE)
+        level = MASK_LEVEL if self.sampler.draws_masks else HARD_SCORE
+        found = trial.find([pictures[index] for index in chosen], self.sampler.store, level)
         state.hard = hard_negatives(found, pictures, chosen, MOST_HARD)
         self.sampler.hard = list(state.hard)
 

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,19 +20,19 @@ from velum.errors import BadInput, BadPlan, Unavailable
 from velum.evaluation.ground_truth import read
 from velum.file_hash import sha256_of
 from velum.limits import Limits
-from velum.locate import registry
+from velum.locate import output_formats, registry
 from velum.locate.catalog_toml import NAME
 from velum.locate.detect_family import STATED
 from velum.locate.import_model import THRESHOLD, ImportedModel
+from velum.locate.output_formats import Signature
 from velum.locate.runtime import open_network, to_tensor
 from velum.locate.weights.asset import Look, Looks
 from velum.plugins import RuntimeConfig
 from velum.train import graph
-from velum.train.bases import find_base
+from velum.train.bases import HEADS, find_base
 from velum.train.crops import CropSampler
 from velum.train.finish import Finished, Finisher
-from velum.train.graph import HEADS
-from velum.train.labels import LabelledPictures, check_labels
+from velum.train.labels import LabelledPictures, check_labels, check_outlines
 from velum.train.labels import Progress as Reading
 from velum.train.pictures import PictureStore
 from velum.train.run_folder import Run, RunFolder, TrainingRequest
@@ -44,8 +44,9 @@ LEAST_MEMORY = 2 << 30
 USUAL_PIXELS = 6 * 288 * 288
 """Pixels of a usual batch."""
 
-FINEST, USUAL = 8.0, 16.0
-"""Shorter side, in pixels, of the smallest object that a trained model looks for: from the labels, within these."""
+SMALLEST_OBJECTS = {"detect": (8.0, 16.0), "segment": (16.0, 400.0)}
+"""Task -> shorter side, in pixels, of the smallest object that a trained model looks for: from the labels, within
+these."""
 
 SMALL_SHARE = 0.05
 """Share of the labelled objects that may be smaller than what is looked for."""
@@ -106,6 +107,8 @@ def prepare(request: TrainingRequest, limits: Limits, progress: Reading | None =
     media = None if request.media is None else Path(request.media)
     truth = read(Path(request.truth), media, limits, all_splits=True)
     found = check_labels(truth, request.labels, limits, progress)
+    if request.task == "segment":
+        check_outlines(found)
     return Prepared(request, found, split(found, request.seed, request.group))
 
 
@@ -140,11 +143,13 @@ class Training:
         """Find the base and make it ready. Raises `BadPlan` and `BadInput` for a base that cannot be trained."""
         self.folder, self.prepared, self.run = folder, prepared, run
         self.host, self.limits = host, limits
-        self.base = find_base(run.request.base, host)
+        self.base = find_base(run.request.base, host, run.request.task)
         self.head = HEADS[self.base.family]
         self.model = graph.load(self.base.path)
         self.head.prepare(self.model, len(run.labels), run.request.seed)
         facts = {STATED: self.base.family, "base_sha256": self.base.sha256}
+        if output_formats.family(self.base.family).input_varies(Signature({}, {})):
+            facts |= normalisation_facts(self.base.form)
         graph.state_facts(self.model, run.labels, facts)
         self.offer = self._offer()
 
@@ -155,7 +160,8 @@ class Training:
         from velum.train.measure import Trial  # noqa: PLC0415 - with it
         from velum.train.torch_network import TorchNetwork  # noqa: PLC0415 - with it
 
-        rgb = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+        width, height = self.base.form.size_wh or (128, 96)
+        rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         with torch.no_grad():
             ours = TorchNetwork(self.model)(torch.from_numpy(to_tensor(rgb, self.base.form)))
         with Trial(self.offer, self.model, self.host) as trial:
@@ -175,13 +181,15 @@ class Training:
         from velum.train.trainer import Trainer, TrainingOptions, TrainingState  # noqa: PLC0415 - of an extra
 
         request, labels = self.run.request, self.run.labels
+        size = self.base.form.size_wh
+        side = request.side if size is None else size[0]
         options = TrainingOptions(
-            request.steps, request.seconds, request.seed, request.batch, request.side, request.rate, request.device
+            request.steps, request.seconds, request.seed, request.batch, side, request.rate, request.device
         )
         looks = self.offer.effort["balanced"].image
         sampler = CropSampler(
-            self.prepared.parts.train, labels, store, request.side, self.head.sizes[0] / looks.min_side, request.seed,
-            self.base.form.pad,
+            self.prepared.parts.train, labels, store, side, self.head.sizes[0] / looks.min_side, request.seed,
+            self.base.form.pad, draws_masks=self.head.task == "segment",
         )  # fmt: skip
         state = load_state(self.folder, request.device) if resume else TrainingState()
 
@@ -189,8 +197,9 @@ class Training:
             if progress.is_look:
                 self.folder.add_look({
                     "step": progress.step, "share": round(progress.share, 4), "loss": round(progress.loss, 5),
-                    "ap": round(progress.ap.mean, 5), "seconds": round(progress.seconds, 1),
-                    "by_label": {label: round(value, 5) for label, value in progress.ap.by_label.items()},
+                    "measure": progress.score.measure, "score": round(progress.score.mean, 5),
+                    "by_label": {label: round(value, 5) for label, value in progress.score.by_label.items()},
+                    "seconds": round(progress.seconds, 1),
                 })  # fmt: skip
             tell(progress)
 
@@ -240,17 +249,25 @@ class Training:
             for picture in self.prepared.parts.train
             for box in picture.objects
         ]
-        smallest = float(np.clip(np.quantile(sides, SMALL_SHARE), FINEST, USUAL))
+        smallest = float(np.clip(np.quantile(sides, SMALL_SHARE), *SMALLEST_OBJECTS[self.head.task]))
         # Pixels of the closest look must be above 0; with 1, images are not enlarged beyond `min_side`.
         look = Look(THRESHOLD, round(smallest, 1), round(smallest, 1), 1)
         closer = replace(look, min_side=round(smallest / 1.5, 1))
-        form = {} if self.base.form.size_wh is None else {"size_wh": self.base.form.size_wh}
+        usual = asdict(output_formats.family(self.base.family).input)
+        form = {key: value for key, value in asdict(self.base.form).items() if value != usual[key]}
         return ImportedModel(
             name=self.folder.name, path=self.folder.model, family=self.base.family, labels=self.run.labels,
             threshold=THRESHOLD, licence=self.base.licence, input=MappingProxyType(form), origin="velum train",
             copyright=self.base.copyright, sizes=self.head.sizes,
             effort={"balanced": Looks(look, look), "thorough": Looks(closer, closer)},
         )  # fmt: skip
+
+
+def normalisation_facts(form: output_formats.Input) -> dict[str, str]:
+    """Return the normalisation of an input as `velum.locate.normalization` reads it from a file's metadata."""
+    numbers = {"mean_values": form.mean, "scale_values": [1 / number for number in form.scale]}
+    facts = {key: " ".join(f"{number:.9g}" for number in values) for key, values in numbers.items()}
+    return {**facts, **({"reverse_input_channels": "true"} if form.order == "rgb" else {})}
 
 
 def save_state(folder: RunFolder, state: Any) -> None:
@@ -265,7 +282,7 @@ def save_state(folder: RunFolder, state: Any) -> None:
     value = {
         "step": state.step, "seconds": state.seconds, "looks": state.looks, "optimizer": state.optimizer,
         "weights": tensors(state.weights), "average": tensors(state.average), "best": tensors(state.best),
-        "best_ap": state.best_ap, "best_step": state.best_step,
+        "best_score": state.best_score, "best_step": state.best_step,
         "hard": [[place.picture, *place.xyxy] for place in state.hard],
     }  # fmt: skip
     with publish(folder.state, overwrite=True) as part:
@@ -292,7 +309,7 @@ def load_state(folder: RunFolder, device: str) -> Any:
 
     return TrainingState(
         value["step"], value["seconds"], arrays(value["weights"]), arrays(value["average"]), value["optimizer"],
-        arrays(value["best"]), value["best_ap"], value["best_step"], value["looks"],
+        arrays(value["best"]), value["best_score"], value["best_step"], value["looks"],
         [HardNegative(int(place[0]), (place[1], place[2], place[3], place[4])) for place in value["hard"]],
     )  # fmt: skip
 

@@ -96,7 +96,7 @@ def read_mask_folder(path: Path, media: Path, limits: Limits) -> GroundTruth:
                 continue
             image, rgb = _image_of(file, path, media), _read_image(file, limits)
             sizes[image] = known_size(rgb.shape[1], rgb.shape[0])
-            boxes.setdefault(image, []).extend(_objects(rgb.any(axis=2), canonical(folder.name)))
+            boxes.setdefault(image, []).extend(_objects(rgb.max(axis=2) > 0, canonical(folder.name)))
     items = [
         LabelledFile(image, image.name, {0: tuple(found)}, complete, sizes[image]) for image, found in boxes.items()
     ]

@@ -21,7 +21,7 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Det
     Raises `ValueError` when the output is not of the shape that an input of that size gives.
     """
     rows = next(iter(outputs.values()))
-    cells = _cells(input_wh)
+    cells = cells_of(input_wh)
     if rows.ndim != 2 or len(rows) != len(cells) or rows.shape[1] < 6:
         raise ValueError(f"output {rows.shape} is not ({len(cells)}, 6 or more), as an input of {input_wh} gives")
     likely = np.flatnonzero(rows[:, 4] >= threshold)
@@ -38,7 +38,7 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Det
     )
 
 
-def _cells(input_wh: tuple[int, int]) -> Floats:
+def cells_of(input_wh: tuple[int, int]) -> Floats:
     """Return column, row and stride of every cell (n, 3)."""
     parts = []
     for stride in STRIDES:

@@ -1,0 +1,29 @@
+"""The loss of networks that give maps: of each pixel, and of the whole mask, so that small objects count, too.
+
+The whole mask after Milletari et al., "V-Net" (2016): twice what both share, of the sum of both.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - as all of torch's users call it
+
+from velum.train.crops import INSIDE, UNKNOWN, Crop
+
+SMOOTH = 20.0
+"""Pixels added above and below, so that crops without an object have a loss as well."""
+
+
+def mask_loss(outputs: Sequence[Any], crops: Sequence[Crop]) -> Any:
+    """Return the loss of probabilities (b, classes, h, w) as a tensor."""
+    found = outputs[0].clamp(1e-6, 1 - 1e-6)
+    masks = torch.from_numpy(np.stack([crop.masks for crop in crops if crop.masks is not None])).to(found.device)
+    size = found.shape[2:]
+    known = F.interpolate((masks != UNKNOWN).float(), size, mode="area")
+    wanted = F.interpolate((masks == INSIDE).float(), size, mode="area")
+    pixels = -(wanted * torch.log(found) + (1 - wanted) * torch.log(1 - found)) * known
+    shared, both = ((part * known).sum((0, 2, 3)) for part in (found * wanted, found + wanted))
+    whole = 1 - (2 * shared + SMOOTH) / (both + SMOOTH)
+    return pixels.sum() / known.sum().clamp(min=1) + whole.mean()
