@@ -8,7 +8,7 @@ import pytest
 from tests.train.conftest import Train
 from tests.train.factories import coco, discs
 
-from velum.cli.train import parse_duration
+from velum.cli.common import parse_duration
 from velum.errors import BadPlan, Unavailable
 from velum.train import training
 from velum.train.run_folder import TrainingRequest

@@ -144,12 +144,12 @@ class BatchRun:
         self.url = f"{target.url}/{self.root}"
 
     @classmethod
-    def start(cls, target: ObjectTree, config: RunConfig) -> Self:
-        """Begin a run, or go on with it.
+    def start(cls, target: ObjectTree, config: RunConfig, name: str | None = None) -> Self:
+        """Begin a run, or go on with it; its name is that of the configuration unless another is given.
 
         Raises `BadPlan` when it was begun with other models, another precision or arithmetic.
         """
-        name = config.name
+        name = name or config.name
         if not target.put_new(f"{FOLDER}/{name}/run.json", json.dumps(config.to_json(), indent=1).encode()):
             begun = cls.open(target, name)
             _refuse_other(begun.config, config)
@@ -248,16 +248,22 @@ class BatchRun:
         """
         earlier = self.listings()
         counts = ListingCounts()
-        number, name = len(earlier), f"{len(earlier):06}-{secrets.token_hex(4)}"
         chosen = map(SourceItem.of, select(source, selection, counts.left_out, progress))
         new = _without_finished(chosen, self._last_outcomes(earlier), retry, counts) if earlier else chosen
-        shards = 0
+        return self.add_listing(new, len(earlier), counts), counts
+
+    def add_listing(self, new: Iterable[SourceItem], number: int, counts: ListingCounts) -> Listing | None:
+        """Write items, by key, as the listing of that number; return it, or that which another node wrote first.
+
+        None, and nothing is written, when there is no item.
+        """
+        name, shards = f"{number:06}-{secrets.token_hex(4)}", 0
         for items in into_shards(new):
             self.target.put_new(f"{self.root}/todo/{name}/{shards:06}.parquet", encode_items(items))
             counts.add(items)
             shards += 1
         if not shards:
-            return None, counts
+            return None
         listing = Listing(
             number,
             name,
@@ -270,7 +276,7 @@ class BatchRun:
         key = f"{self.root}/todo/{number:06}.json"
         if not self.target.put_new(key, json.dumps(asdict(listing)).encode()):
             listing = Listing(**json.loads(self.target.read(key)))
-        return listing, counts
+        return listing
 
     def records(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """Yield the name of each finished shard, and the records of its outcomes that evidence signs."""

@@ -60,6 +60,8 @@ class ShardRunner:
     threads: int
     """Files at the same time: more than there are processes, so that these need not wait for stores."""
     stop: threading.Event = field(default_factory=threading.Event)
+    look_for_results: bool = False
+    """Whether results that are there already are looked for in all shards, not only in those that were begun."""
 
     def hide_shard(self, listing: Listing, shard: int, notify: Notify = ignore_outcome) -> Sequence[ItemOutcome]:
         """Return the outcomes of all items of a shard by key, once they are written.
@@ -99,7 +101,7 @@ class ShardRunner:
         if self.stop.is_set() or progress.given_up.is_set():
             return None
         try:
-            if resumed:
+            if resumed or self.look_for_results:
                 metadata = self.run.target.metadata(item.key)
                 if known := ItemOutcome.of_metadata(item, self.run.config.plan.digest, metadata):
                     return known

@@ -1,11 +1,13 @@
 """Items and outcomes as Parquet, one file a shard. Errors of pyarrow are translated here."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from velum.batch.item import ItemOutcome, SourceItem
-from velum.errors import BadInput, Unavailable
+from velum.errors import BadInput, OutputFailed, Unavailable, VelumError
 
 try:
     import pyarrow as pa
@@ -30,6 +32,16 @@ OUTCOMES = pa.schema(
 )  # fmt: skip
 
 _MAPS = ("labels", "sizes", "models", "seconds")
+
+WATCHED = pa.schema(
+    [
+        ("key", _TEXT), ("etag", _TEXT), ("size", _COUNT), ("fault", _TEXT), ("since", pa.float64()), ("status", _TEXT),
+        ("finished", pa.float64()), ("result_sha256", _TEXT),
+    ]
+)  # fmt: skip
+
+WATCHED_ROWS = 10_000
+"""Rows of a long table that are in memory together."""
 
 R = TypeVar("R", SourceItem, ItemOutcome)
 
@@ -57,6 +69,29 @@ def encode_outcomes(outcomes: Iterable[ItemOutcome], metadata: Mapping[str, str]
 def decode_outcomes(data: bytes, name: str) -> list[ItemOutcome]:
     """Return the outcomes in a Parquet file, by key. Raises `BadInput` for anything else."""
     return _decode(ItemOutcome, OUTCOMES, data, name)
+
+
+def write_rows(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write any number of rows of `WATCHED` to a Parquet file. Raises `OutputFailed`."""
+    waiting = iter(rows)
+    try:
+        with pq.ParquetWriter(file, WATCHED, compression="zstd") as writer:
+            while some := list(islice(waiting, WATCHED_ROWS)):
+                writer.write_table(pa.Table.from_pylist(some, WATCHED))
+    except OSError as error:
+        if isinstance(error, VelumError):
+            raise
+        raise OutputFailed(f"cannot write {file}: {error}; make room there") from error
+
+
+def read_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows that `write_rows` wrote. Raises `BadInput` for another file."""
+    try:
+        with pq.ParquetFile(file) as table:
+            for batch in table.iter_batches(WATCHED_ROWS, columns=WATCHED.names):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(f"{file.name} is no table of what is watched ({error}); remove it from the results") from error
 
 
 def _encode(table: pa.Table) -> bytes:

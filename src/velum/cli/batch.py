@@ -1,5 +1,6 @@
 """`velum batch`: hide in all images and videos of a folder or a bucket, on any number of machines."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from velum.cli import common, options
 from velum.cli import evidence as signed
-from velum.cli.batch_run import ClusterOptions, CommandRun, prepare_batch
+from velum.cli.batch_run import ClusterOptions, CommandRun, prepare_batch, serve_metrics
 from velum.cli.common import Messages, NoProgress, Quiet, default_command
 from velum.errors import BadInput, BadPlan
 
@@ -43,6 +44,9 @@ Workers = Annotated[
 Scratch = Annotated[
     Path | None,
     typer.Option("--scratch", metavar="FOLDER", help="Folder for files in progress. Default: the system's own."),
+]
+Metrics = Annotated[
+    str | None, typer.Option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics at this address.")
 ]
 Price = Annotated[
     float | None,
@@ -83,9 +87,7 @@ def run(
     gpus_per_worker: Annotated[
         float, typer.Option("--gpus-per-worker", metavar="N", min=0, help="With ray: share of a GPU of each process.")
     ] = 0.0,
-    metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics at this address.")
-    ] = None,
+    metrics: Metrics = None,
     json: options.Json = False,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
@@ -100,14 +102,14 @@ def run(
     if runner not in {"local", "ray"}:
         raise BadPlan(f"--runner {runner!r} is unknown; allowed are local and ray")
     trees = open_tree(source), open_tree(output)
-    _refuse_overlap(trees[0].url, trees[1].url)
+    refuse_overlap(trees[0].url, trees[1].url)
     messages = Messages(quiet=quiet, progress=not no_progress)
     try:
         with prepare_batch(wanted, trees, workers, scratch, messages) as ready:
             batch = CommandRun(ready, Selection(include, exclude), messages, json=json)
             if runner == "ray":
                 batch.cluster = ClusterOptions(workers, gpus_per_worker, ray_address)
-            batch.serve_metrics(metrics)
+            batch.metrics = serve_metrics(metrics)
             if dry_run:
                 batch.estimate(price_per_core_hour)
             elif list_only:
@@ -202,9 +204,10 @@ def _open_run(place: str) -> "BatchRun":
     return runs[0]
 
 
-def _refuse_overlap(source: str, target: str) -> None:
+def refuse_overlap(source: str, target: str) -> None:
     """Raise `BadPlan` where results would land among the sources, or sources lie among the results."""
-    ends = [f"{url.rstrip('/')}/" for url in (source, target)]
+    urls = [url if "://" in url else os.path.realpath(url) for url in (source, target)]
+    ends = [f"{url.rstrip('/')}/" for url in urls]
     if ends[0].startswith(ends[1]) or ends[1].startswith(ends[0]):
         raise BadPlan(
             f"{target} and {source} lie in each other: results would be taken for sources; write to another prefix"

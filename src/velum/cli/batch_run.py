@@ -84,6 +84,24 @@ def host_of_node(precision: "Precision") -> "RuntimeConfig":
     return Settings.load().host_factory(threads=1, precision=precision)()
 
 
+def serve_metrics(address: str | None) -> "BatchMetrics | None":
+    """Serve metrics at HOST:PORT. Raises `BadPlan` for another text, `Unavailable` where that cannot be done."""
+    if address is None:
+        return None
+    host, _, port = address.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise BadPlan(f"--metrics {address!r} is no address; write HOST:PORT, such as 127.0.0.1:9464")
+    try:
+        from velum.batch.metrics import BatchMetrics
+    except ImportError as error:
+        raise Unavailable(
+            f"--metrics needs a library that is not installed ({error}); pip install 'velum-anonymizer[batch]'"
+        ) from error
+    metrics = BatchMetrics()
+    metrics.serve(host.strip("[]") or "127.0.0.1", int(port))
+    return metrics
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterOptions:
     """Options of the runner ray."""
@@ -103,22 +121,6 @@ class CommandRun:
     json: bool
     cluster: ClusterOptions | None = None
     metrics: "BatchMetrics | None" = None
-
-    def serve_metrics(self, address: str | None) -> None:
-        """Serve metrics at HOST:PORT. Raises `BadPlan` for another text, `Unavailable` where that cannot be done."""
-        if address is None:
-            return
-        host, _, port = address.rpartition(":")
-        if not port.isascii() or not port.isdigit() or int(port) > 65535:
-            raise BadPlan(f"--metrics {address!r} is no address; write HOST:PORT, such as 127.0.0.1:9464")
-        try:
-            from velum.batch.metrics import BatchMetrics
-        except ImportError as error:
-            raise Unavailable(
-                f"--metrics needs a library that is not installed ({error}); pip install 'velum-anonymizer[batch]'"
-            ) from error
-        self.metrics = BatchMetrics()
-        self.metrics.serve(host.strip("[]") or "127.0.0.1", int(port))
 
     def estimate(self, price: float | None) -> None:
         """Print the counts of the source and what hiding in it would cost."""
@@ -145,7 +147,7 @@ class CommandRun:
             f"By {len(found.sampled)} of them, {found.without_result} without a result: {found.core_hours:,.3g} core "
             f"hours{cost}; about {found.result_size:,} bytes of results."
         )
-        self._warn_left_out(found.left_out)
+        warn_left_out(self.messages, found.left_out)
 
     def list_sources(self, retry: Sequence[str]) -> None:
         """List the source where no listing is unfinished, and print the number of shards."""
@@ -198,7 +200,7 @@ class CommandRun:
             listing, counts = run.list_sources(
                 self.ready.source, self.selection, retry=cast("Sequence[Status]", retry), progress=progress
             )
-        self._warn_left_out(counts.left_out)
+        warn_left_out(self.messages, counts.left_out)
         return listing, counts.unchanged
 
     def _hide_shards(
@@ -252,18 +254,20 @@ class CommandRun:
             labels = common.count_labels(summary.labels)
             typer.echo(f"{run.url}: {summary}; {labels} hidden; {before} were finished before")
 
-    def _warn_left_out(self, left_out: "Counter[str]") -> None:
-        from velum.report import say_count
 
-        if left_out:
-            kinds = ", ".join(f"{count} {suffix}" for suffix, count in left_out.most_common(5))
-            self.messages.warn(
-                f"{say_count(left_out.total(), 'object is', 'objects are')} no image or video by name and left out: "
-                f"{kinds}; --include takes whatever matches"
-            )
+def warn_left_out(messages: Messages, left_out: "Counter[str]") -> None:
+    """Say how many objects of a source are left out, by suffix."""
+    from velum.report import say_count
+
+    if left_out:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in left_out.most_common(5))
+        messages.warn(
+            f"{say_count(left_out.total(), 'object is', 'objects are')} no image or video by name and left out: "
+            f"{kinds}; --include takes whatever matches"
+        )
 
 
-def _printable(key: str) -> str:
+def printable(key: str) -> str:
     """Return a key with escapes for characters that a terminal would act on."""
     return key if key.isprintable() else key.encode("unicode_escape").decode()
 
@@ -291,7 +295,7 @@ def _hiding(messages: Messages, expected: int, summary: "BatchSummary") -> "Iter
             with lock:
                 summary.add(outcome)
                 if outcome.error and summary.without_result <= SHOWN_FAILURES:
-                    messages.fail(f"{_printable(outcome.key)}: {outcome.reason}")
+                    messages.fail(f"{printable(outcome.key)}: {outcome.reason}")
                 reasons = ", ".join(f"{count} {reason}" for reason, count in summary.reasons.most_common(3))
                 bar.update(task, advance=1, description=f"hiding ({reasons})" if reasons else "hiding")
 

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import shlex
 import sys
 from collections import Counter
@@ -126,6 +127,14 @@ def write_text(path: Path, text: str, *, overwrite: bool) -> None:
             temporary.write_text(text, encoding="utf-8")
         except OSError as error:
             raise OutputFailed(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def parse_duration(text: str, option: str = "--budget") -> float:
+    """Return the seconds of a time written as 90s, 10m, 2h, 7d or 90. Raises `BadPlan` with the name of the option."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip().lower())
+    if found is None:
+        raise BadPlan(f"{option} is {text!r}; write it as 90s, 10m or 2h; days are 7d")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}[found[2]]
 
 
 def split_commas(groups: Sequence[str]) -> list[str]:

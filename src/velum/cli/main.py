@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "worker": ("serve", "worker"),
     "strength": ("evaluate", "strength"),
     "submit": ("submit", "submit"),
+    "watch": ("watch", "watch"),
     "batch": ("batch", "app"),
     "train": ("train", "app"),
     "plan": ("list_parts", "plan_app"),
@@ -37,7 +38,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 """Command or group of commands -> its module in this package, and its name there. Modules are loaded when needed."""
 
-SERVERS = frozenset({"serve", "serve-models", "worker"})
+SERVERS = frozenset({"serve", "serve-models", "watch", "worker"})
 """Commands that run for days: for them, Python collects garbage as usual."""
 
 FIRST_GENERATION = 100_000
@@ -55,6 +56,11 @@ EXAMPLES = {
     "batch run": (
         "velum batch s3://raw/2026 -o s3://safe/2026 --plan plan.toml",
         "velum batch photos/ -o safe/ --dry-run --price-per-core-hour 0.04",
+    ),
+    "watch": (
+        "velum watch cameras/ -o safe/ --hide face,license_plate",
+        "velum watch s3://raw/cameras -o s3://safe/cameras --plan plan.toml --originals delete --after 7d",
+        "velum watch cameras/ -o safe/ --once --originals move --move-to archive/ --after 1d",
     ),
     "batch status": ("velum batch status s3://safe/2026",),
     "batch evidence": ("velum batch evidence s3://safe/2026 -o proof.json --key me.pem",),

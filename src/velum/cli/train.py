@@ -1,6 +1,5 @@
 """`velum train`: train a network for labels of your own, go on with a training, and make its report."""
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,7 +88,8 @@ def start(
     request = TrainingRequest(
         truth=str(truth.absolute()), media=None if media is None else str(media.absolute()),
         labels=tuple(common.split_commas(label)), task=task, base=_base(base, task), group=group, seed=seed,
-        steps=steps, seconds=None if steps is not None else parse_duration(budget or "10m"), batch=batch, side=side,
+        steps=steps, seconds=None if steps is not None else common.parse_duration(budget or "10m"), batch=batch,
+        side=side,
         rate=rate, recall=recall, device=device,
     )  # fmt: skip
     folder, settings = RunFolder(output.absolute()), Settings.load()
@@ -122,7 +122,7 @@ def resume(name: Folder, budget: Budget = None, steps: Steps = None) -> None:
     if steps is not None:
         request = replace(request, steps=steps, seconds=None)
     elif budget is not None:
-        request = replace(request, steps=None, seconds=parse_duration(budget))
+        request = replace(request, steps=None, seconds=common.parse_duration(budget))
     training.check_torch()
     training.check_memory(request)
     _train(folder, _same_pictures(folder, request, settings), settings, replace=True, resume=True)
@@ -143,14 +143,6 @@ def report(name: Folder) -> None:
         store.extract_frames(prepared.parts.held_out)
         done = Training(folder, prepared, run, host, settings.limits()).finish(store, replace_model=True)
     _print_finished(folder, done)
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds of a time written as 90s, 10m, 2h or 90. Raises `BadPlan`."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h|)", text.strip().lower())
-    if found is None:
-        raise BadPlan(f"--budget is {text!r}; write it as 90s, 10m or 2h")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "": 1}[found[2]]
 
 
 def _base(name: str | None, task: str) -> str:

@@ -150,6 +150,8 @@ class FolderTree:
         """Copy a file; see `ObjectTree.fetch`."""
         if self.head(item.key).etag != item.etag:
             raise ObjectChanged
+        if not os.access(self._path(item.key), os.R_OK):
+            raise BadInput(f"cannot read {item.key}: permission denied; make it readable, and try refused files again")
         with self._reading(), self._path(item.key).open("rb") as source, _writing(file), file.open("xb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
         if self.head(item.key).etag != item.etag:

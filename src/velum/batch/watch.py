@@ -1,0 +1,264 @@
+"""A folder or a bucket whose new objects are hidden as they come; originals are kept, deleted or moved.
+
+What is known of each object of the source lies under the results, as `_velum/watch-ID.parquet`. What is hidden in a day
+is a run of its own, `_velum/watch-ID-DATE/`, so that audits and reports of batches work for it, too.
+"""
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from velum.batch.item import ETAG, PLAN, ItemOutcome, SourceItem
+from velum.batch.manifest import FOLDER, BatchRun, ListingCounts, RunConfig, Selection, select
+from velum.batch.shard import Notify, ShardRunner, hide_shards, ignore_outcome
+from velum.batch.tables import read_rows, write_rows
+from velum.errors import OutputFailed, Unavailable, VelumError
+from velum.file_hash import sha256_of
+from velum.storage.objects import ObjectChanged, ObjectGone, ObjectInfo, ObjectTree
+
+MOST_ITEMS = 5_000
+"""Objects that are hidden before the source is listed again; memory grows with their number alone."""
+
+Originals = Literal["keep", "delete", "move"]
+
+
+def ignore_original(key: str, reason: str) -> None:
+    """Ignore what became of an original."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedObject:
+    """What is known of an object of the source. Times are seconds since 1970, by the clock of the watching machine."""
+
+    key: str
+    etag: str
+    size: int
+    fault: str
+    since: float
+    """When this ETag was seen first."""
+    status: str = ""
+    """Status of its outcome; empty while it has none."""
+    finished: float = 0.0
+    """When its outcome was written."""
+    result_sha256: str = ""
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Hides new objects of a source, pass by pass. For one thread; a second watcher of the same source does no harm.
+
+    `settle_seconds` is how long an object must look the same before it is taken. `release` is what becomes of
+    an original `after_seconds` from its outcome on; it is moved to `archive`, under its key.
+    """
+
+    config: RunConfig
+    source: ObjectTree
+    selection: Selection
+    new_runner: Callable[[BatchRun], ShardRunner]
+    target: ObjectTree
+    scratch: Path
+    settle_seconds: float = 0.0
+    release: Originals = "keep"
+    after_seconds: float = 0.0
+    archive: ObjectTree | None = None
+    notify: Notify = ignore_outcome
+    notify_original: Callable[[str, str], None] = ignore_original
+    """Called with the key of an original that was released; or of one that stays, with the reason."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    more: bool = False
+    """Whether objects were left for the next pass, since there were too many."""
+    _ready: list[SourceItem] = field(default_factory=list)
+    _read: bool = False
+    _begun: str = ""
+    """Name of the last listing that this watcher began."""
+
+    def run_pass(self, now: float | None = None) -> int:
+        """List the source once, hide what is ready, release originals; return how many objects were hidden in.
+
+        Raises `Unavailable` or `OutputFailed` when a store fails; the next pass goes on.
+        """
+        moment = time.time() if now is None else now
+        if not self._read:
+            self._fetch_state()
+        if self._rewrite(self._look(moment)):
+            self._store_state()
+        outcomes, trouble = self._hide(moment)
+        by_key = {outcome.key: outcome for outcome in outcomes}
+        if (outcomes or self.release != "keep") and self._rewrite(self._finish(moment, by_key)):
+            self._store_state()
+        if trouble is not None:
+            raise trouble
+        return len(outcomes)
+
+    @property
+    def name(self) -> str:
+        """Name of all that is watched of this source by this plan."""
+        digest = hashlib.sha256(json.dumps([self.config.source, self.config.plan.digest]).encode()).hexdigest()
+        return f"watch-{digest[:12]}"
+
+    @property
+    def _state(self) -> Path:
+        return self.scratch / "watched.parquet"
+
+    def _fetch_state(self) -> None:
+        key = f"{FOLDER}/{self.name}.parquet"
+        # Says what is watched, and shows whether the place of the results can be written before anything is read.
+        self.target.put_new(f"{FOLDER}/{self.name}.json", json.dumps(self.config.to_json(), indent=1).encode())
+        self._state.unlink(missing_ok=True)
+        try:
+            self.target.fetch(self.target.head(key), self._state)
+        except ObjectGone:
+            write_rows(self._state, ())
+        self._read = True
+
+    def _store_state(self) -> None:
+        self.target.put_file(f"{FOLDER}/{self.name}.parquet", self._state, {})
+
+    def _rewrite(self, rows: Iterator[WatchedObject | None]) -> bool:
+        """Write the rows in the place of those that are known; None among them says that something has changed."""
+        changed = False
+
+        def present() -> Iterator[Mapping[str, object]]:
+            nonlocal changed
+            for row in rows:
+                if row is None:
+                    changed = True
+                else:
+                    yield asdict(row)
+
+        fresh = self.scratch / "fresh.parquet"
+        write_rows(fresh, present())
+        fresh.replace(self._state)
+        return changed
+
+    def _known(self) -> Iterator[WatchedObject]:
+        return (WatchedObject(**row) for row in read_rows(self._state))
+
+    def _look(self, now: float) -> Iterator[WatchedObject | None]:
+        """Yield the objects of the source as they are now, and note which of them are ready. All come by key."""
+        self._ready, self.more = [], False
+        self.left_out.clear()
+        known = self._known()
+        row = next(known, None)
+        for found in select(self.source, self.selection, self.left_out):
+            while row is not None and row.key < found.key:
+                row = next(known, None)
+                yield None  # it has left the source
+            if row is not None and (row.key, row.etag) == (found.key, found.etag) and row.since <= now:
+                current = row
+            else:
+                current = WatchedObject(found.key, found.etag, found.size, found.fault, now)
+                yield None
+            if row is not None and row.key == found.key:
+                row = next(known, None)
+            if not current.status and now - current.since >= self.settle_seconds:
+                if len(self._ready) < MOST_ITEMS:
+                    self._ready.append(SourceItem(current.key, current.etag, current.size, current.fault))
+                else:
+                    self.more = True
+            yield current
+        if row is not None:
+            yield None
+
+    def _hide(self, now: float) -> tuple[Sequence[ItemOutcome], VelumError | None]:
+        """Return the outcomes of what is ready, and the trouble with stores that left some of it for the next pass."""
+        if not self._ready:
+            return (), None
+        day = time.strftime("%Y-%m-%d", time.gmtime(now))
+        run = BatchRun.start(self.target, self.config, f"{self.name}-{self._kind}-{day}")
+        runner = self.new_runner(run)
+        runner.look_for_results = True  # of a pass that was killed
+        listings = run.listings()
+        listing = listings[-1] if listings else None
+        # What a killed watcher left is finished first; what this one left may be one object in trouble, among many.
+        if listing is None or listing.name == self._begun or not any(True for _ in run.unfinished_shards(listing)):
+            listing = run.add_listing(self._ready, len(listings), ListingCounts())
+        assert listing is not None  # noqa: S101 - there are items
+        self._begun, trouble = listing.name, None
+        try:
+            hide_shards(runner, listing, list(run.unfinished_shards(listing)), self.notify)
+        except (Unavailable, OutputFailed) as error:
+            trouble = error
+        return [outcome for shard in range(listing.shards) for outcome in run.outcomes(listing, shard) or ()], trouble
+
+    @property
+    def _kind(self) -> str:
+        """A name of the models and their runtime: others, as after an update, begin a run of their own."""
+        config = self.config
+        values = [dict(config.models), config.precision, config.arithmetic]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6]
+
+    def _finish(self, now: float, outcomes: Mapping[str, ItemOutcome]) -> Iterator[WatchedObject | None]:
+        """Yield the objects with their outcomes, without those whose originals are released."""
+        for row in self._known():
+            outcome, current = outcomes.get(row.key), row
+            if outcome is not None:
+                # An object that changed under way has an outcome of its later ETag.
+                current = replace(
+                    row, etag=outcome.etag, size=outcome.size, status=outcome.status, finished=now,
+                    result_sha256=outcome.output_sha256,
+                )  # fmt: skip
+                yield None
+            due = current.status in {"hidden", "nothing found"} and now - current.finished >= self.after_seconds
+            if self.release == "keep" or not due:
+                yield current
+            elif reason := self._release(current):
+                self.notify_original(current.key, reason)
+                yield replace(current, finished=now)  # it is said again when the time has passed once more
+                yield None
+            else:
+                self.notify_original(current.key, "")
+                yield None
+
+    def _release(self, row: WatchedObject) -> str:
+        """Delete or move an original; return why it stays, or nothing. Its result is read before, from end to end."""
+        if reason := self._fault_of_result(row):
+            return reason
+        try:
+            found = self.source.head(row.key)
+            if found.etag != row.etag:
+                return "it has changed, and is hidden again"
+            if self.release == "move":
+                self._copy_to_archive(found)
+        except ObjectGone:
+            return ""
+        except ObjectChanged:
+            return "it has changed, and is hidden again"
+        self.source.delete(row.key)
+        return ""
+
+    def _fault_of_result(self, row: WatchedObject) -> str:
+        file = self.scratch / "result"
+        try:
+            metadata = self.target.metadata(row.key)
+            if metadata and (metadata.get(PLAN), metadata.get(ETAG)) != (self.config.plan.digest, json.dumps(row.etag)):
+                return "the result in its place is of another source or plan"
+            self.target.fetch(self.target.head(row.key), file)
+            if not row.result_sha256 or sha256_of(file) != row.result_sha256:
+                return "the result is not the one that velum wrote"
+        except (ObjectGone, ObjectChanged):
+            return "the result is not there"
+        finally:
+            file.unlink(missing_ok=True)
+        return ""
+
+    def _copy_to_archive(self, found: ObjectInfo) -> None:
+        """Copy an original, and read the copy again: it is deleted only then."""
+        assert self.archive is not None  # noqa: S101 - given with "move"
+        file, copy = self.scratch / "original", self.scratch / "copy"
+        try:
+            self.source.fetch(found, file)
+            self.archive.put_file(found.key, file, {ETAG: json.dumps(found.etag)})
+            self.archive.fetch(self.archive.head(found.key), copy)
+            if sha256_of(copy) != sha256_of(file):
+                raise Unavailable(
+                    f"the copy of {found.key!r} in {self.archive.url} differs from the original, which stays"
+                )
+        finally:
+            file.unlink(missing_ok=True)
+            copy.unlink(missing_ok=True)
