@@ -16,7 +16,7 @@ from tests.cli.conftest import Command, site, velum_command  # noqa: F401 - fixt
 from velum import Limits, Plan, RuntimeConfig
 from velum.engine.subprocess_engine import SubprocessPool
 from velum.errors import Unavailable
-from velum.storage.folder import StoreAway
+from velum.storage import StoreAway
 from velum.storage.objects import FolderTree, ObjectInfo
 
 pytest.importorskip("pyarrow", reason="the extra batch is not installed")
