@@ -90,6 +90,7 @@ EXAMPLES = {
     "models try": ("velum models try centerface photo.jpg -o drawing.jpg",),
     "models remove": ("velum models remove signs",),
     "models bundle": ("velum models bundle yunet lpd-yunet -o .",),
+    "models export": ("velum models export helmet models/helmet --as openvino-detection",),
     "models quantize": ("velum models quantize centerface --images photos/",),
     "serve": ("velum serve", "velum serve --port 8070 --data service-data/ --config velum.toml"),
     "worker": ("velum worker --concurrency 2",),

@@ -1,6 +1,7 @@
 """`velum models`: list, download, verify, add and quantize detection models."""
 
 import json
+import re
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -38,6 +39,11 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a wheel of
 
 Images = Annotated[
     Path, typer.Option("--images", metavar="DIR", help="Some dozens of typical images that contain objects to find.")
+]
+ExportFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write; its name is the model's.")]
+ExportKind = Annotated[str, typer.Option("--as", metavar="KIND", help="openvino-detection.")]
+ExportSize = Annotated[
+    str, typer.Option("--size", metavar="WxH", help="Size to which the service scales every picture.")
 ]
 NewName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the copy. Default: NAME-int8.")]
 Ranges = Annotated[
@@ -124,6 +130,19 @@ def verify(names: Names = None) -> None:
         typer.echo(f"{name}: {state}")
     if wrong := [name for name, state in states.items() if state != "ok"]:
         raise Unavailable(f"missing or wrong: {', '.join(wrong)}; run 'velum models pull {' '.join(wrong)}'")
+
+
+@app.command()
+def export(name: Name, target: ExportFolder, kind: ExportKind, size: ExportSize = "960x544") -> None:
+    """Write a detector as a model folder of a BMW inference API, which velum serve-models loads as well."""
+    from velum.bmw.model_export import export_model
+    from velum.settings import Settings
+
+    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", size)
+    if found is None:
+        raise BadPlan(f"--size is {size!r}; write it as 960x544")
+    export_model(name, kind, target, Settings.load().host(), (int(found[1]), int(found[2])))
+    typer.echo(target)
 
 
 @app.command()

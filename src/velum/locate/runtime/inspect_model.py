@@ -22,7 +22,7 @@ def signature(path: Path) -> Signature:
     DetectionOutput operation, `detection.background_label_id` and, where stated, `detection.num_classes`. Raises
     `BadInput` when OpenVINO cannot read the file.
     """
-    model = _read(path)
+    model = read_model(path)
     return Signature(
         {_name(tensor, n): _shape(tensor) for n, tensor in enumerate(model.inputs)},
         {_name(tensor, n): _shape(tensor) for n, tensor in enumerate(model.outputs)},
@@ -35,7 +35,7 @@ def to_ir(path: Path, target: Path) -> None:
 
     Raises `BadInput` when OpenVINO cannot read or write it.
     """
-    save(_read(path), target)
+    save(read_model(path), target)
 
 
 def save(model: ov.Model, target: Path) -> None:
@@ -46,7 +46,8 @@ def save(model: ov.Model, target: Path) -> None:
         raise BadInput(f"{target.stem} cannot be written as OpenVINO IR: {_reason(error)}") from error
 
 
-def _read(path: Path) -> ov.Model:
+def read_model(path: Path) -> ov.Model:
+    """Return a network in any format that OpenVINO reads. Raises `BadInput` when it does not."""
     try:
         return ov.Core().read_model(path)
     except RuntimeError as error:
