@@ -240,12 +240,12 @@ class Plan:
                 f"keep_out is {keep_out!r}; it must be a list of localizers such as 'fixed(box=[0, 0, 90, 40])'"
             )
         video = Video.from_json(value.get("video", {}))
-        kept = tuple(map(PartSpec.from_json, keep_out))
+        excluded = tuple(map(PartSpec.from_json, keep_out))
         return cls(
             tuple(map(Rule.from_json, rules)),
             tuple(metadata),
             value.get("quality"),
-            kept,
+            excluded,
             video,
             value.get("effort", "balanced"),
             value.get("verify", False),

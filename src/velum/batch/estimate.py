@@ -44,15 +44,15 @@ class _Reservoir:
     random: random.Random
     count: int = 0
     size: int = 0
-    kept: list[SourceItem] = field(default_factory=list)
+    sample: list[SourceItem] = field(default_factory=list)
 
     def add(self, item: SourceItem) -> None:
         self.count += 1
         self.size += item.size
-        if len(self.kept) < self.most:
-            self.kept.append(item)
+        if len(self.sample) < self.most:
+            self.sample.append(item)
         elif (place := self.random.randrange(self.count)) < self.most:
-            self.kept[place] = item
+            self.sample[place] = item
 
 
 def estimate_batch(
@@ -71,10 +71,10 @@ def estimate_batch(
         item = SourceItem.of(found)
         (videos if item.video_seconds else images).add(item)
     if images.count and videos.count:
-        images.kept, videos.kept = images.kept[: SAMPLE_ITEMS * 4 // 5], videos.kept[: SAMPLE_ITEMS // 5]
+        images.sample, videos.sample = images.sample[: SAMPLE_ITEMS * 4 // 5], videos.sample[: SAMPLE_ITEMS // 5]
     run = BatchRun(FolderTree(scratch / "results"), config, "estimate")
     runner = ShardRunner(run, source, engines, scratch, "estimate", threads)
-    sampled = {False: list(_outcomes(runner, images.kept)), True: list(_outcomes(runner, videos.kept))}
+    sampled = {False: list(_outcomes(runner, images.sample)), True: list(_outcomes(runner, videos.sample))}
     seconds = _mean(sampled[False], _cpu_seconds) * images.count
     seconds += _share(sampled[True], _cpu_seconds) * videos.size
     result_size = _share(sampled[False], _result_size) * images.size + _share(sampled[True], _result_size) * videos.size

@@ -169,11 +169,11 @@ def _mirror_items(
             else:
                 _add(plain, BatchItem(path, target))
     # Only now all taken names are known, also where the file system ignores case.
-    taken = {str(target).casefold() for target in plain}
+    plain_names = {str(target).casefold() for target in plain}
     shared = Counter(str(item.target).casefold() for _, item in renamed)
     for target, item in renamed:
         name = str(item.target).casefold()
-        free = name not in taken and shared[name] == 1
+        free = name not in plain_names and shared[name] == 1
         _add(plain, item if free else replace(item, target=target.with_name(target.name + item.target.suffix)))
     if not plain:
         chosen = " that --include and --exclude leave" if include or exclude else ""

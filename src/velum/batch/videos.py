@@ -105,17 +105,17 @@ class LongVideo:
         return True
 
     def _join(self, count: int) -> tuple[Mapping[str, Any], float] | None:
-        told = [json.loads(self.store.read(f"{self.place}/{number}.json")) for number in range(count)]
+        reports = [json.loads(self.store.read(f"{self.place}/{number}.json")) for number in range(count)]
         files = [self._files(number) for number in range(count)]
         for file in (file for pair in files for file in pair if not file.exists()):
             self.store.fetch(self.store.head(f"{self.place}/{file.name}"), file)
         numbers = link_tracks([regions for _, regions in files])
         parts = [
-            (part, renumber_report(entry["report"], numbers)) for (part, _), entry in zip(files, told, strict=True)
+            (part, renumber_report(entry["report"], numbers)) for (part, _), entry in zip(files, reports, strict=True)
         ]
         request = SubprocessRequest(self.source, self.target, self.plan, name=self.key, parts=parts)
         answer = self._request(request)
-        return None if answer is None else (answer[0], answer[1] + sum(entry["cpu"] for entry in told))
+        return None if answer is None else (answer[0], answer[1] + sum(entry["cpu"] for entry in reports))
 
     def _request(self, request: SubprocessRequest) -> tuple[Mapping[str, Any], float] | None:
         with self.engines.engine() as engine:

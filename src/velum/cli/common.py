@@ -228,22 +228,22 @@ _STANDARD_ERROR = 2
 @contextmanager
 def libraries_silent() -> Iterator[None]:
     """Discard what libraries write to file descriptor 2; `sys.stderr` of Python still prints."""
-    kept, nowhere = os.dup(_STANDARD_ERROR), os.open(os.devnull, os.O_WRONLY)
+    original, discard = os.dup(_STANDARD_ERROR), os.open(os.devnull, os.O_WRONLY)
     before = sys.stderr
     try:
-        with os.fdopen(os.dup(kept), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as shown:
+        with os.fdopen(os.dup(original), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as shown:
             before.flush()
-            os.dup2(nowhere, _STANDARD_ERROR)
+            os.dup2(discard, _STANDARD_ERROR)
             if _is_standard_error(before):  # a replaced stream, as in tests, stays
                 sys.stderr = shown
             try:
                 yield
             finally:
                 sys.stderr = before
-                os.dup2(kept, _STANDARD_ERROR)
+                os.dup2(original, _STANDARD_ERROR)
     finally:
-        os.close(kept)
-        os.close(nowhere)
+        os.close(original)
+        os.close(discard)
 
 
 def _is_standard_error(stream: TextIO) -> bool:

@@ -83,14 +83,14 @@ def open_target(job: "BatchItem | Stream") -> Iterator["Path | StreamSink"]:
     from velum.media import StreamSink
 
     sys.stdout.flush()
-    kept = os.dup(1)
+    standard_output = os.dup(1)
     os.dup2(2, 1)
     try:
-        with open(kept, "wb", buffering=0, closefd=False) as file:
+        with open(standard_output, "wb", buffering=0, closefd=False) as file:
             yield StreamSink(file, job.format)
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(standard_output, 1)
+        os.close(standard_output)
 
 
 @contextmanager

@@ -198,7 +198,7 @@ def _doubt_of(track: _Track, mean: npt.NDArray[np.float32] | None, embedder: Fac
     if mean is None:
         common = Counter(track.faults).most_common(1)
         return common[0][0] if common else "no landmarks"
-    if any(np.linalg.norm(one - other) >= embedder.different for one, other in combinations(track.vectors, 2)):
+    if any(np.linalg.norm(vector - other) >= embedder.different for vector, other in combinations(track.vectors, 2)):
         return "several"
     return None
 
@@ -212,9 +212,9 @@ def _seen_together(tracks: Sequence[_Track]) -> Iterator[tuple[int, int]]:
                 at[frame].append((number, region))
     pairs = set()
     for seen in at.values():
-        for (one, first), (other, second) in combinations(seen, 2):
-            if one != other and (one, other) not in pairs and not is_same_place(first, second):
-                pairs.add((one, other))
+        for (number, region), (other, other_region) in combinations(seen, 2):
+            if number != other and (number, other) not in pairs and not is_same_place(region, other_region):
+                pairs.add((number, other))
     return iter(pairs)
 
 
@@ -229,17 +229,17 @@ def group_vectors(
     count = len(vectors)
     squares = (vectors * vectors).sum(axis=1)
     distances = np.sqrt(np.maximum(squares[:, np.newaxis] + squares - 2 * vectors @ vectors.T, 0.0))
-    for one, other in apart:
-        distances[one, other] = distances[other, one] = np.inf
+    for first, second in apart:
+        distances[first, second] = distances[second, first] = np.inf
     np.fill_diagonal(distances, np.inf)
     between, groups = distances.copy(), [[number] for number in range(count)]
     while count and (least := between.min()) <= embedder.same:
-        one, other = sorted(map(int, np.argwhere(between == least)[0]))
-        weights = len(groups[one]), len(groups[other])
-        joined = (between[one] * weights[0] + between[other] * weights[1]) / sum(weights)
-        joined[[one, other]] = np.inf
-        between[one], between[:, one], between[other], between[:, other] = joined, joined, np.inf, np.inf
-        groups[one], groups[other] = groups[one] + groups[other], []
+        first, second = sorted(map(int, np.argwhere(between == least)[0]))
+        weights = len(groups[first]), len(groups[second])
+        joined = (between[first] * weights[0] + between[second] * weights[1]) / sum(weights)
+        joined[[first, second]] = np.inf
+        between[first], between[:, first], between[second], between[:, second] = joined, joined, np.inf, np.inf
+        groups[first], groups[second] = groups[first] + groups[second], []
     middle = (embedder.same + embedder.different) / 2
     alone = [group[0] for group in groups if len(group) == 1]
     near = {number: int(distances[number].argmin()) for number in alone if distances[number].min() <= middle}

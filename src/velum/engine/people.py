@@ -147,8 +147,8 @@ def _vectors_of(
     person: Person, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
 ) -> Embeddings:
     vectors = np.concatenate([_vector_of(photo, embedder, locate, limits) for photo in person.photos])
-    for (one, first), (other, second) in combinations(enumerate(person.photos), 2):
-        distance = float(np.linalg.norm(vectors[one] - vectors[other]))
+    for (i, first), (j, second) in combinations(enumerate(person.photos), 2):
+        distance = float(np.linalg.norm(vectors[i] - vectors[j]))
         if distance > (embedder.same + embedder.different) / 2:
             raise BadInput(
                 f"photos {first.path} and {second.path} of {person.name} seem to show different persons; "
@@ -177,7 +177,7 @@ def _vector_of(
 def _only_face(photo: PersonPhoto, found: Sequence[Region]) -> Points:
     faces = [region for region in found if covers("face", region.label) and region.score >= REFERENCE_SCORE]
     largest = max((min(region.box.width, region.box.height) for region in faces), default=0)
-    faces = [one for one in faces if min(one.box.width, one.box.height) >= SMALL_SHARE * largest]
+    faces = [region for region in faces if min(region.box.width, region.box.height) >= SMALL_SHARE * largest]
     if not faces:
         raise BadInput(
             f"no face is found in photo {photo.path}: it is missing, hidden already, too small or turned away; give a "
@@ -258,7 +258,7 @@ def decide_people(observer: FaceObserver, annotations: Annotations, fps: float |
         for frame, region in _sure_places(known, face, decision, fps)
     }
     frames = {
-        frame: tuple(replace(one, ignored=True) if (frame, id(one)) in shown else one for one in regions)
+        frame: tuple(replace(region, ignored=True) if (frame, id(region)) in shown else region for region in regions)
         for frame, regions in annotations.frames.items()
     }
     entries = [_entry(face, decision) for face, decision in zip(faces, decisions, strict=True)]
@@ -274,7 +274,7 @@ def decide_face(known: KnownPeople, sights: Sequence[FaceSight], least: int) -> 
     if not count:
         return FaceDecision("hidden", "not compared", _say_faults(sights), 0)
     means = {name: float(np.mean([found[name] for found in compared])) for name in known.vectors}
-    name = min(means, key=lambda one: means[one])
+    name = min(means, key=lambda person: means[person])
     farthest = max(found[name] for found in compared)
     least_of_all = min(min(found.values()) for found in compared)
     near = means[name] <= known.embedder.same and farthest <= known.middle
@@ -328,8 +328,8 @@ def _hide_alike(
     twice = {
         name
         for (name, _), seen in shown_at.items()
-        for (one, first), (other, second) in combinations(seen, 2)
-        if one != other and not is_same_place(first, second)
+        for (number, region), (other, other_region) in combinations(seen, 2)
+        if number != other and not is_same_place(region, other_region)
     }
     hidden = [
         replace(decision, result="hidden", nearness="in doubt", why=f"two look like {decision.person} at the same time")
@@ -380,7 +380,7 @@ def _entry(face: _Face, decision: FaceDecision) -> dict[str, Any]:
 
 
 def _warnings(known: KnownPeople, annotations: Annotations, decisions: Sequence[FaceDecision]) -> Iterator[str]:
-    found = [one for regions in annotations.frames.values() for one in regions if covers("face", one.label)]
+    found = [region for regions in annotations.frames.values() for region in regions if covers("face", region.label)]
     if found and not any(region.points for region in found):
         yield (
             "the localizer gives no landmarks of faces, so nobody could be recognised and all are hidden; name "

@@ -251,15 +251,15 @@ def _make_localizers(
     A stand-in finds more than what it stands in for, so none is taken for an exclusion: less would be hidden.
     """
 
-    def make_one(wanted: tuple[PartSpec, bool]) -> ChosenLocalizer:
+    def make_localizer(wanted: tuple[PartSpec, bool]) -> ChosenLocalizer:
         spec, hides = wanted
         if hides:
             return parts.localizer_or_stand_in(spec, plan.effort)
         return ChosenLocalizer(parts.localizer(spec, plan.effort))
 
-    made = call_for_all(make_one, [*((spec, True) for spec in specs), *((spec, False) for spec in plan.keep_out)])
-    localizers = tuple(one.localizer for one in made)
-    notes = dict.fromkeys(one.warning for one in made if one.warning)
+    made = call_for_all(make_localizer, [*((spec, True) for spec in specs), *((spec, False) for spec in plan.keep_out)])
+    localizers = tuple(choice.localizer for choice in made)
+    notes = dict.fromkeys(choice.warning for choice in made if choice.warning)
     return localizers[: len(specs)], localizers[len(specs) :], tuple(notes)
 
 

@@ -76,18 +76,18 @@ class Schedule:
             for frame in frames:
                 yield ScheduledFrame(frame, frame.index % self.interval == 0)
             return
-        held: ScheduledFrame | None = None
+        previous: ScheduledFrame | None = None
         before: FrameSignature | None = None
         for frame in frames:
             thumbnail = thumbnail_of(frame)
             signature = FrameSignature.of(thumbnail)
             cut = before is not None and changes_scene(before, signature)
-            if held is not None:
-                yield ScheduledFrame(held.frame, held.due or cut, held.thumbnail)
-            held, before = ScheduledFrame(frame, cut or frame.index % self.interval == 0, thumbnail), signature
+            if previous is not None:
+                yield ScheduledFrame(previous.frame, previous.due or cut, previous.thumbnail)
+            previous, before = ScheduledFrame(frame, cut or frame.index % self.interval == 0, thumbnail), signature
             del frame  # or its planes would be held while the next one is decoded
-        if held is not None:
-            yield ScheduledFrame(held.frame, due=True, thumbnail=held.thumbnail)
+        if previous is not None:
+            yield ScheduledFrame(previous.frame, due=True, thumbnail=previous.thumbnail)
 
 
 def _for_video(part: Localizer, *, sparse: bool) -> Localizer | None:

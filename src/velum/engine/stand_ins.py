@@ -68,20 +68,22 @@ class StandIns:
 
     def _choose(self, spec: PartSpec, model: Model, make: Make) -> _Choice:
         failed: list[MissingWeights] = []
-        for one in (spec, *model.instead) if self._is_here(model) else self._nearest_first(spec, model):
+        for candidate in (spec, *model.instead) if self._is_here(model) else self._nearest_first(spec, model):
             try:
-                make(one)
+                make(candidate)
             except MissingWeights as error:
                 failed.append(error)
             else:
-                warning = _warning(model, one, failed[0]) if failed and not self._is_alike(one, model) else None
-                return _Choice(one, warning, self.clock())
+                warning = (
+                    _warning(model, candidate, failed[0]) if failed and not self._is_alike(candidate, model) else None
+                )
+                return _Choice(candidate, warning, self.clock())
         raise failed[0]
 
     def _nearest_first(self, spec: PartSpec, model: Model) -> Iterator[PartSpec]:
         """Yield the replacements, first files of the same network on this machine, which need no download."""
-        alike = [one for one in model.instead if self._is_alike(one, model)]
-        here = [one for one in alike if self._is_here(registry.find(one.name, self.host))]
+        alike = [candidate for candidate in model.instead if self._is_alike(candidate, model)]
+        here = [candidate for candidate in alike if self._is_here(registry.find(candidate.name, self.host))]
         yield from dict.fromkeys([*here, spec, *model.instead])
 
     def _is_alike(self, spec: PartSpec, model: Model) -> bool:

@@ -127,22 +127,22 @@ class SubprocessEngine:
         while stop is None or not stop.is_set():
             if self._use_pipe(lambda pipe: pipe.poll(POLL_SECONDS)):
                 heard = time.monotonic()
-                kind, what = self._use_pipe(lambda pipe: pipe.recv())
+                kind, content = self._use_pipe(lambda pipe: pipe.recv())
                 if kind == "spent":
-                    self.cpu_seconds = float(what)
+                    self.cpu_seconds = float(content)
                     continue
                 if kind == "begun":  # the time before does not count against the file: the process was starting
                     silence = self._silent_seconds
                     continue
                 if kind == "report":
-                    return dict(what)
+                    return dict(content)
                 if kind == "error":
-                    raise _error(request, *what)
+                    raise _error(request, *content)
                 if kind == "fetching":
                     if fetching is not None:
-                        fetching(*what)
+                        fetching(*content)
                     continue
-                progress(*what)
+                progress(*content)
             elif time.monotonic() - heard > silence:
                 self.close()
                 raise BadInput(

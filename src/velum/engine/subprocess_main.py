@@ -75,7 +75,7 @@ def _serve(
     host: Callable[[], RuntimeConfig],
     limits: Limits,
 ) -> None:
-    kept: Engine | None = None
+    image_engine: Engine | None = None
     if host().threads == 1:
         cv2.setNumThreads(1)  # as many processes as cores share the machine
     while True:
@@ -91,8 +91,8 @@ def _serve(
                     report = _execute(engine, request, _progress_sender(pipe))
             else:
                 config = replace(host(), mode="latency", progress=_fetch_sender(pipe))
-                kept = kept or Engine(host=config, limits=limits)
-                report = _execute(kept, request, _progress_sender(pipe))
+                image_engine = image_engine or Engine(host=config, limits=limits)
+                report = _execute(image_engine, request, _progress_sender(pipe))
             pipe.send(("spent", time.process_time() - spent))
             pipe.send(("report", report))
         except VelumError as failure:

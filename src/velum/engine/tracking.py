@@ -69,8 +69,8 @@ class TrackingWindow:
         pad = math.ceil(PAD_SECONDS * float(info.fps))
         if whole:
             return cls(None, pad)
-        held = max(FEWEST_HELD, HELD_BYTES // info.frame_bytes)
-        return cls(min(held, math.ceil(plan.video.window_seconds * float(info.fps))), pad)
+        most_frames = max(FEWEST_HELD, HELD_BYTES // info.frame_bytes)
+        return cls(min(most_frames, math.ceil(plan.video.window_seconds * float(info.fps))), pad)
 
     @property
     def context_frames(self) -> int:

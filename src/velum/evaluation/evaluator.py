@@ -79,9 +79,9 @@ class Evaluate:
             raise BadInput(
                 f"the truth labels frame {beyond[0]}; the file has {len(found.frames)} frames, counted from 0"
             )
-        kept = self._excluded_regions(item, plan)
+        excluded = self._excluded_regions(item, plan)
         videos = {} if fps is None else {item.name: fps}
-        frames = [self._judge(item, index, found, kept.get(index, ()), plan) for index in sorted(item.frames)]
+        frames = [self._judge(item, index, found, excluded.get(index, ()), plan) for index in sorted(item.frames)]
         return replace(_join(frames), videos=videos, files=1, models=tuple(found.models))
 
     def _excluded_regions(self, item: LabelledFile, plan: Plan) -> Mapping[int, tuple[Region, ...]]:
@@ -97,7 +97,7 @@ class Evaluate:
         return self.engine.locate(item.path, Plan(tuple(rules), video=Video(track=False))).frames
 
     def _judge(
-        self, item: LabelledFile, index: int, found: Annotations, kept: tuple[Region, ...], plan: Plan
+        self, item: LabelledFile, index: int, found: Annotations, excluded: tuple[Region, ...], plan: Plan
     ) -> Observations:
         """Return the observations of one frame."""
         rules = [replace(rule, label=plain(rule.label)) for rule in plan.rules]
@@ -107,7 +107,7 @@ class Evaluate:
         not_asked = Counter(
             truth.label for truth in item.frames[index] if not truth.ignore and not is_related(truth.label, truth.label)
         )
-        mask = hidden_mask(detections, kept, rules, found.width, found.height)
+        mask = hidden_mask(detections, excluded, rules, found.width, found.height)
         hits, wrong = match(detections, wanted, is_related, self.least_iou)
         outcomes = [
             _truth_outcome(
@@ -187,9 +187,9 @@ def match(
 
 
 def hidden_mask(
-    regions: Iterable[Region], kept: Iterable[Region], rules: Sequence[Rule], width: int, height: int
+    regions: Iterable[Region], excluded: Iterable[Region], rules: Sequence[Rule], width: int, height: int
 ) -> Mask:
-    """Return the pixels (height, width) that are hidden when `rules` hide `regions` and leave `kept` regions visible.
+    """Return the pixels (height, width) that are hidden by `rules` in `regions`, without those of `excluded` regions.
 
     When several rules hide a region, the smallest area counts: at least so much is hidden.
     """
@@ -201,7 +201,7 @@ def hidden_mask(
             continue
         area = min(inside, key=lambda area: area.box.width * area.box.height)
         mask[area.box.slices] |= True if area.mask is None else area.mask
-    for region in kept:
+    for region in excluded:
         box = region.box.clip(width, height)
         if box is not None and region.mask is None:
             mask[box.slices] = False

@@ -148,15 +148,15 @@ def _read_profile(name: str, value: Any) -> RequirementSet:
 
 
 def _read_demand(label: str, value: Mapping[str, Any], name: str) -> Requirement:
-    what = f"profile {name}, {label}"
-    refuse_unknown(value, {"min_height", "detection_rate", "covered", "false_rate"}, what)
+    subject = f"profile {name}, {label}"
+    refuse_unknown(value, {"min_height", "detection_rate", "covered", "false_rate"}, subject)
     if missing := sorted({"min_height", "detection_rate", "covered"} - value.keys()):
-        raise BadPlan(f"{what} lacks {', '.join(missing)}")
+        raise BadPlan(f"{subject} lacks {', '.join(missing)}")
     for key in ("detection_rate", "covered", "false_rate"):
         if key in value and (not finite(value[key]) or not 0 <= value[key] <= 1):
-            raise BadPlan(f"{what}: {key} is {value[key]!r}; it must be a number from 0 to 1")
+            raise BadPlan(f"{subject}: {key} is {value[key]!r}; it must be a number from 0 to 1")
     if not isinstance(value["min_height"], int) or value["min_height"] < 0:
-        raise BadPlan(f"{what}: min_height is {value['min_height']!r}; it must be a whole number of pixels")
+        raise BadPlan(f"{subject}: min_height is {value['min_height']!r}; it must be a whole number of pixels")
     return Requirement(
         canonical(label), value["min_height"], value["detection_rate"], value["covered"], value.get("false_rate")
     )

@@ -66,14 +66,14 @@ class JobRun:
         done: list[tuple[PieceResult, PieceRecord]] = []
         self._alone = len(records) == 1
         for record, renewed in records:
-            kept = (renewed, record) if renewed is not None else self._fetch_finished(record)
-            if kept is None and (self.drain.is_set() or self._stop.is_set()):
+            finished = (renewed, record) if renewed is not None else self._fetch_finished(record)
+            if finished is None and (self.drain.is_set() or self._stop.is_set()):
                 self.stop("drained")
                 raise Cancelled
-            if kept is not None:
+            if finished is not None:
                 self._frames_before += record.piece.frames or 0
                 self._start_frames = self._frames_before
-            done.append(kept or self._make_piece(task, record.piece))
+            done.append(finished or self._make_piece(task, record.piece))
         result = self._processor.join(task, [made for made, _ in done])
         if self._stop.is_set():
             raise Cancelled
@@ -123,9 +123,9 @@ class JobRun:
     def _reuse_pieces(
         self, task: Task, records: list[PieceRecord], former: RegionsOrigin
     ) -> list[tuple[PieceRecord, PieceResult | None]]:
-        kept = [self._fetch_finished(record) for record in records]
-        made = self._processor.renew(task, [piece and piece[0] for piece in kept], former)
-        pairs = [self._update_piece(*pair) for pair in zip(records, kept, made, strict=True)]
+        finished = [self._fetch_finished(record) for record in records]
+        made = self._processor.renew(task, [piece and piece[0] for piece in finished], former)
+        pairs = [self._update_piece(*pair) for pair in zip(records, finished, made, strict=True)]
         retry_unavailable(lambda: self._claims.renew(self.lease, [record for record, _ in pairs]))
         for before, (after, _) in zip(records, pairs, strict=True):
             for key in before.keys - after.keys:
@@ -133,12 +133,12 @@ class JobRun:
         return pairs
 
     def _update_piece(
-        self, record: PieceRecord, kept: tuple[PieceResult, PieceRecord] | None, made: PieceResult | None
+        self, record: PieceRecord, finished: tuple[PieceResult, PieceRecord] | None, made: PieceResult | None
     ) -> tuple[PieceRecord, PieceResult | None]:
-        if kept is None or made is None:
+        if finished is None or made is None:
             return PieceRecord(record.piece), None
         regions = record.hidden_regions
-        if made.hidden_regions is not None and made.hidden_regions != kept[0].hidden_regions:
+        if made.hidden_regions is not None and made.hidden_regions != finished[0].hidden_regions:
             regions = self._store.move_in(made.hidden_regions).key
             made = replace(made, hidden_regions=self._store.fetch(regions, self.folder))
         return replace(record, note=made.note, hidden_regions=regions), made

@@ -128,8 +128,8 @@ class RetentionSweeper:
             now = self._database.now(connection)
             # A source is due when the last job that uses it ended that long ago, or as long ago as people said.
             other = JOBS.alias()
-            kept = (other.c.keep_until >= now) | (other.c.keep_until.is_(None) & (other.c.ended >= before))
-            still = other.c.ended.is_(None) | kept
+            within_time = (other.c.keep_until >= now) | (other.c.keep_until.is_(None) & (other.c.ended >= before))
+            still = other.c.ended.is_(None) | within_time
             # Not by EXISTS, for which PostgreSQL would read all waiting jobs.
             last = sql.select(other.c.id).where(other.c.source == JOBS.c.source, still).limit(1).scalar_subquery()
             sources = dict[str, None]()
@@ -171,7 +171,9 @@ class RetentionSweeper:
             connection.execute(PIECES.update().where(same).values(key=None, sha256=None, note=None, told=None))
 
     def _unclaimed_batches(self, start: str) -> Iterator[list[str]]:
-        old = (kept.key for kept in self._store.list(start) if kept.age_seconds >= self._retention.unclaimed_seconds)
+        old = (
+            stored.key for stored in self._store.list(start) if stored.age_seconds >= self._retention.unclaimed_seconds
+        )
         while keys := list(islice(old, BATCH_SIZE)):
             with self._database.reading() as connection:
                 yield sorted(set(keys) - referenced_keys(connection, set(keys)))

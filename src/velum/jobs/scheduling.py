@@ -113,8 +113,8 @@ def _postponed_jobs(now: sql.ColumnElement[float]) -> tuple[sql.Select[str], sql
 
 
 def _due(queries: tuple[sql.Select[str], ...]) -> sql.Select[bool, bool]:
-    some = [query.limit(1).scalar_subquery().is_not(None) for query in queries]
-    return sql.select(_HIGHEST.is_not(None), sql.or_(*some))
+    exist = [query.limit(1).scalar_subquery().is_not(None) for query in queries]
+    return sql.select(_HIGHEST.is_not(None), sql.or_(*exist))
 
 
 _POSTPONED = {dialect: _postponed_jobs(now) for dialect, now in CLOCKS.items()}

@@ -257,13 +257,13 @@ class WorkerLoop:
     def _sync_leases(self) -> None:
         """Stop runs whose lease is lost or whose job was cancelled; release leases for which no run exists."""
         with self._lock:
-            held, runs = self._claims.list_tokens(), dict(self._runs)
+            tokens, runs = self._claims.list_tokens(), dict(self._runs)
         for token, run in runs.items():
-            if token not in held:
+            if token not in tokens:
                 run.stop("lost")
-            elif held[token]:
+            elif tokens[token]:
                 run.stop("cancelled")
-        for token in held.keys() - runs.keys():
+        for token in tokens.keys() - runs.keys():
             self._claims.drop(token)
 
     def _note_progress(self) -> None:

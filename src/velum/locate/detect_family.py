@@ -38,8 +38,8 @@ def candidates(signature: Signature) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def family_of(signature: Signature, what: str) -> str:
-    """Return the family that the file states, or the only one that fits; `what` names the network in errors.
+def family_of(signature: Signature, file: str) -> str:
+    """Return the family that the file states, or the only one that fits; `file` names the network in errors.
 
     Raises `BadInput` when none or several fit, with the candidates and reasons.
     """
@@ -50,22 +50,22 @@ def family_of(signature: Signature, what: str) -> str:
         return next(iter(found))
     if found:
         listed = "\n".join(f"- {name}: {reason}" for name, reason in found.items())
-        raise BadInput(f"{what} can be of several families; choose one with --family:\n{listed}")
+        raise BadInput(f"{file} can be of several families; choose one with --family:\n{listed}")
     raise BadInput(
-        f"{what} is of no family that velum recognises: it takes {_shapes(signature.inputs)} and gives "
+        f"{file} is of no family that velum recognises: it takes {_shapes(signature.inputs)} and gives "
         f"{_shapes(signature.outputs)}. If you know what it is, say so with --family, one of "
         f"{', '.join(output_formats.names())}"
     )
 
 
-def labels_of(signature: Signature, family: str, what: str) -> tuple[str, ...]:
+def labels_of(signature: Signature, family: str, file: str) -> tuple[str, ...]:
     """Return the labels from the file's metadata, or the one label that all models of the family have.
 
     Raises `BadInput` when there are no labels, or when the metadata cannot be read.
     """
     stated = signature.metadata.get("names")
     if stated:
-        return _names(stated, what)
+        return _names(stated, file)
     if family in _ALWAYS:
         return _ALWAYS[family]
     usual = {model.labels for model in catalog().values() if model.family == family}
@@ -73,7 +73,7 @@ def labels_of(signature: Signature, family: str, what: str) -> tuple[str, ...]:
         return next(iter(usual))
     count = class_count(signature, family)
     raise BadInput(
-        f"{what} does not say what its {f'{count} classes' if count else 'classes'} are; give them in its order with "
+        f"{file} does not say what its {f'{count} classes' if count else 'classes'} are; give them in its order with "
         "--labels, a file with one a line, a list such as face,license_plate, or coco for the 80 of COCO"
     )
 
@@ -95,7 +95,7 @@ def number_labels(labels: tuple[str, ...], signature: Signature, family: str) ->
     return ("", *labels)
 
 
-def check_labels(labels: tuple[str, ...], signature: Signature, family: str, what: str) -> None:
+def check_labels(labels: tuple[str, ...], signature: Signature, family: str, file: str) -> None:
     """Raise `BadInput` unless the network has exactly one class for each label."""
     count = class_count(signature, family)
     if family == "yolo" and count is not None and _has_rows(signature) and len(labels) == count + 1:
@@ -107,7 +107,7 @@ def check_labels(labels: tuple[str, ...], signature: Signature, family: str, wha
             else ""
         )
         raise BadInput(
-            f"{what} has {count} classes, and the list of labels has {len(labels)} ({_short(labels)}); "
+            f"{file} has {count} classes, and the list of labels has {len(labels)} ({_short(labels)}); "
             f"give one label for each class, in its order, and an empty one for classes that are not objects{other}"
         )
 
@@ -156,11 +156,11 @@ def _order(metadata: Mapping[str, str]) -> str | None:
     return {"caffe": "bgr", "tf": "rgb"}.get(metadata.get("conversion.framework", ""))
 
 
-def _names(text: str, what: str) -> tuple[str, ...]:
+def _names(text: str, file: str) -> tuple[str, ...]:
     """Return the class names from metadata that holds a Python dict or list as text. Raises `BadInput`."""
     names = ordered_names(literal(text))
     if names is None:
-        raise BadInput(f"the class names in the metadata of {what} cannot be read: {text[:80]!r}; give --labels")
+        raise BadInput(f"the class names in the metadata of {file} cannot be read: {text[:80]!r}; give --labels")
     return names
 
 

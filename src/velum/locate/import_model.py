@@ -111,11 +111,11 @@ def identify_model(path: Path, wish: ImportOptions, origin: str | None = None) -
     )
 
 
-def _check_input(stated: Mapping[str, Any], seen: Signature, family: str, what: str) -> None:
+def _check_input(stated: Mapping[str, Any], seen: Signature, family: str, file: str) -> None:
     """Raise `BadInput` when the family's networks need different normalisation and none is stated for this one."""
     if output_formats.family(family).input_varies(seen) and stated.get("scale") is None and stated.get("mean") is None:
         raise BadInput(
-            f"{what} does not state how to normalise pixels for its network, and with wrong values it finds nothing; "
+            f"{file} does not state how to normalise pixels for its network, and with wrong values it finds nothing; "
             f"look it up where the network was trained and give --normalise, one of {', '.join(NORMALISATIONS)} "
             "(values from 0 to 255, from 0 to 1, from -1 to 1, or with mean and deviation of ImageNet), or --mean and "
             "--scale"

@@ -62,31 +62,31 @@ def parse_rgb(text: str, option: str) -> Rgb3:
     return (first, rest[0], rest[1]) if rest else (first, first, first)
 
 
-def stated_input(signature: Signature, what: str) -> dict[str, Any]:
-    """Return the fields `mean`, `scale` and `order` of `Input` that a file's metadata states; `what` names the file.
+def stated_input(signature: Signature, file: str) -> dict[str, Any]:
+    """Return the fields `mean`, `scale` and `order` of `Input` that a file's metadata states; `file` names the file.
 
     The keys are those of OpenVINO's Model API, `mean_values`, `scale_values` and `reverse_input_channels`, unless the
     file says that they are built into the network, and `mean` and `std`, as other training tools write them. Options of
     OpenVINO's converter are already built in. Raises `BadInput` when the numbers cannot be read.
     """
-    said = {key.removeprefix("model_info "): value for key, value in signature.metadata.items()}
-    if {"conversion.mean_values", "conversion.scale_values"} & said.keys():
+    facts = {key.removeprefix("model_info "): value for key, value in signature.metadata.items()}
+    if {"conversion.mean_values", "conversion.scale_values"} & facts.keys():
         return _fields((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    if said.get("embedded_processing", "").lower() == "true":
+    if facts.get("embedded_processing", "").lower() == "true":
         return _fields((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    mean = _parse_stated(said, ("mean_values", "mean"), what)
-    divisor = _parse_stated(said, ("scale_values", "std"), what)
+    mean = _parse_stated(facts, ("mean_values", "mean"), file)
+    divisor = _parse_stated(facts, ("scale_values", "std"), file)
     if mean is None and divisor is None:
         return {}
     mean, divisor = mean or (0.0, 0.0, 0.0), divisor or (1.0, 1.0, 1.0)
     if max(map(abs, mean)) <= 1 and max(divisor) <= 1 and any(mean):  # for values from 0 to 1
         mean, divisor = _multiply(mean, 255), _multiply(divisor, 255)
     if not all(number > 0 for number in divisor):
-        raise BadInput(f"{what} states the scale {_join(divisor)}, by which nothing can be divided; give --normalise")
-    if "reverse_input_channels" not in said:
+        raise BadInput(f"{file} states the scale {_join(divisor)}, by which nothing can be divided; give --normalise")
+    if "reverse_input_channels" not in facts:
         return _fields(mean, divisor)
     # Model API reads images as BGR. Where it does not reverse the channels, the numbers are for blue, green, red.
-    if said["reverse_input_channels"].lower() in {"true", "yes", "1"}:
+    if facts["reverse_input_channels"].lower() in {"true", "yes", "1"}:
         return _fields(mean, divisor) | {"order": "rgb"}
     return _fields(mean[::-1], divisor[::-1]) | {"order": "bgr"}
 
@@ -95,14 +95,14 @@ def _fields(mean: Rgb3, divisor: Rgb3) -> dict[str, Any]:
     return {"mean": mean, "scale": (1 / divisor[0], 1 / divisor[1], 1 / divisor[2])}
 
 
-def _parse_stated(said: Mapping[str, str], keys: tuple[str, ...], what: str) -> Rgb3 | None:
-    text = next((said[key] for key in keys if said.get(key)), None)
+def _parse_stated(facts: Mapping[str, str], keys: tuple[str, ...], file: str) -> Rgb3 | None:
+    text = next((facts[key] for key in keys if facts.get(key)), None)
     if text is None:
         return None
     numbers = [float(number) for number in re.findall(_NUMBER, text)]
     if len(numbers) not in {1, 3}:
         raise BadInput(
-            f"{what} states {keys[0]} as {text[:60]!r}, which are not three numbers; give --mean and --scale"
+            f"{file} states {keys[0]} as {text[:60]!r}, which are not three numbers; give --mean and --scale"
         )
     return (numbers[0], numbers[-2], numbers[-1]) if len(numbers) == 3 else (numbers[0], numbers[0], numbers[0])
 

@@ -127,10 +127,10 @@ def catalog_spelling(name: str, known: Iterable[str]) -> str:
     return name if name in alike or len(alike) != 1 else alike[0]
 
 
-def _find(what: str, name: str, known: Mapping[str, A]) -> A:
+def _find(kind: str, name: str, known: Mapping[str, A]) -> A:
     name = catalog_spelling(name, known)
     if name not in known:
-        raise BadPlan(f"{what} {name!r} is unknown; known are {', '.join(sorted(known)) or 'none'}")
+        raise BadPlan(f"{kind} {name!r} is unknown; known are {', '.join(sorted(known)) or 'none'}")
     return known[name]
 
 

@@ -227,14 +227,14 @@ def suppress(found: Detections, cut: Flags, iou: float) -> npt.NDArray[np.intp]:
     xyxy, kind = found.xyxy[order], found.kind[order]
     inside = np.where(cut[order], CUT_INSIDE, INSIDE)
     area = np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1)
-    left, kept = np.arange(len(order)), []
+    left, survivors = np.arange(len(order)), []
     while len(left):
         best, left = left[0], left[1:]
-        kept.append(best)
+        survivors.append(best)
         shared = intersections(xyxy[best], xyxy[left])
         same = (shared >= iou * (area[best] + area[left] - shared)) | (shared >= inside[left] * area[left])
         left = left[~(same & (kind[left] == kind[best]))]
-    return order[np.array(kept, np.intp)]
+    return order[np.array(survivors, np.intp)]
 
 
 SMALLEST_WIDTH = 1024

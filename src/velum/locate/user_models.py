@@ -211,19 +211,19 @@ def check_runs(path: Path, offer: ImportedModel, seen: Signature) -> None:
     Raises `BadInput` when the network does not run, when its outputs do not have the family's layout, and when they
     name classes that have no label.
     """
-    what = offer.path.name
+    file = offer.path.name
     kind = family(offer.family)
     form = replace(kind.input, **offer.input)
     try:
         network = open_network(path, form, RuntimeConfig())
         outputs = network.infer(_noise(form))
     except (Unavailable, PluginFault) as error:
-        raise BadInput(f"{what} was tried once and cannot be run: {error}{_batch_advice(seen)}") from error
+        raise BadInput(f"{file} was tried once and cannot be run: {error}{_batch_advice(seen)}") from error
     try:
         _read(outputs, kind, form, offer.labels)
     except (PluginFault, ValueError, LookupError, TypeError) as error:
         raise BadInput(
-            f"{what} was tried once, and what it gives cannot be read as family {offer.family} with "
+            f"{file} was tried once, and what it gives cannot be read as family {offer.family} with "
             f"{len(offer.labels)} labels: {error}{_batch_advice(seen)}"
         ) from error
 

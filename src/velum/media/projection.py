@@ -181,9 +181,9 @@ def _parse_projection(data: bytes, start: int, end: int) -> tuple[bytes, tuple[i
     inside = {box.name: box for box in iso_boxes(data, start, end, whole=True)}
     inside = {box.name: box for box in iso_boxes(data, inside[b"proj"].content, inside[b"proj"].end, whole=True)}
     kind = EQUIRECTANGULAR if EQUIRECTANGULAR in inside else CUBEMAP
-    held = data[inside[kind].content + 4 : inside[kind].end]
+    values = data[inside[kind].content + 4 : inside[kind].end]
     pose = struct.unpack_from(">3i", data[inside[b"prhd"].content + 4 : inside[b"prhd"].end])
-    return kind, struct.unpack_from(f">{_VALUES[kind]}I", held), pose
+    return kind, struct.unpack_from(f">{_VALUES[kind]}I", values), pose
 
 
 def to_xml(found: Spherical) -> bytes:
@@ -260,8 +260,8 @@ def of_elements(data: bytes) -> Spherical | None:
         yaw, pitch, roll = (round(_real(inside.get(name, b"")) * _ONE) if kind else 0 for name in _POSE)
     except (struct.error, ValueError, OverflowError):
         return None
-    said = _MATROSKA_VIEWS[views] if STEREO_MODE in found else None
-    whole = Spherical(kind, values, (yaw, pitch, roll), said)
+    stereo = _MATROSKA_VIEWS[views] if STEREO_MODE in found else None
+    whole = Spherical(kind, values, (yaw, pitch, roll), stereo)
     return whole if whole.is_sound else None
 
 

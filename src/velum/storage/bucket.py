@@ -72,9 +72,9 @@ class BucketStore:
         except ValueError:
             right = False
         if not right:
-            told = re.sub(r"//[^/]*@", "//***@", url)[:200]
+            address = re.sub(r"//[^/]*@", "//***@", url)[:200]
             raise BadPlan(
-                f"the store {told!r} is not the URL of a bucket; write s3://, gs:// or az://, then the name of the "
+                f"the store {address!r} is not the URL of a bucket; write s3://, gs:// or az://, then the name of the "
                 "bucket, "
                 "and / and a prefix if others use the bucket, too; credentials are taken from the environment"
             )
@@ -200,12 +200,12 @@ class BucketStore:
                 batch = next(batches, None)
             if batch is None:
                 return
-            for one in batch:
-                folder, _, key = one["path"].rpartition("/")
+            for entry in batch:
+                folder, _, key = entry["path"].rpartition("/")
                 if KEY.fullmatch(key) and folder == key[:2]:
                     # The bucket's clock may be ahead of this machine's.
-                    age = max((now - one["last_modified"]).total_seconds(), 0.0)
-                    yield StoredObject(key, one["size"], age)
+                    age = max((now - entry["last_modified"]).total_seconds(), 0.0)
+                    yield StoredObject(key, entry["size"], age)
 
     def sweep(self, age_seconds: float) -> int:  # noqa: ARG002 - part of the protocol
         """Return 0: an incomplete upload is not an object; a lifecycle rule of the bucket deletes it."""

@@ -179,13 +179,13 @@ class FolderTree:
         """
         try:
             target = self._make_folder(key)
-            taken = target.is_dir()
+            is_folder = target.is_dir()
         except OSError as error:
             cause = error.__cause__ if isinstance(error, OutputFailed) else error
             if not isinstance(cause, OSError) or cause.errno not in _NO_NAME:
                 raise
             raise self._no_name(key, cause.strerror or str(cause)) from error
-        if taken:
+        if is_folder:
             raise self._no_name(key, "it is a folder")
         with publish(target, overwrite=True) as part:
             shutil.copyfile(file, part)

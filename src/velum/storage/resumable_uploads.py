@@ -215,9 +215,9 @@ def _hash(chunks: Iterable[bytes]) -> str:
 def _age(path: Path) -> float:
     """Return the seconds since the upload in a folder last received bytes."""
     times = []
-    for one in (path, path / "data"):
+    for place in (path, path / "data"):
         try:
-            times.append(os.stat(one).st_mtime)  # noqa: PTH116 - also of what is no folder
+            times.append(os.stat(place).st_mtime)  # noqa: PTH116 - also of what is no folder
         except OSError:
             continue  # deleted meanwhile, or not made yet
     return time.time() - max(times, default=time.time())

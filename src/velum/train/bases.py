@@ -222,24 +222,24 @@ def _base_in_file(path: Path, task: str) -> Base:
     return Base(path.name, path, found, form, "not stated", "", sha256_of(path))
 
 
-def _trained_form(form: Input, name: str, what: str) -> Input:
+def _trained_form(form: Input, name: str, subject: str) -> Input:
     """Return the form in which a base is trained and used: of any size where its family allows that."""
     if not HEADS[name].keeps_size or form.size_wh is None:
         return replace(form, size_wh=None)
     if form.size_wh[0] != form.size_wh[1] or form.size_wh[0] % 32:
         across, down = form.size_wh
         raise BadInput(
-            f"{what} takes pictures of {across} x {down} pixels only; its sides must be equal and multiples of 32"
+            f"{subject} takes pictures of {across} x {down} pixels only; its sides must be equal and multiples of 32"
         )
     return replace(form, fit="letterbox")
 
 
-def _check_family(name: str, task: str, what: str, error: type[BadInput | BadPlan]) -> None:
+def _check_family(name: str, task: str, subject: str, error: type[BadInput | BadPlan]) -> None:
     if name not in HEADS:
-        raise error(f"{what} is of family {name}, which velum cannot train; take {names_of_bases(task)}")
+        raise error(f"{subject} is of family {name}, which velum cannot train; take {names_of_bases(task)}")
     if HEADS[name].task != task:
         gives = {"detect": "boxes", "segment": "outlines"}
         raise error(
-            f"{what} gives {gives[HEADS[name].task]}, and --task {task} trains {gives[task]}; take "
+            f"{subject} gives {gives[HEADS[name].task]}, and --task {task} trains {gives[task]}; take "
             f"{names_of_bases(task)}, or --task {HEADS[name].task}"
         )

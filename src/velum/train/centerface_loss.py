@@ -65,19 +65,19 @@ def _box_loss(size: Any, offset: Any, boxes: Any, strength: Any) -> Any:
     return (((1 - overlap) + distance / 2) * power).sum() / power.sum()
 
 
-def generalised_overlap(one: Sequence[Any], other: Sequence[Any]) -> Any:
+def generalised_overlap(first: Sequence[Any], second: Sequence[Any]) -> Any:
     """Return the generalised intersection over union of boxes, each as its edges x0, y0, x1, y1."""
 
     def area(x0: Any, y0: Any, x1: Any, y1: Any) -> Any:
         return (x1 - x0).clamp(min=0) * (y1 - y0).clamp(min=0)
 
-    lower = [torch.maximum(a, b) for a, b in zip(one[:2], other[:2], strict=True)]
-    upper = [torch.minimum(a, b) for a, b in zip(one[2:], other[2:], strict=True)]
+    lower = [torch.maximum(a, b) for a, b in zip(first[:2], second[:2], strict=True)]
+    upper = [torch.minimum(a, b) for a, b in zip(first[2:], second[2:], strict=True)]
     shared = area(*lower, *upper)
-    union = area(*one) + area(*other) - shared
+    union = area(*first) + area(*second) - shared
     outer = area(
-        *(torch.minimum(a, b) for a, b in zip(one[:2], other[:2], strict=True)),
-        *(torch.maximum(a, b) for a, b in zip(one[2:], other[2:], strict=True)),
+        *(torch.minimum(a, b) for a, b in zip(first[:2], second[:2], strict=True)),
+        *(torch.maximum(a, b) for a, b in zip(first[2:], second[2:], strict=True)),
     )
     return shared / (union + 1e-6) - (outer - union) / (outer + 1e-6)
 

@@ -18,14 +18,14 @@ def draw_curve(looks: Sequence[Mapping[str, Any]]) -> str:
     score = [(look["step"] / last, look["score"]) for look in looks]
     loss = [(look["step"] / last, look["loss"] / most) for look in looks]
     x = _LEFT + best["step"] / last * _ACROSS
-    kept = f"kept: step {best['step']}, {measure} {best['score']:.3f}"
+    best_text = f"kept: step {best['step']}, {measure} {best['score']:.3f}"
     marks = [
         *(_grid_line(tenth / 10) for tenth in range(0, 11, 2)),
         _polyline(score, "#2f6fb5"), _polyline(loss, "#b0701c"),
         f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_TOP + _DOWN}"/>',
         f'<text x="{_LEFT}" y="{HEIGHT - 28}">0</text>',
         f'<text x="{_LEFT + _ACROSS}" y="{HEIGHT - 28}" text-anchor="end">{last} steps</text>',
-        f'<text x="{_LEFT + _ACROSS / 2}" y="{HEIGHT - 10}" text-anchor="middle">{kept}</text>',
+        f'<text x="{_LEFT + _ACROSS / 2}" y="{HEIGHT - 10}" text-anchor="middle">{best_text}</text>',
     ]  # fmt: skip
     return (
         f'<p class="key"><span class="found">{measure} of the held-out pictures</span>'

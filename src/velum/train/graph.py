@@ -28,13 +28,13 @@ def keep_outputs(model: onnx.ModelProto, outputs: Mapping[str, str]) -> None:
         for node in model.graph.node:
             node.output[:] = [new if name == old else name for name in node.output]
             node.input[:] = [new if name == old else name for name in node.input]
-    needed, kept = set(outputs.values()), []
+    needed, nodes = set(outputs.values()), []
     for node in reversed(model.graph.node):
         if needed & set(node.output):
-            kept.append(node)
+            nodes.append(node)
             needed |= set(node.input)
     del model.graph.node[:]
-    model.graph.node.extend(reversed(kept))
+    model.graph.node.extend(reversed(nodes))
     weights = [item for item in model.graph.initializer if item.name in needed]
     del model.graph.initializer[:]
     model.graph.initializer.extend(weights)

@@ -110,7 +110,7 @@ def measure(
     hits: dict[str, list[bool]] = {label: [] for label in labels}
     totals = dict.fromkeys(labels, 0)
     for regions, picture in zip(found, pictures, strict=True):
-        right, wrong = match(regions, picture.boxes, lambda one, other: one == other, AP_IOU)
+        right, wrong = match(regions, picture.boxes, lambda first, second: first == second, AP_IOU)
         for index in right.values():
             scores[regions[index].label].append(regions[index].score)
             hits[regions[index].label].append(True)
@@ -202,7 +202,7 @@ def hard_negatives(
     places: list[tuple[float, HardNegative]] = []
     for regions, index in zip(found, indices, strict=True):
         picture = pictures[index]
-        _, wrong = match(regions, picture.boxes, lambda one, other: one == other, HARD_IOU)
+        _, wrong = match(regions, picture.boxes, lambda first, second: first == second, HARD_IOU)
         for place in wrong:
             region = regions[place]
             if region.label in picture.complete:

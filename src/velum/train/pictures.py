@@ -75,11 +75,11 @@ class PictureStore:
         return Frame.of(Plane(self.rgb(picture), Role.RGB))
 
     def _keep(self, path: Path, frame: Frame) -> None:
-        kept = Path(self._folder.name) / f"{len(self._frames)}.png"
+        target = Path(self._folder.name) / f"{len(self._frames)}.png"
         bgr = frame.rgb(frame.width, frame.height)[..., ::-1]
-        if not cv2.imwrite(str(kept), bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-            raise OutputFailed(f"a frame of {path.name} cannot be written to {kept.parent}; make room on the disk")
-        self._frames[path, frame.index] = kept
+        if not cv2.imwrite(str(target), bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+            raise OutputFailed(f"a frame of {path.name} cannot be written to {target.parent}; make room on the disk")
+        self._frames[path, frame.index] = target
 
     def _read(self, key: tuple[Path, int]) -> Rgb:
         path = self._frames.get(key, key[0])

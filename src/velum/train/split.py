@@ -60,16 +60,16 @@ def split(found: LabelledPictures, seed: int, pattern: str | None = None) -> Spl
     order = random.Random(seed)  # noqa: S311 - a split is no secret
     names = sorted(groups)
     best = min((_trial(order.sample(names, len(names)), groups, found) for _ in range(TRIALS)), key=lambda t: t[0])
-    held = best[1]
+    held_out = best[1]
     if best[0] >= NEVER:
         raise BadInput(
             "no split keeps examples of every label in both parts; label more pictures, or train fewer labels at once "
             "with --label"
         )
     return Split(
-        tuple(picture for name in names if name not in held for picture in groups[name]),
-        tuple(picture for name in names if name in held for picture in groups[name]),
-        (len(names) - len(held), len(held)),
+        tuple(picture for name in names if name not in held_out for picture in groups[name]),
+        tuple(picture for name in names if name in held_out for picture in groups[name]),
+        (len(names) - len(held_out), len(held_out)),
     )
 
 
@@ -132,11 +132,11 @@ def _group_name(pattern: re.Pattern[str], name: str) -> str:
 
 def _one_group_text(pictures: Sequence[LabelledPicture]) -> str:
     if all(picture.is_video for picture in pictures):
-        what = f"all {len(pictures)} labelled frames are of one video, {pictures[0].file.name}"
+        reason = f"all {len(pictures)} labelled frames are of one video, {pictures[0].file.name}"
     else:
-        what = f"all {len(pictures)} pictures belong together: frames of one video, or near duplicates"
+        reason = f"all {len(pictures)} pictures belong together: frames of one video, or near duplicates"
     return (
-        f"{what}. Nothing can be held out that the network has not seen, so its figures would be worth nothing; "
+        f"{reason}. Nothing can be held out that the network has not seen, so its figures would be worth nothing; "
         "label pictures of another place or time, too"
     )
 
@@ -162,14 +162,14 @@ def _trial(
 ) -> tuple[float, frozenset[str]]:
     """Return the cost of holding out the first groups of an order, and these groups."""
     all_counts = found.count()
-    held: list[LabelledPicture] = []
+    held_out: list[LabelledPicture] = []
     chosen: list[str] = []
     for name in order[:-1]:
         chosen.append(name)
-        held += groups[name]
-        if len(held) >= HELD_OUT * len(found.pictures):
+        held_out += groups[name]
+        if len(held_out) >= HELD_OUT * len(found.pictures):
             break
-    counts = _count(held)
+    counts = _count(held_out)
     shares = [counts[label] / total for label, total in all_counts.items()]
     cost = sum(NEVER if share in {0, 1} else abs(share - HELD_OUT) for share in shares)
-    return cost + len(shares) * abs(len(held) / len(found.pictures) - HELD_OUT), frozenset(chosen)
+    return cost + len(shares) * abs(len(held_out) / len(found.pictures) - HELD_OUT), frozenset(chosen)

@@ -168,8 +168,8 @@ class Training:
             path = registry.user_models_folder(trial.host) / str(trial.model.sources[0]).removeprefix("added: ")
             network = open_network(path, self.base.form, RuntimeConfig(precision="f32", compiled_cache=False))
             theirs = list(network.infer(rgb).values())
-        for one, other in zip(ours, theirs, strict=True):
-            difference = float(np.abs(one.numpy()[0] - other).max())
+        for tensor, other in zip(ours, theirs, strict=True):
+            difference = float(np.abs(tensor.numpy()[0] - other).max())
             if difference > SAME_AS_BASE * max(1.0, float(np.abs(other).max())):
                 raise BadInput(
                     f"{self.base.name} cannot be a base: torch and OpenVINO differ by {difference:.2g} on it; export "
@@ -301,8 +301,8 @@ def load_state(folder: RunFolder, device: str) -> Any:
     try:
         value = torch.load(folder.state, map_location=device, weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
-        what = str(error).partition("\n")[0]
-        raise BadInput(f"{folder.state} is damaged: {what}; begin anew with --replace") from error
+        cause = str(error).partition("\n")[0]
+        raise BadInput(f"{folder.state} is damaged: {cause}; begin anew with --replace") from error
 
     def arrays(weights: Any) -> Any:
         return None if weights is None else {name: tensor.cpu().numpy() for name, tensor in weights.items()}

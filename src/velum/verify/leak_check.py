@@ -149,13 +149,13 @@ def _side_content_leaks(file: Path, plan: Plan, limits: Limits) -> tuple[list[Le
     leaks, notes = [], []
     found = beside(file, limits)
     for item in found:
-        kept = item.kinds & set(plan.metadata)
+        is_wanted = item.kinds & set(plan.metadata)
         allowed = (item.kind == "audio" and plan.video.audio != "drop") or (
             item.kind == "subtitles" and plan.video.subtitles != "drop"
         )
         if item.ordinary:
             notes.append(f"the file contains {item.description}; programs write it, and it may hold anything")
-        elif not kept and not allowed:
+        elif not is_wanted and not allowed:
             leaks.append(Leak(item.kind, f"the file still contains {item.description}"))
     if plan.video.audio == "mute" and any(item.kind == "audio" for item in found):
         leaks += [

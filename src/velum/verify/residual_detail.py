@@ -72,11 +72,11 @@ def ghost_correlation(before: Rgb, should: Rgb, after: Rgb, box: Box) -> float |
         return None
     inner, sigma = _inner(box), _sigma(box)
     whole, clean, left = (_fine(picture, inner, sigma) for picture in (before, should, after))
-    taken, beside = whole - clean, left - clean
-    power = float((taken * taken).mean())
+    removed, beside = whole - clean, left - clean
+    power = float((removed * removed).mean())
     if power < LEAST_DETAIL**2:
         return None
-    both = float((taken * beside).mean())
+    both = float((removed * beside).mean())
     if both / power < FAINTEST:
         return None
     return both / float(np.sqrt(power * (beside * beside).mean()))

@@ -231,13 +231,13 @@ class BodyLimit:
             response.headers["connection"] = "close"
             await response(scope, receive, send)
             return
-        taken = 0
+        received = 0
 
         async def receive_within_limit() -> Message:
-            nonlocal taken
+            nonlocal received
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self.upload:
+            received += len(message.get("body", b""))
+            if received > self.upload:
                 raise HTTPException(TOO_LARGE)
             return message
 

@@ -72,11 +72,11 @@ def _drop_duplicates(read: Sequence[OcrLine]) -> list[OcrLine]:
 
     Text is detected at several scales, and a line detected twice is harmless where it is only hidden.
     """
-    kept: list[OcrLine] = []
+    lines: list[OcrLine] = []
     for line in sorted(read, key=lambda line: -len(line.text) * line.score):
-        if not any(_overlap_share(line.box, other.box) > SAME for other in kept):
-            kept.append(line)
-    return [line for line in read if line in kept]
+        if not any(_overlap_share(line.box, other.box) > SAME for other in lines):
+            lines.append(line)
+    return [line for line in read if line in lines]
 
 
 def _overlap_share(box: Box, other: Box) -> float:

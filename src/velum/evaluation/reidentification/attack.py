@@ -146,9 +146,9 @@ class AttackTrial:
         tries = [seen, *(embed_pictures(network, guess) for guess in guesses)]
         few = studied.reshape(-1, STUDIES, *studied.shape[1:])[:, :EMBEDDED].reshape(-1, *studied.shape[1:])
         candidates = -_distances(seen, embed_pictures(network, few)).reshape(len(seen), -1, EMBEDDED)
-        told = max(hits(candidates.max(axis=2)), hits(candidates.mean(axis=2)))
-        untold = max(hits(-_distances(vectors, known)) for vectors in tries)
-        return {"network": untold, "network, told": max(told, untold)}
+        with_technique = max(hits(candidates.max(axis=2)), hits(candidates.mean(axis=2)))
+        without = max(hits(-_distances(vectors, known)) for vectors in tries)
+        return {"network": without, "network, told": max(with_technique, without)}
 
     def _by_pixels(self, probes: Pictures | Values) -> list[float]:
         kinds = pixel_kinds(probes)

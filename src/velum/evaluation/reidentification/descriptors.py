@@ -37,11 +37,11 @@ def pixel_kinds(pictures: Pictures | Values) -> dict[str, Values]:
     for area, inside in (("region", np.ones(ROUGH[::-1], bool)), ("face", _face())):
         points = small[:, inside]
         y, x = np.nonzero(inside)
-        for taken, terms in (("light", [np.ones(len(x))]), ("shade", [np.ones(len(x)), x, y])):
+        for removed, terms in (("light", [np.ones(len(x))]), ("shade", [np.ones(len(x)), x, y])):
             basis, _ = np.linalg.qr(np.stack(terms, axis=1).astype(np.float64))
             basis = basis.astype(np.float32)
             rest = points - basis @ (basis.T @ points)
-            kinds[f"{area} without {taken}"] = unit(rest.reshape(len(rest), -1))
+            kinds[f"{area} without {removed}"] = unit(rest.reshape(len(rest), -1))
     return kinds
 
 

@@ -49,20 +49,26 @@ def lines(text_map: TextMap, threshold: float) -> tuple[Floats, Floats]:
     kernels = (text_map >= round(KERNEL * 255)).astype(np.uint8)
     contours, _ = cv2.findContours(kernels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     found = [(_score(text_map, contour), _unclip(contour)) for contour in map(np.asarray, contours)]
-    kept = [(score, corners) for score, corners in found if corners is not None and score >= threshold]
-    kept.sort(key=lambda line: -line[0])
-    corners = np.array([corners for _, corners in kept], np.float32).reshape(-1, 4, 2)
-    return corners, np.array([score for score, _ in kept], np.float32)
+    accepted = [(score, corners) for score, corners in found if corners is not None and score >= threshold]
+    accepted.sort(key=lambda line: -line[0])
+    corners = np.array([corners for _, corners in accepted], np.float32).reshape(-1, 4, 2)
+    return corners, np.array([score for score, _ in accepted], np.float32)
 
 
 def recognise(signature: Signature) -> str | None:
     """Return why the signature fits a text map: one channel of the size of an input without fixed size."""
     if len(signature.inputs) != 1 or len(signature.outputs) != 1:
         return None
-    taken, given = (next(iter(tensors.values())) for tensors in (signature.inputs, signature.outputs))
-    if len(taken) != 4 or len(given) != 4 or taken[1] != 3 or given[1] != 1 or taken[2] is not None:
+    input_shape, output_shape = (next(iter(tensors.values())) for tensors in (signature.inputs, signature.outputs))
+    if (
+        len(input_shape) != 4
+        or len(output_shape) != 4
+        or input_shape[1] != 3
+        or output_shape[1] != 1
+        or input_shape[2] is not None
+    ):
         return None
-    return f"its only output {given} has one channel and the size of an input that is open: a map of text"
+    return f"its only output {output_shape} has one channel and the size of an input that is open: a map of text"
 
 
 def _score(text_map: TextMap, contour: npt.NDArray[Any]) -> float:

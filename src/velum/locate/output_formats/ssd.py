@@ -57,10 +57,10 @@ def _is_classes(name: str, values: npt.NDArray[Any]) -> bool:
     return values.dtype.kind in "iu" or "label" in name or "class" in name
 
 
-def _only(what: str, candidates: list[npt.NDArray[Any]], outputs: Tensors) -> npt.NDArray[Any]:
+def _only(role: str, candidates: list[npt.NDArray[Any]], outputs: Tensors) -> npt.NDArray[Any]:
     if len(candidates) != 1:
         shapes = ", ".join(f"{name} {values.shape}" for name, values in outputs.items())
-        raise ValueError(f"outputs {shapes} have {len(candidates)} lists that can be the {what}; there must be one")
+        raise ValueError(f"outputs {shapes} have {len(candidates)} lists that can be the {role}; there must be one")
     return candidates[0]
 
 

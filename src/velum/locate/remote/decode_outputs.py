@@ -266,11 +266,11 @@ def _suppress(xyxy: Floats, score: Floats, kind: npt.NDArray[np.intp], iou: floa
     left: npt.NDArray[np.intp] = np.argsort(-score, kind="stable")
     if iou >= 1:
         return [int(row) for row in left]
-    area, kept = np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1), []
+    area, survivors = np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1), []
     while len(left):
         best, left = left[0], left[1:]
-        kept.append(int(best))
+        survivors.append(int(best))
         shared = intersections(xyxy[best], xyxy[left])
         same = (kind[left] == kind[best]) & (shared > 0) & (shared >= iou * (area[best] + area[left] - shared))
         left = left[~same]
-    return kept
+    return survivors

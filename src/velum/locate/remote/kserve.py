@@ -159,10 +159,10 @@ def _check(reader: Boxes | Maps) -> None:
         raise BadPlan(f"iou of kserve is {reader.iou}; it must be from 0.1 to 1")
 
 
-def _pick_tensor(name: str, forms: Mapping[str, Form], what: str, where: str) -> tuple[str, Form]:
+def _pick_tensor(name: str, forms: Mapping[str, Form], role: str, where: str) -> tuple[str, Form]:
     """Return the input or output of that name; without a name, the only one."""
     if not name and len(forms) == 1:
         return next(iter(forms.items()))
     if name not in forms:
-        raise BadPlan(f"{where} has no {what} {name!r}; it has {', '.join(forms)}")
+        raise BadPlan(f"{where} has no {role} {name!r}; it has {', '.join(forms)}")
     return name, forms[name]

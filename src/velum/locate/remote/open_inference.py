@@ -116,16 +116,16 @@ def _largest_batch(answer: ServerResponse) -> int | None:
     return most if isinstance(most, int) and most > 0 else None
 
 
-def _require_ok(answer: ServerResponse, what: str) -> ServerResponse:
+def _require_ok(answer: ServerResponse, call: str) -> ServerResponse:
     if answer.status == 200:
         return answer
     try:
-        said = str(_object(answer.body).get("error", ""))
+        reason = str(_object(answer.body).get("error", ""))
     except BadResponse:
-        said = ""
-    known = {404: "; check its name and version"} if what == "metadata" else {}
-    why = f": {said[:300]!r}" if said else ""
-    raise BadResponse(f"answered {answer.status} when asked for {what}{why}{known.get(answer.status, '')}")
+        reason = ""
+    known = {404: "; check its name and version"} if call == "metadata" else {}
+    why = f": {reason[:300]!r}" if reason else ""
+    raise BadResponse(f"answered {answer.status} when asked for {call}{why}{known.get(answer.status, '')}")
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -144,21 +144,22 @@ def _forms(facts: Mapping[str, Any], key: str) -> Iterator[tuple[str, Form]]:
     listed = facts.get(key)
     if not isinstance(listed, list) or not listed:
         raise BadResponse(f"has a description without {key}")
-    for one in listed:
+    for entry in listed:
         if (
-            not isinstance(one, dict)
-            or not isinstance(one.get("name"), str)
-            or not isinstance(one.get("datatype"), str)
+            not isinstance(entry, dict)
+            or not isinstance(entry.get("name"), str)
+            or not isinstance(entry.get("datatype"), str)
         ):
             raise BadResponse(f"has a description whose {key} lack a name or datatype")
-        yield one["name"], Form(one["datatype"], _shape(one, least=-1))
+        yield entry["name"], Form(entry["datatype"], _shape(entry, least=-1))
 
 
-def _shape(one: Mapping[str, Any], least: int = 0) -> tuple[int, ...]:
-    shape = one.get("shape")
+def _shape(entry: Mapping[str, Any], least: int = 0) -> tuple[int, ...]:
+    shape = entry.get("shape")
     if not isinstance(shape, list) or len(shape) > DEEPEST or not all(_is_whole(length, least) for length in shape):
         raise BadResponse(
-            f"has the shape {str(shape)[:100]} for {one['name']!r}; it must be a list of up to {DEEPEST} whole numbers"
+            f"has the shape {str(shape)[:100]} for {entry['name']!r}; it must be a list of up to {DEEPEST} whole "
+            "numbers"
         )
     return tuple(shape)
 
@@ -200,28 +201,28 @@ def outputs_of(answer: ServerResponse, wanted: Sequence[str]) -> dict[str, Tenso
     if not isinstance(listed, list):
         raise BadResponse("answered without outputs")
     found, rest = {}, answer.body[end:]
-    for one in listed:
-        if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+    for entry in listed:
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise BadResponse("answered with an output that has no name")
-        parameters = one.get("parameters")
+        parameters = entry.get("parameters")
         size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
         if size is not None and (not _is_whole(size, 0) or size > len(rest)):
-            raise BadResponse(f"answered with {one['name']!r} of {size!r} bytes, of which {len(rest)} are there")
+            raise BadResponse(f"answered with {entry['name']!r} of {size!r} bytes, of which {len(rest)} are there")
         data = None if size is None else rest[:size]
         rest = rest[size or 0 :]
-        if one["name"] in wanted:
-            found[one["name"]] = _tensor(one, data)
+        if entry["name"] in wanted:
+            found[entry["name"]] = _tensor(entry, data)
     return found
 
 
-def _tensor(one: Mapping[str, Any], data: bytes | None) -> Tensor:
-    name, datatype, shape = one["name"], one.get("datatype"), _shape(one)
+def _tensor(entry: Mapping[str, Any], data: bytes | None) -> Tensor:
+    name, datatype, shape = entry["name"], entry.get("datatype"), _shape(entry)
     if not isinstance(datatype, str) or (datatype not in DTYPES and datatype != "BF16"):
         raise BadResponse(f"answered with {name!r} of datatype {datatype!r}; it must be a number")
     if data is not None:
         flat = _from_bytes(name, datatype, data)
     else:
-        flat = _from_json(name, DTYPES.get(datatype, DTYPES["FP32"]), one.get("data"))
+        flat = _from_json(name, DTYPES.get(datatype, DTYPES["FP32"]), entry.get("data"))
     if flat.size != math.prod(shape):
         raise BadResponse(f"answered with {name!r} of {flat.size} numbers, which are not those of shape {list(shape)}")
     return flat.reshape(shape)

@@ -109,7 +109,7 @@ def _layout(name: str, axes: tuple[int, ...], wanted: Layout | None) -> Layout:
     possible: list[Layout] = []
     possible += ["nchw"] if axes[0] in {3, -1} else []
     possible += ["nhwc"] if axes[2] in {3, -1} else []
-    sure: list[Layout] = [one for one in possible if axes[0 if one == "nchw" else 2] == 3]
+    sure: list[Layout] = [layout for layout in possible if axes[0 if layout == "nchw" else 2] == 3]
     if wanted in possible:
         return wanted
     if wanted is not None or len(sure) != 1:

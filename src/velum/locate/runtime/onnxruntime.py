@@ -139,7 +139,7 @@ def _load_model(path: Path, form: Input) -> tuple[onnx.ModelProto, list[bool]]:
     inputs = _inputs(model.graph)
     types = [given.type.tensor_type.elem_type for given in inputs]
     if len(inputs) != 1 or types[0] not in _TYPES:
-        kinds = ", ".join(onnx.TensorProto.DataType.Name(one).lower() for one in types) or "none"
+        kinds = ", ".join(onnx.TensorProto.DataType.Name(kind).lower() for kind in types) or "none"
         raise Unavailable(f"weights {path} have {len(inputs)} inputs ({kinds}); they must have one, a picture")
     width, height = form.size_wh or ("width", "height")
     sizes = (1, 3, height, width) if form.layout == "nchw" else (1, height, width, 3)

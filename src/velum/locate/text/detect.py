@@ -99,19 +99,19 @@ def outline_of(corners: Floats, frame: Frame) -> tuple[Box, Mask | None] | None:
     return seen, mask
 
 
-def _continues(one: TextLine, other: TextLine) -> bool:
-    """Tell whether `other` continues `one`: near its end, level with it, and of the same height and direction."""
-    low, high = sorted((one.height, other.height))
-    if high > 1.7 * low or float(one.along @ other.along) < 0.97:
+def _continues(first: TextLine, second: TextLine) -> bool:
+    """Tell whether `second` continues `first`: near its end, level with it, and of the same height and direction."""
+    low, high = sorted((first.height, second.height))
+    if high > 1.7 * low or float(first.along @ second.along) < 0.97:
         return False
-    middle, start = (line.corners[[a, b]].mean(axis=0) for line, a, b in ((one, 1, 2), (other, 0, 3)))
-    up = np.array([-one.along[1], one.along[0]])
-    return abs(float((start - middle) @ up)) < low / 2 and -high < _gap(one, other) < GAP * high
+    middle, start = (line.corners[[a, b]].mean(axis=0) for line, a, b in ((first, 1, 2), (second, 0, 3)))
+    up = np.array([-first.along[1], first.along[0]])
+    return abs(float((start - middle) @ up)) < low / 2 and -high < _gap(first, second) < GAP * high
 
 
-def _gap(one: TextLine, other: TextLine) -> float:
-    end, start = one.corners[[1, 2]].mean(axis=0), other.corners[[0, 3]].mean(axis=0)
-    return float((start - end) @ one.along)
+def _gap(first: TextLine, second: TextLine) -> float:
+    end, start = first.corners[[1, 2]].mean(axis=0), second.corners[[0, 3]].mean(axis=0)
+    return float((start - end) @ first.along)
 
 
 def _cut(frame: Frame, corners: Floats) -> Rgb:
@@ -219,7 +219,11 @@ class TextDetector:
         if self.wanted is not None:
             found = list(self.wanted.filter_lines(frame, found))
         outlines = [(outline_of(corners, frame), score) for corners, score in found]
-        return [Region(one[0], "text", min(1.0, score), one[1]) for one, score in outlines if one is not None]
+        return [
+            Region(outline[0], "text", min(1.0, score), outline[1])
+            for outline, score in outlines
+            if outline is not None
+        ]
 
     def _lines(self, frame: Frame) -> Iterator[Scored]:
         """Yield the lines of all passes, the finest first, without lines that a finer pass has covered."""
@@ -227,9 +231,9 @@ class TextDetector:
         # The resolution of the finest map: exact enough, and cheap to mark and to compare.
         seen: db.TextMap = np.zeros(maps[0].shape[1:], np.uint8)
         to_picture = np.array([frame.width / seen.shape[1], frame.height / seen.shape[0]], np.float32)
-        for one in maps:
-            to_finest = np.array([seen.shape[1] / one.shape[2], seen.shape[0] / one.shape[1]], np.float32)
-            corners, scores = db.lines(one[0], self.threshold)
+        for text_map in maps:
+            to_finest = np.array([seen.shape[1] / text_map.shape[2], seen.shape[0] / text_map.shape[1]], np.float32)
+            corners, scores = db.lines(text_map[0], self.threshold)
             for placed, score in zip(corners * to_finest, scores.tolist(), strict=True):
                 if _is_new(placed, seen):
                     yield placed * to_picture, score

@@ -65,12 +65,12 @@ def keepable(exif: Image.Exif) -> dict[str, KeptTags]:
     return {kind: tags for kind, tags in kinds.items() if tags}
 
 
-def build(kept: Collection[KeptTags], orientation: int) -> Image.Exif | None:
+def build(kinds: Collection[KeptTags], orientation: int) -> Image.Exif | None:
     """Return a new EXIF block with only these tags, and the orientation where it is not 1; None when it is empty."""
     exif = Image.Exif()
     inner: dict[int, Any] = {}
     gps: dict[int, Any] = {}
-    for tags in kept:
+    for tags in kinds:
         exif.update(tags.main)
         inner.update(tags.exif)
         gps.update(tags.gps)

@@ -192,9 +192,9 @@ def _head(plane: Plane, options: Mapping[str, Any]) -> bytes:
 def _tail(body: bytes) -> bytes:
     """Return a JPEG without its start marker and its application and comment segments."""
     segments = list(_segments(body))
-    kept = [segment for marker, segment in segments if not _is_metadata(marker)]
+    remaining = [segment for marker, segment in segments if not _is_metadata(marker)]
     scans = body[2 + sum(len(segment) for _, segment in segments) :]
-    return b"".join(kept) + scans
+    return b"".join(remaining) + scans
 
 
 def _is_metadata(marker: int) -> bool:

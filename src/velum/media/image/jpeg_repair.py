@@ -71,12 +71,12 @@ def without_malformed_segments(data: bytes) -> tuple[bytes, tuple[str, ...]]:
             profile |= short_profile
     if not bad:
         return data, notes
-    kept, at = [], 0
+    parts, at = [], 0
     for start, end in bad:
-        kept.append(data[at:start])
+        parts.append(data[at:start])
         at = end
     notes += ("the colour profile cannot be read and is left out",) if profile else ()
-    return b"".join([*kept, data[at:]]), notes
+    return b"".join([*parts, data[at:]]), notes
 
 
 def with_end(data: bytes) -> tuple[bytes, tuple[str, ...]]:

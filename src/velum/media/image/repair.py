@@ -216,13 +216,13 @@ def repair_webp(data: bytes) -> bytes:
         return data
     if any(chunk.name in _WEBP_SHOWN and _padded_end(chunk) > len(data) for chunk in chunks):
         return data
-    kept = [
+    needed = [
         (chunk.name, data[chunk.start : chunk.end])
         for chunk in chunks
         if not chunk.missing and (chunk.name in _WEBP_SHOWN or chunk.name in _WEBP_METADATA)
     ]
-    lost = sum(flag for name, flag in _WEBP_METADATA.items() if name not in {found for found, _ in kept})
-    body = b"".join(_clear_missing_flags(name, chunk, lost) + b"\0" * (len(chunk) % 2) for name, chunk in kept)
+    lost = sum(flag for name, flag in _WEBP_METADATA.items() if name not in {found for found, _ in needed})
+    body = b"".join(_clear_missing_flags(name, chunk, lost) + b"\0" * (len(chunk) % 2) for name, chunk in needed)
     return b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WEBP" + body
 
 

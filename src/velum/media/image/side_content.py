@@ -138,8 +138,8 @@ def _of_encoder(text: object) -> bool:
 
 def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[SideContent]:
     allowed: dict[int, set[str]] = {}
-    for kind, kept in exif_tags.keepable(exif).items():
-        for tag in (*kept.main, *kept.exif):
+    for kind, tags in exif_tags.keepable(exif).items():
+        for tag in (*tags.main, *tags.exif):
             allowed.setdefault(int(tag), set()).add(kind)
     for tag in exif:
         if tag in _OF_DIRECTORIES or tag in _HARMLESS or (tiff and tag in _OF_TIFF and tag not in _TELLING):

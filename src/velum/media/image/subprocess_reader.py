@@ -41,8 +41,8 @@ _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal
 class DecoderPool:
     """A pool of decoder processes for videos, and for images that may be costly to decode. Threads may share it."""
 
-    def __init__(self, kept: int = IDLE_PROCESSES) -> None:
-        self._most_idle, self._lock = kept, threading.Lock()
+    def __init__(self, most_idle: int = IDLE_PROCESSES) -> None:
+        self._most_idle, self._lock = most_idle, threading.Lock()
         self._idle: list[DecoderProcess] = []
         self._busy: set[DecoderProcess] = set()
         self._closed = False

@@ -79,8 +79,8 @@ def _run_transform(data: bytes, wanted: KeepBlock, touch: Filter, options: int) 
         try:
             number = row.y // 8
             if row.y < plane.h and wanted(component, number):
-                held = (ctypes.c_short * (row.w * 8)).from_address(blocks)
-                touch(component, number, np.frombuffer(held, np.int16).reshape(-1, 64))
+                samples = (ctypes.c_short * (row.w * 8)).from_address(blocks)
+                touch(component, number, np.frombuffer(samples, np.int16).reshape(-1, 64))
         except Exception as error:  # noqa: BLE001 - must not pass through the C library; raised again below
             failed.append(error)
             return -1

@@ -75,15 +75,15 @@ def _lzw(coded: bytes, bits: int, pixels: int) -> int:
     """
     clear, stop = 1 << bits, (1 << bits) + 1
     lengths = [1] * clear + [0, 0]
-    width, held, have, before, shown, at = bits + 1, 0, 0, 0, 0, 0
+    width, buffer, available, before, shown, at = bits + 1, 0, 0, 0, 0, 0
     while True:
-        while have < width:
+        while available < width:
             if at >= len(coded):
                 return len(coded)
-            held |= coded[at] << have
-            at, have = at + 1, have + 8
-        code = held & ((1 << width) - 1)
-        held, have = held >> width, have - width
+            buffer |= coded[at] << available
+            at, available = at + 1, available + 8
+        code = buffer & ((1 << width) - 1)
+        buffer, available = buffer >> width, available - width
         if code == stop:
             return at
         if code == clear:

@@ -173,8 +173,8 @@ def _chunks(data: bytes, table: dict[bytes, Part[bytes]]) -> list[tuple[int, int
     ends = np.concatenate(([0], np.cumsum(total)))
     last = np.minimum(np.cumsum(samples), len(total))
     before = np.concatenate(([0], last[:-1]))
-    held = ends[last] - ends[before]
-    return [(int(start), int(start + size)) for start, size in zip(offsets, held, strict=False)]
+    chunk_sizes = ends[last] - ends[before]
+    return [(int(start), int(start + size)) for start, size in zip(offsets, chunk_sizes, strict=False)]
 
 
 def _sizes(data: bytes, box: Part[bytes] | None, compact: Part[bytes] | None, count: int) -> npt.NDArray[np.int64]:

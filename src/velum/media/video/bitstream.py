@@ -129,8 +129,8 @@ class ObuFilter:
             self._sequence, self._begun = sequence or self._sequence, True
         if sequence not in {b"", self._sequence} or not self._sequence:
             doubt = doubt or "its sequence header is missing, or changes midway"
-        kept = b"".join(whole for kind, _, whole, _ in units if kind in {3, 4, 6, 7})
-        return FilteredPacket((self._sequence if closed else sequence) + kept, closed, doubt)
+        remaining = b"".join(whole for kind, _, whole, _ in units if kind in {3, 4, 6, 7})
+        return FilteredPacket((self._sequence if closed else sequence) + remaining, closed, doubt)
 
 
 @dataclass(frozen=True, slots=True)

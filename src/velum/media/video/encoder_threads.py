@@ -42,4 +42,4 @@ def open_encoder(context: "CodecContext") -> None:
 
 
 def _threads() -> set[int]:
-    return {int(one.name) for one in _THREADS.iterdir()}
+    return {int(thread.name) for thread in _THREADS.iterdir()}

@@ -152,21 +152,21 @@ def _decode_first_frame(
     container: Demuxer, stream: "VideoStream", file: VideoInput, limits: Limits
 ) -> tuple[av.VideoFrame, bytes]:
     """Return the first frame that can be decoded, and its packet; frames before it are reported when reading."""
-    taken, decode, layered, data = 0, stream.decode, False, b""
+    read_bytes, decode, layered, data = 0, stream.decode, False, b""
     for packet in container.demux(stream):
         refuse_encrypted(packet, file)
-        if not taken and packet.size:
+        if not read_bytes and packet.size:
             decode = (
                 alpha.create_alpha_decoder(stream, limits).decode if alpha.declares_alpha(stream, packet) else decode
             )
             layered = alpha.has_alpha_layer(stream, packet)
-        taken += packet.size
+        read_bytes += packet.size
         data = bytes(packet) or data  # the last packet, which flushes the decoder, is empty
         frames = _try_decode(decode, packet)
         if frames:
             _refuse_lost_alpha(container, frames[0], file, layered=layered)
             return frames[0], data
-        if taken > _FIRST_FRAMES_BYTES:
+        if read_bytes > _FIRST_FRAMES_BYTES:
             break
     raise BadInput(
         f"cannot read {file.path}: none of its first frames can be decoded; it is damaged or encrypted, copy it again"

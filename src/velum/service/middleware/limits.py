@@ -102,7 +102,7 @@ class _RequestContext:
     waited: float = 0.0
     """Seconds spent waiting for the body."""
     status: int = 0
-    taken: int = 0
+    received: int = 0
     begun: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -140,7 +140,7 @@ class _RequestContext:
         facts = {
             "id": self.name, "method": self.scope["method"], "path": self.scope["path"][:200],
             "status": self.status or CLIENT_GONE, "ms": round((time.perf_counter() - self.begun) * 1000, 1),
-            "received_bytes": self.taken, **self.scope.get(FACTS, {}),
+            "received_bytes": self.received, **self.scope.get(FACTS, {}),
         }  # fmt: skip
         quiet = facts["path"].startswith("/health/") and self.status == 200
         level = logging.ERROR if facts.get("fault") else logging.DEBUG if quiet else logging.INFO
@@ -148,14 +148,14 @@ class _RequestContext:
 
     async def _receive_within_limits(self) -> Message:
         message = await (self.receive() if self.complete else self._receive_in_time())
-        self.taken += len(message.get("body", b""))
-        if self.taken > self.body_bytes:
+        self.received += len(message.get("body", b""))
+        if self.received > self.body_bytes:
             raise HTTPException(TOO_LARGE, too_large(self.body_bytes))
         return message
 
     async def _receive_in_time(self) -> Message:
         """Return the next message. Raises `HTTPException` (408) after too long a pause, or at too low a speed."""
-        left = 2 * self.idle_seconds + self.taken / LEAST_RATE - self.waited
+        left = 2 * self.idle_seconds + self.received / LEAST_RATE - self.waited
         begun = time.perf_counter()
         try:
             async with asyncio.timeout(max(0.0, min(self.idle_seconds, left))):

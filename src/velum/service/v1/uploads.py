@@ -265,19 +265,19 @@ def _start_offset(offset: int | None, content_range: str | None) -> int:
 
 async def _gather_chunks(request: Request, stop: asyncio.Event) -> AsyncIterator[bytes]:
     """Yield the body in chunks large enough to pass to a thread. A broken connection still yields what has arrived."""
-    held = bytearray()
+    buffer = bytearray()
     try:
         async for chunk in _chunks_until_stopped(request, stop):
-            held += chunk
-            if len(held) >= CHUNK:
-                yield bytes(held)
-                held.clear()
+            buffer += chunk
+            if len(buffer) >= CHUNK:
+                yield bytes(buffer)
+                buffer.clear()
     except (ClientDisconnect, HTTPException):
-        if held:
-            yield bytes(held)
+        if buffer:
+            yield bytes(buffer)
         raise
-    if held:
-        yield bytes(held)
+    if buffer:
+        yield bytes(buffer)
 
 
 def _pull_chunks(chunks: AsyncIterator[bytes]) -> Iterator[bytes]:
