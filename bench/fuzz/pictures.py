@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import io
+import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from PIL import Image
 from velum.engine.engine import Engine
 from velum.errors import VelumError
 from velum.limits import Limits
+from velum.media.archive import container_of
 from velum.media.formats import video_format_of
 from velum.media.image.decode_cost import MOST_SCANS, is_light, scans_of
 from velum.plan import Plan
@@ -109,6 +112,48 @@ def clips() -> list[bytes]:
                 container.mux(stream.encode())
             made.append(path.read_bytes())
     return made
+
+
+@functools.cache
+def containers() -> list[bytes]:
+    """A small archive or document of each kind, with a picture, and one in another."""
+    picture, made = stills()[1], []
+    relations = b'<Relationships><Relationship Id="r" Target="docProps/thumbnail.png"/></Relationships>'
+    properties = b'<c:coreProperties xmlns:c="c"><c:creator>Jane</c:creator></c:coreProperties>'
+    word = {"[Content_Types].xml": b"<Types/>", "_rels/.rels": relations, "docProps/core.xml": properties,
+            "word/document.xml": b'<d r:rsidR="1" xmlns:r="r"/>', "word/media/a.png": picture}  # fmt: skip
+    text = {"mimetype": b"application/vnd.oasis.opendocument.text", "Pictures/a.png": picture,
+            "meta.xml": b"<document-meta><meta><creator>Jane</creator></meta></document-meta>"}  # fmt: skip
+    book = {"mimetype": b"application/epub+zip", "a.png": picture, "b.opf": b"<package><metadata/></package>"}
+    for members in (word, text, book, {"a.txt": b"text", "b/a.png": picture}):
+        for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            buffer = io.BytesIO()
+            with zipfile.ZipFile(buffer, "w", method) as archive:
+                for name, data in members.items():
+                    archive.writestr(zipfile.ZipInfo(name), data, method)
+            made.append(buffer.getvalue())
+    for mode in ("w", "w:gz"):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode=mode) as tar:  # type: ignore[call-overload]  # a mode is a literal there
+            for name, data in (("a.png", picture), ("b.zip", made[6])):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+        made.append(buffer.getvalue())
+    return made
+
+
+def hide_members(data: bytes, folder: Path) -> None:
+    """Hide in an archive or a document. What fails leaves nothing; what does not is a container that opens again."""
+    source, target = folder / "in.zip", folder / "out.zip"
+    source.write_bytes(data)
+    try:
+        _engine().hide(source, target, _PLAN)
+    except VelumError:
+        left = [path.name for path in folder.iterdir() if path != source]
+        assert not left, f"left behind: {left}"
+        raise
+    assert container_of(target) == container_of(source), "the result is another kind of container"
 
 
 def hide(data: bytes, folder: Path) -> None:

@@ -267,6 +267,7 @@ TARGETS: Mapping[str, Target] = {
         Target("pictures", pictures.stills, pictures.hide, 12),
         Target("much work", pictures.heavy, pictures.weigh, 4),
         Target("many rules", lambda: seeds.MANY_RULES, lambda data, _: _plan_in_request(data), 2),
+        Target("containers", pictures.containers, pictures.hide_members, 6),
         Target("videos", pictures.clips, pictures.hide, 2),
     )
 }  # fmt: skip

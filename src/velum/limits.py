@@ -37,6 +37,14 @@ class Limits:
 
     In a service, the same limit holds for the decoding of each frame of a video, and for following an object in one.
     """
+    members: int = 20_000
+    """Members of an archive or a document, with those of archives in it."""
+    unpacked_bytes: int = 16 << 30
+    """Bytes of all members of an archive or a document, unpacked."""
+    unpacked_ratio: int = 200
+    """Unpacked bytes of a member for each packed one, where it has more than 16 MiB."""
+    nesting: int = 4
+    """Archives and documents around one another, with the source itself."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

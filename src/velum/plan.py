@@ -154,6 +154,7 @@ class Video:
         return cls(**value)
 
 
+_MEMBER_FIELDS = ("drop_members", "copy_members")
 DEFAULT_RULE = Rule("face", PartSpec("centerface"), PartSpec("blacken"))
 
 
@@ -176,10 +177,17 @@ class Plan:
     its option `--identity`, hidden faces are compared with their originals as well."""
     people: People | None = None
     """Whose faces are kept, or whose alone are hidden. None: nobody is recognised, and all faces are hidden."""
+    drop_members: tuple[str, ...] = ()
+    """Members of archives and documents that are left out, as patterns such as `*.emf` for names or paths."""
+    copy_members: tuple[str, ...] = ()
+    """Members of an unknown kind that are taken over as they are; velum finds no picture in them."""
 
     def __post_init__(self) -> None:
         if self.people is not None and not self.video.track:
             raise BadPlan("people are decided for each track of a video; leave video.track out, or leave out people")
+        for name in ("drop_members", "copy_members"):
+            if not all(isinstance(pattern, str) and pattern for pattern in getattr(self, name)):
+                raise BadPlan(f"{name} is {getattr(self, name)!r}; it must be a list of patterns such as '*.emf'")
         if self.effort not in get_args(Effort):
             raise BadPlan(f"effort is {self.effort!r}; allowed are {', '.join(get_args(Effort))}")
         if not isinstance(self.verify, bool) and self.verify != "identity":
@@ -211,8 +219,9 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
-        people = {} if self.people is None else {"people": self.people.to_json()}
-        return people | {
+        more: dict[str, Any] = {} if self.people is None else {"people": self.people.to_json()}
+        more |= {name: list(getattr(self, name)) for name in _MEMBER_FIELDS if getattr(self, name)}
+        return more | {
             "rules": [rule.to_json() for rule in self.rules],
             "metadata": sorted(set(self.metadata)),
             "quality": self.quality,
@@ -228,13 +237,19 @@ class Plan:
         if not isinstance(value, Mapping):
             raise BadPlan(f"a plan is an object with rules, not {value!r}")
         refuse_unknown(
-            value, {"rules", "metadata", "quality", "keep_out", "video", "effort", "verify", "people"}, "a plan"
+            value,
+            {"rules", "metadata", "quality", "keep_out", "video", "effort", "verify", "people", *_MEMBER_FIELDS},
+            "a plan",
         )
         rules, metadata = value.get("rules", [str(DEFAULT_RULE)]), value.get("metadata", [])
         if not isinstance(rules, list | tuple):
             raise BadPlan(f"rules are {rules!r}; they must be a list")
         if not isinstance(metadata, list | tuple) or not all(isinstance(kind, str) for kind in metadata):
             raise BadPlan(f"metadata is {metadata!r}; it must be a list of names")
+        members = {name: value.get(name, ()) for name in _MEMBER_FIELDS}
+        for name, patterns in members.items():
+            if not isinstance(patterns, list | tuple):
+                raise BadPlan(f"{name} is {patterns!r}; it must be a list of patterns such as '*.emf'")
         if not isinstance(keep_out := value.get("keep_out", []), list | tuple):
             raise BadPlan(
                 f"keep_out is {keep_out!r}; it must be a list of localizers such as 'fixed(box=[0, 0, 90, 40])'"
@@ -250,6 +265,7 @@ class Plan:
             value.get("effort", "balanced"),
             value.get("verify", False),
             None if value.get("people") is None else People.from_json(value["people"]),
+            *map(tuple, members.values()),
         )
 
     @classmethod
@@ -268,6 +284,7 @@ class Plan:
         lines += [] if self.quality is None else [f"quality = {self.quality}"]
         lines += [] if self.effort == "balanced" else [f"effort = {json.dumps(self.effort)}"]
         lines += [f"verify = {json.dumps(self.verify)}"] if self.verify else []
+        lines += [f"{name} = {_inline(list(getattr(self, name)))}" for name in _MEMBER_FIELDS if getattr(self, name)]
         if self.keep_out:
             lines.append(f"keep_out = {json.dumps([str(spec) for spec in self.keep_out], ensure_ascii=False)}")
         if self.people is not None:

@@ -101,6 +101,8 @@ class Report:
     version: str = ""
     check: Mapping[str, Any] | None = None
     """Result of the check of the finished file, where the plan asks for one."""
+    members: tuple[Mapping[str, Any], ...] = ()
+    """Each member of an archive or a document, with what was done to it; frames are counted through all of them."""
     people: Mapping[str, Any] | None = None
     """Whom the plan knows, and what was decided for each face or track, where it has people. No embeddings."""
 
@@ -111,15 +113,20 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return values | {
-            "hidden": [region.to_json() for region in self.hidden],
-            "tracks": [track.to_json() for track in self.tracks],
-            "models": [dict(model) for model in self.models],
-            "rules": list(self.rules),
-            "seconds": {stage: round(spent, 6) for stage, spent in self.seconds.items()},
-            "warnings": list(self.warnings),
-        }
+        values = {name: getattr(self, name) for name in self.__slots__ if name != "members"}
+        members = {"members": [dict(member) for member in self.members]} if self.members else {}
+        return (
+            values
+            | members
+            | {
+                "hidden": [region.to_json() for region in self.hidden],
+                "tracks": [track.to_json() for track in self.tracks],
+                "models": [dict(model) for model in self.models],
+                "rules": list(self.rules),
+                "seconds": {stage: round(spent, 6) for stage, spent in self.seconds.items()},
+                "warnings": list(self.warnings),
+            }
+        )
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -128,7 +135,8 @@ class Report:
             tracks = tuple(TrackSummary(**track) for track in value["tracks"])
             hidden = tuple(map(HiddenRegion.from_json, value["hidden"]))
             lists = {name: tuple(value[name]) for name in ("rules", "models", "warnings")}
-            report = cls(**{**value, **lists, "tracks": tracks, "hidden": hidden})
+            members = tuple(value.get("members", ()))
+            report = cls(**{**value, **lists, "tracks": tracks, "hidden": hidden, "members": members})
         except (AttributeError, TypeError, KeyError, ValueError, OverflowError) as error:
             raise BadInput(f"the report cannot be read: {type(error).__name__}: {error}") from error
         if wrong := _wrong_field(report):
@@ -146,6 +154,7 @@ def _wrong_field(report: Report) -> str | None:
         "label": all(isinstance(entry.label, str) and isinstance(entry.technique, str) for entry in entries),
         "sha256": all(digest is None or _is_sha256(digest) for digest in (report.input_sha256, report.output_sha256)),
         "people": report.people is None or isinstance(report.people, Mapping),
+        "members": all(isinstance(member, Mapping) for member in report.members),
         "models": all(isinstance(model, Mapping) for model in report.models),
         "seconds": isinstance(report.seconds, Mapping) and all(map(finite, report.seconds.values())),
         "found": all(isinstance(region.found, str) for region in report.hidden)

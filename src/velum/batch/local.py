@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from velum import media
 from velum.errors import BadInput, BadPlan, OutputFailed, VelumError
+from velum.media import archive
 from velum.plan import Plan
 from velum.report import Report
 
@@ -52,7 +53,8 @@ def arrange(
     """Return the items for files and folders, and the folder whose tree mirrors the sources (None for a single file).
 
     Without a target, `photo.jpg` becomes `photo.hidden.jpg` and the folder `photos` becomes `photos.hidden`. Folders
-    are searched to any depth, but not through links, for images and videos: by content or by suffix. Where a source's
+    are searched to any depth, but not through links, for images and videos, by content or by suffix, and for archives
+    and documents by suffix. Where a source's
     suffix does not go with its content, its result has one that does. Of the files in folders only those count that
     `include` and `exclude` leave, see `is_selected`. Raises `BadInput` when a source is missing or
     holds no image or video, `BadPlan` when results would overwrite each other or land among their sources.
@@ -66,9 +68,11 @@ def arrange(
         if target is not None and not target.is_dir():
             return [BatchItem(source, target)], None
         suffix, note = result_suffix(source)
+        # Of `photos.tar.gz` the stem is `photos`.
+        stem = source.name[: -len(archive.suffix_of_container(source.name) or source.suffix) or None]
         if target is None:
-            return [BatchItem(source, source.with_name(f"{source.stem}.hidden{suffix}"), note)], None
-        return [BatchItem(source, target / f"{source.stem}{suffix}", note)], None
+            return [BatchItem(source, source.with_name(f"{stem}.hidden{suffix}"), note)], None
+        return [BatchItem(source, target / f"{stem}{suffix}", note)], None
     folder = target or (sources[0].with_name(f"{sources[0].resolve().name}.hidden") if len(sources) == 1 else None)
     if folder is None:
         raise BadPlan("several sources need a folder to write to; add -o FOLDER")
@@ -195,6 +199,13 @@ def _add(items: dict[Path, BatchItem], item: BatchItem) -> None:
 
 def result_suffix(source: Path) -> tuple[str, str]:
     """Return the suffix of a source's result, by its content, and a note when it is not the source's own."""
+    if (container := archive.container_of(source)) is not None:
+        given = archive.suffix_of_container(source.name)
+        # Programs have names of their own for archives: .docm, .kmz.
+        if given or source.suffix.lower() not in media.SUFFIXES:
+            return given or source.suffix, ""
+        suffix = archive.usual_suffix(container)
+        return suffix, f"the source is a {container} and has the suffix {source.suffix!r}; the result has {suffix}"
     kind = media.kind_of(source)
     if kind is None or media.is_suffix_of(source.suffix, kind):
         return source.suffix, ""
@@ -208,7 +219,7 @@ def _media_files(folder: Path, target: Path) -> Iterator[Path]:
         if entry.is_dir():
             if not entry.is_symlink() and entry.resolve() != target:
                 yield from _media_files(entry, target)
-        elif media.is_picture(entry):
+        elif media.is_picture(entry) or archive.has_container_suffix(entry):
             yield entry
 
 

@@ -1,4 +1,4 @@
-"""`velum hide`: hide people in images, videos, folders and streams."""
+"""`velum hide`: hide people in images, videos, documents, archives, folders and streams."""
 
 import time
 from collections.abc import Sequence
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SRC", help="Images, videos or folders; or one stream: -, rtsp://..., /dev/video0."),
+    typer.Argument(
+        metavar="SRC", help="Images, videos, documents, archives or folders; or one stream: -, rtsp://..., /dev/video0."
+    ),
 ]
 Target = Annotated[
     str | None,
@@ -112,6 +114,8 @@ def hide(
     audio: options.Audio = None,
     subtitles: options.Subtitles = None,
     on_damage: options.OnDamage = None,
+    drop_member: options.DropMember = [],
+    copy_member: options.CopyMember = [],
     format: stream_options.Format = None,
     timeout: stream_options.Timeout = None,
     evidence: Evidence = None,
@@ -133,7 +137,12 @@ def hide(
         raise typer.BadParameter(
             "--regions says who is hidden; give --keep-person or --only-person to velum locate, which writes that file"
         )
-    wanted = replace(wanted, verify="identity" if verify_identity else wanted.verify or verify)
+    wanted = replace(
+        wanted,
+        verify="identity" if verify_identity else wanted.verify or verify,
+        drop_members=(*wanted.drop_members, *drop_member),
+        copy_members=(*wanted.copy_members, *copy_member),
+    )
     wanted = options.with_people(wanted, keep_person, only_person)
     stream = stream_options.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None

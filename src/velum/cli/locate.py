@@ -45,7 +45,9 @@ def locate(
 
 
 def check(
-    file: Annotated[Path, typer.Argument(metavar="OUT", help="The finished image or video to check.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The finished image, video, document or archive to check.")
+    ],
     against: Annotated[
         Path | None, typer.Option("--against", metavar="IN", help="The source of OUT; comparing with it finds more.")
     ] = None,
@@ -80,9 +82,12 @@ def check(
 ) -> None:
     """Search a finished file for people and metadata that are not hidden. Exit 1: something was found."""
     from velum.cli.progress import frame_progress
+    from velum.media.archive import container_of
     from velum.settings import Settings
     from velum.verify.leak_check import Check
 
+    if sheet is not None and container_of(file):
+        raise typer.BadParameter("--sheet shows frames of one image or video; leave it out for archives and documents")
     wanted = options.PlanOptions(plan, rule, hide_labels, effort=effort).plan()
     findings = None if regions is None else common.read_annotations(regions)
     settings = Settings.load()

@@ -180,6 +180,20 @@ OnDamage = Annotated[
         rich_help_panel="Video",
     ),
 ]
+DropMember = Annotated[
+    list[str],
+    typer.Option(
+        "--drop-member", metavar="GLOB", rich_help_panel="Archives and documents",
+        help="Leave out members of an archive or a document that match, such as '*.emf'. Repeatable.",
+    ),
+]  # fmt: skip
+CopyMember = Annotated[
+    list[str],
+    typer.Option(
+        "--copy-member", metavar="GLOB", rich_help_panel="Archives and documents",
+        help="Take over members of an unknown kind that match, such as '*.bin', as they are. Repeatable.",
+    ),
+]  # fmt: skip
 
 _VIDEO_FIELDS = (
     "every", "two_pass", "smart", "track", "codec", "crf", "preset", "size", "audio", "subtitles",

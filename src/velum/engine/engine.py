@@ -8,13 +8,14 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import cv2
 
 from velum import media
 from velum.annotations import Annotations
 from velum.engine import segments, sources
+from velum.engine.containers import ContainerJob, hide_container
 from velum.engine.gallery import Cuts, GalleryTrack, Wanted, cut_faces, gallery_of
 from velum.engine.people import FaceObserver, decide_people
 from velum.engine.prefetch import prefetch
@@ -38,6 +39,7 @@ from velum.engine.verify_output import hide_verified
 from velum.errors import BadPlan
 from velum.frame import Frame, Samples
 from velum.limits import Limits
+from velum.media import archive
 from velum.parts import load
 from velum.people import DEFAULT_EMBEDDING
 from velum.plan import Plan
@@ -89,6 +91,16 @@ class Engine:
         """
         origin = media.source_of(source)
         goal = target if isinstance(target, media.StreamSink) else Path(target)
+        if isinstance(origin, Path) and (container := archive.container_of(origin)):
+            if regions is not None or isinstance(goal, media.StreamSink):
+                raise BadPlan(
+                    f"{origin} is a {container}, of many pictures: it is written to a file, and no regions are given; "
+                    "name a file with a suffix of its kind, and leave --regions out"
+                )
+            job = ContainerJob(
+                origin, container, goal, plan, overwrite=overwrite, progress=progress, on_regions=on_regions
+            )
+            return hide_container(job, self._run, self._check(plan) if plan.verify else None, self._limits)
         if not plan.verify:
             return self._run(
                 origin, goal, plan, regions=regions, overwrite=overwrite, progress=progress, on_regions=on_regions
@@ -99,10 +111,12 @@ class Engine:
                 "somebody waits; hand in a job for it, or leave verify out"
             )
         run = partial(self._run, regions=regions, progress=progress)
+        return hide_verified(origin, goal, plan, run, self._check(plan), overwrite=overwrite, on_regions=on_regions)
+
+    def _check(self, plan: Plan) -> Any:
+        """Return the check of finished files, which is a part and loaded when it is needed."""
         check = load("velum.checks", "leak")(self, self._host, self._limits)
-        if plan.verify == "identity":
-            check = partial(check, identity=True)
-        return hide_verified(origin, goal, plan, run, check, overwrite=overwrite, on_regions=on_regions)
+        return partial(check, identity=True) if plan.verify == "identity" else check
 
     def _run(
         self, source: Path | media.LiveSource | media.BytesSource, target: Path | media.StreamSink, plan: Plan, *,

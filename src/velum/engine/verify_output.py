@@ -52,7 +52,7 @@ def hide_verified(
         if on_regions is not None:
             on_regions(index, regions)
 
-    with _folder_next_to(target) as folder:
+    with folder_next_to(target) as folder:
         unchecked = folder / target.name
         try:
             report = hide(source, unchecked, plan, on_regions=remember)
@@ -65,14 +65,15 @@ def hide_verified(
         annotations = Annotations(report.width, report.height, hidden, report.input_sha256)
         verdict = check(unchecked, plan, against=source, regions=annotations)
         if verdict.leaks:
-            raise NotHidden(_leak_message(target, verdict))
+            raise NotHidden(leak_message(target, verdict))
         with publish(target, overwrite=overwrite) as part:
             unchecked.replace(part)
     result: Mapping[str, Any] = verdict.to_json() | {"file": str(target)}
     return replace(report, target=str(target), check=result)
 
 
-def _leak_message(target: Path, verdict: Verdict) -> str:
+def leak_message(target: Path, verdict: Verdict) -> str:
+    """Return why a file is not published, with the first leaks."""
     named = "; ".join(leak.message for leak in verdict.leaks[:SHOWN])
     rest = f"; and {len(verdict.leaks) - SHOWN} more" if len(verdict.leaks) > SHOWN else ""
     return (
@@ -82,7 +83,7 @@ def _leak_message(target: Path, verdict: Verdict) -> str:
 
 
 @contextmanager
-def _folder_next_to(target: Path) -> Iterator[Path]:
+def folder_next_to(target: Path) -> Iterator[Path]:
     """Give a folder on the target's file system that is removed afterwards."""
     try:
         with tempfile.TemporaryDirectory(prefix=".velum-", dir=target.parent) as folder:

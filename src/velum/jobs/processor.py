@@ -10,10 +10,11 @@ from typing import Any, Protocol
 from velum.annotations import Annotations, text_of
 from velum.engine.segments import link_tracks, renumber_lines, renumber_report, reusable_segments
 from velum.engine.subprocess_engine import SubprocessEngine, SubprocessRequest
-from velum.errors import OutputFailed, Unavailable
+from velum.errors import BadInput, OutputFailed, Unavailable
 from velum.jobs.values import Piece, RegionsOrigin, Submission
 from velum.limits import Limits
 from velum.media import SEGMENT_SECONDS, Segment
+from velum.media.archive import container_of
 from velum.media.formats import VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, is_suffix_of, suffix_of, video_format_of
 from velum.plugins import RuntimeConfig
 
@@ -216,6 +217,8 @@ def _suffix(source: Path, name: str) -> str:
             head = file.read(VIDEO_HEAD_BYTES)
     except OSError as error:
         raise Unavailable(f"cannot read the source of {name!r}: {error.strerror or error}") from error
+    if container := container_of(source):
+        raise BadInput(f"{name!r} is a {container}: jobs take images and videos only; use velum hide for it")
     found, given = video_format_of(head) or format_of(head, repr(name)), Path(name).suffix.lower()
     return given if is_suffix_of(given, found) else suffix_of(found)
 

@@ -10,6 +10,7 @@ from velum.atomic import publish
 from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.limits import Limits
+from velum.media import archive
 from velum.media.formats import SUFFIXES as IMAGE_SUFFIXES
 from velum.media.formats import (
     VIDEO_HEAD_BYTES,
@@ -134,6 +135,8 @@ def open_source(source: Path | LiveSource | BytesSource, limits: Limits, *, cove
         return LiveReader(source, limits, cover_damage=cover_damage)
     if isinstance(source, BytesSource):
         return reader.read_bytes(source, limits)
+    if found := archive.container_of(source):
+        raise archive.refuse_alone(source, found)
     if _is_video(source):
         from velum.media.video.reader import VideoReader  # noqa: PLC0415  # images do without PyAV
 

@@ -1,8 +1,9 @@
 """The check of one finished file: its frames, as detectors and pixels show them, its metadata and its streams."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from velum import media
@@ -12,12 +13,14 @@ from velum.engine.sources import locate_in_frame
 from velum.errors import BadPlan
 from velum.file_hash import sha256_of
 from velum.limits import Limits
+from velum.media import archive
 from velum.media.image.side_content import beside
 from velum.media.video.side_streams import audible_streams
 from velum.plan import Plan
 from velum.plugins import RuntimeConfig
 from velum.verify import second_detector
 from velum.verify.alignment import FramePair, pair_in_order, pair_merged
+from velum.verify.container_check import ContainerCheck
 from velum.verify.frame_check import FrameCheck, Regions
 from velum.verify.identity import NO_LANDMARKS, identity_leaks
 from velum.verify.result import CheckResult, Leak
@@ -47,17 +50,25 @@ class Check:
         plan: Plan,
         *,
         against: Path | media.BytesSource | None = None,
-        regions: Annotations | None = None,
+        regions: Annotations | Mapping[str, Annotations] | None = None,
         text: bool = False,
         identity: bool = False,
         progress: Progress | None = None,
     ) -> CheckResult:
         """Return the leaks of `file`, in which `plan` should have hidden everything.
 
-        `against` is the source and `regions` are the regions that were hidden; each makes the check stricter. With
-        `text`, identifying text is searched even if the plan hides none. With `identity`, a trained network compares
-        hidden faces with their originals. Raises any `VelumError` for a file that cannot be checked.
+        `against` is the source and `regions` are the regions that were hidden; each makes the check stricter. In an
+        archive or a document each member is checked, and `regions` are those of its members by name. With `text`,
+        identifying text is searched even if the plan hides none. With `identity`, a trained network compares hidden
+        faces with their originals. Raises any `VelumError` for a file that cannot be checked.
         """
+        if container := archive.container_of(file):
+            if isinstance(regions, Annotations) or isinstance(against, media.BytesSource):
+                raise BadPlan(f"{file} is a {container}, of many pictures; leave --regions out")
+            check_file = partial(self, text=text, identity=identity)
+            return ContainerCheck(check_file, plan, self.limits, regions or {}).run(file, container, against, progress)
+        if regions is not None and not isinstance(regions, Annotations):
+            raise BadPlan(f"{file} is an image or a video; its regions are one annotation file")
         if identity and against is None:
             raise BadPlan("the identity check compares hidden faces with their originals; give the source (--against)")
         search_plan, notes = second_detector.make_search_plan(plan, self.host, self.engine, text=text)

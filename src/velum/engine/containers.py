@@ -1,0 +1,307 @@
+"""Containers: every picture and video in an archive or a document takes the engine's path; the rest stays or goes."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from velum import __version__, media
+from velum.annotations import Annotations
+from velum.atomic import keep_original, publish
+from velum.engine.stages import NOTHING_FOUND, OnRegions, Progress
+from velum.engine.verify_output import Verdict, folder_next_to, leak_message
+from velum.errors import BadInput, BadPlan, LimitExceeded, NotHidden, VelumError, names_for_places
+from velum.file_hash import sha256_of
+from velum.limits import Limits
+from velum.media import archive
+from velum.media.archive import Container, ContainerWriter, Content, Document, Member
+from velum.plan import Plan
+from velum.region import Region
+from velum.report import Report
+
+MOST_EDITED_BYTES = 256 << 20
+"""Largest XML member of a document that metadata is taken out of, and largest text that is searched for pictures."""
+
+SHARED_WARNINGS = 3
+"""Number of members that a warning names, where several have the same."""
+
+Hide = Callable[..., Report]
+"""The engine's path for one image or video: `hide(source, target, plan, overwrite=, progress=, on_regions=)`."""
+
+Check = Callable[..., Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerJob:
+    """A container to hide in: its source, its format, its target, and whom to tell of frames and regions."""
+
+    source: Path
+    format: str
+    target: Path
+    plan: Plan
+    overwrite: bool = False
+    progress: Progress | None = None
+    on_regions: OnRegions | None = None
+
+    def __post_init__(self) -> None:
+        archive.refuse_target(self.target, self.source, self.format)
+
+
+def hide_container(job: ContainerJob, hide: Hide, check: Check | None, limits: Limits) -> Report:
+    """Hide in all pictures and videos of a container, publish the result and return the report.
+
+    With `check`, the finished container is checked first, and `NotHidden` raised where anything is found. Raises any
+    `VelumError`, with the member's name; then nothing is published.
+    """
+    keep_original(job.target, job.source)
+    with publish(job.target, overwrite=job.overwrite) as part, folder_next_to(job.target) as scratch:
+        run = _ContainerRun(job, hide, limits, scratch, archive.Budget(limits))
+        run.rewrite(job.source, job.format, part, str(job.source), depth=1)
+        report = run.report(sha256_of(job.source), sha256_of(part))
+        if check is not None:
+            verdict = check(part, job.plan, against=job.source, regions=run.regions)
+            if verdict.leaks:
+                raise NotHidden(leak_message(job.target, verdict))
+            result: Mapping[str, Any] = verdict.to_json() | {"file": str(job.target)}
+            report = replace(report, check=result)
+    return report
+
+
+@dataclass(slots=True)
+class _ContainerRun:
+    """One run over a container and those in it, with what has been done so far."""
+
+    job: ContainerJob
+    hide: Hide
+    limits: Limits
+    scratch: Path
+    budget: archive.Budget
+    members: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[tuple[str, int, Report]] = field(default_factory=list)
+    """Name, number of the first frame, and report of each picture and video."""
+    regions: dict[str, Annotations] = field(default_factory=dict)
+    """Hidden regions of each picture and video, for the check."""
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    """Warnings, each with the member that it is about; empty for the whole container."""
+    frames: int = 0
+
+    def rewrite(self, source: Path, format: str, target: Path, name: str, *, depth: int, prefix: str = "") -> None:
+        """Write a container to `target`, each member hidden, changed, copied or left out."""
+        self.budget.check_depth(depth, name)
+        metadata = frozenset(self.job.plan.metadata)
+        with archive.open_container(source, format, self.budget, name) as container:
+            document = Document(format, container.names, metadata)
+            self._begin(document, container, prefix)
+            with container.writer(target, metadata) as writer:
+                for member in container.members():
+                    self._take(container, writer, document, member, depth, prefix)
+
+    def report(self, input_sha256: str, output_sha256: str) -> Report:
+        """Return the report of the whole container: frames are counted through, in the order of members."""
+        hidden, tracks, track_base = [], [], 0
+        seconds: Counter[str] = Counter()
+        for _, first, report in self.reports:
+            hidden += [replace(region, frame=region.frame + first) for region in report.hidden]
+            for track in report.tracks:
+                number = None if track.track is None else track.track + track_base
+                begin, end = track.first_frame + first, track.last_frame + first
+                tracks.append(replace(track, track=number, first_frame=begin, last_frame=end))
+            track_base += 1 + max((track.track or 0 for track in report.tracks), default=0)
+            seconds.update(report.seconds)
+        models = {str(model): model for _, _, report in self.reports for model in report.models}
+        job = self.job
+        return Report(
+            source=str(job.source), target=str(job.target), format=job.format, width=0, height=0, frames=self.frames,
+            hidden=tuple(hidden), tracks=tuple(tracks), plan=job.plan.digest, rules=tuple(map(str, job.plan.rules)),
+            models=tuple(models.values()), seconds=dict(seconds), input_sha256=input_sha256,
+            output_sha256=output_sha256, encoding="member by member", version=__version__,
+            warnings=self._warnings(found=bool(hidden or tracks)), members=tuple(self.members),
+        )  # fmt: skip
+
+    def _begin(self, document: Document, container: Container, prefix: str) -> None:
+        where = prefix.rstrip("/")
+        if document.format in archive.DOCUMENTS:
+            self._refuse_text_rules(document.format, where)
+            twice = [name for name, count in Counter(document.names).items() if count > 1]
+            if twice:
+                raise BadInput(f"cannot read {where or self.job.source}: it has two members named {twice[0]!r}")
+        if document.is_signed:
+            self.notes.append(
+                (where, "its digital signature is left out: no signature holds once anything has changed")
+            )
+        self.notes += [(where, f"left out: {what}") for what in container.leftovers]
+
+    def _refuse_text_rules(self, format: str, where: str) -> None:
+        for rule in self.job.plan.rules:
+            if rule.locate.name == "text" and rule.locate.options.get("shape") != "plate":
+                raise BadPlan(
+                    f"cannot hide text in {where or self.job.source}: rules with text search pictures only, and a "
+                    f"{format} has text of its own, which stays; leave that rule out"
+                )
+
+    def _take(
+        self, container: Container, writer: ContainerWriter, document: Document, member: Member, depth: int, prefix: str
+    ) -> None:
+        name, file = prefix + member.name, self.scratch / f"{depth}.member"
+        if why := document.why_removed(member.name):
+            self._note(name, "removed", reason=why)
+            return
+        if self._is_named(self.job.plan.drop_members, member.name):
+            self._leave_out(writer, document, member, name)
+            return
+        try:
+            unpack_member(container, member, file)
+            if member.is_folder:
+                writer.copy(member, file)
+                return
+            self._replace(writer, document, member, file, depth, name)
+        except (BadInput, LimitExceeded) as error:
+            if isinstance(error, LimitExceeded) and error.limit in {
+                "unpacked_bytes",
+                "unpacked_ratio",
+                "members",
+                "nesting",
+            }:
+                raise
+            if self.job.plan.video.on_damage != "cover":
+                raise _blame(name, error) from error
+            self._cover(writer, document, member, file, name, str(error))
+        except VelumError as error:
+            raise _blame(name, error) from error
+        finally:
+            file.unlink(missing_ok=True)
+
+    def _replace(
+        self, writer: ContainerWriter, document: Document, member: Member, file: Path, depth: int, name: str
+    ) -> None:
+        """Write one member that has been unpacked to `file`. Raises `BadInput` for one that cannot be hidden."""
+        out = self.scratch / f"{depth}.out"
+        content = archive.content_of(file, member.name, limit_bytes=MOST_EDITED_BYTES)
+        match content.kind:
+            case "media":
+                out = out.with_suffix(media.suffix_of(content.what))
+                self._hide_media(file, out, name)
+            case "container":
+                self.rewrite(file, content.what, out, name, depth=depth + 1, prefix=f"{name}/")
+                self._note(name, "container")
+            case "inert" if document.edits(member.name):
+                if file.stat().st_size > MOST_EDITED_BYTES:
+                    raise BadInput(f"it has more than {MOST_EDITED_BYTES >> 20} MiB of XML")
+                data = file.read_bytes()
+                changed = document.edit(member.name, data)
+                if archive.is_relations(member.name):
+                    self.notes += [
+                        (name, f"it shows what is elsewhere: {at}") for at in archive.external_pictures(data)
+                    ]
+                if changed == data:
+                    self._copy(writer, member, file, name)
+                    return
+                out.write_bytes(changed)
+                self._note(name, "edited")
+            case _ if self._is_copied(content, member):
+                self._copy(writer, member, file, name)
+                return
+            case _:
+                raise BadInput(content.what or "it is sound, which the plan does not copy")
+        writer.replace(member, out)
+        out.unlink()
+
+    def _hide_media(self, file: Path, out: Path, name: str) -> None:
+        first, job, found = self.frames, self.job, {}
+
+        def remember(index: int, regions: tuple[Region, ...]) -> None:
+            found[index] = regions
+            if job.on_regions is not None:
+                job.on_regions(first + index, regions)
+
+        def progress(done: int, _: int | None) -> None:
+            if job.progress is not None:
+                job.progress(first + done, None)
+
+        with names_for_places(file, name), names_for_places(out, name):
+            report = self.hide(file, out, job.plan, overwrite=True, progress=progress, on_regions=remember)
+        self.frames += report.frames
+        self.reports.append((name, first, report))
+        self.regions[name] = Annotations(report.width, report.height, found, report.input_sha256)
+        self.notes += [(name, text) for text in report.warnings if text != NOTHING_FOUND]
+        self._note(
+            name, "hidden", first_frame=first, frames=report.frames, format=report.format, width=report.width,
+            height=report.height, encoding=report.encoding, input_sha256=report.input_sha256,
+            output_sha256=report.output_sha256, **({"people": report.people} if report.people else {}),
+        )  # fmt: skip
+
+    def _is_copied(self, content: Content, member: Member) -> bool:
+        if content.kind == "sound":
+            return self.job.plan.video.audio == "copy"
+        named = self._is_named(self.job.plan.copy_members, member.name)
+        return content.kind == "inert" or (content.kind == "unknown" and named)
+
+    def _copy(self, writer: ContainerWriter, member: Member, file: Path, name: str) -> None:
+        writer.copy(member, file)
+        self._note(name, "copied")
+
+    def _leave_out(self, writer: ContainerWriter, document: Document, member: Member, name: str) -> None:
+        """Leave a member out; in a document, whose other members name it, it is empty instead."""
+        if document.format not in archive.DOCUMENTS:
+            self._note(name, "removed", reason="asked")
+            return
+        file = self.scratch / "empty"
+        file.write_bytes(archive.empty_member(member.name))
+        writer.replace(member, file)
+        self._note(name, "emptied", reason="asked")
+
+    def _cover(
+        self, writer: ContainerWriter, document: Document, member: Member, file: Path, name: str, reason: str
+    ) -> None:
+        """Show a black image for one that cannot be hidden, or leave the member out."""
+        kind = media.kind_of(file) if file.exists() else None
+        black = archive.black_image(file, kind, self.limits) if kind else None
+        self.notes.append((name, f"it cannot be hidden, and is covered: {reason}"))
+        if black is None:
+            self._leave_out(writer, document, member, name)
+            self.members[-1]["reason"] = "damaged"
+            return
+        file.write_bytes(black)
+        writer.replace(member, file)
+        self._note(name, "covered", reason="damaged")
+
+    def _note(self, name: str, action: str, **more: Any) -> None:
+        self.members.append({"name": name, "action": action, **more})
+
+    @staticmethod
+    def _is_named(patterns: tuple[str, ...], name: str) -> bool:
+        return any(fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern) for pattern in patterns)
+
+    def _warnings(self, *, found: bool) -> tuple[str, ...]:
+        by_text: dict[str, list[str]] = {}
+        for name, text in self.notes:
+            by_text.setdefault(text, []).append(name)
+        return (*(() if found else (NOTHING_FOUND,)), *(_say(names, text) for text, names in by_text.items()))
+
+
+def unpack_member(container: Container, member: Member, file: Path) -> None:
+    """Write the bytes of a member to `file`. Raises `BadInput` for a member that no container may have."""
+    if member.fault or (member.is_folder and member.size):
+        raise BadInput(member.fault or "it is a folder with bytes of its own")
+    container.unpack(member, file)
+
+
+def _say(names: list[str], text: str) -> str:
+    named = ", ".join(name for name in names[:SHARED_WARNINGS] if name)
+    more = f" and {len(names) - SHARED_WARNINGS} more" if len(names) > SHARED_WARNINGS else ""
+    return f"{named}{more}: {text}" if named else text
+
+
+def _blame(name: str, error: VelumError) -> VelumError:
+    """Return the error with the name of the member, and what can be done where the member cannot be hidden."""
+    text = str(error)
+    if name not in text:
+        text = f"{name}: {text}"
+    if isinstance(error, BadInput | LimitExceeded) and "--drop-member" not in text:
+        text += "; nothing was written. Leave it out with --drop-member NAME, or cover it with --on-damage cover"
+        if "unknown kind, which may" in text:
+            text += ", or take it over as it is with --copy-member NAME"
+    error.args = (text, *error.args[1:])
+    return error

@@ -1,0 +1,160 @@
+"""Containers: archives and documents whose pictures and videos are hidden, and whose other members stay as they are.
+
+A container is opened, its members are gone through in order, and each is copied, replaced or left out.
+"""
+
+import io
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from PIL import Image
+
+from velum.errors import BadInput, BadPlan, Unavailable
+from velum.limits import Limits
+from velum.media.archive.contents import DOCUMENTS, SUFFIXES, Content, container_of, content_of
+from velum.media.archive.member import Budget, Member
+from velum.media.archive.office import Document, external_pictures, is_relations
+from velum.media.archive.tar_file import TarContainer
+from velum.media.archive.zip_file import ZipContainer
+
+__all__ = [
+    "DOCUMENTS", "SUFFIXES", "Budget", "Container", "ContainerWriter", "Content", "Document", "Member",
+    "black_image", "container_of", "content_of", "empty_member", "external_pictures", "has_container_suffix",
+    "is_relations", "open_container", "refuse_alone", "refuse_target", "suffix_of_container", "usual_suffix",
+]  # fmt: skip
+
+_COVERED = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""Formats of images for which a black one can take the place of one that cannot be read."""
+
+_EMPTY_EMF = (
+    struct.pack(
+        "<II8i4sIIIHHIIIiiii", 1, 108, 0, 0, 0, 0, 0, 0, 1, 1, b" EMF", 0x10000, 128, 2, 1, 0, 0, 0, 0, 1, 1, 1, 1
+    )
+    + bytes(20)
+    + struct.pack("<IIIII", 14, 20, 0, 0, 20)
+)
+"""An EMF without any drawing ([MS-EMF] 2.3.4.2: the header; 2.3.4.1: the end of the file)."""
+
+_EMPTY_WMF = struct.pack("<HHHIHIHIH", 1, 9, 0x300, 12, 0, 3, 0, 3, 0)
+"""A WMF without any drawing ([MS-WMF] 2.3.2.2: the header; 2.3.2.1: the end of the file)."""
+
+
+class ContainerWriter(Protocol):
+    """Writes a container like the one that is read, in a `with` block; a member that it is not given is left out."""
+
+    def copy(self, member: Member, file: Path) -> None:
+        """Write a member as it is; `file` is where it was unpacked."""
+        ...
+
+    def replace(self, member: Member, file: Path) -> None:
+        """Write a member with the bytes of `file`."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Container(Protocol):
+    """A container that is read, in a `with` block."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all members, where they are known before they are read."""
+        ...
+
+    @property
+    def leftovers(self) -> tuple[str, ...]:
+        """What it holds that belongs to no member, in words; a result has none of it."""
+        ...
+
+    def members(self) -> Iterator[Member]:
+        """Yield all members in order. Raises `BadInput` for a damaged container."""
+        ...
+
+    def unpack(self, member: Member, target: Path) -> None:
+        """Write the bytes of the last member yielded. Raises `BadInput` for damaged ones, and `LimitExceeded`."""
+        ...
+
+    def writer(self, target: Path, metadata: frozenset[str]) -> ContainerWriter:
+        """Return a writer of the result; `metadata` are the kinds that are kept."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_container(path: Path, format: str, budget: Budget, name: str) -> Container:
+    """Open a container of a format that `container_of` has found; messages call it `name`.
+
+    Raises `BadInput` for a damaged one, `LimitExceeded` for one that is too large, `Unavailable` without its extra.
+    """
+    budget.limits.check("bytes", path.stat().st_size, name)
+    if format == "PDF":
+        raise Unavailable(f"cannot read {name}: PDFs are not supported yet")
+    if format in {"TAR", "TGZ"}:
+        return TarContainer(path, budget, name, packed=format == "TGZ")
+    return ZipContainer(path, budget, name)
+
+
+def suffix_of_container(name: str) -> str:
+    """Return the suffix of a container's name in lower case, such as `.tar.gz`; empty for any other name."""
+    return max((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), key=len, default="")
+
+
+def usual_suffix(format: str) -> str:
+    """Return the usual suffix of a container's format."""
+    return next(suffix for suffix, kind in SUFFIXES.items() if kind == format)
+
+
+def has_container_suffix(path: Path) -> bool:
+    """Tell whether a file is an archive or a document by its name; for choosing files of a folder."""
+    return bool(suffix_of_container(path.name)) and not path.name.startswith("._")
+
+
+def refuse_target(target: Path, source: Path, format: str) -> None:
+    """Raise `BadPlan` where the target's suffix stands for another format than that of the source."""
+    if target.suffix.lower() == source.suffix.lower():
+        return
+    if SUFFIXES.get(suffix_of_container(target.name)) != format:
+        fitting = ", ".join(suffix for suffix, kind in SUFFIXES.items() if kind == format)
+        raise BadPlan(f"cannot write {source} to {target}: its result is a {format}; allowed suffixes are {fitting}")
+
+
+def black_image(file: Path, format: str, limits: Limits) -> bytes | None:
+    """Return a black image of the format and the size of one that cannot be read; None where its size is unknown."""
+    if format not in _COVERED:
+        return None
+    try:
+        with Image.open(file, formats=(format,)) as image:
+            size = image.size
+    except (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error, Image.DecompressionBombError):
+        return None
+    if size[0] * size[1] > limits.pixels:
+        return None
+    data = io.BytesIO()
+    Image.new("RGB", size).save(data, format)
+    return data.getvalue()
+
+
+def empty_member(name: str) -> bytes:
+    """Return what stands for a member that a document names and that is left out: an empty drawing, or nothing."""
+    suffix = Path(name).suffix.lower()
+    if suffix == ".svg":
+        return b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
+    return {".emf": _EMPTY_EMF, ".wmf": _EMPTY_WMF}.get(suffix, b"")
+
+
+def refuse_alone(path: Path, found: str) -> BadInput:
+    """Return the error for a container where an image or a video is expected."""
+    return BadInput(
+        f"{path} is a {found}: only velum hide and velum check go through containers; give an image or a video of it"
+    )

@@ -1,0 +1,224 @@
+"""What a member of a container is, by its bytes: a picture, a container, something that shows nothing, or a refusal."""
+
+import base64
+import gzip
+import io
+import mmap
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from PIL import Image
+
+from velum.media.formats import OTHER_SUFFIXES, READ_ONLY, SOUND_SUFFIXES, VIDEO_FORMATS, kind_of
+
+ContentKind = Literal["media", "container", "sound", "inert", "unknown", "refused"]
+"""`media`: velum hides in it. `inert`: it shows no picture. `unknown`: it holds no picture that velum can see, and is
+taken over only if the plan names it. `refused`: it may show a picture that velum cannot read."""
+
+_OPEN_XML = (("word/", "DOCX"), ("ppt/", "PPTX"), ("xl/", "XLSX"))
+_MIME_TYPES = {
+    "application/vnd.oasis.opendocument.text": "ODT",
+    "application/vnd.oasis.opendocument.presentation": "ODP",
+    "application/vnd.oasis.opendocument.spreadsheet": "ODS",
+    "application/vnd.oasis.opendocument.graphics": "ODG",
+    "application/epub+zip": "EPUB",
+}
+DOCUMENTS = ("DOCX", "PPTX", "XLSX", *_MIME_TYPES.values())
+"""ZIP archives that are one document: programs open them as a whole."""
+
+SUFFIXES = {
+    ".docx": "DOCX", ".docm": "DOCX", ".dotx": "DOCX", ".pptx": "PPTX", ".pptm": "PPTX", ".potx": "PPTX",
+    ".ppsx": "PPTX", ".xlsx": "XLSX", ".xlsm": "XLSX", ".xltx": "XLSX", ".odt": "ODT", ".ott": "ODT", ".odp": "ODP",
+    ".otp": "ODP", ".ods": "ODS", ".odg": "ODG", ".epub": "EPUB", ".zip": "ZIP", ".cbz": "ZIP", ".tar": "TAR",
+    ".tar.gz": "TGZ", ".tgz": "TGZ", ".pdf": "PDF",
+}  # fmt: skip
+"""Container of a file's suffix, in lower case."""
+
+HEAD_BYTES = 1024
+_GZIP, _ZIPS, _COMPOUND = b"\x1f\x8b\x08", (b"PK\x03\x04", b"PK\x05\x06"), bytes.fromhex("d0cf11e0a1b11ae1")
+_FONTS = (b"\0\x01\0\0\0", b"OTTO", b"ttcf", b"wOFF", b"wOF2", b"true\0")
+_FONT_SUFFIXES = {".fntdata", ".odttf"}
+_SOUNDS = (b"ID3", b"fLaC", b"OggS", b"MThd", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9")
+_OTHER_ARCHIVE = "an archive of a kind that velum does not read"
+_PICTURES = (
+    (_COMPOUND, "an OLE object, which may hold pictures"),
+    (bytes.fromhex("d7cdc69a"), "a WMF drawing"), (b"\x01\0\x09\0\0\x03", "a WMF drawing"),
+    (b"VCLMTF", "a StarView drawing"), (bytes.fromhex("c5d0d3c6"), "an EPS drawing"), (b"8BPS", "a Photoshop picture"),
+    (b"\0\0\x01\0", "an icon"), (b"\0\0\x02\0", "an icon"), (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"), (b"II\xbc\x01", "a JPEG XR picture"), (b"DDS ", "a DDS picture"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR picture"), (_GZIP, "a file packed by gzip, which may be a drawing"),
+    *((start, _OTHER_ARCHIVE) for start in (b"BZh", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")),
+    (b"gimp xcf", "a GIMP picture"),
+    (b"FWS", "a Flash film"), (b"CWS", "a Flash film"), (b"ZWS", "a Flash film"),
+)  # fmt: skip
+"""Starts of files that may show a picture which velum does not read, and what they are."""
+
+_DRAWN_TEXT = (
+    (rb"\s*%!PS", "a PostScript drawing"), (rb"\s*/\* XPM", "an XPM picture"), (rb"P[1-6]\s", "a picture (PNM)"),
+    (rb"#\?R", "a Radiance picture"), (rb"\s*#define\s+\w+_width", "an XBM picture"),
+)  # fmt: skip
+_NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+_LINKED_DATA = re.compile(rb"data:\s*(?:image|video|audio|font/svg|application/(?:pdf|zip|octet))", re.IGNORECASE)
+_BASE64 = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{56,}")
+_HEX = re.compile(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]{96,}")
+_WRITTEN = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....(?:WEBP|AVI )|II\*\0|MM\0\*|....ftyp|\xd0\xcf\x11\xe0|PK\x03\x04"
+    rb"|%PDF-|\xd7\xcd\xc6\x9a|\x1a\x45\xdf\xa3|\x1f\x8b\x08|\x01\0\0\0.{36} EMF|BM.{12}[\x0c\x28\x6c\x7c]\0\0\0",
+    re.DOTALL,
+)
+_PLACED = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|\x01\0\0\0.{36} EMF", re.DOTALL)
+"""Pictures that are searched for at any offset of a file of unknown kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a member is: its kind, and its format or why it is refused, in words."""
+
+    kind: ContentKind
+    what: str = ""
+
+
+def container_of(path: Path) -> str | None:
+    """Return the format of an archive or a document by its content; None for any other file."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            if head.startswith(_ZIPS):
+                return _zip_format(path)
+            if b"%PDF-" in head[:HEAD_BYTES]:  # ISO 32000-1, annex H: readers look for it in the first 1,024 bytes
+                return "PDF" if kind_of(path) is None else None
+            if is_tar(head):
+                return "TAR"
+            return "TGZ" if head.startswith(_GZIP) and is_tar(_unzipped_head(path)) else None
+    except OSError:
+        return None
+
+
+def content_of(path: Path, name: str, *, limit_bytes: int) -> Content:
+    """Return what a member is; `path` is the file with its bytes. Text is searched for pictures up to `limit_bytes`."""
+    size = path.stat().st_size
+    if not size:
+        return Content("inert")
+    suffix = PurePosixPath(name.lower()).suffix
+    if found := container_of(path):
+        return Content("container", found)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        head = data[:HEAD_BYTES]
+        if (text := _text_of(data, limit_bytes)) is not None:
+            why = _why_drawn(text, head)
+            return Content("refused", why) if why else Content("inert")
+        if (kind := kind_of(path)) is not None:
+            return _media(kind)
+        return _binary(data, head, suffix)
+
+
+def _media(kind: str) -> Content:
+    if kind in READ_ONLY:
+        return Content("refused", f"a video in {kind}, which velum reads but does not write; convert it first")
+    return Content("media", kind)
+
+
+def _binary(data: mmap.mmap, head: bytes, suffix: str) -> Content:
+    for start, what in _PICTURES:
+        if head.startswith(start):
+            return Content("refused", what)
+    if head.startswith(b"\x01\0\0\0") and head[40:44] == b" EMF":
+        return Content("refused", "an EMF drawing")
+    if suffix in OTHER_SUFFIXES or suffix in {".emf", ".wmf", ".pict", ".pct"}:
+        return Content("refused", f"a picture or video that velum does not read ({suffix})")
+    if head.startswith(_FONTS) or suffix in _FONT_SUFFIXES:
+        return Content("inert")
+    if any(_pictures(data)):
+        return Content("refused", "a file of an unknown kind with a picture in it")
+    if suffix in SOUND_SUFFIXES or head.startswith(_SOUNDS) or (head[:4] == b"RIFF" and head[8:12] == b"WAVE"):
+        return Content("sound")
+    return Content("unknown", "a file of an unknown kind, which may hold pictures")
+
+
+def _zip_format(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if "mimetype" in names:
+                with archive.open("mimetype") as file:
+                    text = file.read(100).decode("ascii", "replace").strip().removesuffix("-template")
+                return _MIME_TYPES.get(text, "ZIP")
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, zlib.error, EOFError):
+        return "ZIP"
+    if "[Content_Types].xml" in names:
+        return next((kind for start, kind in _OPEN_XML if any(name.startswith(start) for name in names)), "ZIP")
+    return "ZIP"
+
+
+def is_tar(head: bytes) -> bool:
+    """Tell whether a file begins with the header of a TAR archive (POSIX.1-1988, and GNU's)."""
+    return head[257:262] == b"ustar"
+
+
+def _unzipped_head(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            return file.read(512)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def _text_of(data: mmap.mmap, limit_bytes: int) -> bytes | None:
+    """Return a text as UTF-8, or in the 8-bit code that it has; None for anything else."""
+    start = data[:4]
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) and len(data) <= limit_bytes:
+        try:
+            text = data[:].decode("utf-16").encode()
+        except UnicodeDecodeError:
+            return None
+        return None if _NO_TEXT.search(text) else text
+    if _NO_TEXT.search(data) or len(data) > limit_bytes:
+        return None
+    return data[:]
+
+
+def _why_drawn(text: bytes, head: bytes) -> str:
+    """Say what picture a text holds; empty where there is none."""
+    for start, what in _DRAWN_TEXT:
+        if re.match(start, head):
+            return what
+    if _LINKED_DATA.search(text):
+        return "a text with a picture or a file written into it (data:)"
+    if any(map(_WRITTEN.match, _written_bytes(text))):
+        return "a text with a picture or a file written into it, in base64 or hexadecimal digits"
+    return ""
+
+
+def _written_bytes(text: bytes) -> Iterator[bytes]:
+    """Yield the first bytes of everything that a text may hold in base64 or in hexadecimal digits."""
+    for match in _BASE64.finditer(text):
+        yield base64.b64decode(
+            match[0][:64].ljust(64, b"A"), altchars=b"-_" if b"-" in match[0] or b"_" in match[0] else None
+        )
+    for match in _HEX.finditer(text):
+        yield bytes.fromhex(match[0][:96].decode())
+
+
+def _pictures(data: mmap.mmap) -> Iterator[int]:
+    """Yield the offset of each picture in a file of an unknown kind."""
+    for match in _PLACED.finditer(data):
+        if match[0].startswith(b"\x01"):
+            yield match.start()
+            continue
+        try:
+            with Image.open(
+                io.BytesIO(data[match.start() : match.start() + (1 << 20)]), formats=("JPEG", "PNG", "GIF")
+            ):
+                yield match.start()
+        except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError):
+            continue
+
+
+def is_video(format: str) -> bool:
+    """Tell whether a format is one of videos."""
+    return format in VIDEO_FORMATS

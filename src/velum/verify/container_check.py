@@ -1,0 +1,144 @@
+"""The check of a finished archive or document: it is opened as a stranger would, and each member is checked."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from velum.annotations import Annotations
+from velum.engine.containers import MOST_EDITED_BYTES, unpack_member
+from velum.errors import BadInput, LimitExceeded
+from velum.file_hash import sha256_of
+from velum.limits import Limits
+from velum.media import archive, kind_of
+from velum.media.archive import Container, Content, Document, Member
+from velum.plan import Plan
+from velum.verify.result import CheckResult, Kind, Leak
+
+CheckFile = Callable[..., CheckResult]
+"""The check of one image or video: `check(file, plan, against=, regions=)`."""
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(slots=True)
+class ContainerCheck:
+    """One check of a container and of those in it; `regions` are the hidden ones of its members, by name."""
+
+    check: CheckFile
+    plan: Plan
+    limits: Limits
+    regions: Mapping[str, Annotations]
+    leaks: list[Leak] = field(default_factory=list)
+    results: list[CheckResult] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
+    frames: int = 0
+
+    def run(self, file: Path, format: str, against: Path | None, progress: Progress | None) -> CheckResult:
+        """Return the leaks of all members of `file`; frames are counted through. Raises any `VelumError`."""
+        budget, source_budget = archive.Budget(self.limits), archive.Budget(self.limits)
+        with tempfile.TemporaryDirectory(prefix="velum-check-") as scratch:
+            for _ in self._walk(file, format, against, Path(scratch), (budget, source_budget), ""):
+                if progress is not None:
+                    progress(self.frames, None)
+        detectors = dict.fromkeys(name for result in self.results for name in result.detectors)
+        regions = sum(result.regions for result in self.results)
+        return CheckResult(
+            file.name, sha256_of(file), self.frames, tuple(self.leaks), tuple(detectors), regions, tuple(self.notes)
+        )
+
+    def _walk(
+        self, file: Path, format: str, against: Path | None, scratch: Path,
+        budgets: tuple[archive.Budget, archive.Budget], prefix: str,
+    ) -> Iterator[str]:  # fmt: skip
+        """Check all members of a container, and yield the name of each."""
+        depth = prefix.count("/") + 1
+        member_file, source_file = (scratch / f"{len(prefix)}-{depth}.{end}" for end in ("member", "source"))
+        with ExitStack() as stack:
+            opened = archive.open_container(file, format, budgets[0], prefix.rstrip("/") or file.name)
+            container = stack.enter_context(opened)
+            source = None
+            if against is not None and (kind := archive.container_of(against)):
+                original = stack.enter_context(archive.open_container(against, kind, budgets[1], str(against)))
+                source = _SourceMembers(original, original.members())
+            document = Document(format, container.names, frozenset(self.plan.metadata))
+            for what in container.leftovers:
+                self._add("rest", prefix.rstrip("/") or file.name, f"it holds {what}")
+            for member in container.members():
+                name = prefix + member.name
+                self._check_name(document, member, name)
+                unpack_member(container, member, member_file)
+                before = source.unpack(member.name, source_file) if source else None
+                content = archive.content_of(member_file, member.name, limit_bytes=MOST_EDITED_BYTES)
+                if source is not None and before is None and content.kind == "media":
+                    self._add("frames", name, "its source cannot be read, or has no such member")
+                if content.kind == "container":
+                    yield from self._walk(member_file, content.what, before, scratch, budgets, f"{name}/")
+                else:
+                    self._check_member(document, member, member_file, before, content, name)
+                yield name
+
+    def _check_name(self, document: Document, member: Member, name: str) -> None:
+        kinds: Mapping[str, tuple[Kind, str]] = {
+            "preview": ("picture", "a preview, or metadata of a file manager"),
+            "history": ("metadata", "an earlier version, a cache or a setting that names people or their machine"),
+            "signature": ("metadata", "a signature, which names who signed and no longer holds"),
+        }
+        if why := document.why_removed(member.name):
+            kind, what = kinds[why]
+            self._add(kind, name, f"it is {what}")
+
+    def _check_member(
+        self, document: Document, member: Member, file: Path, before: Path | None, content: Content, name: str
+    ) -> None:
+        if content.kind == "media":
+            self._check_media(file, before, name)
+        elif content.kind == "refused" or (
+            content.kind == "unknown" and not _is_named(self.plan.copy_members, member.name)
+        ):
+            self._add("rest", name, f"it is {content.what}")
+        elif content.kind == "sound" and self.plan.video.audio != "copy":
+            self._add("audio", name, "it is sound")
+        elif document.edits(member.name) and file.stat().st_size <= MOST_EDITED_BYTES:
+            data = file.read_bytes()
+            if document.edit(member.name, data) != data:
+                self._add("metadata", name, "it still says who wrote or changed the document, when, or with what")
+
+    def _check_media(self, file: Path, before: Path | None, name: str) -> None:
+        if before is not None and kind_of(before) is None:
+            before = None  # damaged in the source: a black image has taken its place
+        result = self.check(file, self.plan, against=before, regions=self.regions.get(name))
+        for leak in result.leaks:
+            frame = None if leak.frame is None else leak.frame + self.frames
+            self.leaks.append(replace(leak, message=f"{name}: {leak.message}", frame=frame))
+        self.notes |= dict.fromkeys(result.notes)
+        self.frames += result.frames
+        self.results.append(result)
+
+    def _add(self, kind: Kind, name: str, message: str) -> None:
+        self.leaks.append(Leak(kind, f"{name}: {message}"))
+
+
+@dataclass(slots=True)
+class _SourceMembers:
+    """Members of the source of a checked container, in their order: those of the result come in the same one."""
+
+    container: Container
+    members: Iterator[Member]
+
+    def unpack(self, name: str, target: Path) -> Path | None:
+        """Return `target` with the bytes of the next member of that name; None where there is none that can be read."""
+        for member in self.members:
+            if member.name == name:
+                try:
+                    unpack_member(self.container, member, target)
+                except (BadInput, LimitExceeded):
+                    return None
+                return target
+        return None
+
+
+def _is_named(patterns: tuple[str, ...], name: str) -> bool:
+    return any(fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern) for pattern in patterns)
