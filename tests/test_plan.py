@@ -145,7 +145,9 @@ def test_toml_can_have_rules_as_tables() -> None:
         ("video.window_seconds = -1", "from 0 to 60"),
         ("effort = 'high'", "effort is 'high'; allowed are fast, balanced, thorough"),
         ("video.fps = 25", "video has no fps"),
-        ("colour = 'red'", "no colour; allowed are effort, keep_out, metadata, people, quality, rules, verify, video"),
+        ("drop_members = '*.emf'", "must be a list of patterns"),
+        ("copy_members = ['']", "must be a list of patterns"),
+        ("colour = 'red'", "no colour; allowed are copy_members, drop_members, effort, keep_out, metadata, people, "),
     ],
 )
 def test_a_wrong_plan_says_what_is_allowed(toml: str, message: str) -> None:

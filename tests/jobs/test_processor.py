@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -173,6 +174,10 @@ def test_errors_of_the_engine_keep_their_class_and_message(
     (tmp_path / "text").write_bytes(b"no picture")
     with pytest.raises(BadInput, match="unknown kind"):
         processor.make(task(tmp_path / "text", tmp_path / "c", ZONE), Piece(0))
+    with zipfile.ZipFile(tmp_path / "zip", "w") as archive:
+        archive.writestr("a.txt", "x")
+    with pytest.raises(BadInput, match="is a ZIP: jobs take images and videos only"):
+        processor.make(task(tmp_path / "zip", tmp_path / "z", ZONE), Piece(0))
     with pytest.raises(OutputFailed, match="No such file"):  # an OSError, as those of the pipe are
         processor.make(replace(task(picture, tmp_path / "e", ZONE), folder=tmp_path / "none"), Piece(0))
     broken = processor.make, task(picture, tmp_path / "d", ZONE)

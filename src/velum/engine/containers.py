@@ -16,7 +16,7 @@ from velum.errors import BadInput, BadPlan, LimitExceeded, NotHidden, VelumError
 from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.media import archive
-from velum.media.archive import Container, ContainerWriter, Content, Document, Member
+from velum.media.archive import ContainerWriter, Content, Document, MediaContainer, Member
 from velum.plan import Plan
 from velum.region import Region
 from velum.report import Report
@@ -120,7 +120,7 @@ class _ContainerRun:
             warnings=self._warnings(found=bool(hidden or tracks)), members=tuple(self.members),
         )  # fmt: skip
 
-    def _begin(self, document: Document, container: Container, prefix: str) -> None:
+    def _begin(self, document: Document, container: MediaContainer, prefix: str) -> None:
         where = prefix.rstrip("/")
         if document.format in archive.DOCUMENTS:
             self._refuse_text_rules(document.format, where)
@@ -142,7 +142,13 @@ class _ContainerRun:
                 )
 
     def _take(
-        self, container: Container, writer: ContainerWriter, document: Document, member: Member, depth: int, prefix: str
+        self,
+        container: MediaContainer,
+        writer: ContainerWriter,
+        document: Document,
+        member: Member,
+        depth: int,
+        prefix: str,
     ) -> None:
         name, file = prefix + member.name, self.scratch / f"{depth}.member"
         if why := document.why_removed(member.name):
@@ -281,7 +287,7 @@ class _ContainerRun:
         return (*(() if found else (NOTHING_FOUND,)), *(_say(names, text) for text, names in by_text.items()))
 
 
-def unpack_member(container: Container, member: Member, file: Path) -> None:
+def unpack_member(container: MediaContainer, member: Member, file: Path) -> None:
     """Write the bytes of a member to `file`. Raises `BadInput` for a member that no container may have."""
     if member.fault or (member.is_folder and member.size):
         raise BadInput(member.fault or "it is a folder with bytes of its own")

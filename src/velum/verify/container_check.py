@@ -13,7 +13,7 @@ from velum.errors import BadInput, LimitExceeded
 from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.media import archive, kind_of
-from velum.media.archive import Container, Content, Document, Member
+from velum.media.archive import Content, Document, MediaContainer, Member
 from velum.plan import Plan
 from velum.verify.result import CheckResult, Kind, Leak
 
@@ -125,7 +125,7 @@ class ContainerCheck:
 class _SourceMembers:
     """Members of the source of a checked container, in their order: those of the result come in the same one."""
 
-    container: Container
+    container: MediaContainer
     members: Iterator[Member]
 
     def unpack(self, name: str, target: Path) -> Path | None:

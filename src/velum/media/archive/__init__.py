@@ -21,9 +21,26 @@ from velum.media.archive.tar_file import TarContainer
 from velum.media.archive.zip_file import ZipContainer
 
 __all__ = [
-    "DOCUMENTS", "SUFFIXES", "Budget", "Container", "ContainerWriter", "Content", "Document", "Member",
-    "black_image", "container_of", "content_of", "empty_member", "external_pictures", "has_container_suffix",
-    "is_relations", "open_container", "refuse_alone", "refuse_target", "suffix_of_container", "usual_suffix",
+    "DOCUMENTS",
+    "SUFFIXES",
+    "Budget",
+    "ContainerWriter",
+    "Content",
+    "Document",
+    "MediaContainer",
+    "Member",
+    "black_image",
+    "container_of",
+    "content_of",
+    "empty_member",
+    "external_pictures",
+    "has_container_suffix",
+    "is_relations",
+    "open_container",
+    "refuse_alone",
+    "refuse_target",
+    "suffix_of_container",
+    "usual_suffix",
 ]  # fmt: skip
 
 _COVERED = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -60,7 +77,7 @@ class ContainerWriter(Protocol):
     ) -> None: ...
 
 
-class Container(Protocol):
+class MediaContainer(Protocol):
     """A container that is read, in a `with` block."""
 
     @property
@@ -92,7 +109,7 @@ class Container(Protocol):
     ) -> None: ...
 
 
-def open_container(path: Path, format: str, budget: Budget, name: str) -> Container:
+def open_container(path: Path, format: str, budget: Budget, name: str) -> MediaContainer:
     """Open a container of a format that `container_of` has found; messages call it `name`.
 
     Raises `BadInput` for a damaged one, `LimitExceeded` for one that is too large, `Unavailable` without its extra.

@@ -99,15 +99,15 @@ class Document:
         return self._of_open_xml(name)
 
     @property
-    def _kept(self) -> set[str]:
+    def _kept_properties(self) -> set[str]:
         return {name for kind in self.metadata for name in _KEPT.get(kind, ())}
 
-    def _gone(self) -> set[str]:
+    def _removed_names(self) -> set[str]:
         return {name for name in self.names if self.why_removed(name)}
 
     def _of_open_xml(self, name: str) -> XmlEdit | None:
         if match := _RELATIONS.fullmatch(name):
-            gone = self._gone()
+            gone = self._removed_names()
             folder = match[1] or ""
             return XmlEdit(
                 removes=lambda element: (
@@ -116,10 +116,10 @@ class Document:
                 )
             )
         if name == "[Content_Types].xml":
-            gone = self._gone()
+            gone = self._removed_names()
             return XmlEdit(removes=lambda element: element.attributes.get("PartName", "/").lstrip("/") in gone)
         if name == "docProps/core.xml":
-            kept = self._kept
+            kept = self._kept_properties
             return XmlEdit(removes=lambda element: len(element.path) == 2 and element.path[1] not in kept)
         if name in {"docProps/app.xml", "docProps/custom.xml", "word/people.xml"}:
             return XmlEdit(removes=lambda element: len(element.path) == 2)
@@ -145,7 +145,7 @@ class Document:
     def _of_open_document(self, name: str) -> XmlEdit | None:
         base = posixpath.basename(name)
         if name == "META-INF/manifest.xml":
-            gone = self._gone()
+            gone = self._removed_names()
             folders = {posixpath.dirname(path) + "/" for path in gone} - {"/"}
             folders -= {folder for folder in folders if any(path.startswith(folder) for path in set(self.names) - gone)}
             return XmlEdit(
@@ -154,7 +154,7 @@ class Document:
                 )
             )
         if base == "meta.xml":
-            kept = self._kept
+            kept = self._kept_properties
             return XmlEdit(
                 removes=lambda element: (
                     element.path[:2] == ("document-meta", "meta")
@@ -175,7 +175,7 @@ class Document:
         return None
 
     def _of_book(self, data: bytes) -> XmlEdit:
-        kept = self._kept | _BOOK_NEEDS
+        kept = self._kept_properties | _BOOK_NEEDS
         gone: set[str] = set()
         collect = XmlEdit(removes=lambda element: _note_gone(element, kept, gone))
         collect.apply(data, "the package document")

@@ -112,7 +112,7 @@ class ZipContainer:
         """Return a writer of an archive like this one to `target`."""
         return ZipWriter(self, target, metadata)
 
-    def packed(self, member: Member) -> tuple[_Packed, Iterator[bytes]]:
+    def packed_bytes(self, member: Member) -> tuple[_Packed, Iterator[bytes]]:
         """Return where a member lies, and its packed bytes."""
         packed = self._packed[member.number]
         return packed, self._chunks(packed.start, packed.info.compress_size)
@@ -180,7 +180,7 @@ class ZipWriter:
 
     def copy(self, member: Member, file: Path) -> None:  # noqa: ARG002 - other archives need it
         """Write a member with the packed bytes of the source; `file` is where it was unpacked."""
-        packed, chunks = self._source.packed(member)
+        packed, chunks = self._source.packed_bytes(member)
         info = packed.info
         self._begin(packed, info.CRC, info.compress_size, info.file_size)
         for chunk in chunks:
@@ -188,7 +188,7 @@ class ZipWriter:
 
     def replace(self, member: Member, file: Path) -> None:
         """Write a member with the bytes of `file`, compressed as the source's member is."""
-        packed, _ = self._source.packed(member)
+        packed, _ = self._source.packed_bytes(member)
         start, crc, size = self._file.tell(), 0, 0
         # Sizes are known afterwards: the header is written twice, with the same length.
         large = file.stat().st_size >= _MOST32 - (64 << 20)

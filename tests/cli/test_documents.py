@@ -1,0 +1,45 @@
+"""Documents and archives on the command line: alone, in folders, checked."""
+
+import json
+
+from tests.cli.conftest import Command
+from tests.media.archive.factories import docx, members_of, picture, tarred, zipped
+
+RULE = ("--rule", "face: fake -> blacken with grow=0")
+
+
+def test_hides_in_a_document_and_reports_its_members(velum_command: Command) -> None:
+    folder = velum_command.folder
+    zipped(folder / "report.docx", docx())
+    done = velum_command("hide", "report.docx", "--json", *RULE)
+    report = json.loads(done.stdout)
+    assert (report["target"], report["format"], report["frames"]) == ("report.hidden.docx", "DOCX", 1)
+    assert {"word/media/image1.png", "docProps/thumbnail.jpeg"} <= {member["name"] for member in report["members"]}
+    assert members_of(folder / "report.hidden.docx")["word/media/image1.png"] != docx()["word/media/image1.png"]
+
+
+def test_a_member_that_cannot_be_hidden_is_named_with_what_to_do(velum_command: Command) -> None:
+    folder = velum_command.folder
+    zipped(folder / "photos.zip", {"a.png": picture(), "x/b.emf": b"\x01\0\0\0" + bytes(36) + b" EMF" + bytes(40)})
+    failed = velum_command("hide", "photos.zip", *RULE, code=3)
+    assert "x/b.emf: an EMF drawing" in failed.stderr
+    assert not (folder / "photos.hidden.zip").exists()
+    velum_command("hide", "photos.zip", "--drop-member", "*.emf", *RULE)
+    assert list(members_of(folder / "photos.hidden.zip")) == ["a.png"]
+
+
+def test_folders_are_hidden_with_the_archives_in_them(velum_command: Command) -> None:
+    folder = velum_command.folder
+    (folder / "in").mkdir()
+    zipped(folder / "in" / "a.zip", {"a.png": picture()})
+    tarred(folder / "in" / "b.tar.gz", {"b.png": picture()}, "w:gz")
+    velum_command("hide", "in", "-o", "out", *RULE)
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [".velum-manifest.jsonl", "a.zip", "b.tar.gz"]
+    velum_command("hide", "in/b.tar.gz", *RULE)
+    assert (folder / "in" / "b.hidden.tar.gz").exists()
+
+
+def test_no_annotation_file_and_no_contact_sheet_belong_to_an_archive(velum_command: Command) -> None:
+    zipped(velum_command.folder / "a.zip", {"a.png": picture()})
+    assert "is a ZIP" in velum_command("locate", "a.zip", *RULE, code=3).stderr
+    assert "--sheet" in velum_command("check", "a.zip", "--sheet", "s.png", *RULE, code=2).stderr
