@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -132,9 +132,10 @@ def containers() -> list[bytes]:
                 for name, data in members.items():
                     archive.writestr(zipfile.ZipInfo(name), data, method)
             made.append(buffer.getvalue())
-    for mode in ("w", "w:gz"):
+    modes: tuple[Literal["w", "w:gz"], ...] = ("w", "w:gz")
+    for mode in modes:
         buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode=mode) as tar:  # type: ignore[call-overload]  # a mode is a literal there
+        with tarfile.open(fileobj=buffer, mode=mode) as tar:
             for name, data in (("a.png", picture), ("b.zip", made[6])):
                 info = tarfile.TarInfo(name)
                 info.size = len(data)

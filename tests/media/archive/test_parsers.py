@@ -137,12 +137,13 @@ def test_members_are_known_by_their_bytes(tmp_path: Path, name: str, data: bytes
     [("a.docx", "DOCX"), ("a.odt", "ODT"), ("a.zip", "ZIP"), ("a.tar", "TAR"), ("a.tgz", "TGZ"), ("a.png", None)],
 )
 def test_containers_are_known_by_their_content(tmp_path: Path, file: str, kind: str | None) -> None:
-    made = {
-        "a.docx": lambda path: zipped(path, docx()), "a.odt": lambda path: zipped(path, odt()),
-        "a.zip": lambda path: zipped(path, {"a.txt": b"x"}), "a.tar": lambda path: tarred(path, {"a.txt": b"x"}),
-        "a.tgz": lambda path: tarred(path, {"a.txt": b"x"}, "w:gz"), "a.png": lambda path: path.write_bytes(picture()),
-    }  # fmt: skip
-    made[file](tmp_path / "no-suffix")
+    members = {"a.docx": docx(), "a.odt": odt()}.get(file, {"a.txt": b"x"})
+    if kind is None:
+        (tmp_path / "no-suffix").write_bytes(picture())
+    elif kind in {"TAR", "TGZ"}:
+        tarred(tmp_path / "no-suffix", members, "w" if kind == "TAR" else "w:gz")
+    else:
+        zipped(tmp_path / "no-suffix", members)
     assert archive.container_of(tmp_path / "no-suffix") == kind
 
 
