@@ -177,9 +177,9 @@ TREES = st.recursive(
 )
 
 
-def tree(value: object) -> ET.Element:
-    name, attributes, content = value  # type: ignore[misc]
-    element = ET.Element(name, attributes)
+def tree(value: Any) -> ET.Element:
+    content: Any = value[2]
+    element = ET.Element(value[0], value[1])
     if isinstance(content, str):
         element.text = content
     else:
