@@ -80,6 +80,13 @@ Locate = Annotated[str, typer.Option("--locate", metavar="NAME", help="Localizer
 FaceHeight = Annotated[
     int, typer.Option("--min-height", metavar="PX", min=8, help="Smallest face to use, in pixels of height.")
 ]
+HiddenHeights = Annotated[
+    list[int],
+    typer.Option(
+        "--face-height", metavar="PX", min=8, max=1000,
+        help="Height of the faces when they are hidden, in pixels; repeatable. Default: 91.",
+    ),
+]  # fmt: skip
 TrainedNetwork = Annotated[
     bool, typer.Option("--network", help="Attack with a trained network as well (dlib-resnet); takes much longer.")
 ]
@@ -137,14 +144,14 @@ def evaluate(
 
 def strength(
     sources: Sources, techniques: Techniques = [], locate: Locate = "centerface", min_height: FaceHeight = 32,
-    most: Most = 150, network: TrainedNetwork = False, json: LinesJson = False,
+    most: Most = 150, face_height: HiddenHeights = [], network: TrainedNetwork = False, json: LinesJson = False,
 ) -> None:  # fmt: skip
     """Hide faces of your images with each technique, then attack: count the faces that are still identified."""
     from velum.batch.local import arrange
     from velum.cli.progress import fetch_progress
     from velum.engine.prepare import PartCache
     from velum.evaluation.reidentification.attack import TECHNIQUES, AttackTrial
-    from velum.evaluation.reidentification.samples import faces
+    from velum.evaluation.reidentification.samples import FACE_HEIGHT, faces
     from velum.people import DEFAULT_EMBEDDING
     from velum.settings import Settings
     from velum.spec import PartSpec
@@ -158,7 +165,8 @@ def strength(
             pictures = [job.source for source in sources for job in arrange([source], None)[0]]
             found = faces(pictures, parts.localizer(PartSpec.parse(locate)), settings.limits(), min_height)
             embedder = parts.embedder(DEFAULT_EMBEDDING) if network else None
-            trial = AttackTrial(list(islice(found, most)), network=embedder)
+            heights = tuple(dict.fromkeys(face_height)) or (FACE_HEIGHT,)
+            trial = AttackTrial(list(islice(found, most)), network=embedder, face_heights=heights)
         finally:
             parts.close()
     results: list[AttackResult] = []
@@ -277,9 +285,9 @@ def _print_attacks(results: Sequence["AttackResult"], *, json: bool) -> None:
             common.print_json(result.to_json())
         return
     table = Table(box=None, pad_edge=False)
-    for index, title in enumerate((*HEADING[:-1], *network_attacks(results[0]), HEADING[-1])):
+    for index, title in enumerate((*HEADING[:-1], *network_attacks(results[0]), HEADING[-1], "face")):
         table.add_column(title, justify="right" if index > 1 else "left", no_wrap=True)
     for result in results:
-        table.add_row(*result_row(result))
+        table.add_row(*result_row(result), f"{result.face_height} px")
     Console().print(table)
     typer.echo(describe_chance(results[0]))

@@ -17,6 +17,7 @@ from velum.evaluation.reidentification.attack import (
     chance,
     hide,
     hits,
+    region_size,
     result_row,
 )
 from velum.evaluation.reidentification.samples import HEIGHT, LANDMARKS, WIDTH
@@ -102,6 +103,27 @@ def test_hides_as_the_engine_does_and_keeps_the_originals() -> None:
     assert (pictures == 90).all()
 
 
+def test_small_faces_are_hidden_in_small_regions_and_compared_in_one_size() -> None:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    pictures = np.repeat(((x // 12 + y // 16) % 2 * 200).astype(np.uint8)[None, ..., None], 3, axis=3)
+    width, height = region_size(23)
+    assert (width, height) == (24, 32)
+    hidden = hide(Pixelate(0.05), pictures, (width, height))
+    assert hidden.shape == pictures.shape
+    assert Pixelate(0.05).grid(width, height) == (6, 8), "cells have at least 4 pixels"
+    mixed = np.unique(hide(Pixelate(0.2), pictures, (width, height)))
+    assert np.ptp(hidden) > np.ptp(mixed)
+    assert (hide(None, pictures) == pictures).all()
+
+
+@pytest.mark.slow
+def test_results_name_the_height_of_the_faces() -> None:
+    trial = AttackTrial([painted(seed) for seed in range(FACES)], face_heights=(6, 91), probes=1)
+    results = {(result.face_height, result.shot): result for result in trial.results("it", Pixelate(0.2))}
+    assert list(results) == [(6, "copy"), (6, "reshot"), (91, "copy"), (91, "reshot")]
+    assert results[6, "copy"].right["descriptor"] < results[91, "copy"].right["descriptor"]
+
+
 @pytest.mark.slow
 def test_names_a_technique_that_fails(trial: AttackTrial) -> None:
     class Broken:
@@ -152,8 +174,9 @@ def test_a_row_marks_attacks_above_chance() -> None:
     assert result_row(weak) == ["weak", "reshot", "1.0 %", "1.0 %", "90.0 %", "1.0 %", "no"]
     assert len(result_row(weak)) == len(HEADING)
     assert strong.to_json() == {
-        "hidden": "strong", "shot": "copy", "faces": 100, "chance": 0.01, "by_chance": 0.04,
+        "hidden": "strong", "shot": "copy", "face_px": 91, "faces": 100, "chance": 0.01, "by_chance": 0.04,
         "right": {"pixels": 0.01, "descriptor": 0.01, "candidates": 0.02},
+        "intervals": {"pixels": [0.0018, 0.0545], "descriptor": [0.0018, 0.0545], "candidates": [0.0055, 0.07]},
     }  # fmt: skip
 
 

@@ -12,8 +12,18 @@ import numpy.typing as npt
 from velum.engine.apply import paint
 from velum.engine.prepare import PreparedPlan, PreparedRule
 from velum.errors import BadInput
+from velum.evaluation.metrics import Rate
 from velum.evaluation.reidentification.descriptors import FINE, ROUGH, Values, descriptor, downscale, pixel_kinds
-from velum.evaluation.reidentification.samples import HEIGHT, LANDMARKS, WIDTH, Pictures, Shot, originals, shots
+from velum.evaluation.reidentification.samples import (
+    FACE_HEIGHT,
+    HEIGHT,
+    LANDMARKS,
+    WIDTH,
+    Pictures,
+    Shot,
+    originals,
+    shots,
+)
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.plan import Plan, Rule
 from velum.plugins import Embeddings, FaceEmbedder, Technique
@@ -79,6 +89,12 @@ class AttackResult:
     faces: int
     right: Mapping[str, float]
     """Attack -> share of hidden faces that its best method identified. Guessing gives 1 / faces."""
+    face_height: int = FACE_HEIGHT
+    """Height of the hidden faces, in pixels."""
+
+    def interval(self, attack: str) -> tuple[float, float]:
+        """Return the 95 % confidence interval of an attack's share. Shots of one face count once."""
+        return Rate(round(self.right[attack] * self.faces), self.faces).interval
 
     @property
     def worst(self) -> float:
@@ -93,8 +109,10 @@ class AttackResult:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
         return {
-            "hidden": self.hidden, "shot": self.shot, "faces": self.faces, "chance": round(1 / self.faces, 4),
-            "by_chance": round(self.by_chance, 4), "right": {k: round(v, 4) for k, v in self.right.items()},
+            "hidden": self.hidden, "shot": self.shot, "face_px": self.face_height, "faces": self.faces,
+            "chance": round(1 / self.faces, 4), "by_chance": round(self.by_chance, 4),
+            "right": {k: round(v, 4) for k, v in self.right.items()},
+            "intervals": {k: [round(bound, 4) for bound in self.interval(k)] for k in self.right},
         }  # fmt: skip
 
 
@@ -102,10 +120,13 @@ class AttackTrial:
     """Faces and what an attacker learns from them; `results` then tests each technique.
 
     `samples` are of different people, as `samples.sample` cuts them; each takes 2 MB. With `network`, an attacker has
-    that as well. Raises `BadInput` for fewer than ten samples.
+    that as well. Faces are hidden at each of `face_heights`, in pixels. Raises `BadInput` for fewer than ten samples.
     """
 
-    def __init__(self, samples: Sequence[Rgb], seed: int = 0, network: FaceEmbedder | None = None) -> None:
+    def __init__(
+        self, samples: Sequence[Rgb], seed: int = 0, network: FaceEmbedder | None = None, *,
+        face_heights: Sequence[int] = (FACE_HEIGHT,), probes: int = PROBES,
+    ) -> None:  # fmt: skip
         if len(samples) < FEWEST:
             raise BadInput(
                 f"{len(samples)} faces are too few to tell hits from luck; give images with at least {FEWEST} faces"
@@ -113,22 +134,27 @@ class AttackTrial:
         self._known = originals(samples)
         self._kinds = pixel_kinds(self._known)
         self._described = descriptor(self._known)
-        self._network = network
+        self._network, self._face_heights = network, face_heights
         self._embedded = None if network is None else embed_pictures(network, self._known)
-        self._probes = {kind: shots(samples, kind, PROBES, seed) for kind in get_args(Shot)}
+        self._probes = {kind: shots(samples, kind, probes, seed) for kind in get_args(Shot)}
         # Another seed: an attacker knows how photographs degrade, not how this one did.
         self._studies = {kind: shots(samples, kind, STUDIES, seed + 1) for kind in get_args(Shot)}
 
     def results(self, name: str, technique: Technique | None) -> Iterator[AttackResult]:
-        """Yield the result for each kind of shot; technique None hides nothing and shows the strength of the attacks.
+        """Yield the result for each kind of shot, of each height of faces.
 
-        Raises `PluginFault` when the technique fails.
+        Technique None hides nothing, and shows how strong the attacks are. Raises `PluginFault` when the technique
+        fails.
         """
+        for face_height in self._face_heights:
+            yield from self._results(name, technique, face_height)
+
+    def _results(self, name: str, technique: Technique | None, face_height: int) -> Iterator[AttackResult]:
+        size = region_size(face_height)
         for kind, probes in self._probes.items():
-            hidden = probes if technique is None else hide(technique, probes)
-            studied = self._studies[kind] if technique is None else hide(technique, self._studies[kind])
+            hidden, studied = (hide(technique, shown, size) for shown in (probes, self._studies[kind]))
             right = {"pixels": max(self._by_pixels(hidden)), "descriptor": self._by_descriptor(hidden)}
-            guesses = {} if technique is None else invert_technique(technique, hidden)
+            guesses = {} if technique is None else invert_technique(technique, hidden, size)
             tries = [
                 right for guess in guesses.values() for right in (*self._by_pixels(guess), self._by_descriptor(guess))
             ]
@@ -137,7 +163,7 @@ class AttackTrial:
             right["candidates"] = max(self._by_candidates(hidden, studied))
             if self._network is not None and self._embedded is not None:
                 right |= self._by_network(self._network, self._embedded, hidden, list(guesses.values()), studied)
-            yield AttackResult(name, kind, len(self._known), right)
+            yield AttackResult(name, kind, len(self._known), right, face_height)
 
     def _by_network(
         self, network: FaceEmbedder, known: Embeddings, hidden: Pictures, guesses: Sequence[Values], studied: Pictures
@@ -185,15 +211,33 @@ def discriminant_likeness(hidden: Pictures, studied: Pictures, size: tuple[int, 
     return likeness
 
 
-def hide(technique: Technique, pictures: Pictures) -> Pictures:
-    """Return the images, each hidden as a whole by the code of the engine."""
+def region_size(face_height: int) -> tuple[int, int]:
+    """Return width and height of the region of a face, in pixels."""
+    return max(1, round(WIDTH * face_height / FACE_HEIGHT)), max(1, round(HEIGHT * face_height / FACE_HEIGHT))
+
+
+def hide(technique: Technique | None, pictures: Pictures, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Pictures:
+    """Return the images, each hidden as a whole by the code of the engine; None hides nothing.
+
+    They are hidden in regions of `size` (width, height), and returned in the size of the trial.
+    """
+    pictures = _resize(pictures, size)
+    if technique is None:
+        return _resize(pictures, (WIDTH, HEIGHT))
     rule = Rule("face", PartSpec("none"), PartSpec("none"), grow=0)
     work = PreparedPlan(Plan((rule,)), (PreparedRule(rule, technique),))
-    whole = Region(Box(0, 0, WIDTH, HEIGHT), "face")
+    whole = Region(Box(0, 0, *size), "face")
     hidden = pictures.copy()
     for picture in hidden:
         paint(Frame.of(Plane(picture, Role.RGB)), [[whole]], work)
-    return hidden
+    return _resize(hidden, (WIDTH, HEIGHT))
+
+
+def _resize(pictures: Pictures, size: tuple[int, int]) -> Pictures:
+    if pictures.shape[2:0:-1] == size:
+        return pictures
+    how = cv2.INTER_AREA if size[0] < pictures.shape[2] else cv2.INTER_CUBIC
+    return np.stack([np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8) for picture in pictures])
 
 
 def embed_pictures(network: FaceEmbedder, pictures: Pictures | Values) -> Embeddings:
@@ -250,15 +294,20 @@ def describe_chance(result: AttackResult) -> str:
     return f"{result.faces} faces; guessing identifies {1 / result.faces:.1%}, with luck up to {result.by_chance:.1%}"
 
 
-def invert_technique(technique: Technique, hidden: Pictures) -> dict[str, Values]:
-    """Return the images restored by each way of inverting the technique; empty for a foreign technique."""
+def invert_technique(
+    technique: Technique, hidden: Pictures, size: tuple[int, int] = (WIDTH, HEIGHT)
+) -> dict[str, Values]:
+    """Return the images restored by each way of inverting the technique, which hid them in regions of `size`.
+
+    Empty for a foreign technique.
+    """
     match technique:
         case Blacken(degree=degree) if 0 < degree < 1:
             return {"stretched": np.clip(hidden.astype(np.float32) / (1 - degree), 0, 255)}
         case Pixelate():
-            return {"interpolated": _interpolate_cells(hidden, technique.grid(WIDTH, HEIGHT))}
+            return {"interpolated": _interpolate_cells(hidden, technique.grid(*size))}
         case Blur() if technique.degree:
-            return _deblur(downscale(hidden, FINE), technique.sigma_pixels(WIDTH, HEIGHT) * FINE[0] / WIDTH)
+            return _deblur(downscale(hidden, FINE), technique.sigma_pixels(*size) * FINE[0] / size[0])
     return {}
 
 

@@ -29,6 +29,9 @@ MARGIN = 0.25
 GROW = 0.2
 """Default growth of boxes in a rule: a face fills 1 / (1 + 2 * GROW) of the region."""
 
+FACE_HEIGHT = round(HEIGHT / (1 + 2 * GROW))
+"""Height of the face in such a region, in pixels."""
+
 _IN_BOX = ((0.25, 0.4), (0.73, 0.4), (0.5, 0.59), (0.3, 0.74), (0.7, 0.74))
 """Where CenterFace's landmarks lie in its boxes, in the median of 103 portraits."""
 
