@@ -12,6 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import hypothesis
 import pytest
+from tests import fork_server
 from tests.storage.fake_s3 import S3, s3
 
 import velum.locate.runtime  # noqa: F401 - before any test imports OpenVINO itself: keeps its telemetry off
@@ -33,6 +34,10 @@ def pytest_configure(config: pytest.Config) -> None:
         max_examples=40 if config.option.markexpr else 200,  # as `make test`, and `make test-all`
     )
     hypothesis.settings.load_profile("velum")
+    if config.option.markexpr and hasattr(os, "pidfd_open"):  # in `make test-all` every process starts by itself
+        if fork_server.ADDRESS not in os.environ:
+            config.add_cleanup(fork_server.Owner().close)
+        fork_server.install(os.environ[fork_server.ADDRESS])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,6 +58,12 @@ def _scheduled_as_others() -> Iterator[None]:
     yield
     if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@pytest.fixture
+def real_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every process start by itself: for tests of starts, of what they import, and of who is whose child."""
+    monkeypatch.setattr(fork_server.ForkedPopen, "enabled", False)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -166,7 +166,9 @@ def test_publishes_nothing_after_a_failure(
     ],
 )
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the processes that decode in /proc")
-def test_a_crashed_decoder_fails_only_its_video(tmp_path: Path, end: signal.Signals, status: int, body: bytes) -> None:
+def test_a_crashed_decoder_fails_only_its_video(
+    real_processes: None, tmp_path: Path, end: signal.Signals, status: int, body: bytes
+) -> None:
     before_the_end = iter(range(3, -1, -1))
 
     def found(_: Frame) -> list[Region]:

@@ -16,6 +16,8 @@ import pytest
 
 import velum
 
+pytestmark = pytest.mark.xdist_group("names")  # each file is parsed once
+
 SOURCE = Path(velum.__file__).parent
 
 PACKAGES = (

@@ -27,13 +27,22 @@ def texts(file: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-@pytest.mark.parametrize(
-    "file",
-    [file for file in sorted(SOURCE.rglob("*.py")) if file not in WIRE],
-    ids=lambda file: str(file.relative_to(SOURCE)),
-)
-def test_wire_words_of_the_bmw_apis_are_in_one_file_each(file: Path) -> None:
-    found = [f"line {line}: {word}" for line, text in texts(file) for word in WORDS if word in text]
+def may_hold(file: Path, word: str) -> bool:
+    """Tell whether the file has the parts of a word at all: most need no parsing then."""
+    source = file.read_text()
+    return all(part in source for part in word.split())
+
+
+def test_wire_words_of_the_bmw_apis_are_in_one_file_each() -> None:
+    files = [file for file in sorted(SOURCE.rglob("*.py")) if file not in WIRE]
+    found = [
+        f"{file.relative_to(SOURCE)}, line {line}: {word}"
+        for file in files
+        if any(may_hold(file, word) for word in WORDS)
+        for line, text in texts(file)
+        for word in WORDS
+        if word in text
+    ]
     assert not found
 
 

@@ -113,7 +113,7 @@ def test_a_job_gives_the_same_result_as_the_engine(
     }
 
 
-def test_one_process_serves_many_jobs(picture: Path, tmp_path: Path) -> None:
+def test_one_process_serves_many_jobs(real_processes: None, picture: Path, tmp_path: Path) -> None:
     processor = EngineProcessor(partial(RuntimeConfig, offline=True), Limits())
     try:
         others, before = _children(), set[str]()
