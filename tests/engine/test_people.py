@@ -27,7 +27,8 @@ from tests.engine.scripted_people import (
 )
 
 from velum import Annotations, Engine, Report, RuntimeConfig, media
-from velum.engine.people import FaceSight, KnownPeople, decide_face
+from velum.engine.known_people import KnownPeople
+from velum.engine.people import FaceSight, decide_face
 from velum.errors import BadInput, BadPlan, PluginFault, Unavailable
 from velum.file_hash import sha256_of
 from velum.frame import Frame, Rgb

@@ -136,14 +136,14 @@ class Watcher:
         fresh.replace(self._state)
         return changed
 
-    def _known(self) -> Iterator[WatchedObject]:
+    def _read_state(self) -> Iterator[WatchedObject]:
         return (WatchedObject(**row) for row in read_rows(self._state))
 
     def _look(self, now: float) -> Iterator[WatchedObject | None]:
         """Yield the objects of the source as they are now, and note which of them are ready. All come by key."""
         self._ready, self.more = [], False
         self.left_out.clear()
-        known = self._known()
+        known = self._read_state()
         row = next(known, None)
         for found in select(self.source, self.selection, self.left_out):
             while row is not None and row.key < found.key:
@@ -195,7 +195,7 @@ class Watcher:
 
     def _finish(self, now: float, outcomes: Mapping[str, ItemOutcome]) -> Iterator[WatchedObject | None]:
         """Yield the objects with their outcomes, without those whose originals are released."""
-        for row in self._known():
+        for row in self._read_state():
             outcome, current = outcomes.get(row.key), row
             if outcome is not None:
                 # An object that changed under way has an outcome of its later ETag.

@@ -148,18 +148,9 @@ def hide(
     paths, place = [Path(source) for source in sources], Path(output) if output else None
     jobs, folder = ([], None) if stream else arrange(paths, place, include, exclude)
     messages = Messages(quiet=quiet, verbose=verbose, progress=not no_progress)
-    if regions and folder:
-        raise typer.BadParameter("--regions belongs to one image or video; give one source, not a folder or several")
-    if resume and not folder:
-        raise typer.BadParameter(
-            "--resume continues a run over a folder or several files; leave it out for a single file"
-        )
-    if (key or reviewer or evaluation) and not evidence:
-        raise typer.BadParameter(
-            "--key, --reviewer and --evaluation say what goes into the evidence; add --evidence FILE"
-        )
-    if evidence and stream and stream.target is None:
-        raise typer.BadParameter("evidence needs a result file; replace -o - by -o FILE, or leave out --evidence")
+    _check_options(
+        stream, folder, regions=regions, resume=resume, evidence=evidence, signed_by=bool(key or reviewer or evaluation)
+    )
     may_replace = overwrite or resume
     ends = [stream] if stream else jobs
     others = [path for job in ends for path in (job.source, job.target) if isinstance(path, Path)]
@@ -188,6 +179,25 @@ def hide(
         run = FolderRun(jobs, folder, wanted, keeper, reports, messages)
         with reports:
             run.hide(workers=workers, resume=resume, overwrite=overwrite)
+
+
+def _check_options(
+    stream: "stream_options.Stream | None", folder: Path | None, *, regions: Path | None, resume: bool,
+    evidence: Path | None, signed_by: bool,
+) -> None:  # fmt: skip
+    """Raise `BadParameter` for options that do not go together, or not with the kind of source."""
+    if regions and folder:
+        raise typer.BadParameter("--regions belongs to one image or video; give one source, not a folder or several")
+    if resume and not folder:
+        raise typer.BadParameter(
+            "--resume continues a run over a folder or several files; leave it out for a single file"
+        )
+    if signed_by and not evidence:
+        raise typer.BadParameter(
+            "--key, --reviewer and --evaluation say what goes into the evidence; add --evidence FILE"
+        )
+    if evidence and stream and stream.target is None:
+        raise typer.BadParameter("evidence needs a result file; replace -o - by -o FILE, or leave out --evidence")
 
 
 def _print_dry_run(jobs: Sequence["BatchItem | stream_options.Stream"], plan: "Plan", *, json: bool) -> None:

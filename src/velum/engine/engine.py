@@ -127,12 +127,7 @@ class Engine:
 
         For videos and animations, each stage runs in a thread of its own, ahead of the next one.
         """
-        if isinstance(source, media.LiveSource) and (
-            plan.video.two_pass or plan.video.smart or plan.video.size or plan.people
-        ):
-            raise BadPlan(
-                f"{source} comes once; leave out two_pass, smart, size and people, or save it to a file first"
-            )
+        sources.refuse_second_pass(source, plan)
         work = self.check(plan, regions=regions)
         given = regions is not None
         # A stream is written by this process, so its source is read here as well.

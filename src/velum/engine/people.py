@@ -1,28 +1,22 @@
-"""Who is who: decide whose faces are hidden, by photographs of the persons that a plan names.
+"""Decides which faces are hidden, by the photographs of the persons that a plan names.
 
 Faces are compared while localizers run, in the frames that they see, and only their distances to the named persons are
 held. When the regions of the whole source are known, one decision is made for each track of a video and for each face
-of an image; faces that need not be hidden become regions that are `ignored`. Whatever is in doubt is hidden.
+of an image; faces that need not be hidden become regions that are `ignored`. A face in doubt is hidden.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from velum import media
 from velum.annotations import Annotations
-from velum.errors import BadInput, PluginFault, VelumError
-from velum.frame import Frame
-from velum.limits import Limits
+from velum.engine.known_people import FAULTS, KnownPeople
 from velum.locate.embedding.face_quality import Fault, fault_of
 from velum.locate.labels import covers
-from velum.people import People, Person, PersonPhoto
-from velum.plugins import Embeddings, FaceEmbedder
 from velum.region import Points, Region, ious
 
 if TYPE_CHECKING:
@@ -35,57 +29,11 @@ GAP_SECONDS = 0.2
 """Longest time between two frames of a track that are sure in which it is shown without being sure. In a longer one,
 somebody else may have taken the place."""
 
-LEAST_REFERENCE_EYES = 24.0
-"""Least distance between the eyes in a photograph of a named person, in pixels."""
-
-REFERENCE_SCORE = 0.5
-"""Score from which a detection counts as a face of such a photograph."""
-
-SMALL_SHARE = 0.25
-"""Faces whose sides are below this share of those of the largest one are passers-by in such a photograph."""
-
 SAME_FACE_IOU = 0.3
 """IoU from which two regions of a frame show one face."""
 
 Result = Literal["shown", "hidden"]
 Nearness = Literal["near", "in doubt", "far", "not compared"]
-
-_FAULTS: Mapping[Fault, str] = {
-    "small": "too small", "turned": "turned away", "blurred": "blurred", "hidden": "hidden already, or blurred,",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class KnownPeople:
-    """The persons of a plan, with the part that compares faces and the vectors of their photographs."""
-
-    people: People
-    embedder: FaceEmbedder
-    vectors: Mapping[str, Embeddings]
-
-    @property
-    def middle(self) -> float:
-        """Distance in the middle between surely the same person and surely another."""
-        return (self.embedder.same + self.embedder.different) / 2
-
-    def distances(self, frame: Frame, faces: Sequence[Points]) -> list[Mapping[str, float]]:
-        """Return the distance of each face to each person, by name: its mean over the photos, or the least one.
-
-        Of several photos the least distance counts where a likeness hides, the mean where it shows.
-        """
-        vectors = embed(self.embedder, frame, faces)
-        pick = np.mean if self.people.mode == "keep" else np.min
-        return [
-            {name: float(pick(np.linalg.norm(known - vector, axis=1))) for name, known in self.vectors.items()}
-            for vector in vectors
-        ]
-
-    def facts(self) -> dict[str, Any]:
-        """Return mode, embedding and persons for the report: photos by their hashes only."""
-        persons = [
-            {"name": person.name, "photos": [photo.sha256 for photo in person.photos]} for person in self.people.persons
-        ]
-        return {"mode": self.people.mode, "embedding": str(self.people.embedding), "persons": persons}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,87 +59,6 @@ class FaceDecision:
     def to_json(self) -> dict[str, Any]:
         """Return the decision as JSON values."""
         return {name: getattr(self, name) for name in self.__slots__}
-
-
-def embed(embedder: FaceEmbedder, frame: Frame, faces: Sequence[Points]) -> Embeddings:
-    """Return a vector for each face. Raises `PluginFault` where the part breaks its contract."""
-    try:
-        vectors = embedder.embed(frame, faces)
-    except VelumError:
-        raise
-    except Exception as error:
-        raise PluginFault(f"embedding {type(embedder).__name__} failed: {type(error).__name__}: {error}") from error
-    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(faces):
-        raise PluginFault(
-            f"embedding {type(embedder).__name__} did not return one vector for each of {len(faces)} faces"
-        )
-    if not np.isfinite(vectors).all():
-        raise PluginFault(f"embedding {type(embedder).__name__} returned a vector with NaN or infinity")
-    return vectors
-
-
-def know_people(
-    people: People, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
-) -> KnownPeople:
-    """Return the persons with the vectors of their photographs, in each of which `locate` finds the face.
-
-    Raises `BadInput` for a photo that shows no face or several, or one that cannot be compared, and for photos of one
-    name that show different persons.
-    """
-    people = people.with_hashes()
-    vectors = {person.name: _vectors_of(person, embedder, locate, limits) for person in people.persons}
-    return KnownPeople(people, embedder, vectors)
-
-
-def _vectors_of(
-    person: Person, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
-) -> Embeddings:
-    vectors = np.concatenate([_vector_of(photo, embedder, locate, limits) for photo in person.photos])
-    for (i, first), (j, second) in combinations(enumerate(person.photos), 2):
-        distance = float(np.linalg.norm(vectors[i] - vectors[j]))
-        if distance > (embedder.same + embedder.different) / 2:
-            raise BadInput(
-                f"photos {first.path} and {second.path} of {person.name} seem to show different persons; "
-                "leave one out, or give photos in which the face is larger and seen from the front"
-            )
-    return vectors
-
-
-def _vector_of(
-    photo: PersonPhoto, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
-) -> Embeddings:
-    with media.open_source(Path(photo.path), limits) as reader:
-        if reader.info.fps is not None:
-            raise BadInput(f"photo {photo.path} of a person is a video; give an image")
-        frame = next(iter(reader.frames()))
-    points = _only_face(photo, locate(frame))
-    fault = fault_of(frame, points, LEAST_REFERENCE_EYES)
-    advice = f"give a sharp photo from the front, with at least {LEAST_REFERENCE_EYES:g} pixels between the eyes"
-    if fault == "small":  # what is taken for a small face is often none
-        raise BadInput(f"no face that is large enough to be compared is found in photo {photo.path}; {advice}")
-    if fault is not None:
-        raise BadInput(f"the face in photo {photo.path} is {_FAULTS[fault]} and cannot be compared; {advice}")
-    return embed(embedder, frame, [points])
-
-
-def _only_face(photo: PersonPhoto, found: Sequence[Region]) -> Points:
-    faces = [region for region in found if covers("face", region.label) and region.score >= REFERENCE_SCORE]
-    largest = max((min(region.box.width, region.box.height) for region in faces), default=0)
-    faces = [region for region in faces if min(region.box.width, region.box.height) >= SMALL_SHARE * largest]
-    if not faces:
-        raise BadInput(
-            f"no face is found in photo {photo.path}: it is missing, hidden already, too small or turned away; give a "
-            "photo of the person from the front"
-        )
-    if len(faces) > 1:
-        raise BadInput(f"photo {photo.path} shows {len(faces)} faces; cut it to the one of the person")
-    points = faces[0].points
-    if points is None:
-        raise BadInput(
-            f"the localizer gives no landmarks of the face in photo {photo.path}, which comparing needs; name "
-            "centerface or yunet in the rule for faces"
-        )
-    return points
 
 
 @dataclass(slots=True)
@@ -293,7 +160,7 @@ def decide_face(known: KnownPeople, sights: Sequence[FaceSight], least: int) -> 
 
 
 def _say_faults(sights: Sequence[FaceSight]) -> str:
-    counts = Counter(_FAULTS[sight.fault] for sight in sights if sight.fault is not None)
+    counts = Counter(FAULTS[sight.fault] for sight in sights if sight.fault is not None)
     if not counts:
         return "its landmarks are unknown"
     return "its face is " + ", ".join(f"{fault} in {count}" for fault, count in counts.most_common()) + " of its frames"

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from velum.annotations import Annotations
-from velum.engine.people import KnownPeople, know_people
+from velum.engine.known_people import KnownPeople, know_people
 from velum.engine.stand_ins import ChosenLocalizer, StandIns
 from velum.errors import BadPlan
 from velum.frame import Frame

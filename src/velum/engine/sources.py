@@ -25,7 +25,7 @@ from velum.engine.stages import (
     unique,
     use_annotations,
 )
-from velum.errors import BadInput
+from velum.errors import BadInput, BadPlan
 from velum.frame import Frame, Plane, Role, Samples
 from velum.limits import Limits
 from velum.plan import Plan
@@ -52,6 +52,13 @@ def open_reader(
         stats = RunStats(by_track=reader.info.fps is not None, limits=limits if is_image else None)
         stats.add("decode", time.perf_counter() - start)
         yield reader, stats
+
+
+def refuse_second_pass(source: Path | media.LiveSource | media.BytesSource, plan: Plan) -> None:
+    """Raise `BadPlan` where a plan must read a stream twice, which comes only once."""
+    video = plan.video
+    if isinstance(source, media.LiveSource) and (video.two_pass or video.smart or video.size or plan.people):
+        raise BadPlan(f"{source} comes once; leave out two_pass, smart, size and people, or save it to a file first")
 
 
 def open_writer(

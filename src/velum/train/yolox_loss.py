@@ -45,7 +45,7 @@ def _crop_loss(row: Any, cells: Any, crop: Crop) -> tuple[Any, int]:
     boxes = torch.cat((middle - half, middle + half), 1)
     objectness, classes = row[:, 4], row[:, 5:]
     wanted = torch.zeros_like(objectness)
-    weight = torch.from_numpy(_known(crop, cells)).to(row.device)
+    weight = torch.from_numpy(_known_cells(crop, cells)).to(row.device)
     if not len(crop.boxes):
         return (_binary(objectness, wanted) * weight).sum(), 0
     truths = torch.from_numpy(crop.boxes).to(row.device)
@@ -82,11 +82,11 @@ def _assign(boxes: Any, objectness: Any, classes: Any, cells: Any, truths: Any, 
     return place, cost[:, place].argmin(0)
 
 
-def overlaps(one: Any, other: Any) -> Any:
+def overlaps(first: Any, second: Any) -> Any:
     """Return the intersection over union of boxes (..., 4), whose shapes are broadcast."""
-    low, high = torch.maximum(one[..., :2], other[..., :2]), torch.minimum(one[..., 2:], other[..., 2:])
+    low, high = torch.maximum(first[..., :2], second[..., :2]), torch.minimum(first[..., 2:], second[..., 2:])
     shared = (high - low).clamp(min=0).prod(-1)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(-1) for boxes in (one, other)]
+    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(-1) for boxes in (first, second)]
     return shared / (areas[0] + areas[1] - shared + 1e-6)
 
 
@@ -95,7 +95,7 @@ def _binary(likely: Any, wanted: Any) -> Any:
     return -(wanted * torch.log(likely.clamp(min=1e-12)) + (1 - wanted) * torch.log((1 - likely).clamp(min=1e-7)))
 
 
-def _known(crop: Crop, cells: Any) -> Any:
-    """Return 1 for each cell of which it is known whether it shows an object, else 0."""
+def _known_cells(crop: Crop, cells: Any) -> Any:
+    """Return 1 for each cell that surely shows an object or surely shows none, else 0."""
     x, y = ((cells[:, :2] + 0.5) * cells[:, 2:]).cpu().numpy().T
     return known_places(crop, x, y)

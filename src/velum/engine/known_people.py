@@ -1,0 +1,147 @@
+"""The persons that a plan names, known by the vectors of their photographs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from velum import media
+from velum.errors import BadInput, PluginFault, VelumError
+from velum.frame import Frame
+from velum.limits import Limits
+from velum.locate.embedding.face_quality import Fault, fault_of
+from velum.locate.labels import covers
+from velum.people import People, Person, PersonPhoto
+from velum.plugins import Embeddings, FaceEmbedder
+from velum.region import Points, Region
+
+LEAST_REFERENCE_EYES = 24.0
+"""Least distance between the eyes in a photograph of a named person, in pixels."""
+
+REFERENCE_SCORE = 0.5
+"""Score from which a detection counts as a face of such a photograph."""
+
+SMALL_SHARE = 0.25
+"""Faces whose sides are below this share of those of the largest one are passers-by in such a photograph."""
+
+FAULTS: Mapping[Fault, str] = {
+    "small": "too small", "turned": "turned away", "blurred": "blurred", "hidden": "hidden already, or blurred,",
+}  # fmt: skip
+"""What a face is that cannot be compared, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPeople:
+    """The persons of a plan, with the part that compares faces and the vectors of their photographs."""
+
+    people: People
+    embedder: FaceEmbedder
+    vectors: Mapping[str, Embeddings]
+
+    @property
+    def middle(self) -> float:
+        """Distance in the middle between surely the same person and surely another."""
+        return (self.embedder.same + self.embedder.different) / 2
+
+    def distances(self, frame: Frame, faces: Sequence[Points]) -> list[Mapping[str, float]]:
+        """Return the distance of each face to each person, by name: its mean over the photos, or the least one.
+
+        Of several photos the least distance counts where a likeness hides, the mean where it shows.
+        """
+        vectors = embed(self.embedder, frame, faces)
+        pick = np.mean if self.people.mode == "keep" else np.min
+        return [
+            {name: float(pick(np.linalg.norm(known - vector, axis=1))) for name, known in self.vectors.items()}
+            for vector in vectors
+        ]
+
+    def facts(self) -> dict[str, Any]:
+        """Return mode, embedding and persons for the report: photos by their hashes only."""
+        persons = [
+            {"name": person.name, "photos": [photo.sha256 for photo in person.photos]} for person in self.people.persons
+        ]
+        return {"mode": self.people.mode, "embedding": str(self.people.embedding), "persons": persons}
+
+
+def embed(embedder: FaceEmbedder, frame: Frame, faces: Sequence[Points]) -> Embeddings:
+    """Return a vector for each face. Raises `PluginFault` where the part breaks its contract."""
+    try:
+        vectors = embedder.embed(frame, faces)
+    except VelumError:
+        raise
+    except Exception as error:
+        raise PluginFault(f"embedding {type(embedder).__name__} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(faces):
+        raise PluginFault(
+            f"embedding {type(embedder).__name__} did not return one vector for each of {len(faces)} faces"
+        )
+    if not np.isfinite(vectors).all():
+        raise PluginFault(f"embedding {type(embedder).__name__} returned a vector with NaN or infinity")
+    return vectors
+
+
+def know_people(
+    people: People, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
+) -> KnownPeople:
+    """Return the persons with the vectors of their photographs, in each of which `locate` finds the face.
+
+    Raises `BadInput` for a photo that shows no face or several, or one that cannot be compared, and for photos of one
+    name that show different persons.
+    """
+    people = people.with_hashes()
+    vectors = {person.name: _vectors_of(person, embedder, locate, limits) for person in people.persons}
+    return KnownPeople(people, embedder, vectors)
+
+
+def _vectors_of(
+    person: Person, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
+) -> Embeddings:
+    vectors = np.concatenate([_vector_of(photo, embedder, locate, limits) for photo in person.photos])
+    for (i, first), (j, second) in combinations(enumerate(person.photos), 2):
+        distance = float(np.linalg.norm(vectors[i] - vectors[j]))
+        if distance > (embedder.same + embedder.different) / 2:
+            raise BadInput(
+                f"photos {first.path} and {second.path} of {person.name} seem to show different persons; "
+                "leave one out, or give photos in which the face is larger and seen from the front"
+            )
+    return vectors
+
+
+def _vector_of(
+    photo: PersonPhoto, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
+) -> Embeddings:
+    with media.open_source(Path(photo.path), limits) as reader:
+        if reader.info.fps is not None:
+            raise BadInput(f"photo {photo.path} of a person is a video; give an image")
+        frame = next(iter(reader.frames()))
+    points = _only_face(photo, locate(frame))
+    fault = fault_of(frame, points, LEAST_REFERENCE_EYES)
+    advice = f"give a sharp photo from the front, with at least {LEAST_REFERENCE_EYES:g} pixels between the eyes"
+    if fault == "small":  # what is taken for a small face is often none
+        raise BadInput(f"no face that is large enough to be compared is found in photo {photo.path}; {advice}")
+    if fault is not None:
+        raise BadInput(f"the face in photo {photo.path} is {FAULTS[fault]} and cannot be compared; {advice}")
+    return embed(embedder, frame, [points])
+
+
+def _only_face(photo: PersonPhoto, found: Sequence[Region]) -> Points:
+    faces = [region for region in found if covers("face", region.label) and region.score >= REFERENCE_SCORE]
+    largest = max((min(region.box.width, region.box.height) for region in faces), default=0)
+    faces = [region for region in faces if min(region.box.width, region.box.height) >= SMALL_SHARE * largest]
+    if not faces:
+        raise BadInput(
+            f"no face is found in photo {photo.path}: it is missing, hidden already, too small or turned away; give a "
+            "photo of the person from the front"
+        )
+    if len(faces) > 1:
+        raise BadInput(f"photo {photo.path} shows {len(faces)} faces; cut it to the one of the person")
+    points = faces[0].points
+    if points is None:
+        raise BadInput(
+            f"the localizer gives no landmarks of the face in photo {photo.path}, which comparing needs; name "
+            "centerface or yunet in the rule for faces"
+        )
+    return points
