@@ -67,6 +67,7 @@ def test_a_repeated_command_hides_only_new_files_and_names_bad_ones(velum_comman
     again = velum_command("batch", "in", "-o", "out", *RULE, "--json", code=1)
     assert json.loads(again.stdout)["files"] == 0
     assert json.loads(again.stdout)["before"] == count + 3
+    assert "3 unchanged files have no result since an earlier run (2 refused, 1 failed); try them again" in again.stderr
     Image.new("RGB", (20, 20)).save(velum_command.folder / "in" / "a" / "000.png")
     Image.new("RGB", (20, 20)).save(velum_command.folder / "in" / "crash.png")
     changed = velum_command("batch", "in", "-o", "out", *RULE, "--json", code=1)
@@ -75,7 +76,8 @@ def test_a_repeated_command_hides_only_new_files_and_names_bad_ones(velum_comman
     assert json.loads(retried.stdout)["statuses"]["refused"] == 2
 
     status = velum_command("batch", "status", "out")
-    assert f"{count + 1} hidden, 0 nothing found, 2 refused, 0 failed" in status.stdout
+    done = count + 3 + 2 + 2  # two of the files in a second listing, and two in a third
+    assert f"{done} of {done} files done; {count + 1} hidden, 0 nothing found, 2 refused, 0 failed" in status.stdout
     velum_command("batch", "report", "out", "--html", "page.html")
     page = (velum_command.folder / "page.html").read_text()
     assert f"{count + 1} hidden" in page
@@ -110,6 +112,7 @@ def test_shards_can_be_hidden_one_at_a_time(velum_command: Command, monkeypatch:
     assert velum_command(*call, "--list").stdout == "3\n"
     assert velum_command(*call, "--list").stdout == "3\n"  # the listing that is not finished
     velum_command(*call, "--shard", "1")
+    assert "3 of 8 files done, in 1 of 3 shards finished;" in velum_command("batch", "status", "out").stdout
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
     velum_command(*call, "--shards", "2")
     assert len(rows(velum_command.folder / "out")) == 8
@@ -186,6 +189,27 @@ def test_a_killed_driver_hides_each_file_once_in_the_end(velum_command: Command,
     assert results(out) == results(velum_command.folder / "same")
 
 
+def test_a_disk_that_is_full_leaves_files_for_the_next_run(velum_command: Command, site: Path) -> None:
+    folder = velum_command.folder / "in"
+    folder.mkdir()
+    chance = np.random.default_rng(0)
+    for name, side in {"large.png": 200, "small.png": 16}.items():
+        Image.fromarray(chance.integers(0, 255, (side, side, 3), np.uint8)).save(folder / name)
+    # A limit on the size of files fails as a full disk does, in whatever writes more: also a copy of a source.
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); "
+    call = [sys.executable, "-c", limited + "from velum.cli.main import run; run()", "batch", "in", "-o", "out", *RULE]
+    full = subprocess.run(
+        call, env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert full.returncode == 8
+    assert "1 files of shard 0 are left for the next run: cannot write" in full.stderr
+    assert "File too large" in full.stderr
+    assert [path.name for path in velum_command.folder.glob("out/*.png")] == ["small.png"]
+    assert not list(velum_command.folder.rglob("*.part"))
+    done = velum_command("batch", "in", "-o", "out", *RULE, "--json")
+    assert json.loads(done.stdout)["statuses"]["hidden"] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -196,7 +220,7 @@ def test_a_killed_driver_hides_each_file_once_in_the_end(velum_command: Command,
         (("in", "-o", "out", "--retry", "hidden"), 4, "allowed are failed and refused"),
         (("in", "-o", "out", "--runner", "spark"), 4, "allowed are local and ray"),
         (("in", "-o", "out", "--metrics", "here"), 4, "write HOST:PORT"),
-        (("in", "-o", "ftp://x"), 4, "is not the URL of a bucket"),
+        (("in", "-o", "ftp://x"), 4, "file:///folder, memory://NAME, or the path of a folder"),
         (("in", "-o", "file.txt"), 8, "cannot write"),
         (("status", "nothing"), 6, "does not exist"),
         (("status", "empty"), 3, "there is no batch in empty"),

@@ -209,6 +209,21 @@ class BatchRun:
             else:
                 yield shard
 
+    def files_left(self, listing: Listing) -> int:
+        """Return how many files of a listing have no outcome yet, by what runners wrote so far."""
+        left = 0
+        for shard in self.unfinished_shards(listing):
+            parts = [found.key for found in self.target.list(self._part_folder(listing, shard))]
+            known = {outcome.key for key in parts if key.endswith(".parquet") for outcome in self._part(key)}
+            left += len(self.items(listing, shard)) - len(known)
+        return left
+
+    def _part(self, key: str) -> list[ItemOutcome]:
+        try:
+            return decode_outcomes(self.target.read(key), key)
+        except ObjectGone:  # its shard was finished meanwhile
+            return []
+
     def finish(
         self, listing: Listing, shard: int, outcomes: Iterable[ItemOutcome], metadata: Mapping[str, str]
     ) -> bool:

@@ -94,6 +94,13 @@ def shards_done(run: BatchRun) -> tuple[int, int]:
     return total - sum(1 for listing in listings for _ in run.unfinished_shards(listing)), total
 
 
+def files_done(run: BatchRun) -> tuple[int, int]:
+    """Return the numbers of files with an outcome and of all files, each counted once for each listing that has it."""
+    listings = run.listings()
+    total = sum(listing.items for listing in listings)
+    return total - sum(run.files_left(listing) for listing in listings), total
+
+
 def render_summary(run: BatchRun, summary: BatchSummary) -> str:
     """Return the HTML page of a run."""
     done, shards = shards_done(run)

@@ -126,14 +126,19 @@ def run(
 @app.command()
 def status(place: Place, json: options.Json = False) -> None:
     """Print how far the batches into a place are."""
-    from velum.batch.summary import BatchSummary, shards_done
+    from velum.batch.summary import BatchSummary, files_done, shards_done
 
     for found in _open_runs(place):
-        summary, (done, total) = BatchSummary.of(found.latest()), shards_done(found)
+        summary, (done, total) = BatchSummary.of(found.latest()), files_done(found)
+        shards_finished, shards = shards_done(found)
         if json:
-            common.print_json({"run": found.name, "shards": total, "shards_done": done, **summary.to_json()})
+            counts = {"shards": shards, "shards_done": shards_finished, "files_listed": total, "files_done": done}
+            common.print_json({"run": found.name, **counts, **summary.to_json()})
         else:
-            typer.echo(f"{found.name}: {done} of {total} shards finished; {summary}; from {found.config.source}")
+            open_shards = f", in {shards_finished} of {shards} shards finished" if shards_finished < shards else ""
+            typer.echo(
+                f"{found.name}: {done} of {total} files done{open_shards}; {summary}; from {found.config.source}"
+            )
 
 
 @app.command()

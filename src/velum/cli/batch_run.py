@@ -187,7 +187,12 @@ class CommandRun:
         elif not listings:
             raise BadInput(f"no images or videos in {self.ready.source.url}; check the prefix, --include and --exclude")
         self._finish(run, summary, unchanged.total() - resumed)
-        if summary.without_result or unchanged["refused"] or unchanged["failed"]:
+        if earlier := unchanged["refused"] + unchanged["failed"]:
+            self.messages.warn(
+                f"{earlier} unchanged files have no result since an earlier run ({unchanged['refused']} refused, "
+                f"{unchanged['failed']} failed); try them again with --retry refused or --retry failed"
+            )
+        if summary.without_result or earlier:
             raise typer.Exit(1)
 
     def _start(self) -> "BatchRun":

@@ -1,5 +1,6 @@
 """The engine in processes of its own, so that a crash does not end its caller: the caller's side of the pipes."""
 
+import os
 import pickle
 import signal
 import subprocess
@@ -176,6 +177,8 @@ class SubprocessEngine:
         if self._process is not None and self._process.poll() is not None:
             self.close()  # the process died while it was idle
         if self._pipe is None:
+            if os.name != "posix":  # a pipe is handed to the process by its number
+                raise Unavailable("files in processes of their own need Linux or macOS; run velum there, or in WSL")
             self._pipe, theirs = Pipe()
             with theirs:
                 # Not with multiprocessing, which would run the main module of the embedding program again.

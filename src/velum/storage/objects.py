@@ -16,7 +16,7 @@ from tempfile import TemporaryFile, gettempdir
 from typing import Protocol, TextIO
 
 from velum.atomic import publish
-from velum.errors import BadInput, OutputFailed, Unavailable
+from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
 from velum.storage import StoreAway
 
 ATTRIBUTE = "user."
@@ -28,6 +28,8 @@ _NO_NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST})
 
 _NO_FILE = re.compile(r"(^|/)(\.{0,2})(/|$)|\0")
 """Keys that are no path of a file inside a folder."""
+
+_SCHEMES = frozenset({"s3", "gs", "az", "memory"})
 
 _NOT_UTF8 = "the name of the file is not UTF-8; rename it"
 
@@ -101,6 +103,11 @@ def open_tree(place: str) -> ObjectTree:
         return FolderTree(Path(place.removeprefix("file://")))
     if "://" not in place:
         return FolderTree(Path(place))
+    if (scheme := place.partition("://")[0]) not in _SCHEMES:
+        raise BadPlan(
+            f"the place {scheme}://... is no URL of a store; write s3://bucket/prefix, gs://bucket/prefix, "
+            "az://container/prefix, file:///folder, memory://NAME, or the path of a folder"
+        )
     if find_spec("obstore") is None:
         raise Unavailable(f"{place} needs a library that is not installed; pip install 'velum-anonymizer[cloud]'")
     from velum.storage.bucket_objects import open_bucket  # noqa: PLC0415 - of an extra
