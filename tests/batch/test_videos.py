@@ -1,10 +1,12 @@
 """Long videos of a batch: segments that any node hides, and a result that does not depend on who did."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -36,22 +38,44 @@ def engines() -> Iterator[SubprocessPool]:
         yield pool
 
 
+def save_clip(path: Path, picture: "np.typing.NDArray[np.uint8]", scale: int, frames: int) -> None:
+    """Write a clip in which an enlarged picture moves, with a group of pictures for every six frames."""
+    large = picture.repeat(scale, 0).repeat(scale, 1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 25, options={"g": "6", "sc_threshold": "0", "bf": "2"})
+        stream.height, stream.width, stream.pix_fmt = *large.shape[:2], "yuv420p"
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(np.roll(large, index, 1), "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderTree:
     """A folder with a clip that counts as long, of ten groups that are segments of their own."""
     monkeypatch.setattr(videos, "LONG_SECONDS", 0.001)
     monkeypatch.setattr(videos, "SEGMENT_SECONDS", 0.3)
     (tmp_path / "in").mkdir()
-    picture = np.random.default_rng(0).integers(60, 230, (12, 16, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
-    with av.open(str(tmp_path / "in" / "ü clip.mp4"), "w") as container:
-        stream = container.add_stream("libx264", 25, options={"g": "6", "sc_threshold": "0", "bf": "2"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for index in range(60):
-            frame = av.VideoFrame.from_ndarray(np.roll(picture, index, 1), "rgb24").reformat(format="yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    picture = np.random.default_rng(0).integers(60, 230, (12, 16, 3), dtype=np.uint8)
+    save_clip(tmp_path / "in" / "ü clip.mp4", picture, 4, 60)
     return FolderTree(tmp_path / "in")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not choose cores for a process")
+def test_the_number_of_cores_changes_no_byte(tmp_path: Path) -> None:
+    clip, plan = tmp_path / "clip.mp4", ZONE
+    save_clip(clip, np.random.default_rng(0).integers(60, 230, (30, 40, 3), dtype=np.uint8), 8, 10)
+    cores, results = os.sched_getaffinity(0), []
+    for some in ({min(cores)}, cores):
+        os.sched_setaffinity(0, some)
+        try:
+            with SubprocessPool(1, partial(RuntimeConfig, threads=1), Limits()) as pool:
+                pool.hide(clip, tmp_path / "out.mp4", plan, overwrite=True)
+        finally:
+            os.sched_setaffinity(0, cores)
+        results.append((tmp_path / "out.mp4").read_bytes())
+    assert results[0] == results[1]
 
 
 def begin(source: FolderTree, folder: Path) -> tuple[BatchRun, Listing]:

@@ -30,6 +30,7 @@ from velum.engine.subprocess_engine import SubprocessRequest
 from velum.errors import BadInput, OutputFailed, Unavailable, VelumError
 from velum.limits import Limits
 from velum.media import VIDEO_SUFFIXES, Segment
+from velum.media.video.encoder_threads import use_one_thread
 from velum.plan import Plan
 from velum.plugins import RuntimeConfig
 from velum.report import Report
@@ -78,6 +79,7 @@ def _serve(
     image_engine: Engine | None = None
     if host().threads == 1:
         cv2.setNumThreads(1)  # as many processes as cores share the machine
+        use_one_thread()
     while True:
         request = requests.get()
         pipe.send(("begun", ()))

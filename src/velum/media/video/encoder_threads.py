@@ -22,11 +22,24 @@ _VERBOSITY = {"libsvtav1": ("SVT_LOG", "1")}
 """Environment variable and value that have an encoder print errors only: it writes to standard error by itself."""
 
 
+_pinned = threading.Event()
+
+
+def use_one_thread() -> None:
+    """Give each encoder of this process one thread, from now on.
+
+    Otherwise it has one for each core, and libx264 cuts a frame into as many slices: other bytes on another machine.
+    """
+    _pinned.set()
+
+
 def open_encoder(context: "CodecContext") -> None:
     """Open a configured encoder that sets scheduling by itself, and give all threads the policy that was set before.
 
     Other encoders are left to open at their first frame. Raises `av.FFmpegError` where the encoder cannot be opened.
     """
+    if _pinned.is_set():
+        context.thread_count = 1
     if context.name in _VERBOSITY:
         os.environ.setdefault(*_VERBOSITY[context.name])
     if context.name not in _REAL_TIME or not _THREADS.is_dir():
