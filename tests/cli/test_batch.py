@@ -76,8 +76,8 @@ def test_a_repeated_command_hides_only_new_files_and_names_bad_ones(velum_comman
     assert json.loads(retried.stdout)["statuses"]["refused"] == 2
 
     status = velum_command("batch", "status", "out")
-    done = count + 3 + 2 + 2  # two of the files in a second listing, and two in a third
-    assert f"{done} of {done} files done; {count + 1} hidden, 0 nothing found, 2 refused, 0 failed" in status.stdout
+    total = count + 3 + 2 + 2  # two of the files in a second listing, and two in a third
+    assert f"{total} of {total} files done; {count + 1} hidden, 0 nothing found, 2 refused, 0 failed" in status.stdout
     velum_command("batch", "report", "out", "--html", "page.html")
     page = (velum_command.folder / "page.html").read_text()
     assert f"{count + 1} hidden" in page
