@@ -67,7 +67,7 @@ def drag(page: Any, *ways: tuple[float, float]) -> None:
 
 
 def rendered(page: Any) -> None:
-    page.get_by_role("button", name="Hide it this way").click()
+    page.get_by_role("button", name="Apply", exact=True).click()
     page.get_by_text("Done: the image shows your corrections.").last.wait_for()
 
 
@@ -233,18 +233,85 @@ def test_before_and_after_are_compared_down_to_single_pixels(page: Any) -> None:
     assert page.evaluate(f"{viewer}.view.scale") < 4
 
 
-def test_corrections_are_not_discarded_without_asking(page: Any) -> None:
+def test_corrections_are_kept_by_the_server_and_a_conflict_is_reported(page: Any, browser: Any, service: str) -> None:
     hidden_in(page, picture())
     looked_at(page, "one.png")
+    address = page.url
     page.get_by_role("button", name="Correct").click()
     page.get_by_role("checkbox", name="Hide Face 1").uncheck()
     page.get_by_role("link", name="Back to all files").click()
-    page.get_by_role("button", name="Stay").click()
-    page.wait_for_url(re.compile("#/jobs/"))
-    page.get_by_text("The image does not show your corrections yet.").wait_for()
-    page.get_by_role("link", name="Back to all files").click()
-    page.get_by_role("button", name="Leave", exact=True).click()
     page.get_by_role("heading", name="1 of 1 done").wait_for()
+    page.go_back()
+    page.get_by_text("The image does not show your corrections yet.").wait_for()
+    for other in watched(browser, service):
+        other.goto(address)
+        other.get_by_text("1 left visible").wait_for()
+        other.get_by_role("button", name="Correct").click()
+        other.get_by_role("button", name="Add a box in the middle").click()
+        other.get_by_text(re.compile("^Saved ")).wait_for()
+        page.get_by_role("button", name="Correct").click()
+        page.get_by_role("checkbox", name="Hide Face 1").check()
+        page.get_by_text("Which ones should stand?").wait_for()
+        page.get_by_role("button", name="Keep mine").click()
+        page.get_by_text(re.compile("^Saved ")).wait_for()
+        other.reload()
+        other.get_by_role("heading", name="1 region hidden").wait_for()
+    assert all("412" in one for one in page.complaints)
+    page.complaints.clear()
+
+
+def test_work_goes_on_while_the_service_is_away(page: Any) -> None:
+    hidden_in(page, picture())
+    looked_at(page, "one.png")
+    page.get_by_role("button", name="Correct").click()
+    page.context.set_offline(True)
+    page.get_by_role("checkbox", name="Hide Face 1").uncheck()
+    page.get_by_text("Connection lost.").wait_for()
+    page.get_by_text("Not saved yet").wait_for()
+    page.get_by_role("link", name="Back to all files").click()
+    page.get_by_role("dialog").get_by_text("Your corrections could not be saved yet").wait_for()
+    page.get_by_role("button", name="Stay").click()
+    page.context.set_offline(False)
+    page.get_by_text(re.compile("^Saved ")).wait_for()
+    page.get_by_text("Connection lost.").wait_for(state="hidden")
+    page.reload()
+    page.get_by_text("1 left visible").wait_for()
+    page.complaints.clear()
+
+
+def test_every_page_is_shown_before_a_file_is_approved_and_any_label_can_be_drawn(page: Any) -> None:
+    pages = [Image.new("RGB", (320, 240), colour) for colour in ("#a33", "#3a3")]
+    data = io.BytesIO()
+    pages[0].save(data, "TIFF", save_all=True, append_images=pages[1:])
+    hidden_in(page, {"name": "two.tif", "mimeType": "image/tiff", "buffer": data.getvalue()})
+    looked_at(page, "two.tif")
+    page.get_by_text(re.compile("Original kept until")).wait_for()
+    before = page.locator(".kept").inner_text()
+    page.get_by_role("button", name="Keep longer").click()
+    page.wait_for_function("before => document.querySelector('.kept').innerText !== before", arg=before)
+    page.goto(f"{page.url}/queue")
+    page.get_by_text("1 more page to look at.").wait_for()
+    approve = page.get_by_role("button", name=re.compile("^Approve"))
+    assert approve.is_disabled()
+    page.get_by_role("button", name="Next page").click()
+    page.get_by_text("Page 2 of 2").wait_for()
+    page.wait_for_function("() => !document.querySelector('velum-approve button').disabled")
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_label("What you draw is").select_option("Number plate")
+    page.get_by_role("button", name="Draw a box").click()
+    drag(page, (100, 100), (140, 130))
+    page.get_by_role("heading", name="2 regions hidden").wait_for()
+    assert approve.is_disabled(), "the result lacks a correction"
+    rendered(page)
+    assert page.evaluate("document.querySelector('velum-viewer').mode") == "after", "all of the result is shown"
+    job = re.search("jobs/([0-9a-f]+)", page.url)[1]
+    file = Image.open(io.BytesIO(page.request.get(f"/v1/jobs/{job}/result").body()))
+    file.seek(1)
+    assert not np.asarray(file.convert("RGB"))[104:126, 104:136].any(), "hidden as the plan hides"
+    report = page.request.get(f"/v1/jobs/{job}/report").json()
+    assert [region["label"] for region in report["hidden"]] == ["face", "face", "license_plate"]
+    page.get_by_role("button", name="Previous page").click()
+    page.wait_for_function("() => !document.querySelector('velum-approve button').disabled")
 
 
 def test_no_image_is_downloaded_without_the_corrections(page: Any) -> None:
@@ -262,6 +329,13 @@ def test_no_image_is_downloaded_without_the_corrections(page: Any) -> None:
     made = np.asarray(Image.open(download.value.path()))
     assert not made[104:126, 104:136].any(), "the box is black"
     page.get_by_text("The image does not show your corrections yet.").wait_for(state="hidden")
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_role("checkbox", name="Hide Face 1").uncheck()
+    page.get_by_role("link", name="Back to all files").click()
+    page.get_by_role("button", name="Download one.png").click()
+    with page.expect_download() as again:
+        page.get_by_role("button", name="Apply and download").click()
+    assert np.asarray(Image.open(again.value.path()))[8:22, 13:27].any(), "the draft is in the file"
 
 
 @pytest.mark.exhaustive
@@ -309,7 +383,8 @@ def test_errors_of_the_service_are_shown(page: Any) -> None:
             {"name": "a.txt", "mimeType": "text/plain", "buffer": b"."},
         ]
     )
-    page.get_by_text("One file is neither a photo nor a video").wait_for()
+    page.get_by_text("1 file was left out").wait_for()
+    page.get_by_text("This is neither a photo nor a video.").wait_for()
     page.get_by_role("button", name="Hide in 1 file").click()
     page.locator(".files .bad").wait_for()
     page.get_by_role("button", name="Try again").wait_for()

@@ -32,6 +32,21 @@ def shows_brightness(page: Any, brightness: int) -> None:
     page.wait_for_function(_SHOWS, arg=brightness)
 
 
+_SHOWN_IN_RESULT = """([x, y, dark]) => {
+    const video = document.querySelector('velum-result video');
+    if (!video.checkVisibility() || video.readyState < 2 || video.seeking) return false;
+    const paint = document.createElement('canvas').getContext('2d');
+    paint.drawImage(video, -x, -y);
+    const [shown] = paint.getImageData(0, 0, 1, 1).data;
+    return (shown < 12) === dark;
+}"""
+
+
+def shows_in_result(page: Any, *, x: int, y: int, dark: bool) -> None:
+    """Wait until the finished video is shown, with that brightness at a pixel."""
+    page.wait_for_function(_SHOWN_IN_RESULT, arg=[x, y, dark])
+
+
 @pytest.fixture(scope="session")
 def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same in an MP4, whose frames are not evenly far apart, nor stored in the order in which they are shown."""
@@ -71,7 +86,7 @@ def spot(page: Any, x: float, y: float) -> tuple[float, float]:
 
 
 def rendered(page: Any) -> None:
-    page.get_by_role("button", name="Hide it this way").click()
+    page.get_by_role("button", name="Apply", exact=True).click()
     page.get_by_text("Done: the video shows your corrections.").last.wait_for()
 
 
@@ -321,7 +336,7 @@ def test_a_video_is_reviewed_track_by_track_and_approved(page: Any, clip: Path) 
     hidden_in(page, picture("next.png"))
     job = reviewed(page, clip)
     page.goto("/#/review")
-    page.locator(f'a[href*="{job}"]').click()  # other tests leave clips of this name in the list
+    page.locator(f'td a[href*="{job}"]').first.click()  # other tests leave clips of this name in the list
     page.get_by_role("heading", name="1 track hidden").wait_for()
     page.keyboard.press("b")
     rendered(page)
@@ -332,11 +347,22 @@ def test_a_video_is_reviewed_track_by_track_and_approved(page: Any, clip: Path) 
     page.keyboard.press("Escape")
     page.keyboard.press("k")  # the one that was drawn is right; on to the other
     page.get_by_role("heading", name="2 tracks hidden, 1 decided").wait_for()
+    page.get_by_text(re.compile("^Saved ")).wait_for()
+    page.reload()
+    page.get_by_role("heading", name="2 tracks hidden, 1 decided").wait_for()
+    page.get_by_role("button", name=re.compile("^Face 1")).click()
     page.get_by_role("listitem").filter(has=page.get_by_role("img", name="decided")).get_by_text("Face 2").wait_for()
     page.keyboard.press("x")
     page.get_by_role("heading", name="1 track hidden, 1 left visible, 2 decided").wait_for()
     assert approve.is_disabled(), "what was changed has to be hidden first"
+    page.get_by_label("Sound of videos").select_option("Mute")
     rendered(page)
+    assert page.request.get(f"/v1/jobs/{job}").json()["audio"] == "mute"
+    shows_in_result(page, x=20, y=15, dark=False)
+    page.get_by_role("button", name="Side by side").click()
+    widths = [page.locator(one).bounding_box()["width"] for one in ("velum-stage", "velum-result")]
+    assert min(widths) > 200, "both are seen"
+    page.get_by_role("button", name="Original").click()
     page.keyboard.press("k")
     page.get_by_text("Every track is decided.").wait_for()
     approve.click()
@@ -357,8 +383,7 @@ def test_doubtful_results_come_first_and_leave_the_list_when_approved(page: Any,
     page.get_by_role("row").nth(1).get_by_role("button", name="Approve clip.webm").click()
     page.get_by_text("1 approved").wait_for()
     assert page.request.get(f"/v1/jobs/{job}/report").json()["reviewers"]
-    left = page.get_by_role("button", name=re.compile("^Approve (all|it)"))
-    if left.is_visible():
-        left.click()
-        page.get_by_role("dialog").get_by_role("button", name="Approve").click()
-    page.get_by_role("heading", name="Nothing to review").wait_for()
+    page.get_by_role("heading", name="Review").wait_for()
+    for row in page.get_by_role("row").all()[1:]:
+        looked = row.get_by_text(re.compile("looked at|open decision")).count()
+        assert row.get_by_role("button").count() == looked, "only what was looked at can be approved here"

@@ -1,5 +1,6 @@
 """The web pages of the service: the one for people at `/`, and the API documentation at `/docs`."""
 
+import gzip
 import hashlib
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
@@ -18,6 +19,7 @@ POLICY = (
 
 KINDS = {
     ".css": "text/css", ".html": "text/html", ".mjs": "text/javascript", ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
 }  # fmt: skip
 
 START = "index.html"
@@ -42,18 +44,22 @@ class UiFiles:
         self.version = digest.hexdigest()[:16]
         files_by_path[START] = files_by_path[START].replace(VERSION, self.version.encode())
         self._files = {
-            name: (body, f'"{hashlib.sha256(body).hexdigest()[:32]}"') for name, body in files_by_path.items()
+            name: (body, gzip.compress(body, mtime=0), f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+            for name, body in files_by_path.items()
         }
 
     def answer(self, request: Request, name: str, *, for_ever: bool) -> Response:
         """Return a file, or 304 when the client has it. Raises `HTTPException` (404) when the page has no such file."""
         if name not in self._files:
             raise HTTPException(404)
-        body, tag = self._files[name]
+        body, packed, tag = self._files[name]
         caching = "public, max-age=31536000, immutable" if for_ever else "no-cache"
         headers = {**_PLAIN, "etag": tag, "cache-control": caching}
         if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
+        headers["vary"] = "accept-encoding"
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            body, headers["content-encoding"] = packed, "gzip"
         return Response(body, headers=headers, media_type=KINDS[name[name.rindex(".") :]])
 
 

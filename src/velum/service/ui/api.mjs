@@ -10,7 +10,8 @@
  *   submitted: number, started: number | null, ended: number | null, frames: { done: number, total: number | null },
  *   fps: number | null, seconds_left: number | null, error: { code: string, message: string | null } | null,
  *   result: boolean, result_name: string | null, regions: boolean,
- *   corrections_pending: boolean, source_kept: boolean }} Job
+ *   corrections_pending: boolean, source_kept: boolean, source_until: number | null, result_until: number | null,
+ *   drafted: number | null, audio: 'copy' | 'drop' | 'mute', owner: string, bytes: number | null }} Job
  */
 
 /** What the service refused, in its own words. */
@@ -66,6 +67,28 @@ function problem(status, text, kind) {
   return new Problem(status, body.code ?? '', body.detail ?? body.title ?? `HTTP ${status}`, body);
 }
 
+/** Whether the service answers: `lost` when it stops, `back` when it answers again. */
+export const connection = new EventTarget();
+let isLost = false;
+const LOOK_MS = 2000;
+
+/** @param {boolean} lost */
+function noteConnection(lost) {
+  if (lost === isLost) return;
+  isLost = lost;
+  connection.dispatchEvent(new Event(lost ? 'lost' : 'back'));
+}
+
+/** Wait until the service answers again. @param {AbortSignal} [signal] */
+async function awaitService(signal) {
+  for (;;) {
+    await new Promise((go) => setTimeout(go, LOOK_MS));
+    if (signal?.aborted) throw new DOMException('', 'AbortError');
+    const answer = await fetch(address(''), { method: 'HEAD', cache: 'no-store' }).catch(() => null);
+    if (answer && answer.status < 500) return noteConnection(false);
+  }
+}
+
 /** @param {boolean} refused */
 async function wanted(refused) {
   asking ??= asker ? asker(refused).finally(() => { asking = null; }) : Promise.resolve(null);
@@ -73,13 +96,14 @@ async function wanted(refused) {
 }
 
 /**
- * Send a request. Throws `Problem` for what is refused, and for a service that cannot be reached (status 0).
+ * Send a request. Throws `Problem` for what is refused, and for a service that cannot be reached (status 0); what only
+ * asks waits until the service is back, and asks again.
  * @param {string} path
  * @param {{ method?: string, json?: any, body?: BodyInit, headers?: Record<string, string>, signal?: AbortSignal }} [what]
  * @returns {Promise<Response>}
  */
 export async function request(path, { method = 'GET', json, body, headers = {}, signal } = {}) {
-  for (;;) {
+  for (let tries = 0; ; tries += 1) {
     const used = key;
     /** @type {Response} */
     let answer;
@@ -90,8 +114,16 @@ export async function request(path, { method = 'GET', json, body, headers = {}, 
       });
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw new Problem(0, 'Unreachable', String(error));
+      noteConnection(true);
+      // Where the service answers others, it is this request that fails.
+      if (method !== 'GET' || tries >= 2) {
+        awaitService().catch(() => {});
+        throw new Problem(0, 'Unreachable', String(error));
+      }
+      await awaitService(signal);
+      continue;
     }
+    noteConnection(false);
     if (answer.ok || answer.status === 304) return answer;
     if (answer.status === 401 && (key !== used || await wanted(used !== ''))) continue;
     throw problem(answer.status, await answer.text(), answer.headers.get('content-type') ?? '');

@@ -1,9 +1,10 @@
 // @ts-check
 /** Where the page begins: header, navigation, and the element of the address after `#`. */
-import { onKeyWanted, useKey } from './api.mjs';
+import { connection, onKeyWanted, useKey } from './api.mjs';
 import { h } from './parts/dom.mjs';
 import { ask } from './parts/dialog.mjs';
-import { tell } from './parts/toast.mjs';
+import { errorNote } from './parts/error_text.mjs';
+import { tellError } from './parts/toast.mjs';
 import { language, t } from './i18n.mjs';
 
 /**
@@ -25,6 +26,7 @@ class VelumApp extends HTMLElement {
   #links = ROUTES.map(({ name }) => h('a', { href: `#/${name}` }, t(`nav.${name || 'start'}`)));
   #shown = '';
   #hash = '#/';
+  #lost = h('p', { class: 'lost', role: 'alert', hidden: true }, t('lost'));
 
   connectedCallback() {
     document.documentElement.lang = language;
@@ -36,12 +38,25 @@ class VelumApp extends HTMLElement {
         this.#main.focus();
       } }, t('skip')),
       h('header', { class: 'top' },
-        h('a', { class: 'brand', href: '#/' }, mark, h('span', {}, 'velum')),
+        h('a', { class: 'brand', href: '#/', 'aria-label': 'velum' }, mark, h('span', {}, 'velum')),
         h('nav', { 'aria-label': t('nav') }, ...this.#links),
         h('a', { class: 'quiet small', href: 'docs' }, t('nav.docs'))),
-      this.#main, document.createElement('velum-toast'));
+      this.#lost, this.#main, document.createElement('velum-toast'));
+    connection.addEventListener('lost', () => { this.#lost.hidden = false; });
+    connection.addEventListener('back', () => { this.#lost.hidden = true; });
+    addEventListener('keydown', (event) => {
+      const at = /** @type {HTMLElement} */ (event.target);
+      if (event.key === '?' && !at.closest('input:not([type=checkbox], [type=radio], [type=range]), select, textarea, dialog')) this.#keys();
+    });
     addEventListener('hashchange', () => this.#go());
     this.#go();
+  }
+
+  /** What the keys do on the page that is shown. */
+  #keys() {
+    const kind = { 'VELUM-PHOTO': 'photo', 'VELUM-VIDEO': 'video' }[this.#main.firstElementChild?.tagName ?? ''] ?? '';
+    const rows = [...(kind ? t(`keys.${kind}`).split('|') : []), ...t('keys.all').split('|')].map((row) => row.split('='));
+    ask({ title: t('keys.help'), body: [h('dl', { class: 'keys' }, ...rows.flatMap(([keys, what]) => [h('dt', {}, ...keys.trim().split(' ').map((key) => h('kbd', {}, key))), h('dd', {}, what)]))], ok: t('close'), cancel: '' });
   }
 
   async #go() {
@@ -64,7 +79,7 @@ class VelumApp extends HTMLElement {
     try {
       await import(module);
     } catch (error) {
-      if (this.#shown === at) this.#main.replaceChildren(h('section', { class: 'empty' }, h('h1', {}, t('failed.page')), h('p', {}, String(error))));
+      if (this.#shown === at) this.#main.replaceChildren(h('section', { class: 'empty' }, errorNote(error, t('failed.page')), h('button', { type: 'button', onclick: () => location.reload() }, t('start.retry'))));
       return;
     }
     if (this.#shown !== at) return;
@@ -94,7 +109,9 @@ async function keyField(refused) {
 
 addEventListener('unhandledrejection', (event) => {
   if (event.reason?.name === 'AbortError') return event.preventDefault();
-  tell(event.reason?.message || t('failed'), 'bad');
+  event.preventDefault();
+  console.error(event.reason);
+  tellError(event.reason);
 });
 
 customElements.define('velum-app', VelumApp);

@@ -87,6 +87,8 @@ class Previews:
                 return known[1:]
         with self._decoding, self.scratch.folder() as folder:
             source = fetch(folder)
+            if not source.exists():
+                raise Problem(410, f"{name} has been deleted, or was made anew; ask for the job again")
             with names_for_places(source, name):
                 still, pages = self.decoders.call(name, self.limits, render_still, source, self.limits, page, side)
         if 0 < side <= SMALL_SIDE:

@@ -5,8 +5,10 @@ import { h, icon, ICONS } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { saveResult } from '../parts/result.mjs';
-import { failure } from '../parts/error_text.mjs';
-import { tell } from '../parts/toast.mjs';
+import { errorText, failure } from '../parts/error_text.mjs';
+import { keptText } from '../parts/kept.mjs';
+import { thumbnail } from '../parts/thumbnail.mjs';
+import { tellError } from '../parts/toast.mjs';
 import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { language, left, t } from '../i18n.mjs';
 
@@ -22,6 +24,12 @@ const BADGE = { waiting: '', running: 'good', done: 'good', failed: 'bad', cance
 
 /** @param {number} seconds of the epoch */
 export const moment = (seconds) => new Date(seconds * 1000).toLocaleString(language, { dateStyle: 'medium', timeStyle: 'short' });
+
+/** What it is, how long, and who handed it in. @param {Job} job */
+function kindOf({ name, frames, owner }) {
+  const end = name.includes('.') ? name.slice(name.lastIndexOf('.') + 1).toUpperCase() : '';
+  return [end, frames.total && frames.total > 1 ? t(isVideo(name) ? 'jobs.frames' : 'jobs.pages', { n: frames.total }) : '', owner === 'anonymous' ? '' : owner].filter(Boolean).join(' · ');
+}
 
 class VelumJobs extends HTMLElement {
   #gone = new AbortController();
@@ -76,7 +84,7 @@ class VelumJobs extends HTMLElement {
       this.#show();
     } catch (error) {
       if (this.#gone.signal.aborted) return;
-      this.#status.textContent = error instanceof Error ? error.message : t('failed');
+      this.#status.textContent = errorText(error);
     }
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#again(), document.hidden || this.#jobs.every(ended) ? REST_MS : LOOK_MS);
@@ -106,9 +114,9 @@ class VelumJobs extends HTMLElement {
     const focus = row.contains(document.activeElement) ? document.activeElement?.getAttribute('data-do') : null;
     const look = job.state === 'done' && isVideo(job.name) ? `#/review/${job.id}` : `#/jobs/${job.id}`;
     row.replaceChildren(
-      h('td', { class: 'job-name' }, h('a', { href: look }, job.name)),
+      h('td', { class: 'job-name' }, h('div', { class: 'with-picture' }, thumbnail(job), h('div', {}, h('a', { href: look }, job.name), h('div', { class: 'small quiet' }, kindOf(job))))),
       h('td', {}, this.#how(job)),
-      h('td', { class: 'number small quiet' }, moment(job.submitted)),
+      h('td', { class: 'number small quiet' }, moment(job.submitted), h('div', {}, keptText(job))),
       h('td', {}, h('div', { class: 'row job-actions' }, ...this.#actions(job))));
     if (focus) /** @type {HTMLElement | null} */ (row.querySelector(`[data-do=${focus}]`) ?? row.querySelector('a'))?.focus();
     return row;
@@ -135,7 +143,7 @@ class VelumJobs extends HTMLElement {
         try {
           await act();
         } catch (error) {
-          tell(error instanceof Error ? error.message : t('failed'), 'bad');
+          tellError(error);
         }
       },
     }, icon(shape));

@@ -2,6 +2,7 @@
 /** The models that the service has or can fetch, and what one of them finds in a picture. */
 import { getJson, request } from '../api.mjs';
 import { h } from '../parts/dom.mjs';
+import { errorText } from '../parts/error_text.mjs';
 import { oneText } from '../photo/labels.mjs';
 import { t } from '../i18n.mjs';
 
@@ -45,7 +46,7 @@ class VelumModels extends HTMLElement {
         canvas.hidden = false;
       } catch (error) {
         status.className = 'note bad';
-        status.textContent = error instanceof Error ? error.message : String(error);
+        status.textContent = errorText(error);
       }
     });
     return h('section', { class: 'panel', 'aria-labelledby': 'trial-title' }, h('h2', { id: 'trial-title' }, t('models.try')), h('p', { class: 'quiet' }, t('models.tryhow')),

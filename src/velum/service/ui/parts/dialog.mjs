@@ -4,17 +4,18 @@ import { t } from '../i18n.mjs';
 
 /**
  * Ask something; resolves to whether it was confirmed. Focus goes in, stays in, and comes back.
- * @param {{ title: string, body?: (Node | string)[], ok?: string, cancel?: string, danger?: boolean }} what
+ * @param {{ title: string, body?: (Node | string)[], ok?: string, cancel?: string, danger?: boolean, careful?: boolean }} what
+ *   `careful`: the choice that does nothing is the highlighted one
  * @returns {Promise<boolean>}
  */
-export function ask({ title, body = [], ok = t('ok'), cancel = t('cancel'), danger = false }) {
+export function ask({ title, body = [], ok = t('ok'), cancel = t('cancel'), danger = false, careful = false }) {
   return new Promise((resolve) => {
     const dialog = h('dialog', { 'aria-labelledby': 'dialog-title' },
       h('form', { method: 'dialog' },
         h('h2', { id: 'dialog-title' }, title), ...body,
         h('div', { class: 'row end' },
-          h('button', { type: 'button', onclick: () => dialog.close('') }, cancel),
-          h('button', { type: 'submit', value: 'ok', class: danger ? 'danger' : 'primary' }, ok))));
+          !cancel ? '' : h('button', { type: 'button', class: careful ? 'primary' : '', autofocus: careful, onclick: () => dialog.close('') }, cancel),
+          h('button', { type: 'submit', value: 'ok', class: danger ? 'danger' : careful ? '' : 'primary' }, ok))));
     dialog.addEventListener('close', () => {
       dialog.remove();
       resolve(dialog.returnValue === 'ok');

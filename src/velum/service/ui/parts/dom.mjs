@@ -48,6 +48,12 @@ export function icon(d) {
 
 export const ICONS = {
   add: 'M12 5v14M5 12h14',
+  back: 'M15 5l-7 7 7 7',
+  on: 'M9 5l7 7-7 7',
+  sound: 'M4 9v6h4l5 4V5L8 9zM16 9a4 4 0 010 6M18.500 6.500a8 8 0 010 11',
+  mute: 'M4 9v6h4l5 4V5L8 9zM17 9.500l5 5M22 9.500l-5 5',
+  help: 'M9 9a3 3 0 116 0c0 2-3 2.500-3 5M12 18v.1',
+  camera: 'M4 8h3l2-3h6l2 3h3v11H4zM12 17a4 4 0 100-8 4 4 0 000 8',
   box: 'M4 6h16v12H4z',
   brush: 'M4 20c3 0 5-1 5-4l9-11 2 2-10 10',
   close: 'M6 6l12 12M18 6L6 18',

@@ -1,10 +1,10 @@
 // @ts-check
 /** The file that a job made, saved with all corrections in it: one that lacks some shows who was hidden by hand. */
-import { follow, getJson, save, send } from '../api.mjs';
+import { follow, getJson, request, save, send } from '../api.mjs';
 import { ask } from './dialog.mjs';
 import { h } from './dom.mjs';
-import { errorText } from './error_text.mjs';
-import { tell } from './toast.mjs';
+import { jobProblem } from './error_text.mjs';
+import { tellError } from './toast.mjs';
 import { t } from '../i18n.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
@@ -20,7 +20,7 @@ export async function saveResult(id, apply = null) {
     const job = await jobOf(id);
     await save(`${pathOf(id)}/result`, job.result_name ?? job.name);
   } catch (error) {
-    tell(errorText(error), 'bad');
+    tellError(error);
   }
 }
 
@@ -29,15 +29,30 @@ export async function saveResult(id, apply = null) {
  * @param {string[]} ids
  */
 export async function applyPending(ids) {
-  const pending = (await Promise.all(ids.map(jobOf))).filter(({ corrections_pending: lacks }) => lacks);
+  const pending = (await Promise.all(ids.map(jobOf))).filter(({ corrections_pending: lacks, drafted }) => lacks || drafted !== null);
   if (!pending.length) return true;
   if (!await agreed()) return false;
-  for (const { id } of pending) {
-    await send('POST', `${pathOf(id)}/render`);
+  for (const { id, drafted } of pending) {
+    const audio = drafted === null ? null : await applyDraft(id);
+    await send('POST', `${pathOf(id)}/render${audio ? `?audio=${audio}` : ''}`);
     const job = await follow(id, () => {}, new AbortController().signal);
-    if (job?.state !== 'done') throw new Error(job?.error?.message ?? t('photo.deleted'));
+    if (job?.state !== 'done') throw jobProblem(job);
   }
   return true;
+}
+
+/** Make the regions of a job what its draft says. @param {string} id @returns {Promise<string | undefined>} what is done with the audio, if that changes */
+async function applyDraft(id) {
+  const answer = await request(`${pathOf(id)}/draft`);
+  if (answer.status === 204) return undefined;
+  const { body } = await answer.json(), regions = await request(`${pathOf(id)}/regions`);
+  const file = await regions.json(), tag = regions.headers.get('etag');
+  const tracks = await import('../video/tracks.mjs');
+  const corrected = body.pages
+    ? { ...file, frames: (file.frames.length ? file.frames : [{ index: 0, regions: [] }]).map((/** @type {any} */ frame, /** @type {number} */ i) => (body.pages[i] ? { ...frame, regions: body.pages[i] } : frame)) }
+    : tracks.fileOf(file, tracks.withEdits(tracks.tracksOf(file), body));
+  await request(`${pathOf(id)}/regions`, { method: 'PUT', json: corrected, headers: tag ? { 'if-match': tag } : {} });
+  return body.audio;
 }
 
 const agreed = () => ask({ title: t('result.pending'), body: [h('p', {}, t('result.pending.what'))], ok: t('result.pending.ok') });

@@ -90,7 +90,11 @@ export class VelumViewer extends HTMLElement {
    * @param {ImageBitmap | null} after null: leave the one there is
    */
   async show(before, after) {
-    if (before) this.#before = await levels(before);
+    if (before) {
+      const old = this.#before;
+      this.#before = await levels(before);
+      for (const picture of old) picture.close();
+    }
     if (after) {
       const old = this.#after;
       this.#after = await levels(after);
@@ -218,6 +222,7 @@ export class VelumViewer extends HTMLElement {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, this.clientWidth, this.clientHeight);
     this.overlay?.(context, this.view);
+    this.#name(context);
     if (this.mode !== 'compare') return;
     const at = this.#splitAt(), middle = this.clientHeight / 2;
     for (const [colour, wide] of /** @type {const} */ ([['#000a', 5], ['#fff', 2]])) {
@@ -241,6 +246,26 @@ export class VelumViewer extends HTMLElement {
     context.lineTo(at + 10, middle);
     context.lineTo(at + 4, middle + 6);
     context.stroke();
+  }
+
+  /** Say which of the two pictures is shown where. @param {CanvasRenderingContext2D} context */
+  #name(context) {
+    if (!this.#before.length || !this.#after.length) return;
+    const names = this.mode === 'compare' ? /** @type {const} */ (['before', 'after']) : [this.mode];
+    context.font = '600 13px system-ui, sans-serif';
+    context.textBaseline = 'middle';
+    for (const name of names) {
+      const text = t(`photo.side.${name}`), width = context.measureText(text).width + 16;
+      const left = name === 'before' || names.length === 1 ? 8 : this.clientWidth - width - 8;
+      // Where the line comes near, the name of the half that is hardly seen gives way.
+      if (names.length > 1 && (name === 'before' ? this.#splitAt() < width + 12 : this.#splitAt() > left - 4)) continue;
+      context.fillStyle = '#000b';
+      context.beginPath();
+      context.roundRect(left, 8, width, 24, 12);
+      context.fill();
+      context.fillStyle = '#fff';
+      context.fillText(text, left + 8, 20.5);
+    }
   }
 
   #splitAt() {

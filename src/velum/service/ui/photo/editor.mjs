@@ -2,6 +2,7 @@
 /** Looking at a picture before and after, and correcting what is hidden in it. */
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { techniqueField } from '../parts/technique_field.mjs';
+import { remarks } from '../parts/remarks.mjs';
 import { VelumViewer } from '../parts/viewer.mjs';
 import { t } from '../i18n.mjs';
 import { add, change, History, likewise, moved, place, remove, similar, stateOf } from './edits.mjs';
@@ -13,12 +14,18 @@ import { boxing, brushing, outlining, selecting } from './tools.mjs';
 /** @typedef {import('./edits.mjs').State} State */
 /** @typedef {import('./tools.mjs').ToolName} ToolName */
 /**
- * @typedef {{ before: ImageBitmap | null, after: ImageBitmap, regions: import('../api.mjs').Region[], labels: string[],
- *   warnings: string[], pages: number, canCorrect: boolean }} Opened
+ * @typedef {{ before: ImageBitmap | null, after: ImageBitmap }} Pictures
+ * @typedef {{ pages: import('../api.mjs').Region[][], drawn: ReturnType<typeof import('./labels.mjs').drawnLabels>, warnings: string[],
+ *   canCorrect: boolean, show: (page: number) => Promise<Pictures> }} Opened `pages`: the regions of each; `show` gives its pictures
  */
 
+/** Events: `render`; `edit` after each change of the regions; `page` when another page is shown. */
 export class VelumEditor extends HTMLElement {
-  history = new History(/** @type {import('./edits.mjs').State} */ ([]));
+  /** One for each page. */
+  histories = [new History(/** @type {import('./edits.mjs').State} */ ([]))];
+  page = 0;
+  /** Pages that were shown. @type {Set<number>} */
+  seen = new Set();
   viewer = /** @type {VelumViewer} */ (document.createElement('velum-viewer'));
   selected = 0;
   label = '';
@@ -41,6 +48,18 @@ export class VelumEditor extends HTMLElement {
   #bar = h('div', { class: 'row tools', role: 'toolbar', 'aria-label': t('photo.tools') });
   #split = h('input', { type: 'range', min: '0', max: '1', step: '0.01', value: '0.5', 'aria-label': t('photo.split') });
   #busy = false;
+  /** @type {'before' | 'after' | 'compare'} */
+  #view = 'compare';
+
+  /** Of the page that is shown. */
+  get history() {
+    return this.histories[this.page];
+  }
+
+  /** Whether the result lacks corrections. */
+  get changed() {
+    return this.histories.some(({ changed }) => changed);
+  }
 
   connectedCallback() {
     const stage = h('div', { class: 'stage' }, this.#bar, this.viewer, this.#split);
@@ -60,17 +79,35 @@ export class VelumEditor extends HTMLElement {
   /** @param {Opened} opened */
   async open(opened) {
     this.#opened = opened;
-    this.history = new History(stateOf(opened.regions));
-    this.label = opened.labels[0] ?? 'face';
-    await this.viewer.show(opened.before, opened.after);
-    this.#mode(false);
+    this.histories = opened.pages.map((regions) => new History(stateOf(regions)));
+    this.label = opened.drawn.labels[0] ?? 'face';
+    await this.turn(0);
   }
 
-  /** @param {ImageBitmap} result @param {State} state what it hides */
-  async rendered(result, state) {
-    this.history.saved = state;
-    await this.viewer.show(null, result);
-    this.#mode(false);
+  /** Show a page. @param {number} page */
+  async turn(page) {
+    const opened = this.#opened;
+    if (!opened || page < 0 || page >= this.histories.length) return;
+    const { before, after } = await opened.show(page);
+    [this.page, this.selected] = [page, 0];
+    await this.viewer.show(before, after);
+    if (!before) this.#view = 'after';
+    this.seen.add(page);
+    this.#mode(this.#correcting);
+    this.dispatchEvent(new Event('page'));
+  }
+
+  /** The result was made anew. @param {State[]} states what it hides */
+  async rendered(states) {
+    states.forEach((state, i) => { this.histories[i].saved = state; });
+    [this.#correcting, this.#view] = [false, 'after'];
+    await this.turn(this.page);
+  }
+
+  /** What was corrected before, by page, from a draft. @param {State[]} states */
+  restore(states) {
+    states.forEach((state, i) => { if (state) this.histories[i]?.push(state); });
+    this.#refresh();
   }
 
   /** @param {boolean} busy whether it is being rendered */
@@ -82,9 +119,16 @@ export class VelumEditor extends HTMLElement {
 
   /** @param {State} next @param {number} [selected] */
   commit(next, selected = this.selected) {
-    this.history.push(next);
+    const known = this.history.now;
+    // A label that the plan does not name is hidden by its technique, which goes with the region.
+    this.history.push(next.map((region) => {
+      if (region.technique || known.find(({ id }) => id === region.id)?.label === region.label) return region;
+      const technique = this.#opened?.drawn.techniqueFor(region.label);
+      return technique ? { ...region, technique } : region;
+    }));
     this.selected = next.some(({ id }) => id === selected) ? selected : 0;
     this.#refresh();
+    this.dispatchEvent(new Event('edit'));
   }
 
   /** @param {number} id */
@@ -98,7 +142,7 @@ export class VelumEditor extends HTMLElement {
   #mode(correcting) {
     this.#correcting = correcting;
     this.way = [];
-    this.viewer.mode = correcting ? 'before' : this.#opened?.before ? 'compare' : 'after';
+    this.viewer.mode = correcting ? 'before' : this.#view;
     this.viewer.tool = correcting ? this.#tools[this.#tool] : null;
     this.#split.hidden = this.viewer.mode !== 'compare';
     this.viewer.refresh();
@@ -128,7 +172,8 @@ export class VelumEditor extends HTMLElement {
 
   #barParts() {
     const { history, viewer } = this, opened = this.#opened;
-    const modes = [this.#button('look', t('photo.look'), () => this.#mode(false), { 'aria-pressed': String(!this.#correcting) })];
+    const views = opened?.canCorrect ? /** @type {const} */ (['before', 'compare', 'after']) : /** @type {const} */ (['after']);
+    const modes = views.map((view) => this.#button(`view-${view}`, t(`photo.view.${view}`), () => { this.#view = view; this.#mode(false); }, { 'aria-pressed': String(!this.#correcting && this.#view === view) }));
     if (opened?.canCorrect) modes.push(this.#button('correct', t('photo.correct'), () => this.#mode(true), { 'aria-pressed': String(this.#correcting) }));
     const tools = /** @type {[ToolName, string][]} */ ([['select', ICONS.hand], ['box', ICONS.box], ['polygon', ICONS.polygon], ['brush', ICONS.brush]]);
     return [
@@ -137,7 +182,8 @@ export class VelumEditor extends HTMLElement {
         ...tools.map(([name, drawing]) => this.#button(`tool-${name}`, t(`photo.tool.${name}`), () => this.#use(name), { 'aria-pressed': String(this.#tool === name) }, drawing)),
         this.#button('undo', t('photo.undo'), () => this.#go('undo'), { disabled: !history.canUndo }, ICONS.undo),
         this.#button('redo', t('photo.redo'), () => this.#go('redo'), { disabled: !history.canRedo }, ICONS.redo),
-      ] : opened?.before ? [this.#hold()] : []),
+      ] : opened?.canCorrect && this.#view !== 'before' ? [this.#hold()] : []),
+      ...(this.histories.length > 1 ? this.#pages() : []),
       h('span', { class: 'gap' }),
       this.#button('out', t('photo.out'), () => viewer.zoom(0.8), {}, ICONS.minus),
       this.#button('in', t('photo.in'), () => viewer.zoom(1.25), {}, ICONS.add),
@@ -146,20 +192,29 @@ export class VelumEditor extends HTMLElement {
     ];
   }
 
+  /** Buttons that turn pages. */
+  #pages() {
+    const all = this.histories.length, { page } = this;
+    return [h('span', { class: 'gap' }),
+      this.#button('page-back', t('photo.page.back'), () => this.turn(page - 1), { disabled: page === 0 }, ICONS.back),
+      h('span', { class: 'small number' }, t('photo.page', { at: page + 1, all })),
+      this.#button('page-on', t('photo.page.on'), () => this.turn(page + 1), { disabled: page === all - 1 }, ICONS.on)];
+  }
+
   /** Shows the original for as long as it is held. */
   #hold() {
     const mode = (/** @type {'before' | 'compare' | 'after'} */ next) => () => {
       this.viewer.mode = next;
       this.viewer.refresh();
     };
-    const end = mode('compare');
+    const end = mode(this.#view);
     const keys = (/** @type {() => void} */ act) => (/** @type {KeyboardEvent} */ event) => {
       if (event.key === ' ' || event.key === 'Enter') act();
     };
     return this.#button('hold', t('photo.hold'), () => {}, {
       onpointerdown: mode('before'), onpointerup: end, onpointerleave: end, onpointercancel: end, onblur: end,
       onkeydown: keys(mode('before')), onkeyup: keys(end),
-    });
+    }, ICONS.eye);
   }
 
   #sideParts() {
@@ -169,11 +224,11 @@ export class VelumEditor extends HTMLElement {
     const parts = [h('div', {},
       h('h2', {}, t('photo.count', { n: on })),
       off ? h('p', { class: 'quiet' }, t('photo.off', { n: off })) : '',
-      on === 0 ? h('p', { class: 'note warn', role: 'alert' }, t(off ? 'photo.alloff' : 'photo.none')) : '',
-      opened && opened.pages > 1 ? h('p', { class: 'note warn' }, t('photo.pages', { n: opened.pages })) : '',
+      on === 0 ? h('p', { class: 'note warn', role: 'alert' }, t(off ? 'photo.alloff' : history.changed ? 'photo.empty' : 'photo.none')) : '',
+      this.histories.length > this.seen.size ? h('p', { class: 'note warn' }, t('photo.pages', { n: this.histories.length - this.seen.size })) : '',
       opened && !opened.canCorrect ? h('p', { class: 'note' }, t('photo.nosource')) : '')];
     if (this.#correcting) parts.push(this.#correctParts());
-    if (history.changed || this.#busy) {
+    if (this.changed || this.#busy) {
       parts.push(h('div', { class: 'stack tight' },
         h('p', { class: 'note warn' }, t('photo.stale')),
         this.#button('render', t(this.#busy ? 'photo.rendering' : 'photo.render'), () => this.dispatchEvent(new Event('render')), { class: 'primary', disabled: this.#busy })));
@@ -187,9 +242,7 @@ export class VelumEditor extends HTMLElement {
       },
       toggle: (id, isOn) => this.commit(change(history.now, id, { on: isOn }), id),
     }));
-    if (opened?.warnings.length) {
-      parts.push(h('details', {}, h('summary', {}, t('photo.warnings', { n: opened.warnings.length })), h('ul', { class: 'small' }, ...opened.warnings.map((one) => h('li', {}, one)))));
-    }
+    if (opened?.warnings.length) parts.splice(1, 0, remarks(opened.warnings));
     return parts;
   }
 
@@ -216,7 +269,7 @@ export class VelumEditor extends HTMLElement {
 
   /** @param {string} value @param {string} text @param {(label: string) => void} onchange */
   #labels(value, text, onchange) {
-    const names = [...new Set([...(this.#opened?.labels ?? []), value])];
+    const names = [...new Set([...(this.#opened?.drawn.labels ?? []), value])];
     return h('label', { class: 'field' }, h('span', {}, text), h('select', {
       'data-name': 'label', onchange: (/** @type {Event} */ event) => onchange(/** @type {HTMLSelectElement} */ (event.target).value),
     }, ...names.map((name) => h('option', { value: name, selected: name === value }, oneText(name)))));
@@ -239,6 +292,7 @@ export class VelumEditor extends HTMLElement {
     this.history[way]();
     if (!this.history.now.some(({ id }) => id === this.selected)) this.selected = 0;
     this.#refresh();
+    this.dispatchEvent(new Event('edit'));
   }
 
   #shortcuts = (/** @type {KeyboardEvent} */ event) => {

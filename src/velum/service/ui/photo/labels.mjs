@@ -12,3 +12,22 @@ export const labelText = (label) => text('label', label);
 
 /** @param {string} label as people say it of one */
 export const oneText = (label) => text('one', label);
+
+/** What people draw, whatever the plan looked for. */
+const DRAWN = ['face', 'license_plate', 'person', 'text', 'other'];
+
+/** @param {string} label labels are the same with spaces or underscores */
+const plain = (label) => label.replaceAll('_', ' ');
+
+/**
+ * Labels for what is drawn by hand, those of the plan first, and how one that the plan does not name is hidden: by the
+ * technique of its first rule, which goes with the region. Nothing for those that it names.
+ * @param {string[]} rules of the report
+ * @returns {{ labels: string[], techniqueFor: (label: string) => string | undefined }}
+ */
+export function drawnLabels(rules) {
+  const planned = rules.filter((rule) => !rule.includes(': by-hand ->')).map((rule) => rule.split(':')[0].trim());
+  const usual = / -> (.+?)(?: with .*)?$/s.exec(rules[0] ?? '')?.[1];
+  const named = new Set(planned.map(plain));
+  return { labels: [...new Set([...planned, ...DRAWN.filter((label) => !named.has(label.replaceAll('_', ' ')))])], techniqueFor: (label) => (named.has(plain(label)) ? undefined : usual) };
+}

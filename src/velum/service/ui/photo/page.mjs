@@ -3,16 +3,20 @@
 import { ended, follow, getBlob, getJson, Problem, request, send } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
+import { Draft, draftStatus } from '../parts/drafts.mjs';
 import { saveResult } from '../parts/result.mjs';
-import { failure, errorText } from '../parts/error_text.mjs';
-import { tell } from '../parts/toast.mjs';
+import { errorNote, failure, jobProblem } from '../parts/error_text.mjs';
+import { keptNote } from '../parts/kept.mjs';
+import { VelumStrip } from '../parts/strip.mjs';
+import { tell, tellError } from '../parts/toast.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { left, t } from '../i18n.mjs';
 import { VelumApprove } from '../review/queue.mjs';
 import { isVideo, loadFileTypes } from '../start/file_types.mjs';
-import { regionsOf } from './edits.mjs';
+import { regionsOf, stateOf } from './edits.mjs';
 import { VelumEditor } from './editor.mjs';
 import { peopleNote } from '../gallery/people_note.mjs';
+import { drawnLabels } from './labels.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
 /** @typedef {import('../api.mjs').Regions} Regions */
@@ -32,22 +36,24 @@ class VelumPhoto extends HTMLElement {
   #title = h('h1', {}, '…');
   #actions = h('div', { class: 'row' });
   #approve = new VelumApprove();
+  #kept = h('div');
+  #strip = /** @type {VelumStrip} */ (document.createElement('velum-strip'));
+  /** @type {Draft | null} */
+  #draft = null;
 
   async connectedCallback() {
     this.className = 'wide photo';
     this.#id = this.getAttribute('job') ?? '';
-    addEventListener('beforeunload', (event) => {
-      if (this.#editor?.history.changed) event.preventDefault();
-    }, { signal: this.#gone.signal });
-    this.append(h('div', { class: 'row between' }, h('div', { class: 'photo-title' }, this.hasAttribute('queue') ? h('a', { href: '#/review', class: 'small' }, t('video.back')) : h('a', { href: '#/', class: 'small' }, t('photo.back')), this.#title), this.#actions), this.#state, this.#body);
+    this.append(h('div', { class: 'row between' }, h('div', { class: 'photo-title' }, this.hasAttribute('queue') ? h('a', { href: '#/review', class: 'small' }, t('video.back')) : h('a', { href: '#/', class: 'small' }, t('photo.back')), this.#title), this.#kept, this.#actions), this.#state, this.#body, this.#strip);
+    this.#strip.show(this.#id, this.hasAttribute('queue'));
     try {
       const job = await getJson(`v1/jobs/${encodeURIComponent(this.#id)}`, this.#gone.signal);
       this.#tell(job);
       const end = ended(job) ? job : await follow(this.#id, (now) => this.#tell(now), this.#gone.signal);
       if (end) await this.#finished(end);
-      else this.#fail(t('photo.deleted'));
+      else this.#fail(jobProblem(null));
     } catch (error) {
-      if (!this.#gone.signal.aborted) this.#fail(error instanceof Problem && error.status === 404 ? t('photo.unknown') : errorText(error));
+      if (!this.#gone.signal.aborted) this.#fail(error);
     }
   }
 
@@ -55,21 +61,22 @@ class VelumPhoto extends HTMLElement {
     this.#gone.abort();
   }
 
-  /** Corrections that were not rendered would be lost. */
+  /** What was done is kept; only what could not be saved would be lost. */
   async mayLeave() {
-    return !this.#editor?.history.changed || ask({ title: t('photo.leave'), body: [h('p', {}, t('photo.lost'))], ok: t('photo.leaveok'), cancel: t('photo.stay'), danger: true });
+    return !this.#draft || await this.#draft.flush() || ask({ title: t('photo.leave'), body: [h('p', {}, t('photo.lost'))], ok: t('photo.leaveok'), cancel: t('photo.stay'), danger: true, careful: true });
   }
 
-  /** @param {string} text */
-  #fail(text) {
+  /** @param {unknown} error */
+  #fail(error) {
     this.#title.textContent = t('photo.cannot');
-    this.#state.replaceChildren(h('p', { class: 'note bad' }, text));
+    this.#state.replaceChildren(errorNote(error, error instanceof Problem && error.status === 404 ? t('photo.unknown') : undefined));
   }
 
   /** @param {Job} job */
   #tell(job) {
     this.#job = job;
     this.#title.textContent = job.name;
+    this.#kept.replaceChildren(keptNote(job));
     if (ended(job)) return this.#state.replaceChildren();
     const bar = /** @type {VelumProgress} */ (document.createElement('velum-progress'));
     const { done, total } = job.frames;
@@ -98,34 +105,84 @@ class VelumPhoto extends HTMLElement {
   }
 
   async #approvable() {
+    this.#approve.disabled = true;
     if (this.hasAttribute('queue')) await this.#approve.renew(this.#id, this.#gone.signal);
+    this.#looked();
+  }
+
+  /** Only what was shown, all of it and as it is, may be approved. */
+  #looked() {
+    const editor = this.#editor, whole = editor !== null && editor.seen.size === editor.histories.length;
+    this.#approve.disabled = !whole || editor.changed;
+    this.#approve.title = whole ? '' : t('review.notshown');
+    if (whole && !editor.changed) this.#approve.view(this.#id);
   }
 
   /** @param {Job} job @param {any} report */
   async #show(job, report) {
     const signal = this.#gone.signal;
-    /** @param {string} what */
-    const picture = async (what) => createImageBitmap(await getBlob(`v1/jobs/${this.#id}/${what}`, signal));
-    const [after, before] = await Promise.all([
-      picture('result').catch(() => null),
-      job.source_kept ? picture('source').catch(() => null) : null,
-    ]);
-    if (signal.aborted) return;
     const answer = await request(`v1/jobs/${this.#id}/regions`, { signal });
     this.#tag = answer.headers.get('etag') ?? '';
-    this.#regions = /** @type {Regions} */ (await answer.json());
-    const labels = [...new Set(/** @type {string[]} */ (report.rules).map((rule) => rule.split(':')[0].trim()))];
-    if (!after) return this.#state.replaceChildren(h('p', { class: 'note warn' }, t('photo.kind')));
+    const regions = this.#regions = /** @type {Regions} */ (await answer.json());
+    const frames = regions.frames.length ? regions.frames : [{ index: 0, regions: [] }];
+    const draft = this.#draft = job.source_kept ? new Draft(this.#id, signal) : null;
+    const kept = await draft?.load().catch(() => null);
+    if (signal.aborted) return;
     const editor = /** @type {VelumEditor} */ (document.createElement('velum-editor'));
     this.#editor = editor;
     this.#body.replaceChildren(...peopleNote(report), editor);
-    await editor.open({ before, after, regions: this.#regions.frames[0]?.regions ?? [], labels, warnings: report.warnings, pages: this.#regions.frames.length, canCorrect: before !== null });
+    editor.addEventListener('page', () => this.#looked());
+    try {
+      await editor.open({ pages: frames.map((frame) => frame.regions), drawn: drawnLabels(report.rules), warnings: report.warnings, canCorrect: job.source_kept, show: (page) => this.#pictures(page, frames.length) });
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#editor = null;
+      this.#body.replaceChildren();
+      return this.#state.replaceChildren(errorNote(error, t('photo.kind')));
+    }
+    if (kept?.pages) editor.restore(frames.map((_, i) => kept.pages[i] && stateOf(kept.pages[i])));
     editor.addEventListener('render', () => this.#render());
+    editor.addEventListener('edit', () => this.#edited());
+    if (draft) this.#kept.append(draftStatus(draft, signal));
+    this.#looked();
+  }
+
+  #edited() {
+    const editor = this.#editor;
+    if (!editor) return;
+    const pages = Object.fromEntries(editor.histories.flatMap((history, i) => (history.changed ? [[i, regionsOf(history.now)]] : [])));
+    this.#draft?.set({ pages }, editor.changed);
+    this.#looked();
+  }
+
+  /**
+   * A page before and after. What the browser cannot show, and pages but the first, the service draws.
+   * @param {number} page @param {number} pages @returns {Promise<import('./editor.mjs').Pictures>}
+   */
+  async #pictures(page, pages) {
+    const signal = this.#gone.signal, path = `v1/jobs/${this.#id}`;
+    /** @param {'source' | 'result'} of */
+    const picture = async (of) => {
+      if (pages === 1) {
+        const shown = await createImageBitmap(await getBlob(`${path}/${of}`, signal)).catch((error) => { if (error instanceof Problem) throw error; return null; });
+        if (shown) return this.#sized(shown, page);
+      }
+      return this.#sized(await createImageBitmap(await getBlob(`${path}/still?of=${of}&page=${page}`, signal)), page);
+    };
+    const [after, before] = await Promise.all([picture('result'), this.#job?.source_kept ? picture('source').catch((error) => { if (signal.aborted) throw error; return null; }) : null]);
+    return { before, after };
+  }
+
+  /** Of the size that regions count in, should the service have made a very large one smaller. @param {ImageBitmap} picture @param {number} page */
+  #sized(picture, page) {
+    const { width = 0, height = 0 } = this.#regions ?? {};
+    const smaller = page === 0 && picture.width < width && Math.abs(picture.width / picture.height - width / height) < 0.01;
+    return smaller ? createImageBitmap(picture, { resizeWidth: width, resizeHeight: height }) : picture;
   }
 
   /** With the corrections of this page, which the file may lack. */
   #download() {
-    return saveResult(this.#id, this.#editor?.history.changed ? () => this.#render() : null);
+    return saveResult(this.#id, this.#editor?.changed ? () => this.#render() : null);
   }
 
   /** Whether it was made anew with the corrections. @returns {Promise<boolean>} */
@@ -133,28 +190,32 @@ class VelumPhoto extends HTMLElement {
     const editor = this.#editor, regions = this.#regions;
     if (!editor || !regions) return false;
     editor.busy = true;
-    const state = editor.history.now;
+    const states = editor.histories.map(({ now }) => now);
     const frames = regions.frames.length ? regions.frames : [{ index: 0, regions: [] }];
-    const corrected = { ...regions, frames: frames.map((one, i) => (i ? one : { ...one, regions: regionsOf(state) })) };
+    const corrected = { ...regions, frames: frames.map((frame, i) => ({ ...frame, regions: regionsOf(states[i]) })) };
     try {
+      await this.#draft?.hold();
       const path = `v1/jobs/${this.#id}`;
       const put = await request(`${path}/regions`, { method: 'PUT', json: corrected, headers: this.#tag ? { 'if-match': this.#tag } : {} });
       this.#tag = put.headers.get('etag') ?? this.#tag;
       await send('POST', `${path}/render`);
       const job = await follow(this.#id, (now) => this.#tell(now), this.#gone.signal);
-      if (!job || job.state !== 'done') throw new Error(job?.error?.message ?? t('photo.deleted'));
+      if (!job || job.state !== 'done') throw jobProblem(job);
       this.#tell(job);
-      await this.#approvable();
-      const result = await createImageBitmap(await getBlob(`${path}/result`, this.#gone.signal));
       const tag = await request(`${path}/regions`, { method: 'GET' });
       this.#tag = tag.headers.get('etag') ?? '';
       this.#regions = corrected;
-      await editor.rendered(result, state);
+      editor.seen.clear();
+      await editor.rendered(states);
+      await this.#draft?.applied({ pages: {} });
+      if (this.#draft) this.#kept.append(draftStatus(this.#draft, this.#gone.signal));
+      await this.#approvable();
       tell(t('photo.rendered'));
       return true;
     } catch (error) {
       if (this.#gone.signal.aborted) return false;
-      tell(error instanceof Problem && error.status === 412 ? t('photo.others') : errorText(error), 'bad');
+      this.#draft?.release();
+      tellError(error, error instanceof Problem && error.status === 412 ? t('photo.others') : undefined);
       return false;
     } finally {
       editor.busy = false;

@@ -2,8 +2,10 @@
 /** Results that nobody has approved yet, those to doubt first at the top. */
 import { h } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
-import { errorText } from '../parts/error_text.mjs';
-import { tell } from '../parts/toast.mjs';
+import { errorNote } from '../parts/error_text.mjs';
+import { keptText } from '../parts/kept.mjs';
+import { thumbnail } from '../parts/thumbnail.mjs';
+import { tell, tellError } from '../parts/toast.mjs';
 import { t } from '../i18n.mjs';
 import { addressOf, approve, waiting } from './queue.mjs';
 
@@ -14,12 +16,13 @@ class VelumReview extends HTMLElement {
   /** @type {Review[]} */
   #reviews = [];
   #eyes = 1;
-  #all = h('button', { type: 'button', class: 'primary', hidden: true, onclick: () => this.#approveAll() });
+  #all = h('button', { type: 'button', hidden: true, onclick: () => this.#approveAll() });
+  #start = h('a', { class: 'button primary', hidden: true }, t('review.start'));
   #body = h('div', { 'aria-live': 'polite' });
 
   connectedCallback() {
     this.className = 'stack';
-    this.append(h('div', { class: 'row between' }, h('div', {}, h('h1', {}, t('nav.review')), h('p', { class: 'quiet' }, t('review.sub'))), this.#all), this.#body);
+    this.append(h('div', { class: 'row between' }, h('div', {}, h('h1', {}, t('nav.review')), h('p', { class: 'quiet' }, t('review.sub'))), h('div', { class: 'row' }, this.#all, this.#start)), this.#body);
     this.#load();
   }
 
@@ -33,14 +36,18 @@ class VelumReview extends HTMLElement {
       [this.#reviews, this.#eyes] = [reviews, eyes];
       this.#show();
     } catch (error) {
-      if (!this.#gone.signal.aborted) this.#body.replaceChildren(h('p', { class: 'note bad' }, errorText(error)));
+      if (!this.#gone.signal.aborted) this.#body.replaceChildren(errorNote(error));
     }
   }
 
   #show() {
     const reviews = this.#reviews;
-    this.#all.hidden = !reviews.length;
-    this.#all.textContent = t('review.all', { n: reviews.length });
+    const looked = reviews.filter(({ undecided }) => undecided !== null);
+    this.#all.hidden = !looked.length;
+    this.#all.textContent = t('review.all', { n: looked.length });
+    const first = reviews.find(({ undecided }) => undecided === null) ?? reviews[0];
+    this.#start.hidden = !first;
+    if (first) this.#start.href = addressOf(first);
     if (!reviews.length) {
       this.#body.replaceChildren(h('div', { class: 'empty' }, h('h2', {}, t('review.none')), h('p', {}, t('review.none.how'))));
       return;
@@ -52,18 +59,27 @@ class VelumReview extends HTMLElement {
 
   /** @param {Review} review */
   #row(review) {
-    const { job, risk, why, approved } = review;
+    const { job, risk, why, approved, undecided } = review;
     return h('tr', {},
-      h('td', { class: 'job-name' }, h('a', { href: addressOf(review) }, job.name)),
+      h('td', { class: 'job-name' }, h('div', { class: 'with-picture' }, thumbnail(job), h('a', { href: addressOf(review) }, job.name))),
       h('td', {}, h('div', { class: 'row' }, ...(why.length ? why.map((reason) => h('span', { class: `badge ${risk >= 0.35 ? 'bad' : 'warn'}` }, t(`review.why.${reason}`))) : [h('span', { class: 'badge good' }, t('review.fine'))]),
-        approved.length ? h('span', { class: 'badge' }, t('review.eyes', { n: approved.length, all: this.#eyes, who: approved.map(({ who }) => who).join(', ') })) : '')),
+        approved.length ? h('span', { class: 'badge' }, t('review.eyes', { n: approved.length, all: this.#eyes, who: approved.map(({ who }) => who).join(', ') })) : '',
+        undecided ? h('span', { class: 'badge warn' }, t('review.undecided', { n: undecided })) : undecided === 0 ? h('span', { class: 'badge' }, t('review.looked')) : ''),
+        h('div', { class: 'small quiet' }, keptText(job))),
       h('td', {}, h('div', { class: 'row job-actions' },
-        h('button', { type: 'button', 'aria-label': t('review.approve.name', { name: job.name }), onclick: () => this.#approve([review]) }, t('review.approve')))));
+        undecided === null ? h('a', { class: 'button', href: addressOf(review), 'aria-label': t('start.lookname', { name: job.name }) }, t('start.look'))
+          : h('button', { type: 'button', 'aria-label': t('review.approve.name', { name: job.name }), onclick: () => this.#sure([review]) }, t('review.approve')))));
   }
 
-  async #approveAll() {
-    const n = this.#reviews.length;
-    if (await ask({ title: t('review.all.sure', { n }), body: [h('p', {}, t('review.all.what'))], ok: t('review.approve') })) await this.#approve(this.#reviews);
+  #approveAll() {
+    return this.#sure(this.#reviews.filter(({ undecided }) => undecided !== null));
+  }
+
+  /** Ask before several are approved, or one with open decisions. @param {Review[]} chosen */
+  async #sure(chosen) {
+    const n = chosen.length, open = chosen.reduce((sum, { undecided }) => sum + (undecided ?? 0), 0), left = this.#reviews.length - n;
+    const body = [open ? h('p', { class: 'note warn' }, t('review.open', { n: open })) : '', n > 1 && left ? h('p', {}, t('review.all.left', { n: left })) : '', h('p', {}, t('review.all.what'))];
+    if ((n === 1 && !open) || await ask({ title: t('review.all.sure', { n }), body, ok: t(open ? 'review.anyway' : 'review.approve'), cancel: t(open ? 'review.goon' : 'cancel'), careful: open > 0 })) await this.#approve(chosen);
   }
 
   /** @param {Review[]} chosen */
@@ -77,7 +93,7 @@ class VelumReview extends HTMLElement {
       const buttons = this.#body.querySelectorAll('button');
       buttons[Math.min(place, buttons.length - 1)]?.focus();
     } catch (error) {
-      tell(errorText(error), 'bad');
+      tellError(error);
       await this.#load();
     }
   }

@@ -3,12 +3,11 @@
 import { getJson, send } from '../api.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { h } from '../parts/dom.mjs';
-import { errorText } from '../parts/error_text.mjs';
-import { tell } from '../parts/toast.mjs';
+import { tell, tellError } from '../parts/toast.mjs';
 import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { t } from '../i18n.mjs';
 
-/** @typedef {{ job: import('../api.mjs').Job, result: string, risk: number, why: string[], approved: { who: string, at: number }[] }} Review */
+/** @typedef {{ job: import('../api.mjs').Job, result: string, risk: number, why: string[], approved: { who: string, at: number }[], undecided: number | null }} Review */
 
 const MOST = 500;
 
@@ -33,32 +32,44 @@ export const addressOf = ({ job }) => `#/${isVideo(job.name) ? 'review' : 'jobs'
 export class VelumApprove extends HTMLElement {
   /** How many decisions are still to be made. */
   open = () => 0;
+  #off = false;
+  #told = '';
 
   /**
    * Be for the result that is there now; to be called before it is looked at: what comes later is not approved with it.
    * @param {string} id of the job @param {AbortSignal} signal
    */
   async renew(id, signal) {
+    this.#told = '';
     const { reviews } = await waiting(signal), at = reviews.findIndex(({ job }) => job.id === id);
     const next = reviews[at + 1] ?? reviews.find((_, i) => i !== at);
-    this.replaceChildren(...(at < 0 ? [] : [h('button', { type: 'button', title: t('review.left', { n: reviews.length }), onclick: () => this.#approve(reviews[at], next) }, t(next ? 'review.approve.next' : 'review.approve'))]));
+    this.replaceChildren(...(at < 0 ? [] : [h('button', { type: 'button', disabled: this.#off, title: t('review.left', { n: reviews.length }), onclick: () => this.#approve(reviews[at], next) }, t(next ? 'review.approve.next' : 'review.approve'))]));
   }
 
   set disabled(/** @type {boolean} */ off) {
+    this.#off = off;
     const button = this.querySelector('button');
     if (button) button.disabled = off;
+  }
+
+  /** Record that all of the result was seen, and what is left to decide. @param {string} id of the job */
+  view(id) {
+    const undecided = this.open(), told = `${id} ${undecided}`;
+    if (told === this.#told) return;
+    this.#told = told;
+    send('POST', 'v1/reviews/views', { job: id, undecided }).catch(() => { this.#told = ''; });
   }
 
   /** @param {Review} review @param {Review | undefined} next */
   async #approve(review, next) {
     const n = this.open();
-    if (n && !await ask({ title: t('review.open', { n }), body: [h('p', {}, t('review.open.what'))], ok: t('review.approve') })) return;
+    if (n && !await ask({ title: t('review.open', { n }), body: [h('p', {}, t('review.open.what'))], ok: t('review.anyway'), cancel: t('review.goon'), careful: true })) return;
     try {
       await approve([review]);
       tell(t('review.approved', { n: 1 }));
       location.hash = next ? addressOf(next) : '#/review';
     } catch (error) {
-      tell(errorText(error), 'bad');
+      tellError(error);
     }
   }
 }

@@ -3,7 +3,8 @@
 import { getJson, Problem, request, send } from '../api.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { h } from '../parts/dom.mjs';
-import { tell } from '../parts/toast.mjs';
+import { errorNote } from '../parts/error_text.mjs';
+import { tell, tellError } from '../parts/toast.mjs';
 import { language, t } from '../i18n.mjs';
 
 /** @typedef {{ id: string, name: string, scopes: string[], state: string, created: number, expires: number | null }} Key */
@@ -14,7 +15,7 @@ const SCOPES = ['anonymize', 'review', 'operate'];
 const day = (seconds) => (seconds === null ? t('keys.never') : new Date(seconds * 1000).toLocaleDateString(language));
 
 /** @param {unknown} error */
-const errorText = (error) => (error instanceof Problem && error.status === 403 ? t('settings.denied') : error instanceof Error ? error.message : String(error));
+const why = (error) => (error instanceof Problem && error.status === 403 ? t('settings.denied') : undefined);
 
 class VelumSettings extends HTMLElement {
   #keys = h('section', { class: 'panel', 'aria-labelledby': 'keys-title' });
@@ -34,7 +35,7 @@ class VelumSettings extends HTMLElement {
       this.#keys.replaceChildren(title, h('p', { class: 'quiet' }, t('keys.why')),
         ...(required ? [secret ?? '', this.#table(keys), this.#form()] : [h('p', { class: 'note warn' }, t('keys.open')), h('pre', {}, 'velum keys add NAME --scope anonymize --scope review --scope operate')]));
     } catch (error) {
-      this.#keys.replaceChildren(title, h('p', { class: 'note bad', role: 'alert' }, errorText(error)));
+      this.#keys.replaceChildren(title, errorNote(error, why(error)));
     }
   }
 
@@ -63,7 +64,7 @@ class VelumSettings extends HTMLElement {
         await this.#showKeys(h('div', { class: 'note', role: 'status' }, h('p', {}, t('keys.once')), h('p', { class: 'row' }, h('code', { class: 'secret' }, secret),
           h('button', { type: 'button', onclick: () => navigator.clipboard.writeText(secret).then(() => tell(t('keys.copied'))) }, t('keys.copy')))));
       } catch (error) {
-        tell(errorText(error), 'bad');
+        tellError(error, why(error));
       }
     } },
     h('h3', {}, t('keys.new')),
@@ -79,7 +80,7 @@ class VelumSettings extends HTMLElement {
     try {
       await send('DELETE', `v1/keys/${key.id}`);
     } catch (error) {
-      tell(errorText(error), 'bad');
+      tellError(error, why(error));
     }
     await this.#showKeys();
   }
@@ -100,7 +101,7 @@ class VelumSettings extends HTMLElement {
           this.#change('set_url', field.value.trim().replace(/\/*$/, '/'));
         } }, h('label', { class: 'field' }, h('span', {}, t('urls.new')), field), h('button', { type: 'submit' }, t('urls.add'))));
     } catch (error) {
-      this.#urls.replaceChildren(title, h('p', { class: 'note bad', role: 'alert' }, errorText(error)));
+      this.#urls.replaceChildren(title, errorNote(error, why(error)));
     }
   }
 
@@ -111,7 +112,7 @@ class VelumSettings extends HTMLElement {
       tell(error || [data].flat().join(' '), error ? 'bad' : undefined);
       if (!error) await this.#showUrls();
     } catch (error) {
-      tell(errorText(error), 'bad');
+      tellError(error, why(error));
     }
   }
 }

@@ -1,8 +1,9 @@
 // @ts-check
 /** The files of this visit: they stay while other pages are looked at, and are gone when this one is closed. */
 import { ended, getBlob, getJson, Problem, send, upload } from '../api.mjs';
+import { errorDetail, errorText } from '../parts/error_text.mjs';
 import { t } from '../i18n.mjs';
-import { isMedia } from './file_types.mjs';
+import { isMedia, isVideo, refusal } from './file_types.mjs';
 import { apart, zip } from './zip.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
@@ -16,6 +17,7 @@ import { apart, zip } from './zip.mjs';
  * @property {Job | null} job
  * @property {number | null} hidden how many regions were hidden, null where that is not known
  * @property {string} error
+ * @property {string} [detail] what the service says of it
  * @property {AbortController} stop
  */
 
@@ -25,30 +27,54 @@ const POLL_MS = 700;
 class Batch extends EventTarget {
   /** @type {Item[]} */
   items = [];
+  /** Files that were left out, and why. @type {{ path: string, why: string }[]} */
+  left = [];
   #next = 1;
+  /** @type {Item[]} */
+  #queue = [];
   #sending = 0;
   #polling = false;
+  #resumed = false;
   /** @type {object} */
   #plan = {};
 
   /**
    * @param {{ file: File, path: string }[]} files
-   * @returns {number} of how many nothing is known what to do with
+   * @returns {{ path: string, why: string }[]} those that are left out, and why
    */
   add(files) {
-    const media = files.filter(({ file }) => isMedia(file.name) || /^(image|video)\//.test(file.type));
+    const media = files.filter(({ file }) => isMedia(file.name) || (/^(image|video)\//.test(file.type) && !refusal(file.name)));
+    this.left.push(...files.filter((file) => !media.includes(file)).map(({ file, path }) => ({ path, why: refusal(file.name) || 'other' })));
     for (const { file, path } of media) {
       this.items.push({ id: this.#next, file, path, state: 'ready', sent: 0, job: null, hidden: null, error: '', stop: new AbortController() });
       this.#next += 1;
     }
     this.#changed();
-    return files.length - media.length;
+    return this.left;
+  }
+
+  /** List what is in work from before this page was loaded. */
+  async resume() {
+    if (this.#resumed) return;
+    this.#resumed = true;
+    const pages = await Promise.all(['running', 'waiting'].map((state) => getJson(`v1/jobs?state=${state}&limit=100`)));
+    const known = new Set(this.items.map(({ job }) => job?.id));
+    for (const job of /** @type {Job[]} */ (pages.flatMap(({ jobs }) => jobs))) {
+      if (known.has(job.id)) continue;
+      this.items.push({ id: this.#next, file: new File([], job.name), path: job.name, state: job.state, sent: 1, job, hidden: null, error: '', stop: new AbortController() });
+      this.#next += 1;
+    }
+    this.#changed();
+    this.#poll();
   }
 
   /** @param {object} plan for all that have not been sent */
   start(plan) {
     this.#plan = plan;
     for (const item of this.items) if (item.state === 'ready') item.state = 'uploading';
+    // What takes long must not keep the rest waiting.
+    const weight = (/** @type {Item} */ { file }) => file.size * (isVideo(file.name) ? 100 : 1);
+    this.#queue = this.items.filter(({ state }) => state === 'uploading').sort((a, b) => weight(a) - weight(b));
     this.#changed();
     this.#sendNext();
   }
@@ -58,11 +84,18 @@ class Batch extends EventTarget {
     item.stop.abort();
     this.items = this.items.filter((other) => other !== item);
     this.#changed();
-    if (item.job) await send('DELETE', `v1/jobs/${item.job.id}`).catch(gone);
+    // One from before the page was loaded is only taken off the list: it may be somebody else's.
+    if (item.job && item.file.size) await send('DELETE', `v1/jobs/${item.job.id}`).catch(gone);
   }
 
   /** @param {Item} item */
-  again(item) {
+  async again(item) {
+    if (item.job && !item.file.size) {
+      // Handed in before the page was loaded: only the server has it.
+      Object.assign(item, { state: 'waiting', error: '', job: await send('POST', `v1/jobs/${item.job.id}/retry`) });
+      this.#changed();
+      return this.#poll();
+    }
     Object.assign(item, { state: 'uploading', error: '', sent: 0, job: null, stop: new AbortController() });
     this.#changed();
     this.#sendNext();
@@ -86,7 +119,7 @@ class Batch extends EventTarget {
 
   #sendNext() {
     while (this.#sending < AT_A_TIME) {
-      const item = this.items.find((candidate) => candidate.state === 'uploading' && !candidate.job && !taken.has(candidate));
+      const item = [...this.#queue, ...this.items].find((candidate) => candidate.state === 'uploading' && !candidate.job && !taken.has(candidate) && this.items.includes(candidate));
       if (!item) return;
       taken.add(item);
       this.#sending += 1;
@@ -111,7 +144,7 @@ class Batch extends EventTarget {
     } catch (error) {
       if (item.stop.signal.aborted) return;
       item.state = 'failed';
-      item.error = error instanceof Problem && error.status === 0 ? t('failed.network') : error instanceof Error ? error.message : String(error);
+      [item.error, item.detail] = [errorText(error), errorDetail(error)];
     }
     this.#changed();
   }

@@ -19,5 +19,17 @@ export const isVideo = (name) => known.videos.includes(suffix(name));
 /** @param {string} name whether it is a picture or a video, as far as its name says; true while the service was not asked */
 export const isMedia = (name) => !known.images.length || isVideo(name) || known.images.includes(suffix(name));
 
+/** Raw files of cameras: what is in them is no picture yet. */
+const RAW = ['.3fr', '.arw', '.cr2', '.cr3', '.crw', '.dng', '.erf', '.kdc', '.mef', '.mrw', '.nef', '.nrw', '.orf', '.pef', '.raf', '.raw', '.rw2', '.srw', '.x3f'];
+const ARCHIVES = ['.7z', '.gz', '.rar', '.tar', '.tgz', '.zip'];
+const DOCUMENTS = ['.doc', '.docx', '.odt', '.pdf', '.ppt', '.pptx'];
+
+/** Why a file is left out that is neither a picture nor a video, as far as its name says; empty for others. @param {string} name */
+export function refusal(name) {
+  const end = suffix(name);
+  if (known.images.includes(end) || isVideo(name)) return '';
+  return RAW.includes(end) ? 'raw' : ARCHIVES.includes(end) ? 'archive' : DOCUMENTS.includes(end) ? 'document' : '';
+}
+
 /** What a field for files accepts. */
 export const accepted = () => [...known.images, ...known.videos].join(',');

@@ -1,22 +1,25 @@
 // @ts-check
 /** Where files come in: drop, choose what to hide and how, start, watch, fetch. */
-import { getJson, Problem } from '../api.mjs';
+import { getJson } from '../api.mjs';
 import { h, icon, ICONS, size } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { applyPending, saveResult } from '../parts/result.mjs';
-import { failure } from '../parts/error_text.mjs';
-import { tell } from '../parts/toast.mjs';
+import { errorNote, failure } from '../parts/error_text.mjs';
+import { keptText } from '../parts/kept.mjs';
+import { thumbnail } from '../parts/thumbnail.mjs';
+import { tell, tellError } from '../parts/toast.mjs';
 import { labelText } from '../photo/labels.mjs';
 import { left, t } from '../i18n.mjs';
 import { batch, dropped } from './batch.mjs';
 import { accepted, isVideo, loadFileTypes } from './file_types.mjs';
 import { COMMON, EFFORTS, finders, planOf, TECHNIQUES } from './plan.mjs';
+import { samplePicture } from './sample_picture.mjs';
 import { sample } from './technique_preview.mjs';
 
 /** @typedef {import('./batch.mjs').Item} Item */
 
 /** What was chosen stays while other pages are looked at. */
-const choice = { labels: new Set(['face']), technique: 'blacken', effort: 'balanced', /** @type {Record<string, number>} */ degrees: Object.fromEntries(TECHNIQUES.map(({ name, usual }) => [name, usual])) };
+const choice = { labels: new Set(['face']), technique: 'blacken', effort: 'balanced', audio: 'copy', /** @type {Record<string, number>} */ degrees: Object.fromEntries(TECHNIQUES.map(({ name, usual }) => [name, usual])) };
 /** @type {{ labels: import('./plan.mjs').Label[], models: import('./plan.mjs').Model[] }} */
 const offered = { labels: [], models: [] };
 
@@ -48,6 +51,7 @@ class VelumStart extends HTMLElement {
       if (files.length) this.#add(files.map((file) => ({ file, path: file.name })));
     }, { signal });
     this.#load();
+    batch.resume().catch(() => {}); // what is in work shows in the list of jobs, too
   }
 
   disconnectedCallback() {
@@ -62,8 +66,7 @@ class VelumStart extends HTMLElement {
         const [{ labels }, { models }] = await Promise.all([getJson('v1/labels'), getJson('v1/models'), loadFileTypes()]);
         Object.assign(offered, { labels, models });
       } catch (error) {
-        const text = error instanceof Problem && error.status ? error.message : t('failed.network');
-        this.#what.replaceChildren(h('legend', {}, t('start.what')), h('p', { class: 'note bad', role: 'alert' }, text), h('button', { type: 'button', onclick: () => this.#load() }, t('start.retry')));
+        this.#what.replaceChildren(h('legend', {}, t('start.what')), errorNote(error), h('button', { type: 'button', onclick: () => this.#load() }, t('start.retry')));
         return;
       }
     }
@@ -88,7 +91,8 @@ class VelumStart extends HTMLElement {
   #dropZone() {
     const pick = this.#pick;
     const folder = h('input', { type: 'file', webkitdirectory: true, multiple: true, hidden: true, 'aria-hidden': 'true', tabIndex: -1, name: 'folder' });
-    for (const input of [pick, folder]) {
+    const camera = h('input', { type: 'file', accept: 'image/*', capture: 'environment', hidden: true, 'aria-hidden': 'true', tabIndex: -1, name: 'camera' });
+    for (const input of [pick, folder, camera]) {
       input.addEventListener('change', () => {
         this.#add([...input.files ?? []].map((file) => ({ file, path: file.webkitRelativePath || file.name })));
         input.value = '';
@@ -99,8 +103,17 @@ class VelumStart extends HTMLElement {
       h('p', { class: 'drop-text' }, t('start.drop')),
       h('div', { class: 'row' },
         h('button', { type: 'button', onclick: () => pick.click() }, t('start.pick')),
-        h('button', { type: 'button', onclick: () => folder.click() }, t('start.folder'))),
-      h('p', { class: 'quiet small' }, t('start.kinds')), pick, folder);
+        h('button', { type: 'button', onclick: () => folder.click() }, t('start.folder')),
+        h('button', { type: 'button', class: 'camera', onclick: () => camera.click() }, icon(ICONS.camera), t('start.camera'))),
+      h('p', { class: 'quiet small' }, t('start.kinds')),
+      h('p', { class: 'small try' }, t('start.try.why'), ' ', h('button', { type: 'button', class: 'plain small', onclick: () => this.#try() }, t('start.try'))), pick, folder, camera);
+  }
+
+  /** Show what it does, with a picture that nobody has to hand in. */
+  async #try() {
+    const file = await samplePicture(t('start.sample'));
+    await this.#add([{ file, path: file.name }]);
+    if (!this.#go.disabled) this.#start();
   }
 
   /** @param {DragEvent} event */
@@ -114,11 +127,12 @@ class VelumStart extends HTMLElement {
   /** @param {{ file: File, path: string }[]} files */
   async #add(files) {
     await loadFileTypes().catch(() => null); // without an answer the service itself refuses what it cannot read
-    const others = batch.add(files);
-    this.#status.textContent = t('start.added', { n: files.length - others });
-    if (others) tell(t('start.skipped', { n: others }), 'bad');
+    const before = batch.items.length;
+    batch.add(files);
+    const added = batch.items.length - before;
+    this.#status.textContent = t('start.added', { n: added });
     this.#showFiles();
-    if (files.length > others) this.#go.focus({ preventScroll: true });
+    if (added) this.#go.focus({ preventScroll: true });
   }
 
   #showWhat() {
@@ -141,6 +155,8 @@ class VelumStart extends HTMLElement {
     };
     const effort = h('select', { name: 'effort', onchange: () => { choice.effort = effort.value; } },
       ...EFFORTS.map((name) => h('option', { value: name, selected: name === choice.effort }, t(`effort.${name}`))));
+    const sound = h('select', { name: 'audio', onchange: () => { choice.audio = sound.value; } },
+      ...['copy', 'mute', 'drop'].map((name) => h('option', { value: name, selected: name === choice.audio }, t(`sound.${name}`))));
     const all = more.map(box);
     const search = h('input', { type: 'search', placeholder: t('start.search'), 'aria-label': t('start.search'), oninput: () => {
       const sought = search.value.trim().toLowerCase();
@@ -151,7 +167,7 @@ class VelumStart extends HTMLElement {
       more.length ? h('details', {}, h('summary', {}, t('start.more', { n: more.length })), search, h('div', { class: 'pills many' }, ...all)) : '',
       this.#unknown() || !missed.length ? '' : h('p', { class: 'quiet small' }, t('start.cannot', { labels: missed.map(({ label }) => labelText(label)).join(', ') })),
       had.every((label) => finders(label, offered.models).here) ? '' : h('p', { class: 'quiet small away-note', id: 'away' }, t('start.nothere')),
-      h('label', { class: 'field effort' }, h('span', {}, t('start.effort')), effort));
+      h('div', { class: 'two' }, h('label', { class: 'field effort' }, h('span', {}, t('start.effort')), effort), h('label', { class: 'field effort' }, h('span', {}, t('sound')), sound)));
   }
 
   #showHow() {
@@ -192,7 +208,7 @@ class VelumStart extends HTMLElement {
 
   #start() {
     const degree = choice.degrees[choice.technique];
-    batch.start(planOf({ labels: [...choice.labels], technique: choice.technique, degree, effort: choice.effort }, offered.labels, offered.models));
+    batch.start(planOf({ labels: [...choice.labels], technique: choice.technique, degree, effort: choice.effort, audio: choice.audio }, offered.labels, offered.models));
     this.#list.scrollIntoView({ block: 'nearest' });
   }
 
@@ -209,13 +225,16 @@ class VelumStart extends HTMLElement {
     this.#showGo();
     const { items, done } = batch;
     this.#zone.classList.toggle('small-zone', items.length > 0);
-    if (!items.length) return this.#list.replaceChildren();
-    if (!this.#list.firstChild) this.#list.append(h('div', { class: 'row between' }), h('ul', { class: 'files' }));
+    this.classList.toggle('working', items.length > 0);
+    if (!items.length && !batch.left.length) return this.#list.replaceChildren();
+    if (!this.#list.firstChild) this.#list.append(h('div', { class: 'row between' }), h('ul', { class: 'files' }), h('div'));
+    this.#showLeft(/** @type {HTMLElement} */ (this.#list.children[2]));
     const [head, list] = /** @type {HTMLElement[]} */ ([...this.#list.children]);
-    const summary = t('start.summary', { done: done.length, all: items.length });
+    list.hidden = !items.length;
+    const summary = items.length ? t('start.summary', { done: done.length, all: items.length }) : '';
     if (head.dataset.summary !== `${summary}${done.length}`) {
       head.dataset.summary = `${summary}${done.length}`;
-      head.replaceChildren(h('h2', {}, summary), done.length > 1 ? h('button', { type: 'button', onclick: (/** @type {Event} */ event) => this.#zip(event) }, icon(ICONS.download), t('start.zip')) : '');
+      head.replaceChildren(h('h2', {}, summary), done.length > 1 ? h('button', { type: 'button', onclick: (/** @type {Event} */ event) => this.#zip(event) }, icon(ICONS.download), done.length < items.length ? t('start.zip.some', { n: done.length, all: items.length }) : t('start.zip')) : '');
       this.#status.textContent = summary;
     }
     for (const [item, row] of this.#rows) {
@@ -232,6 +251,16 @@ class VelumStart extends HTMLElement {
     }
   }
 
+  /** Which files were left out, why, and what to do. @param {HTMLElement} place */
+  #showLeft(place) {
+    const names = batch.left;
+    if (place.dataset.left === String(names.length)) return;
+    place.dataset.left = String(names.length);
+    place.replaceChildren(!names.length ? '' : h('div', { class: 'note warn left-out', role: 'alert' },
+      h('div', { class: 'row between' }, h('strong', {}, t('start.skipped', { n: names.length })), h('button', { type: 'button', class: 'plain', 'aria-label': t('close'), title: t('close'), onclick: () => { batch.left.length = 0; this.#showFiles(); } }, icon(ICONS.close))),
+      h('ul', { class: 'small' }, ...names.slice(0, 20).map(({ path, why }) => h('li', {}, h('strong', {}, path), ` – ${t(`left.${why}`)}`)), names.length > 20 ? h('li', {}, t('start.more.files', { n: names.length - 20 })) : '')));
+  }
+
   /** @param {Item} item @param {HTMLElement} row @returns {void} */
   #showRow(item, row) {
     const bar = /** @type {VelumProgress | null} */ (row.querySelector('velum-progress'));
@@ -239,7 +268,7 @@ class VelumStart extends HTMLElement {
     // The row is built anew when its state changes; in between only its bar moves, so that focus stays.
     if (row.dataset.state !== item.state + item.error) {
       row.dataset.state = item.state + item.error;
-      row.replaceChildren(h('div', { class: 'file-name' }, h('span', {}, item.path), h('span', { class: 'quiet small number' }, size(item.file.size))), this.#outcome(item, working), this.#acts(item));
+      row.replaceChildren(h('div', { class: 'file-name with-picture' }, item.state === 'done' && item.job ? thumbnail(item.job) : this.#own(item), h('div', { class: 'file-name' }, h('span', {}, item.path), h('span', { class: 'quiet small number' }, item.file.size ? size(item.file.size) : ''))), this.#outcome(item, working), this.#acts(item));
       return this.#showRow(item, row);
     }
     if (bar) {
@@ -250,13 +279,25 @@ class VelumStart extends HTMLElement {
     }
   }
 
+  /** The file itself, as far as the browser shows it. @param {Item} item */
+  #own({ file }) {
+    const image = h('img', { alt: '', draggable: false });
+    // Large ones would be decoded in full for a picture of a few pixels.
+    if (file.type.startsWith('image/') && file.size < 20e6) {
+      image.src = URL.createObjectURL(file);
+      image.addEventListener('load', () => URL.revokeObjectURL(image.src), { once: true });
+      image.addEventListener('error', () => image.remove(), { once: true });
+    }
+    return h('span', { class: 'picture' }, icon(ICONS.box), image.src ? image : '');
+  }
+
   /** @param {Item} item @param {boolean} working */
   #outcome(item, working) {
-    if (working) return h('div', {}, document.createElement('velum-progress'), item.error ? h('p', { class: 'small note warn' }, item.error) : '');
+    if (working) return h('div', {}, document.createElement('velum-progress'), item.error ? h('p', { class: 'small note warn' }, t('error.retrying')) : '');
     if (item.state === 'ready') return h('span', { class: 'quiet small' }, t('state.ready'));
-    if (item.state !== 'done') return h('div', { class: 'small bad' }, item.job?.error ? failure(item.job.error) : item.error || t(`state.${item.state}`));
+    if (item.state !== 'done') return h('div', { class: 'small bad' }, item.job?.error ? failure(item.job.error) : [item.error || t(`state.${item.state}`), item.detail ? h('details', {}, h('summary', {}, t('error.more')), h('p', { lang: 'en' }, item.detail)) : '']);
     if (item.hidden === null) return h('span', { class: 'badge warn' }, t('result.unread'));
-    return item.hidden ? h('span', { class: 'badge good' }, t('photo.count', { n: item.hidden })) : h('span', { class: 'badge warn' }, t('start.none'));
+    return item.hidden ? h('div', {}, h('span', { class: 'badge good' }, t('photo.count', { n: item.hidden })), item.job ? h('span', { class: 'small quiet kept' }, keptText(item.job)) : '') : h('span', { class: 'badge warn' }, t('start.none'));
   }
 
   /** @param {Item} item */
@@ -282,7 +323,8 @@ class VelumStart extends HTMLElement {
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     } catch (error) {
-      tell(error instanceof RangeError ? t('start.ziplarge') : error instanceof Error ? error.message : String(error), 'bad');
+      if (error instanceof RangeError) tell(t('start.ziplarge'), 'bad');
+      else tellError(error);
     } finally {
       button.disabled = false;
     }

@@ -3,7 +3,7 @@
 
 /** @typedef {{ label: string, chosen: string[], others: string[], instead?: string[] }} Label */
 /** @typedef {{ name: string, here: boolean, obtainable?: boolean | null }} Model */
-/** @typedef {{ labels: string[], technique: string, degree: number, effort: string }} Choice */
+/** @typedef {{ labels: string[], technique: string, degree: number, effort: string, audio?: string }} Choice */
 
 /** Degrees that hide well, and from where on a technique hides too little. */
 export const TECHNIQUES = [
@@ -37,12 +37,12 @@ export function finders(label, models) {
 
 /**
  * @param {Choice} choice @param {Label[]} labels @param {Model[]} models
- * @returns {{ rules: string[], effort: string }}
+ * @returns {{ rules: string[], effort: string, video?: { audio: string } }}
  */
 export function planOf(choice, labels, models) {
   const rules = choice.labels.flatMap((name) => {
     const label = labels.find((candidate) => candidate.label === name);
     return label ? finders(label, models).use.map((model) => `${name}: ${model} -> ${choice.technique}(degree=${choice.degree})`) : [];
   });
-  return { rules, effort: choice.effort };
+  return { rules, effort: choice.effort, ...(choice.audio && choice.audio !== 'copy' ? { video: { audio: choice.audio } } : {}) };
 }

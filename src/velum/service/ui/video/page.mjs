@@ -3,19 +3,25 @@
 import { address, ended, follow, getJson, Problem, request, send, session } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
+import { ask } from '../parts/dialog.mjs';
+import { Draft, draftStatus } from '../parts/drafts.mjs';
+import { errorDetail, errorNote, errorText, failure, jobProblem } from '../parts/error_text.mjs';
+import { keptNote } from '../parts/kept.mjs';
 import { saveResult } from '../parts/result.mjs';
-import { failure, errorText } from '../parts/error_text.mjs';
 import { techniqueField } from '../parts/technique_field.mjs';
-import { tell } from '../parts/toast.mjs';
+import { tell, tellError } from '../parts/toast.mjs';
 import { History } from '../photo/edits.mjs';
 import { VelumApprove } from '../review/queue.mjs';
-import { oneText as named } from '../photo/labels.mjs';
+import { drawnLabels, oneText as named } from '../photo/labels.mjs';
+import { remarks } from '../parts/remarks.mjs';
 import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { zip } from '../start/zip.mjs';
 import { left, t } from '../i18n.mjs';
+import { VelumResult } from './result_view.mjs';
+import { VelumTracks } from './track_list.mjs';
 import { VelumStage } from './video_canvas.mjs';
 import { VelumTimeline } from './timeline.mjs';
-import { evenly, readTimes } from './frame_times.mjs';
+import { evenly, frameAt, readTimes } from './frame_times.mjs';
 import * as tracks from './tracks.mjs';
 import { coco, yolo } from './export_annotations.mjs';
 import { peopleNote } from '../gallery/people_note.mjs';
@@ -26,6 +32,9 @@ import { VelumGallery, mayGroup } from '../gallery/panel.mjs';
 /** @typedef {import('./tracks.mjs').State} State */
 
 const TOOLS = /** @type {const} */ (['switch', 'move', 'draw']);
+const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
+/** Doubtful moments within so many seconds are one stop. */
+const NEAR_SECONDS = 0.5;
 
 class VelumVideo extends HTMLElement {
   #gone = new AbortController();
@@ -40,6 +49,21 @@ class VelumVideo extends HTMLElement {
   #frames = 1;
   /** @type {tracks.Doubt[]} */
   #doubts = [];
+  /** @type {tracks.Doubt[][]} */
+  #stops = [];
+  /** @type {Draft | null} */
+  #draft = null;
+  #kept = h('div');
+  #result = /** @type {VelumResult} */ (document.createElement('velum-result'));
+  #wasShown = false;
+  /** What is done with the audio: in the result, and in the next one. */
+  #audio = { now: 'copy', next: 'copy' };
+  /** @type {ReturnType<typeof drawnLabels>} */
+  #drawable = { labels: [], techniqueFor: () => undefined };
+  #speed = h('select', { 'aria-label': t('video.speed'), onchange: () => { this.#stage.video.playbackRate = Number(this.#speed.value); } }, ...SPEEDS.map((n) => h('option', { value: n, selected: n === 1 }, `${n}×`)));
+  #time = h('input', { class: 'video-time', inputMode: 'decimal', placeholder: t('video.goto'), 'aria-label': t('video.goto'), onkeydown: (/** @type {KeyboardEvent} */ event) => { if (event.key === 'Enter') this.#goTo(); } });
+  #mute = h('button', { type: 'button', 'aria-pressed': 'false', title: t('video.listen'), 'aria-label': t('video.listen'), onclick: () => this.#listen() }, icon(ICONS.mute));
+  #sound = h('select', { 'aria-label': t('sound'), onchange: () => { this.#audio.next = this.#sound.value; this.#edited(); this.#show(); } }, ...['copy', 'mute', 'drop'].map((name) => h('option', { value: name }, t(`sound.${name}`))));
   /** Tracks that were looked at. @type {Set<number>} */
   #decided = new Set();
   #approve = new VelumApprove();
@@ -53,7 +77,7 @@ class VelumVideo extends HTMLElement {
   #body = h('div', { class: 'video-body', hidden: true });
   #where = h('output', { class: 'number small video-where' });
   #doubt = h('p', { class: 'small quiet video-doubt', role: 'status' });
-  #list = h('ul', { class: 'regions' });
+  #list = /** @type {VelumTracks} */ (document.createElement('velum-tracks'));
   #count = h('h2');
   #label = h('select', { 'aria-label': t('photo.newlabel') });
   #span = h('select', { 'aria-label': t('video.span') }, h('option', { value: 'follow' }, t('video.span.follow')), ...[0, 1, 2, 5].map((n) => h('option', { value: n }, n ? t('video.span.n', { n }) : t('video.span.0'))));
@@ -67,12 +91,12 @@ class VelumVideo extends HTMLElement {
   async connectedCallback() {
     this.className = 'wide photo video';
     this.#id = this.getAttribute('job') ?? '';
-    this.append(h('div', { class: 'row between' }, h('div', { class: 'photo-title' }, h('a', { href: '#/review', class: 'small' }, t('video.back')), this.#title), this.#actions), this.#state, this.#body);
+    this.append(h('div', { class: 'row between' }, h('div', { class: 'photo-title' }, h('a', { href: '#/review', class: 'small' }, t('video.back')), this.#title), this.#kept, this.#actions), this.#state, this.#body);
     addEventListener('keydown', this.#key, { signal: this.#gone.signal });
     try {
       await this.#open();
     } catch (error) {
-      if (!this.#gone.signal.aborted) this.#fail(error instanceof Problem && error.status === 404 ? t('photo.unknown') : errorText(error));
+      if (!this.#gone.signal.aborted) this.#fail(error);
     }
   }
 
@@ -80,14 +104,20 @@ class VelumVideo extends HTMLElement {
     this.#gone.abort();
   }
 
-  /** @param {string} text */
-  #fail(text) {
-    this.#state.replaceChildren(h('p', { class: 'note bad' }, text));
+  /** What was done is kept; only what could not be saved would be lost. */
+  async mayLeave() {
+    return !this.#draft || await this.#draft.flush() || ask({ title: t('photo.leave'), body: [h('p', {}, t('photo.lost'))], ok: t('photo.leaveok'), cancel: t('photo.stay'), danger: true, careful: true });
+  }
+
+  /** @param {unknown} error */
+  #fail(error) {
+    this.#state.replaceChildren(errorNote(error, error instanceof Problem && error.status === 404 ? t('photo.unknown') : undefined));
   }
 
   /** @param {Job} job */
   #tell(job) {
     this.#title.textContent = this.#name = job.name;
+    this.#kept.replaceChildren(keptNote(job), this.#draft ? draftStatus(this.#draft, this.#gone.signal) : '');
     if (ended(job)) return this.#state.replaceChildren();
     const bar = /** @type {VelumProgress} */ (document.createElement('velum-progress'));
     this.#state.replaceChildren(bar);
@@ -99,7 +129,7 @@ class VelumVideo extends HTMLElement {
     let job = await getJson(path, signal);
     this.#tell(job);
     if (!ended(job)) job = await follow(this.#id, (now) => this.#tell(now), signal);
-    if (!job) return this.#fail(t('photo.deleted'));
+    if (!job) return this.#fail(jobProblem(null));
     this.#tell(job);
     if (job.state !== 'done') return this.#state.replaceChildren(h('div', { class: 'note bad' }, job.error ? failure(job.error) : t(`state.${job.state}`)));
     await loadFileTypes(signal);
@@ -114,8 +144,16 @@ class VelumVideo extends HTMLElement {
     this.#frames = tracks.framesIn(this.#file);
     this.#history = new History(tracks.tracksOf(this.#file));
     const report = await getJson(`${path}/report`, signal);
-    const labels = [...new Set(/** @type {string[]} */ (report.rules).map((rule) => rule.split(':')[0].trim()))];
-    this.#label.replaceChildren(...labels.map((label) => h('option', { value: label }, named(label))));
+    this.#drawable = drawnLabels(report.rules);
+    this.#label.replaceChildren(...this.#drawable.labels.map((label) => h('option', { value: label }, named(label))));
+    this.#audio = { now: job.audio, next: job.audio };
+    if (job.source_kept) {
+      this.#draft = new Draft(this.#id, signal);
+      const kept = await this.#draft.load().catch(() => null);
+      if (kept) this.#restore(kept);
+      this.#kept.append(draftStatus(this.#draft, signal));
+    }
+    this.#sound.value = this.#audio.next;
     this.#build(job, report);
     this.#note.before(...peopleNote(report).map((note) => h('div', { class: 'video-note' }, note)));
     if (job.source_kept && await mayGroup(signal)) this.#group(path);
@@ -162,6 +200,8 @@ class VelumVideo extends HTMLElement {
     this.#stage.times = exact ? /** @type {number[]} */ (times) : evenly(this.#frames, video.duration);
     this.#note.replaceChildren(exact ? '' : h('p', { class: 'note warn' }, t('video.times')));
     this.#stage.go(this.#stage.frame);
+    this.#wasShown = true;
+    this.#looked();
     return true;
   }
 
@@ -175,7 +215,7 @@ class VelumVideo extends HTMLElement {
     const render = button('render', () => this.#render());
     render.className = 'primary';
     this.#actions.replaceChildren(this.#approve,
-      h('button', { type: 'button', onclick: () => saveResult(this.#id, this.#history.changed ? () => this.#render() : null) }, icon(ICONS.download), t('download')), render);
+      h('button', { type: 'button', onclick: () => saveResult(this.#id, this.#changed ? () => this.#render() : null) }, icon(ICONS.download), t('download')), render);
     /** @param {string} shape @param {string} name @param {() => void} act */
     const step = (shape, name, act) => h('button', { type: 'button', 'aria-label': t(`video.${name}`), title: t(`video.${name}`), onclick: act }, icon(shape));
     const preview = h('input', { type: 'checkbox', onchange: () => { stage.preview = preview.checked; stage.draw(); } });
@@ -189,20 +229,37 @@ class VelumVideo extends HTMLElement {
     stage.addEventListener('put', (event) => this.#put(/** @type {CustomEvent<number[]>} */ (event).detail));
     timeline.addEventListener('seek', (event) => { stage.video.pause(); stage.go(/** @type {CustomEvent<number>} */ (event).detail); });
     timeline.addEventListener('choose', (event) => this.#choose(/** @type {CustomEvent<number>} */ (event).detail));
+    this.#list.addEventListener('flip', (event) => this.#toggle(/** @type {CustomEvent<number>} */ (event).detail));
+    this.#list.addEventListener('choose', (event) => {
+      const { detail: id } = /** @type {CustomEvent<number>} */ (event), track = this.#history.now.find((other) => other.id === id);
+      this.#choose(id);
+      if (track) stage.go(tracks.bestOf(track));
+    });
+    this.#list.addEventListener('right', (event) => {
+      for (const id of /** @type {CustomEvent<number[]>} */ (event).detail) this.#decided.add(id);
+      this.#edited();
+      this.#show();
+    });
+    this.#result.follow(`v1/jobs/${this.#id}`, stage);
+    this.#result.addEventListener('mode', () => this.#listen(false));
     const legend = ['detected', 'filled', 'manual'].map((kind) => h('span', { class: `legend ${kind}` }, t(`video.kind.${kind}`)));
     this.#body.replaceChildren(
       h('div', { class: 'video-main' },
-        h('div', { class: 'row tools' }, h('div', { class: 'row', role: 'group', 'aria-label': t('photo.tools') }, ...this.#tools), this.#label, this.#span, h('label', { class: 'check' }, preview, t('video.preview'))),
-        h('div', { class: 'video-frame' }, stage),
-        h('div', { class: 'row video-steps' }, step(ICONS.stepback, 'back.frame', () => stage.go(stage.frame - 1)), play, step(ICONS.stepon, 'forward', () => stage.go(stage.frame + 1)), this.#where,
-          button('doubt', () => this.#next(1)), button('right', () => this.#right()), button('undo', () => this.#travel('undo'), ICONS.undo), button('redo', () => this.#travel('redo'), ICONS.redo)),
+        h('div', { class: 'row tools' }, h('div', { class: 'row', role: 'group', 'aria-label': t('photo.tools') }, ...this.#tools), this.#label, this.#span, button('undo', () => this.#travel('undo'), ICONS.undo), button('redo', () => this.#travel('redo'), ICONS.redo), h('span', { class: 'gap' }), this.#result.choice),
+        h('div', { class: 'video-frame', 'data-mode': 'before' }, stage, this.#result),
+        h('div', { class: 'row video-steps' }, step(ICONS.stepback, 'back.frame', () => stage.go(stage.frame - 1)), play, step(ICONS.stepon, 'forward', () => stage.go(stage.frame + 1)), this.#speed, this.#mute, this.#time, this.#where,
+          button('doubt', () => this.#next(1)), button('right', () => this.#right())),
         this.#doubt, timeline, h('p', { class: 'small quiet row' }, ...legend, h('span', { class: 'video-keys' }, t('video.keys')))),
-      h('div', { class: 'panel video-side' }, this.#count, this.#list,
+      h('div', { class: 'panel video-side' }, this.#count, remarks(report.warnings), this.#list,
         h('div', { class: 'row video-edit' }, button('split', () => this.#edit((s, id) => tracks.split(s, id, stage.frame))), button('extend', () => this.#edit((s, id) => tracks.extended(s, id, stage.frame))),
           button('remove', () => this.#edit(tracks.removed), ICONS.trash), this.#other), this.#how,
+        h('label', { class: 'field' }, h('span', {}, t('sound')), this.#sound), h('label', { class: 'check' }, preview, t('video.preview')),
         h('details', {}, h('summary', {}, t('video.training')), h('p', { class: 'small quiet' }, t('video.training.what')),
           h('div', { class: 'row' }, h('button', { type: 'button', onclick: () => this.#export('coco') }, 'COCO'), h('button', { type: 'button', onclick: () => this.#export('yolo') }, 'YOLO')))),
       this.#note);
+    this.#buttons.undo.lastChild?.remove();
+    this.#buttons.redo.lastChild?.remove();
+    for (const name of ['undo', 'redo']) this.#buttons[name].setAttribute('aria-label', t(`video.${name}`));
     this.#body.hidden = false;
   }
 
@@ -231,16 +288,73 @@ class VelumVideo extends HTMLElement {
     return `${Math.floor(at / 60)}:${(at % 60).toFixed(2).padStart(5, '0')}`;
   }
 
+  /** Whether the result lacks something. */
+  get #changed() {
+    return this.#history.changed || this.#audio.next !== this.#audio.now;
+  }
+
+  /** Have what was done kept by the service. */
+  #edited() {
+    const { saved, now } = this.#history, audio = this.#audio.next === this.#audio.now ? {} : { audio: this.#audio.next };
+    this.#draft?.set({ ...tracks.editsOf(saved, now), ...audio, decided: [...this.#decided] }, this.#changed);
+    this.#looked();
+  }
+
+  /** @param {import('../parts/drafts.mjs').Body} kept */
+  #restore(kept) {
+    if (kept.tracks?.length || kept.removed?.length) this.#history.push(tracks.withEdits(this.#history.now, kept));
+    this.#decided = new Set(kept.decided ?? []);
+    if (kept.audio) this.#audio.next = kept.audio;
+  }
+
+  /** Only what was shown, as it is, may be approved. */
+  #looked() {
+    this.#approve.disabled = !this.#wasShown || this.#changed;
+    this.#approve.title = this.#wasShown ? '' : t('review.notshown');
+    if (this.#wasShown && !this.#changed) this.#approve.view(this.#id);
+  }
+
+  /** Hear the audio of what is seen, or not. @param {boolean} [on] */
+  #listen(on = this.#mute.getAttribute('aria-pressed') !== 'true') {
+    const { mode, video } = this.#result;
+    video.muted = !(on && mode !== 'before');
+    this.#stage.video.muted = !(on && mode === 'before');
+    this.#mute.setAttribute('aria-pressed', String(on));
+    this.#mute.replaceChildren(icon(on ? ICONS.sound : ICONS.mute));
+  }
+
+  /** Go to a time as people write it: 12.5, 1:23 or 1:02:03.4, or to the frame 120f. */
+  #goTo() {
+    const text = this.#time.value.trim().replace(',', '.'), { times } = this.#stage;
+    const frame = /^(\d+)\s*[fb]$/i.exec(text);
+    const seconds = text.split(':').reduce((sum, part) => sum * 60 + Number(part), 0);
+    if (!text || (!frame && !(seconds >= 0))) return tell(t('video.goto.how'));
+    this.#stage.video.pause();
+    this.#stage.go(frame ? Number(frame[1]) - 1 : frameAt(times, seconds + times[0]));
+    this.#time.value = '';
+    this.#time.blur();
+  }
+
+  /** Play at another speed, forwards; or go back a second. @param {1 | -1} way */
+  #shuttle(way) {
+    const { video } = this.#stage;
+    if (way < 0) return this.#stage.go(frameAt(this.#stage.times, Math.max(0, video.currentTime - 1)));
+    if (video.paused) return this.#playing();
+    this.#speed.value = String(SPEEDS[Math.min(SPEEDS.length - 1, SPEEDS.indexOf(Number(this.#speed.value)) + 1)]);
+    video.playbackRate = Number(this.#speed.value);
+  }
+
   async #approvable() {
     this.#approve.open = () => this.#history.now.filter(({ id }) => !this.#decided.has(id)).length;
     if (this.hasAttribute('queue')) await this.#approve.renew(this.#id, this.#gone.signal);
   }
 
-  /** The chosen track is right as it is: on to the next that nobody has decided, those of one frame last. */
+  /** The chosen track is right as it is: on to the most doubtful one that nobody has decided, those of one frame last. */
   #right() {
     if (this.#chosen) this.#decided.add(this.#chosen);
-    const { now } = this.#history, at = now.findIndex(({ id }) => id === this.#chosen);
-    const open = [...now.slice(at + 1), ...now.slice(0, at + 1)].filter(({ id }) => !this.#decided.has(id));
+    this.#edited();
+    const all = this.#list.inOrder, at = all.findIndex(({ id }) => id === this.#chosen);
+    const open = [...all.slice(at + 1), ...all.slice(0, at + 1)].filter(({ id }) => !this.#decided.has(id));
     const next = open.find(({ places }) => places.length > 1) ?? open[0];
     if (!next) {
       tell(t('video.alldecided'));
@@ -268,6 +382,7 @@ class VelumVideo extends HTMLElement {
     this.#history.push(next);
     this.#chosen = chosen;
     this.#show();
+    this.#edited();
   }
 
   /** @param {(state: State, id: number) => State} edit */
@@ -300,10 +415,10 @@ class VelumVideo extends HTMLElement {
       tell(t('video.following'));
       const { frames } = await send('POST', `v1/jobs/${encodeURIComponent(this.#id)}/follow`, { frame, label, xyxy: xyxy.map(Math.round) });
       const { state, id } = tracks.followed(this.#history.now, label, frame, frames);
-      this.#push(state, id);
+      this.#push(this.#hiddenAsPlanned(state, id, label), id);
       tell(t('video.followed', { from: frames[0].index + 1, to: frames[frames.length - 1].index + 1 }));
     } catch (error) {
-      tell(t('video.lost', { why: errorText(error) }));
+      tell(t('video.lost', { why: errorText(error) }), 'info', errorDetail(error));
       this.#stay(xyxy, 1, frame);
     }
   }
@@ -316,7 +431,13 @@ class VelumVideo extends HTMLElement {
       label: this.#label.value, at: frame, xyxy, from: Math.max(0, frame - reach), to: Math.min(this.#frames - 1, frame + reach),
       width: this.#file?.width ?? 1, height: this.#file?.height ?? 1,
     });
-    this.#push(state, id);
+    this.#push(this.#hiddenAsPlanned(state, id, this.#label.value), id);
+  }
+
+  /** A label that the plan does not name is hidden by its technique, which goes with the track. @param {State} state @param {number} id @param {string} label */
+  #hiddenAsPlanned(state, id, label) {
+    const technique = this.#drawable.techniqueFor(label);
+    return technique ? tracks.hiddenBy(state, id, technique) : state;
   }
 
   /** @param {number[]} xyxy */
@@ -334,18 +455,21 @@ class VelumVideo extends HTMLElement {
   #travel(way) {
     this.#history[way]();
     this.#show();
+    this.#edited();
   }
 
   /** @param {1 | -1} way */
   #next(way) {
     const { frame } = this.#stage;
-    const found = way > 0 ? this.#doubts.find(({ at }) => at > frame) : this.#doubts.filter(({ at }) => at < frame).pop();
-    if (!found) return tell(t('video.nodoubt'));
+    const stop = way > 0 ? this.#stops.find(([{ at }]) => at > frame) : this.#stops.filter(([{ at }]) => at < frame).pop();
+    if (!stop) return tell(t('video.nodoubt'));
+    const [found] = stop;
     this.#stage.video.pause();
     this.#chosen = found.id;
     this.#stage.go(found.at);
     this.#show();
-    this.#doubt.textContent = t(`video.why.${found.why}`, { name: this.#named(found.id), at: found.at + 1 });
+    const more = stop.length > 1 ? ` ${t('video.stop.more', { n: stop.length - 1 })}` : '';
+    this.#doubt.textContent = `${t('video.stop', { at: this.#stops.indexOf(stop) + 1, all: this.#stops.length })} · ${t(`video.why.${found.why}`, { name: this.#named(found.id), at: found.at + 1 })}${more}`;
   }
 
   /** @param {number} id */
@@ -358,31 +482,28 @@ class VelumVideo extends HTMLElement {
     this.#where.textContent = t('video.where', { at: frame + 1, all: this.#frames, clock: this.#clock(frame) });
     this.#timeline.place(frame, this.#where.textContent);
     this.#doubt.textContent = '';
+    if (this.#stage.video.paused) this.#list.follow(frame);
   }
 
   #show() {
-    const { now, changed, canUndo, canRedo } = this.#history;
+    const { now, canUndo, canRedo } = this.#history, changed = this.#changed;
     if (!now.some(({ id }) => id === this.#chosen)) this.#chosen = 0;
+    const { times } = this.#stage, rate = (times.length - 1) / Math.max(0.04, times[times.length - 1] - times[0]);
     this.#doubts = tracks.doubtsOf(now, this.#frames);
+    this.#stops = tracks.stopsOf(this.#doubts, Math.max(1, Math.round(rate * NEAR_SECONDS)));
     Object.assign(this.#stage, { state: now, chosen: this.#chosen });
     this.#stage.draw();
     this.#timeline.show(now, this.#doubts, this.#frames, this.#chosen);
     this.#gallery.show(now);
-    const focused = this.#list.contains(document.activeElement) ? document.activeElement?.getAttribute('data-key') : null;
+    this.#list.show(now, this.#chosen, this.#decided);
     const decided = now.filter(({ id }) => this.#decided.has(id)).length;
-    this.#list.replaceChildren(...now.map((track) => h('li', { class: track.id === this.#chosen ? 'chosen' : '' },
-      h('input', { type: 'checkbox', checked: track.on, 'data-key': `on${track.id}`, 'aria-label': t('photo.hidename', { name: this.#named(track.id) }), onchange: () => this.#toggle(track.id) }),
-      h('button', { type: 'button', 'data-key': `of${track.id}`, 'aria-pressed': String(track.id === this.#chosen), onclick: () => { this.#choose(track.id); this.#stage.go(tracks.firstOf(track)); } },
-        h('span', {}, this.#named(track.id)), h('span', { class: 'quiet small number' }, `${tracks.firstOf(track) + 1}–${tracks.lastOf(track) + 1}`),
-        this.#decided.has(track.id) ? h('span', { class: 'decided', role: 'img', 'aria-label': t('video.decided') }, '✓') : ''))));
-    if (focused) /** @type {HTMLElement | null} */ (this.#list.querySelector(`[data-key="${focused}"]`))?.focus();
     const off = now.filter(({ on }) => !on).length;
     this.#count.textContent = [t('video.count', { n: now.length - off }), off ? t('photo.off', { n: off }) : '', decided ? t('video.decided.n', { n: decided }) : ''].filter(Boolean).join(', ');
     const chosen = now.find(({ id }) => id === this.#chosen);
     this.#how.replaceChildren(chosen ? techniqueField(chosen.places[0].region.technique, (technique) => this.#edit((state, id) => tracks.hiddenBy(state, id, technique))) : '');
     const { split, extend, remove, undo, redo, render, doubt, right } = this.#buttons;
     right.disabled = !now.length;
-    this.#approve.disabled = changed;
+    this.#approve.disabled = changed || !this.#wasShown;
     for (const button of [split, extend, remove, this.#other]) button.disabled = !this.#chosen;
     this.#other.replaceChildren(h('option', { value: '' }, t('video.merge')), ...now.filter(({ id }) => id !== this.#chosen).map(({ id }) => h('option', { value: id }, this.#named(id))));
     [undo.disabled, redo.disabled, render.disabled, doubt.disabled] = [!canUndo, !canRedo, !changed, !this.#doubts.length];
@@ -396,7 +517,8 @@ class VelumVideo extends HTMLElement {
     /** @type {Record<string, () => void>} */
     const keys = command ? { z: () => this.#travel(event.shiftKey ? 'redo' : 'undo'), y: () => this.#travel('redo') } : {
       arrowleft: () => this.#stage.go(frame - (event.shiftKey ? second : 1)), arrowright: () => this.#stage.go(frame + (event.shiftKey ? second : 1)),
-      home: () => this.#stage.go(0), end: () => this.#stage.go(this.#frames - 1), n: () => this.#next(1), p: () => this.#next(-1), k: () => this.#right(),
+      home: () => this.#stage.go(0), end: () => this.#stage.go(this.#frames - 1), n: () => this.#next(1), p: () => this.#next(-1), k: () => (this.#stage.video.paused ? this.#right() : this.#playing()), j: () => this.#shuttle(-1), l: () => this.#shuttle(1),
+      o: () => this.#result.use(this.#result.mode === 'before' ? 'after' : 'before'), g: () => this.#time.focus(), m: () => this.#listen(),
       x: () => this.#toggle(this.#chosen), delete: () => this.#chosen && this.#edit(tracks.removed),
       b: () => this.#drawn([0.4, 0.4, 0.6, 0.6].map((share, i) => share * (i % 2 ? this.#file?.height ?? 1 : this.#file?.width ?? 1))),
       ...(at.closest('button, summary, a, input') ? {} : { ' ': () => this.#playing() }),
@@ -421,20 +543,26 @@ class VelumVideo extends HTMLElement {
     if (!file) return false;
     this.#buttons.render.disabled = true;
     try {
+      await this.#draft?.hold();
       const put = await request(`${path}/regions`, { method: 'PUT', json: tracks.fileOf(file, state), headers: this.#tag ? { 'if-match': this.#tag } : {} });
       this.#tag = put.headers.get('etag') ?? '';
-      await send('POST', `${path}/render`);
+      await send('POST', `${path}/render${this.#audio.next === this.#audio.now ? '' : `?audio=${this.#audio.next}`}`);
       const job = await follow(this.#id, (now) => this.#tell(now), this.#gone.signal);
-      if (!job || job.state !== 'done') throw new Error(job?.error?.message ?? t('photo.deleted'));
+      if (!job || job.state !== 'done') throw jobProblem(job);
       this.#tell(job);
-      await this.#approvable();
+      this.#audio = { now: job.audio, next: job.audio };
       this.#tag = (await request(`${path}/regions`, { signal: this.#gone.signal })).headers.get('etag') ?? '';
       this.#history.saved = state;
+      await this.#draft?.applied({ decided: [...this.#decided] });
+      await this.#approvable();
+      this.#looked();
+      this.#result.renew(true);
       tell(t('video.rendered'));
       return true;
     } catch (error) {
       if (this.#gone.signal.aborted) return false;
-      tell(error instanceof Problem && error.status === 412 ? t('photo.others') : errorText(error), 'bad');
+      this.#draft?.release();
+      tellError(error, error instanceof Problem && error.status === 412 ? t('photo.others') : undefined);
       return false;
     } finally {
       this.#show();

@@ -157,6 +157,68 @@ export function doubtsOf(state, frames) {
   return made.sort((a, b) => a.at - b.at || a.id - b.id);
 }
 
+/**
+ * @typedef {{ tracks?: { id: number, label: string, on: boolean, places?: readonly Place[] }[], removed?: number[] }} Edits
+ */
+
+/**
+ * What differs between two states: of tracks whose places stay, only the rest.
+ * @param {State} first @param {State} now
+ * @returns {Edits}
+ */
+export function editsOf(first, now) {
+  const before = new Map(first.map((track) => [track.id, track])), ids = new Set(now.map(({ id }) => id));
+  const tracks = now.filter((track) => before.get(track.id) !== track).map(({ id, label, on, places }) => {
+    const was = before.get(id)?.places;
+    const same = was && (was === places || (was.length === places.length && was.every((place, i) => JSON.stringify(place) === JSON.stringify(places[i]))));
+    return { id, label, on, ...(same ? {} : { places }) };
+  });
+  return { tracks, removed: first.filter(({ id }) => !ids.has(id)).map(({ id }) => id) };
+}
+
+/**
+ * The state that edits make of another one. Those of tracks that are gone are left out.
+ * @param {State} first @param {Edits} edits
+ * @returns {State}
+ */
+export function withEdits(first, { tracks = [], removed = [] }) {
+  const gone = new Set(removed), edits = new Map(tracks.map((track) => [track.id, track]));
+  const present = first.filter(({ id }) => !gone.has(id)).map((track) => ({ ...track, ...edits.get(track.id) }));
+  const known = new Set(first.map(({ id }) => id));
+  const made = tracks.flatMap(({ id, label, on, places }) => (known.has(id) || !places ? [] : [{ id, label, on, places }]));
+  return [...present, ...made];
+}
+
+/**
+ * How much a track is to be doubted, from 0 to 1: nobody drew it, it was never found surely, is mostly filled in, or short.
+ * @param {Track} track
+ */
+export function doubtOf({ places }) {
+  if (places.some(({ region }) => kindOf(region) === 'manual')) return 0;
+  const found = places.filter(({ region }) => kindOf(region) === 'detected');
+  const best = Math.max(0, ...found.map(({ region }) => region.score ?? 1));
+  return Math.min(1, 0.6 * (1 - best) + 0.25 * (1 - found.length / places.length) + (places.length < 5 ? 0.25 : 0));
+}
+
+/** From here on a track counts as doubtful. */
+export const DOUBTFUL = 0.4;
+
+/**
+ * Doubtful moments, one stop for those that lie close together.
+ * @param {readonly Doubt[]} doubts in order of frames @param {number} near frames within which they are one
+ * @returns {Doubt[][]}
+ */
+export function stopsOf(doubts, near) {
+  /** @type {Doubt[][]} */
+  const stops = [];
+  for (const doubt of doubts) {
+    const last = stops[stops.length - 1];
+    if (last && doubt.at - last[0].at <= near) last.push(doubt);
+    else stops.push([doubt]);
+  }
+  return stops;
+}
+
 /** @param {State} state @param {number} id @param {(track: Track) => Track} change @returns {State} */
 const changed = (state, id, change) => state.map((track) => (track.id === id ? change(track) : track));
 

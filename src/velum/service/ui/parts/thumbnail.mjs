@@ -1,0 +1,96 @@
+// @ts-check
+/** Small pictures of jobs: the result, and the original while the pointer is over it. Fetched when they come into view. */
+import { getBlob } from '../api.mjs';
+import { h, icon, ICONS } from './dom.mjs';
+
+const AT_A_TIME = 3;
+const SIDE = 320;
+const KEPT = 600;
+
+/** @typedef {import('../api.mjs').Job} Job */
+
+/** Addresses of pictures, by job and rendering. @type {Map<string, Promise<string>>} */
+const known = new Map();
+/** @type {(() => void)[]} */
+const waiting = [];
+let busy = 0;
+
+/** @param {string} path @param {AbortSignal} signal when nobody wants it any more @returns {Promise<string>} */
+async function fetched(path, signal) {
+  while (busy >= AT_A_TIME) await new Promise((go) => waiting.push(() => go(null)));
+  busy += 1;
+  try {
+    signal.throwIfAborted();
+    return URL.createObjectURL(await getBlob(path, signal));
+  } finally {
+    busy -= 1;
+    waiting.shift()?.();
+  }
+}
+
+/** @param {Job} job @param {'source' | 'result'} of @param {AbortSignal} signal */
+function addressOf(job, of, signal) {
+  const name = `${job.id} ${of} ${job.ended}`;
+  let address = known.get(name);
+  if (!address) {
+    known.set(name, address = fetched(`v1/jobs/${job.id}/still?of=${of}&side=${SIDE}`, signal));
+    address.catch(() => known.delete(name));
+    const [oldest] = known.keys();
+    if (known.size > KEPT) {
+      known.get(oldest)?.then(URL.revokeObjectURL).catch(() => {});
+      known.delete(oldest);
+    }
+  }
+  return address;
+}
+
+const seen = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) if (isIntersecting) /** @type {VelumThumbnail} */ (target).load();
+}, { rootMargin: '200px' });
+
+export class VelumThumbnail extends HTMLElement {
+  /** @type {Job | null} */
+  job = null;
+  #gone = new AbortController();
+  #image = h('img', { alt: '', hidden: true, draggable: false });
+
+  connectedCallback() {
+    if (!this.firstChild) this.append(icon(ICONS.box), this.#image);
+    this.#gone = new AbortController();
+    if (this.job?.result) seen.observe(this);
+    const { signal } = this.#gone;
+    this.addEventListener('pointerenter', () => { if (this.job?.source_kept) this.#show('source'); }, { signal });
+    this.addEventListener('pointerleave', () => this.#show('result'), { signal });
+  }
+
+  disconnectedCallback() {
+    seen.unobserve(this);
+    this.#gone.abort();
+  }
+
+  load() {
+    seen.unobserve(this);
+    this.#show('result');
+  }
+
+  /** @param {'source' | 'result'} of */
+  async #show(of) {
+    const { job } = this;
+    if (!job?.result) return;
+    try {
+      this.#image.src = await addressOf(job, of, this.#gone.signal);
+      this.#image.hidden = false;
+      this.classList.toggle('original', of === 'source');
+    } catch {
+      // A picture that cannot be shown is no more than an empty frame here; the job's own page says why.
+    }
+  }
+}
+customElements.define('velum-thumbnail', VelumThumbnail);
+
+/** @param {Job} job */
+export function thumbnail(job) {
+  const made = /** @type {VelumThumbnail} */ (document.createElement('velum-thumbnail'));
+  made.job = job;
+  return made;
+}

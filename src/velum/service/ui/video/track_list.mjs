@@ -1,0 +1,93 @@
+// @ts-check
+/** The tracks of a video, those to doubt first; those of a single frame are a group of their own. */
+import { h } from '../parts/dom.mjs';
+import { oneText } from '../photo/labels.mjs';
+import { t } from '../i18n.mjs';
+import { DOUBTFUL, doubtOf, firstOf, lastOf, placeAt } from './tracks.mjs';
+
+/** @typedef {import('./tracks.mjs').Track} Track */
+/** @typedef {import('./tracks.mjs').State} State */
+
+const FILTERS = /** @type {const} */ (['all', 'open', 'doubtful', 'long', 'single']);
+
+/** Events: `choose`, `flip` with an id; `right` with ids that are right. */
+export class VelumTracks extends HTMLElement {
+  #filter = h('select', { 'aria-label': t('tracks.filter'), onchange: () => this.#list() }, ...FILTERS.map((name) => h('option', { value: name }, t(`tracks.${name}`))));
+  #rows = h('ul', { class: 'regions' });
+  #singles = h('ul', { class: 'regions' });
+  #group = h('details', {}, h('summary'), h('button', { type: 'button', 'data-key': 'rest', onclick: () => this.#tell('right', this.#alone.map(({ id }) => id)) }, t('tracks.rest')), this.#singles);
+  /** @type {State} */
+  #state = [];
+  /** @type {Track[]} */
+  #alone = [];
+  #chosen = 0;
+  /** @type {ReadonlySet<number>} */
+  #decided = new Set();
+  /** The order stays while tracks are decided: what moves away under the pointer cannot be hit. @type {Map<number, number>} */
+  #order = new Map();
+
+  connectedCallback() {
+    if (!this.firstChild) this.append(this.#filter, this.#rows, this.#group);
+  }
+
+  /** @param {State} state @param {number} chosen @param {ReadonlySet<number>} decided */
+  show(state, chosen, decided) {
+    const moved = chosen !== this.#chosen;
+    [this.#state, this.#chosen, this.#decided] = [state, chosen, decided];
+    const labels = [...new Set(state.map(({ label }) => label))], known = [...this.#filter.options].slice(FILTERS.length).map(({ value }) => value.slice(6));
+    if (labels.join() !== known.join()) {
+      while (this.#filter.options.length > FILTERS.length) this.#filter.remove(FILTERS.length);
+      if (labels.length > 1) this.#filter.append(...labels.map((label) => h('option', { value: `label ${label}` }, oneText(label))));
+    }
+    for (const track of state) if (!this.#order.has(track.id)) this.#order.set(track.id, doubtOf(track));
+    this.#list();
+    if (moved) this.querySelector('.chosen')?.scrollIntoView({ block: 'nearest' });
+  }
+
+  /** In which order tracks are decided. @returns {Track[]} */
+  get inOrder() {
+    const doubt = (/** @type {Track} */ { id }) => this.#order.get(id) ?? 0;
+    const sorted = [...this.#state].sort((a, b) => doubt(b) - doubt(a) || firstOf(a) - firstOf(b) || a.id - b.id);
+    return [...sorted.filter(({ places }) => places.length > 1), ...sorted.filter(({ places }) => places.length === 1)];
+  }
+
+  /** Mark what is in the picture. @param {number} frame */
+  follow(frame) {
+    for (const track of this.#state) this.querySelector(`[data-track="${track.id}"]`)?.classList.toggle('here', placeAt(track, frame) !== undefined);
+  }
+
+  #list() {
+    const filter = this.#filter.value, open = (/** @type {Track} */ { id }) => !this.#decided.has(id);
+    const fits = (/** @type {Track} */ track) => ({
+      all: true, open: open(track), doubtful: (this.#order.get(track.id) ?? 0) >= DOUBTFUL, long: track.places.length >= 50, single: track.places.length === 1,
+    }[filter] ?? track.label === filter.slice(6));
+    const shown = this.inOrder.filter(fits), alone = shown.filter(({ places }) => places.length === 1);
+    const focused = this.contains(document.activeElement) ? document.activeElement?.getAttribute('data-key') : null;
+    // A few need no group.
+    const grouped = alone.length > 3 && filter !== 'single';
+    this.#alone = alone.filter(open);
+    this.#rows.replaceChildren(...(grouped ? shown.filter(({ places }) => places.length > 1) : shown).map((track) => this.#row(track)));
+    this.#group.hidden = !grouped;
+    if (grouped && alone.some(({ id }) => id === this.#chosen)) this.#group.open = true;
+    /** @type {HTMLElement} */ (this.#group.firstElementChild).textContent = t('tracks.singles', { n: alone.length });
+    /** @type {HTMLButtonElement} */ (this.#group.children[1]).disabled = !this.#alone.length;
+    this.#singles.replaceChildren(...(grouped ? alone : []).map((track) => this.#row(track)));
+    if (focused) /** @type {HTMLElement | null} */ (this.querySelector(`[data-key="${focused}"]`))?.focus();
+  }
+
+  /** @param {Track} track */
+  #row(track) {
+    const { id, on, label } = track, name = `${oneText(label)} ${id}`, doubtful = (this.#order.get(id) ?? 0) >= DOUBTFUL && !this.#decided.has(id);
+    return h('li', { class: id === this.#chosen ? 'chosen' : '', 'data-track': id },
+      h('input', { type: 'checkbox', checked: on, 'data-key': `on${id}`, 'aria-label': t('photo.hidename', { name }), onchange: () => this.#tell('flip', id) }),
+      h('button', { type: 'button', 'data-key': `of${id}`, 'aria-pressed': String(id === this.#chosen), onclick: () => this.#tell('choose', id) },
+        h('span', {}, name), h('span', { class: 'quiet small number' }, `${firstOf(track) + 1}–${lastOf(track) + 1}`),
+        this.#decided.has(id) ? h('span', { class: 'decided', role: 'img', 'aria-label': t('video.decided') }, '✓') : doubtful ? h('span', { class: 'warn-text', role: 'img', 'aria-label': t('tracks.doubt') }, '?') : ''));
+  }
+
+  /** @param {string} name @param {any} detail */
+  #tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
+customElements.define('velum-tracks', VelumTracks);
