@@ -30,3 +30,10 @@ test('one and many are told apart, and unknown languages read English', () => {
   assert.equal(languageOf(['de-AT', 'en']), 'de');
   assert.equal(languageOf(['xx']), 'en');
 });
+
+test('no text was left in English', () => {
+  // Names, and words that are the same in both languages.
+  const same = new Set(['photo.view.before', 'video.view.before', 'nav.docs', 'label.text', 'one.text', 'keys.name', 'review.name', 'jobs.name', 'gallery.person']);
+  const left = Object.keys(TEXTS.en).filter((key) => TEXTS.de[key] === TEXTS.en[key] && !same.has(key) && /[a-z]{3}/i.test(TEXTS.en[key].replace(/\{\w+\}/g, '')));
+  assert.deepEqual(left, []);
+});

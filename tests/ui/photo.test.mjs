@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as edits from '../../src/velum/service/ui/photo/edits.mjs';
 import { maskOf, polygon, resized, runsOf, stroke } from '../../src/velum/service/ui/photo/masks.mjs';
+import { drawnLabels } from '../../src/velum/service/ui/photo/labels.mjs';
 
 const face = (xyxy, more = {}) => ({ label: 'face', xyxy, score: 0.9, found: 'detected', ...more });
 
@@ -84,4 +85,11 @@ test('a placed region is by hand, and a mask follows its size', () => {
   const state = edits.place(edits.stateOf([face([0, 0, 2, 1], { mask_runs: [0, 1, 1] })]), 1, [0, 0, 4, 2], 50, 50);
   assert.equal(state[0].found, 'manual');
   assert.equal(state[0].mask_runs.reduce((sum, one) => sum + one), 8);
+});
+
+test('a label that no rule names is hidden by the technique of the first rule', () => {
+  const { labels, techniqueFor } = drawnLabels(['license plate: yolo -> blur(degree=0.8) with grow=0.1', 'face: a -> blacken', 'person: by-hand -> blacken']);
+  assert.deepEqual(labels, ['license plate', 'face', 'person', 'text', 'other']);
+  assert.equal(techniqueFor('license_plate'), undefined);
+  assert.equal(techniqueFor('person'), 'blur(degree=0.8)');
 });

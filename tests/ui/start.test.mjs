@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseEvent } from '../../src/velum/service/ui/api.mjs';
-import { accepted, isMedia, isVideo, loadFileTypes } from '../../src/velum/service/ui/start/file_types.mjs';
+import { accepted, isMedia, isVideo, loadFileTypes, refusal } from '../../src/velum/service/ui/start/file_types.mjs';
 import { finders, planOf } from '../../src/velum/service/ui/start/plan.mjs';
 import { apart, crc32, zip } from '../../src/velum/service/ui/start/zip.mjs';
 
@@ -67,4 +67,8 @@ test('a zip file has its checksums, sizes and directory where the format says', 
 test('events of the service are read as the standard says', () => {
   assert.deepEqual(parseEvent('event: end\ndata: {"a":\ndata: 1}'), { event: 'end', data: '{"a":\n1}' });
   assert.equal(parseEvent(': still here'), null);
+});
+
+test('files that are left out have a reason', () => {
+  assert.deepEqual(['a.CR2', 'b.zip', 'c.pdf', 'd.xyz'].map(refusal), ['raw', 'archive', 'document', '']);
 });

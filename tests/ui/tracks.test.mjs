@@ -172,3 +172,29 @@ test('training data has each region once, in the boxes of its format', () => {
   assert.deepEqual(first, { name: 'labels/clip_000000.txt', text: '0 0.050000 0.300000 0.100000 0.200000\n' });
   assert.equal(rest.length, 9);
 });
+
+test('edits make of a state what they were taken from, and leave out what did not change', () => {
+  const place = (at, more = {}) => ({ at, nth: 0, region: { label: 'face', xyxy: [0, 0, 9, 9], score: 0.9, found: 'detected', ...more } });
+  const first = [
+    { id: 1, label: 'face', on: true, places: [place(0), place(1)] }, { id: 2, label: 'face', on: true, places: [place(3)] },
+    { id: 3, label: 'face', on: true, places: [place(5)] },
+  ];
+  const now = [...tracks.removed(tracks.switched(first, 1, false), 2), { id: 4, label: 'person', on: true, places: [place(7)] }];
+  const edits = tracks.editsOf(first, now);
+  assert.deepEqual(edits, { tracks: [{ id: 1, label: 'face', on: false }, { id: 4, label: 'person', on: true, places: [place(7)] }], removed: [2] });
+  assert.deepEqual(tracks.withEdits(first, JSON.parse(JSON.stringify(edits))), now);
+  assert.deepEqual(tracks.withEdits(first, {}), first);
+});
+
+test('what was found badly, filled in or short is doubted, and what was drawn is not', () => {
+  const track = (n, more) => ({ id: 1, label: 'face', on: true, places: Array.from({ length: n }, (_, at) => ({ at, region: { label: 'face', xyxy: [0, 0, 9, 9], ...more } })) });
+  assert.ok(tracks.doubtOf(track(50, { score: 0.95, found: 'detected' })) < tracks.DOUBTFUL);
+  assert.ok(tracks.doubtOf(track(2, { score: 0.5, found: 'detected' })) >= tracks.DOUBTFUL);
+  assert.ok(tracks.doubtOf(track(50, { score: 0.3, found: 'detected' })) >= tracks.DOUBTFUL);
+  assert.equal(tracks.doubtOf(track(1, { found: 'manual' })), 0);
+});
+
+test('doubtful moments that are near are one stop', () => {
+  const doubts = [1, 5, 12, 30].map((at) => ({ at, id: 1, why: 'low' }));
+  assert.deepEqual(tracks.stopsOf(doubts, 10).map((stop) => stop.map(({ at }) => at)), [[1, 5], [12], [30]]);
+});
