@@ -205,3 +205,26 @@ def test_openvino_is_loaded_without_its_converter_which_others_can_still_use(tmp
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["False", "True True"]
+
+
+_SIGNAL_AFTER_NETWORKS = """
+import signal, sys
+from pathlib import Path
+from velum.locate.output_formats import Input
+from velum.locate.runtime.openvino import OpenvinoNetwork
+from velum.plugins import RuntimeConfig
+
+host = RuntimeConfig(precision="f32", threads=1)
+first, second = (OpenvinoNetwork(Path(sys.argv[1]), Input(), host) for _ in range(2))
+del first
+del second
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="stacks of signal handlers are those of Linux")
+def test_a_signal_after_two_networks_reaches_its_handler(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _SIGNAL_AFTER_NETWORKS, str(saved(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

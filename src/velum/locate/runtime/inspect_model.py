@@ -1,5 +1,6 @@
 """Read a network's signature with OpenVINO, without compiling it, and save networks as OpenVINO IR."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,18 @@ import openvino as ov
 
 from velum.errors import BadInput
 from velum.locate.output_formats import Signature
+
+
+@cache
+def shared_core() -> ov.Core:
+    """Return the process's only Core, which lives as long as the process.
+
+    OpenVINO's plugin for CPUs gives the thread that loads it a stack for signal handlers of its own, and takes it away
+    with the Core. Of two Cores that do not end in the reverse order of their making, a stack stays in use that is no
+    longer there, and the next signal, such as Ctrl-C, kills the process (seen with OpenVINO 2026.4).
+    """
+    return ov.Core()
+
 
 _CONVERSION = ("framework", "reverse_input_channels", "mean_values", "scale_values")
 """Parameters of OpenVINO's converter that are read from the IR files it wrote."""
@@ -49,7 +62,7 @@ def save(model: ov.Model, target: Path) -> None:
 def read_model(path: Path) -> ov.Model:
     """Return a network in any format that OpenVINO reads. Raises `BadInput` when it does not."""
     try:
-        return ov.Core().read_model(path)
+        return shared_core().read_model(path)
     except RuntimeError as error:
         raise BadInput(
             f"{path} cannot be read by OpenVINO: {_reason(error)}; it must be a whole model as ONNX, OpenVINO IR, "

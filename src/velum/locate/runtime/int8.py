@@ -7,13 +7,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-import openvino as ov
-
 from velum.errors import BadInput, Unavailable
 from velum.frame import Rgb
 from velum.locate.output_formats import Input
 from velum.locate.runtime import to_tensor
-from velum.locate.runtime.inspect_model import save
+from velum.locate.runtime.inspect_model import save, shared_core
 
 Preset = Literal["performance", "mixed"]
 """`performance` uses symmetric ranges and is faster; `mixed` fits ranges more closely and is more exact."""
@@ -38,7 +36,7 @@ def quantize(path: Path, target: Path, form: Input, pictures: Iterable[Rgb], mos
     """
     nncf = _nncf()
     try:
-        model = ov.Core().read_model(path)
+        model = shared_core().read_model(path)
         width, height = form.size_wh or (-1, -1)
         model.reshape([1, 3, height, width] if form.layout == "nchw" else [1, height, width, 3])
         smaller: Any = nncf.quantize(

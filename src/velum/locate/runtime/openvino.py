@@ -18,6 +18,7 @@ from velum.frame import Rgb
 from velum.locate.output_formats import Input, Tensors
 from velum.locate.runtime import check_finite
 from velum.locate.runtime.compiled_cache import CompiledCache
+from velum.locate.runtime.inspect_model import shared_core
 from velum.plugins import Precision, RuntimeConfig
 
 # OpenVINO caches kernels for each input size. Without a limit, sixty sizes take 230 MB more; with this limit they take
@@ -90,7 +91,7 @@ class OpenvinoNetwork:
         OpenVINO cannot read the weights, and when the host asks for another device or for a precision that this CPU
         does not have.
         """
-        core = ov.Core()
+        core = shared_core()
         _check(core, host)
         self._core, self._host, self._lock = core, host, threading.Lock()
         cache = CompiledCache.of(host) if fingerprint else None
@@ -294,7 +295,7 @@ def _settings(host: RuntimeConfig) -> dict[str, Any]:
 
 def precisions() -> tuple[Precision, ...]:
     """Return the precisions that this CPU supports, f32 first."""
-    return _precisions(ov.Core())
+    return _precisions(shared_core())
 
 
 def _precisions(core: ov.Core) -> tuple[Precision, ...]:
