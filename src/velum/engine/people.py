@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from velum.annotations import Annotations
 from velum.engine.known_people import FAULTS, KnownPeople
@@ -28,6 +29,10 @@ LEAST_FACES = 2
 GAP_SECONDS = 0.2
 """Longest time between two frames of a track that are sure in which it is shown without being sure. In a longer one,
 somebody else may have taken the place."""
+
+FADE_SECONDS = 0.5
+"""Time around faces in doubt in which a track is hidden although its frames are sure: in a dissolve, the mixture of two
+faces looks like the first of them until a third to two thirds of it are the other one."""
 
 SAME_FACE_IOU = 0.3
 """IoU from which two regions of a frame show one face."""
@@ -221,12 +226,34 @@ def _sure_places(
     known: KnownPeople, face: _Face, decision: FaceDecision, fps: float | None
 ) -> Iterator[tuple[int, Region]]:
     """Yield the places of a face that is shown where this frame alone is sure, and those in short gaps between such."""
+    longest_gap, fade = (0.0, 0.0) if fps is None else (GAP_SECONDS * fps, FADE_SECONDS * fps)
     sure = np.array([frame for frame, sight in face.sights if _is_sure(known, sight, decision.person)])
-    longest_gap = 0.0 if fps is None else GAP_SECONDS * fps
+    doubtful = [
+        frame
+        for frame, sight in face.sights
+        if sight.fault is None
+        and not _is_sure(known, sight, decision.person)
+        and not _is_between(frame, sure, longest_gap)
+    ]
+    sure = _far_from(sure, np.array(doubtful), fade)
     for frame, region in face.places:
-        before, after = np.searchsorted(sure, frame, "right") - 1, np.searchsorted(sure, frame)
-        if before >= 0 and after < sure.size and sure[after] - sure[before] <= longest_gap:
+        if _is_between(frame, sure, longest_gap):
             yield frame, region
+
+
+def _is_between(frame: int, sure: npt.NDArray[np.int_], longest_gap: float) -> bool:
+    """Tell whether a frame is one of `sure`, in ascending order, or lies between two of them that are near."""
+    before, after = np.searchsorted(sure, frame, "right") - 1, np.searchsorted(sure, frame)
+    return bool(before >= 0 and after < sure.size and sure[after] - sure[before] <= longest_gap)
+
+
+def _far_from(frames: npt.NDArray[np.int_], others: npt.NDArray[np.int_], least: float) -> npt.NDArray[np.int_]:
+    """Return the frames that are more than `least` frames from all others; both are in ascending order."""
+    if not others.size:
+        return frames
+    after = np.searchsorted(others, frames)
+    distances = [np.abs(others[np.clip(after + step, 0, others.size - 1)] - frames) for step in (-1, 0)]
+    return frames[np.minimum(*distances) > least]
 
 
 def _is_sure(known: KnownPeople, sight: FaceSight, person: str | None) -> bool:
