@@ -316,8 +316,8 @@ def test_verification_accepts_faces_that_are_shown_on_purpose(
 def test_a_kept_person_is_hidden_half_a_second_around_frames_in_doubt(
     engine: Engine, tmp_path: Path, anna: str
 ) -> None:
-    scenes: list[Places] = [{"anna": (10, 30)}] * 16 + [{"like anna": (10, 30)}] * 4 + [{"anna": (10, 30)}] * 10
-    film = save_film(tmp_path / "in.mkv", scenes)
+    anna_here, in_doubt = dict[str, tuple[int, int]](anna=(10, 30)), {"like anna": (10, 30)}
+    film = save_film(tmp_path / "in.mkv", [*[anna_here] * 16, *[in_doubt] * 4, *[anna_here] * 10])
     located = engine.locate(film, plan(people=people("keep", f"Anna={anna}")))
     assert [index for index, found in located.frames.items() if all(region.ignored for region in found)] == [
         *range(11), *range(25, 30),

@@ -253,7 +253,8 @@ def _far_from(frames: npt.NDArray[np.int_], others: npt.NDArray[np.int_], least:
         return frames
     after = np.searchsorted(others, frames)
     distances = [np.abs(others[np.clip(after + step, 0, others.size - 1)] - frames) for step in (-1, 0)]
-    return frames[np.minimum(*distances) > least]
+    far: npt.NDArray[np.int_] = frames[np.minimum(*distances) > least]
+    return far
 
 
 def _is_sure(known: KnownPeople, sight: FaceSight, person: str | None) -> bool:
