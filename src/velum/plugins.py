@@ -55,6 +55,15 @@ class Described(Protocol):
         ...
 
 
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """A localizer whose arithmetic can be compared between machines."""
+
+    def fingerprint(self) -> str:
+        """Return a hash of its network's outputs for a fixed image."""
+        ...
+
+
 def part_name(part: object) -> str:
     """Return the name of a localizer or technique for messages: of its model, its `repr`, or its class."""
     model = part.description.get("model") if isinstance(part, Described) else None

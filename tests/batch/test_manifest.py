@@ -2,8 +2,10 @@
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 
@@ -159,6 +161,22 @@ def test_a_node_with_other_models_or_another_precision_is_refused(run: BatchRun)
         with pytest.raises(BadPlan, match="results would differ from node to node"):
             BatchRun.start(run.target, other)
     assert BatchRun.names(run.target) == [run.name]
+
+
+@pytest.mark.parametrize(("policy", "refused"), [("refuse", True), ("mark", False)])
+def test_a_node_whose_processor_rounds_otherwise(
+    tmp_path: Path, policy: Literal["refuse", "mark"], refused: bool
+) -> None:
+    target = FolderTree(tmp_path / "out")
+    config = RunConfig(Plan(), "in", target.url, fingerprint="a" * 64, other_arithmetic=policy)
+    BatchRun.start(target, config)
+    BatchRun.start(target, config)
+    other = replace(config, fingerprint="b" * 64, other_arithmetic="refuse")  # the run says how, not who comes later
+    if refused:
+        with pytest.raises(BadPlan, match=r"fingerprint bbbbbbbbbbbb\) than where this batch was begun \(aaaaaaaaaaaa"):
+            BatchRun.start(target, other)
+    else:
+        assert BatchRun.start(target, other).config.fingerprint == "b" * 64
 
 
 def test_nodes_compare_weights_runtimes_and_precision() -> None:

@@ -86,6 +86,8 @@ class ItemOutcome:
     attempt: int = 1
     plan: str = ""
     version: str = __version__
+    arithmetic: str = ""
+    """Fingerprint of what the models gave on its node, shortened."""
 
     @classmethod
     def of(cls, item: SourceItem, report: Report, *, note: str, result_size: int, node: str, attempt: int) -> Self:
@@ -134,7 +136,7 @@ class ItemOutcome:
     def to_record(self) -> dict[str, Any]:
         """Return what evidence signs, as JSON values without fractions: all but who made it, and in what time."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        for name in ("seconds", "node", "attempt"):
+        for name in ("seconds", "node", "attempt", "arithmetic"):
             del values[name]
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
 

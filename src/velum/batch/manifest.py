@@ -21,12 +21,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import PurePosixPath
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from velum import __version__
-from velum.batch.item import ItemOutcome, SourceItem, Status
+from velum.batch.item import ItemOutcome, SourceItem, Status, arithmetic_of, hashes_of
 from velum.batch.local import is_selected
 from velum.batch.tables import decode_items, decode_outcomes, encode_items, encode_outcomes
+from velum.engine.subprocess_engine import CheckedPlan
 from velum.errors import BadInput, BadPlan
 from velum.media import SUFFIXES
 from velum.media.formats import READ_ONLY_SUFFIXES, VIDEO_SUFFIXES
@@ -42,6 +43,9 @@ SHARD_ITEMS, SHARD_VIDEO_SECONDS = 1000, 3600.0
 """A shard ends when it has so many items or so many seconds of video."""
 
 _MEDIA = frozenset({*SUFFIXES, *VIDEO_SUFFIXES, *READ_ONLY_SUFFIXES})
+
+
+OtherArithmetic = Literal["refuse", "mark"]
 
 
 def ignore_count(count: int) -> None:
@@ -94,6 +98,10 @@ class RunConfig:
     arithmetic: str = ""
     """Runtimes of the models, with their versions and precision: others may round otherwise."""
     version: str = __version__
+    fingerprint: str = ""
+    """Hash of what the models give for a fixed image on the machine that began the run."""
+    other_arithmetic: OtherArithmetic = "refuse"
+    """What becomes of a machine with another fingerprint: it is refused, or its outcomes are marked by theirs."""
 
     @property
     def name(self) -> str:
@@ -110,7 +118,8 @@ class RunConfig:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the configuration of `to_json`. Raises `BadInput` for anything else."""
         try:
-            fields = {name: value[name] for name in cls.__slots__ if name != "plan"}
+            given = {"fingerprint": "", "other_arithmetic": "refuse", **value}  # an older velum wrote neither
+            fields = {name: given[name] for name in cls.__slots__ if name != "plan"}
             if value["format"] != FORMAT:
                 raise BadInput(f"the run is of format {value['format']!r}; this velum knows {FORMAT}")
             return cls(Plan.from_json(value["plan"]), **fields)
@@ -366,9 +375,10 @@ def _without_finished(
             counts.unchanged[outcome.status] += 1
 
 
-def refuse_other_node(begun: RunConfig, models: Mapping[str, str], arithmetic: str) -> None:
+def refuse_other_node(begun: RunConfig, checked: CheckedPlan) -> None:
     """Raise `BadPlan` where a node has other models or another arithmetic than the run was begun with."""
-    _refuse_other(begun, replace(begun, models=models, arithmetic=arithmetic))
+    models, arithmetic = hashes_of(checked.models), arithmetic_of(checked.models)
+    _refuse_other(begun, replace(begun, models=models, arithmetic=arithmetic, fingerprint=checked.fingerprint))
 
 
 def _refuse_other(begun: RunConfig, here: RunConfig) -> None:
@@ -379,6 +389,13 @@ def _refuse_other(begun: RunConfig, here: RunConfig) -> None:
                 f"this batch was begun with the {name} {then}, and here they are {now}: results would differ from node "
                 "to node; use the same velum and models on all nodes, or begin a batch in another place"
             )
+    if begun.fingerprint not in {"", here.fingerprint} and begun.other_arithmetic == "refuse":
+        raise BadPlan(
+            f"the models give other numbers here (fingerprint {here.fingerprint[:12]}) than where this batch was begun "
+            f"({begun.fingerprint[:12]}), most likely since the processor has other instructions: results would differ "
+            "from node to node; use one kind of processor, or begin the batch in another place with --other-arithmetic "
+            "mark"
+        )
 
 
 def _known_names(target: ObjectTree) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-from velum.batch.item import arithmetic_of, hashes_of
 from velum.batch.manifest import BatchRun, refuse_other_node
 from velum.batch.shard import ShardRunner
 from velum.engine.subprocess_engine import SubprocessPool
@@ -52,11 +51,12 @@ class ShardActor:
     def __init__(self, name: str, source: str, target: str, host: Callable[[], RuntimeConfig], limits: Limits) -> None:
         self._run = BatchRun.open(open_tree(target), name)
         self._engines = SubprocessPool(1, host, limits)
-        checked = self._engines.check(self._run.config.plan)
-        refuse_other_node(self._run.config, hashes_of(checked.models), arithmetic_of(checked.models))
+        checked = self._engines.check(self._run.config.plan, fingerprint=True)
+        refuse_other_node(self._run.config, checked)
         self._scratch = WorkerScratch(Path(gettempdir()) / f"velum-batch-{os.getuid()}").__enter__()
         node = f"{platform.node()}:{os.getpid()}"
         self._runner = ShardRunner(self._run, open_tree(source), self._engines, self._scratch.path, node, 2)
+        self._runner.fingerprint = checked.fingerprint
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Return a row for each shard: its number, and why it is left; an exception would lose the rows of others."""

@@ -60,6 +60,8 @@ class ShardRunner:
     threads: int
     """Files at the same time: more than there are processes, so that these need not wait for stores."""
     stop: threading.Event = field(default_factory=threading.Event)
+    fingerprint: str = ""
+    """Hash of what the models give for a fixed image on this node."""
     look_for_results: bool = False
     """Whether results that are there already are looked for in all shards, not only in those that were begun."""
 
@@ -159,6 +161,7 @@ class ShardRunner:
             outcome = ItemOutcome.of(
                 item, report, note=note, result_size=target.stat().st_size, node=self.node, attempt=attempt
             )
+            outcome = replace(outcome, arithmetic=self.fingerprint[:12])
             self.run.target.put_file(item.key, target, outcome.to_metadata())
             return outcome
 

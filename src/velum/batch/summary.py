@@ -26,6 +26,8 @@ class BatchSummary:
     """Files without a result by code of the error."""
     nodes: Counter[str] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
+    arithmetics: Counter[str] = field(default_factory=Counter)
+    """Files by fingerprint of the arithmetic of their node; more than one: results depend on who made them."""
     bytes_read: int = 0
     bytes_written: int = 0
     cpu_seconds: float = 0.0
@@ -48,6 +50,8 @@ class BatchSummary:
         self.sizes.update(outcome.sizes)
         self.nodes[outcome.node] += 1
         self.versions[outcome.version] += 1
+        if outcome.arithmetic:
+            self.arithmetics[outcome.arithmetic] += 1
         self.bytes_read += outcome.size
         self.bytes_written += outcome.result_size
         seconds = outcome.seconds.get("cpu", 0.0)
@@ -82,7 +86,8 @@ class BatchSummary:
         return {
             "files": self.total, "statuses": {status: self.statuses[status] for status in STATUSES},
             "labels": dict(self.labels), "sizes": dict(self.sizes), "reasons": dict(self.reasons),
-            "nodes": dict(self.nodes), "versions": dict(self.versions), "bytes_read": self.bytes_read,
+            "nodes": dict(self.nodes), "versions": dict(self.versions),
+            "arithmetics": dict(self.arithmetics), "bytes_read": self.bytes_read,
             "bytes_written": self.bytes_written, "cpu_seconds": round(self.cpu_seconds, 3),
         }  # fmt: skip
 
@@ -124,6 +129,7 @@ def render_summary(run: BatchRun, summary: BatchSummary) -> str:
         "<h2>Nodes</h2>",
         _counts("Node", summary.nodes),
         _counts("velum", summary.versions),
+        _counts("Arithmetic", summary.arithmetics),
     ]
     return html_page.document(f"Batch {run.name}", "", parts)
 

@@ -27,7 +27,7 @@ OUTCOMES = pa.schema(
         ("labels", pa.map_(_TEXT, _COUNT)), ("sizes", pa.map_(_TEXT, _COUNT)), ("frames", _COUNT),
         ("result_size", _COUNT), ("input_sha256", _TEXT), ("output_sha256", _TEXT), ("models", pa.map_(_TEXT, _TEXT)),
         ("seconds", pa.map_(_TEXT, pa.float64())), ("node", _TEXT), ("attempt", _COUNT), ("plan", _TEXT),
-        ("version", _TEXT),
+        ("version", _TEXT), ("arithmetic", _TEXT),
     ]
 )  # fmt: skip
 

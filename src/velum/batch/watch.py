@@ -190,7 +190,7 @@ class Watcher:
     def _kind(self) -> str:
         """A name of the models and their runtime: others, as after an update, begin a run of their own."""
         config = self.config
-        values = [dict(config.models), config.precision, config.arithmetic]
+        values = [dict(config.models), config.precision, config.arithmetic, config.fingerprint]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6]
 
     def _finish(self, now: float, outcomes: Mapping[str, ItemOutcome]) -> Iterator[WatchedObject | None]:

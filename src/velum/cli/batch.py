@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -13,7 +13,7 @@ from velum.cli.common import Messages, NoProgress, Quiet, default_command
 from velum.errors import BadInput, BadPlan
 
 if TYPE_CHECKING:
-    from velum.batch.manifest import BatchRun
+    from velum.batch.manifest import BatchRun, OtherArithmetic
 
 
 app = typer.Typer(
@@ -88,6 +88,14 @@ def run(
         float, typer.Option("--gpus-per-worker", metavar="N", min=0, help="With ray: share of a GPU of each process.")
     ] = 0.0,
     metrics: Metrics = None,
+    other_arithmetic: Annotated[
+        str,
+        typer.Option(
+            "--other-arithmetic",
+            metavar="WHAT",
+            help="refuse (default) or mark machines whose processors round otherwise than the first one's.",
+        ),
+    ] = "refuse",
     json: options.Json = False,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
@@ -101,11 +109,15 @@ def run(
         raise BadPlan(f"--retry {unknown.pop()!r} is unknown; allowed are failed and refused")
     if runner not in {"local", "ray"}:
         raise BadPlan(f"--runner {runner!r} is unknown; allowed are local and ray")
+    if other_arithmetic not in {"refuse", "mark"}:
+        raise BadPlan(f"--other-arithmetic {other_arithmetic!r} is unknown; allowed are refuse and mark")
     trees = open_tree(source), open_tree(output)
     refuse_overlap(trees[0].url, trees[1].url)
     messages = Messages(quiet=quiet, progress=not no_progress)
     try:
-        with prepare_batch(wanted, trees, workers, scratch, messages) as ready:
+        with prepare_batch(
+            wanted, trees, workers, scratch, messages, cast("OtherArithmetic", other_arithmetic)
+        ) as ready:
             batch = CommandRun(ready, Selection(include, exclude), messages, json=json)
             if runner == "ray":
                 batch.cluster = ClusterOptions(workers, gpus_per_worker, ray_address)

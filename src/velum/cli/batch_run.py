@@ -20,7 +20,7 @@ from velum.errors import BadInput, BadPlan, Unavailable
 
 if TYPE_CHECKING:
     from velum.batch.item import ItemOutcome, Status
-    from velum.batch.manifest import BatchRun, Listing, RunConfig, Selection
+    from velum.batch.manifest import BatchRun, Listing, OtherArithmetic, RunConfig, Selection
     from velum.batch.metrics import BatchMetrics
     from velum.batch.shard import ShardRunner
     from velum.batch.summary import BatchSummary
@@ -43,18 +43,26 @@ class PreparedBatch:
     engines: "SubprocessPool"
     scratch: Path
     threads: int
+    """Files at the same time."""
 
     def runner(self, run: "BatchRun") -> "ShardRunner":
         """Return a runner of the run's shards."""
         from velum.batch.shard import ShardRunner
 
         node = f"{platform.node()}:{os.getpid()}"
-        return ShardRunner(run, self.source, self.engines, self.scratch, node, self.threads)
+        runner = ShardRunner(run, self.source, self.engines, self.scratch, node, self.threads)
+        runner.fingerprint = self.config.fingerprint
+        return runner
 
 
 @contextmanager
 def prepare_batch(
-    plan: "Plan", trees: "tuple[ObjectTree, ObjectTree]", workers: int | None, scratch: Path | None, messages: Messages
+    plan: "Plan",
+    trees: "tuple[ObjectTree, ObjectTree]",
+    workers: int | None,
+    scratch: Path | None,
+    messages: Messages,
+    other_arithmetic: "OtherArithmetic" = "refuse",
 ) -> Iterator[PreparedBatch]:
     """Give what a command needs: the plan is checked, and its models are loaded in one process."""
     from velum.batch.item import arithmetic_of, hashes_of
@@ -69,11 +77,14 @@ def prepare_batch(
     # One thread a process: the fastest way to share cores, and the same sums on every machine.
     processes = common.engine_processes(count, threads=1, precision=precision)
     with processes as (engines, fetching), WorkerScratch(shared) as own:
-        checked = engines.check(plan, fetching)
+        checked = engines.check(plan, fetching, fingerprint=True)
         for warning in checked.warnings:
             messages.warn(warning)
         models = checked.models
-        config = RunConfig(plan, trees[0].url, trees[1].url, precision, hashes_of(models), arithmetic_of(models))
+        config = RunConfig(
+            plan, trees[0].url, trees[1].url, precision, hashes_of(models), arithmetic_of(models),
+            fingerprint=checked.fingerprint, other_arithmetic=other_arithmetic,
+        )  # fmt: skip
         yield PreparedBatch(config, *trees, engines, own.path, count + 1)
 
 

@@ -59,6 +59,8 @@ class CheckedPlan:
 
     models: tuple[Mapping[str, str], ...]
     warnings: tuple[str, ...]
+    fingerprint: str = ""
+    """Hash of what the models give for a fixed image, where that was asked for; empty without models."""
 
 
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
@@ -87,6 +89,8 @@ class SubprocessRequest:
     overwrite: bool = True
     """Whether a target that exists is replaced."""
     check: bool = False
+    fingerprint: bool = False
+    """With `check`: run each model once, to compare its arithmetic with that of other machines."""
 
     def values(self) -> dict[str, Any]:
         """Return the fields, with the plan as JSON values, since a plan cannot be pickled."""
@@ -103,15 +107,15 @@ class SubprocessEngine:
         self.cpu_seconds = 0.0
         """Processor time that the last request took in the process, on all its threads."""
 
-    def check(self, plan: Plan, fetching: Fetching | None = None) -> CheckedPlan:
-        """Load the models of a plan; `fetching` is called during downloads.
+    def check(self, plan: Plan, fetching: Fetching | None = None, *, fingerprint: bool = False) -> CheckedPlan:
+        """Load the models of a plan; `fetching` is called during downloads. With `fingerprint`, run each once.
 
         Raises `BadPlan` or `Unavailable` as `Engine.check` does, and as `hide` does when the process ends.
         """
-        request = SubprocessRequest(Path(), Path(), plan, name=None, check=True)
+        request = SubprocessRequest(Path(), Path(), plan, name=None, check=True, fingerprint=fingerprint)
         answer = self.hide(request, _ignore_progress, threading.Event(), fetching)
         assert answer is not None  # noqa: S101 - only a request that is stopped has none
-        return CheckedPlan(tuple(answer["models"]), tuple(answer["warnings"]))
+        return CheckedPlan(tuple(answer["models"]), tuple(answer["warnings"]), answer["fingerprint"])
 
     def hide(
         self, request: SubprocessRequest, progress: Callable[[int, int | None], None] = _ignore_progress,
@@ -229,10 +233,10 @@ class SubprocessPool:
         for engine in reversed(self._engines):
             self._idle.put(engine)
 
-    def check(self, plan: Plan, fetching: Fetching | None = None) -> CheckedPlan:
+    def check(self, plan: Plan, fetching: Fetching | None = None, *, fingerprint: bool = False) -> CheckedPlan:
         """Load the models of a plan in one process; see `SubprocessEngine.check`."""
         with self.engine() as engine:
-            return engine.check(plan, fetching)
+            return engine.check(plan, fetching, fingerprint=fingerprint)
 
     def hide(self, source: Path, target: Path, plan: Plan, *, overwrite: bool = False) -> Report:
         """Hide in a file as `Engine.hide` does, and return the report. Raises as `SubprocessEngine.hide` does."""

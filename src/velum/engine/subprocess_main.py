@@ -6,6 +6,7 @@ It keeps models loaded between images. When its parent ends, for whatever reason
 """
 
 import errno
+import hashlib
 import json
 import os
 import pickle
@@ -25,6 +26,7 @@ import cv2
 
 from velum.annotations import Annotations, line_of
 from velum.engine.engine import Engine
+from velum.engine.prepare import PreparedPlan
 from velum.engine.stages import OnRegions
 from velum.engine.subprocess_engine import SubprocessRequest
 from velum.errors import BadInput, OutputFailed, Unavailable, VelumError
@@ -32,7 +34,7 @@ from velum.limits import Limits
 from velum.media import VIDEO_SUFFIXES, Segment
 from velum.media.video.encoder_threads import use_one_thread
 from velum.plan import Plan
-from velum.plugins import RuntimeConfig
+from velum.plugins import Fingerprinted, RuntimeConfig
 from velum.report import Report
 
 PROGRESS_SECONDS = 0.1
@@ -122,7 +124,8 @@ def _execute(
     source, target, plan = request.source, request.target, request.plan
     if request.check:
         work = engine.check(plan)
-        return {"models": work.models, "warnings": work.warnings}
+        fingerprint = _fingerprint_of(work) if request.fingerprint else ""
+        return {"models": work.models, "warnings": work.warnings, "fingerprint": fingerprint}
     if request.cut_seconds is not None:
         form, given = VIDEO_SUFFIXES[target.suffix], request.regions is not None
         spans = engine.split(source, form, plan, seconds=request.cut_seconds, given=given)
@@ -143,6 +146,12 @@ def _execute(
                 on_regions=on_regions,
             )  # fmt: skip
     return report.to_json()
+
+
+def _fingerprint_of(work: PreparedPlan) -> str:
+    """Return one hash for the arithmetic of all models of a plan; empty where none of them has a fingerprint."""
+    found = [part.fingerprint() for part in work.localizers if isinstance(part, Fingerprinted)]
+    return hashlib.sha256("".join(found).encode()).hexdigest() if found else ""
 
 
 @contextmanager

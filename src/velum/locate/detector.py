@@ -13,7 +13,7 @@ from velum.errors import PluginFault
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate import registry
 from velum.locate.output_formats import Detections, Family, Floats, Input, Tensors, concatenate, family
-from velum.locate.runtime import Network, open_network
+from velum.locate.runtime import Network, fingerprint_of, open_network
 from velum.locate.second_look import SecondLook, add_turned
 from velum.locate.segmenter import check_option, model_facts
 from velum.locate.tiling import Flags, Tile, TilePass, locate_with_seam, passes, suppress
@@ -191,6 +191,10 @@ class Detector:
         if not side or self._min_side is not None or finder.form.size_wh is not None:
             return None
         return SecondLook(finder.network, finder.family, finder.form, finder.threshold, side)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the network's outputs for a fixed image; see `Fingerprinted`. Raises `PluginFault`."""
+        return fingerprint_of(self._finder.network, self._finder.form)
 
     @property
     def description(self) -> Mapping[str, str]:

@@ -20,7 +20,7 @@ from velum.locate import registry
 from velum.locate.output_formats import Detections, Family, Floats, Input, Tensors, family, no_detections
 from velum.locate.output_formats.semantic import MapFamily
 from velum.locate.registry import Model
-from velum.locate.runtime import Network, open_network
+from velum.locate.runtime import Network, fingerprint_of, open_network
 from velum.locate.tiling import Tile, fit, locate_with_seam, passes
 from velum.locate.weights import fetch
 from velum.plan import Effort
@@ -275,6 +275,10 @@ class Segmenter:
         scale = SMALLEST_SIDE / min_side if min_side else None
         mapper = Mapper(network, kind, form, len(model.labels), keep, scale, tile * tile, CELLS)
         self._outliner = Outliner(mapper, wanted, level, specks)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the network's outputs for a fixed image; see `Fingerprinted`. Raises `PluginFault`."""
+        return fingerprint_of(self._outliner.mapper.network, self._outliner.mapper.form)
 
     @property
     def description(self) -> Mapping[str, str]:

@@ -15,7 +15,8 @@ from openvino import opset13 as ops
 
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
-from velum.locate.output_formats import Input
+from velum.locate.output_formats import Input, Tensors
+from velum.locate.runtime import fingerprint_of
 from velum.locate.runtime.openvino import OpenvinoNetwork
 from velum.plugins import Mode, RuntimeConfig
 
@@ -69,6 +70,22 @@ SIZES = [(8, 8), (64, 32), (3, 500)]
 def pictures(count: int) -> list[Rgb]:
     random = np.random.default_rng(0)
     return [random.integers(1, 256, (*SIZES[i % 3], 3), dtype=np.uint8) for i in range(count)]
+
+
+def test_a_fingerprint_tells_arithmetic_that_differs_in_the_last_digit(tmp_path: Path) -> None:
+    class Other(OpenvinoNetwork):
+        """The same network on a processor that rounds one number otherwise."""
+
+        def infer(self, rgb: Rgb) -> Tensors:
+            outputs = dict(super().infer(rgb))
+            outputs["same"] = outputs["same"].copy()
+            outputs["same"].flat[7] = np.nextafter(outputs["same"].flat[7], np.float32(np.inf))
+            return outputs
+
+    path, form = saved(tmp_path), Input(scale=(0.3, 0.3, 0.3))
+    found = [fingerprint_of(OpenvinoNetwork(path, form, F32), form) for _ in range(2)]
+    assert found[0] == found[1]
+    assert fingerprint_of(Other(path, form, F32), form) != found[0]
 
 
 @pytest.mark.parametrize("mode", ["latency", "throughput"])

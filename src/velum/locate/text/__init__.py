@@ -8,7 +8,7 @@ from typing import Literal
 from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.locate import pii, registry
-from velum.locate.runtime import open_network
+from velum.locate.runtime import fingerprint_of, open_network
 from velum.locate.segmenter import Mapper, check_option, map_family, model_facts
 from velum.locate.text.detect import LineShape, TextDetector, TextFilter
 from velum.locate.text.recognize import RapidRecognizer
@@ -92,6 +92,10 @@ class Text:
         mapper = Mapper(network, family, form, 1, (0,), SMALLEST_LINE / min_side, tile * tile, CELLS)
         wanted = TextFilter(RapidRecognizer(host), kinds, pattern, unsure) if kinds or pattern else None
         self._finder = TextDetector(mapper, level, wanted, SHAPES[shape] if shape else None)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the network's outputs for a fixed image; see `Fingerprinted`. Raises `PluginFault`."""
+        return fingerprint_of(self._finder.mapper.network, self._finder.mapper.form)
 
     @property
     def description(self) -> Mapping[str, str]:
