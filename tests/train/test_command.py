@@ -18,12 +18,16 @@ def test_a_dry_run_checks_the_labels_and_draws_them(tmp_path: Path, velum_here: 
     coco(tmp_path, discs(20))
     out, err = velum_here("train", "truth.json", "-o", "round", "--dry-run")
     assert "20 pictures with 20 disc: 16 to train with, 4 held out (16 and 4 groups)" in out
-    assert "round.labels.jpg: 16 labelled pictures drawn" in out.replace("\n", "")
-    assert "NOT anonymised" in err
-    sheet = cv2.imread(str(tmp_path / "round.labels.jpg"))
+    assert "round/labels.jpg: 16 labelled pictures drawn" in out.replace("\n", "")
+    assert "with the people in them, and nothing in it is hidden" in err.replace("\n", " ")
+    path = tmp_path / "round" / "labels.jpg"
+    sheet = cv2.imread(str(path))
     assert sheet is not None
     assert sheet.shape[0] > 1000
-    assert not (tmp_path / "round").exists()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in (tmp_path / "round").iterdir()] == ["labels.jpg"]
+    velum_here("train", "truth.json", "-o", "round", "--dry-run")
+    (tmp_path / "round" / "run.json").write_text("{}")
     velum_here("train", "truth.json", "-o", "round", "--dry-run", code=8)
     velum_here("train", "--dry-run", "--replace", "truth.json", "-o", "round")
 

@@ -44,10 +44,11 @@ def test_groups_stay_together(tmp_path: Path, name: str, pattern: str | None) ->
 
 def test_near_duplicates_stay_together(tmp_path: Path) -> None:
     path = coco(tmp_path, discs(10))
-    for number in range(5, 10):  # each of the later ones is an earlier one, brighter and compressed
+    for number in range(5, 10):  # each of the later ones is an earlier one, brighter, and some are mirrored
         rgb = cv2.imread(str(tmp_path / f"p{number - 5}.png"))
         assert rgb is not None
-        cv2.imwrite(str(tmp_path / f"p{number}.png"), cv2.convertScaleAbs(rgb, alpha=1.1, beta=5))
+        turned = rgb[:, :: -1 if number % 2 else 1].copy()
+        cv2.imwrite(str(tmp_path / f"p{number}.png"), cv2.convertScaleAbs(turned, alpha=1.1, beta=5))
     found = checked(path)
     for seed in range(8):
         train, held = names(split(found, seed))

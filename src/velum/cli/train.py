@@ -64,7 +64,7 @@ Side = Annotated[int, typer.Option("--side", metavar="PX", help="Side of a crop,
 Rate = Annotated[float, typer.Option("--rate", metavar="X", help="Rate of learning.")]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="cpu or cuda.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only check the labels, and draw 16 of them to NAME.labels.jpg.")
+    bool, typer.Option("--dry-run", help="Only check the labels, and draw 16 of them, unhidden, to NAME/labels.jpg.")
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace a training and a model of that name.")]
 Folder = Annotated[Path, typer.Argument(metavar="NAME", help="Folder of a training.")]
@@ -185,18 +185,19 @@ def _same_pictures(folder: "RunFolder", request: "TrainingRequest", settings: "S
 
 
 def _draw_labels(prepared: "Prepared", folder: "RunFolder", settings: "Settings", *, replace: bool) -> None:
-    from velum.atomic import publish
     from velum.train.pictures import PictureStore, choose_pictures, draw_sheet
 
-    target = folder.path.with_name(f"{folder.name}.labels.jpg")
+    folder.check_free(replace=replace)
     chosen = choose_pictures(prepared.found.pictures, prepared.request.seed)
     with PictureStore(settings.limits()) as store:
         store.extract_frames(chosen)
         sheet = draw_sheet(chosen, prepared.found.labels, store)
-    with publish(target, overwrite=replace) as part:
-        part.write_bytes(sheet)
-    typer.echo(f"{target}: {len(chosen)} labelled pictures drawn")
-    common.warn(f"{target} is NOT anonymised: it shows the pictures as they are; delete it after use")
+    folder.write_sheet(sheet)
+    typer.echo(f"{folder.sheet}: {len(chosen)} labelled pictures drawn")
+    common.warn(
+        f"{folder.sheet} shows the pictures as they are, with the people in them, and nothing in it is hidden; only "
+        "you can read it, and the training deletes it when it begins"
+    )
 
 
 def _train(

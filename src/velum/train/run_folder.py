@@ -7,6 +7,7 @@
     model.xml .bin  the same as OpenVINO IR
     evaluation.json report.html  how good it is on the held-out part
     card.json card.md            what it was made from
+    labels.jpg      labelled pictures, drawn, until the training begins
 
 Each file is replaced in one step: whatever ends a training, the folder holds the last good state.
 """
@@ -114,16 +115,31 @@ class RunFolder:
         """All that is needed to go on."""
         return self.path / "state.pt"
 
+    @property
+    def sheet(self) -> Path:
+        """Labelled pictures, drawn. They show people: only the user may read them, and `begin` deletes them."""
+        return self.path / "labels.jpg"
+
+    def write_sheet(self, jpeg: bytes) -> None:
+        """Replace the sheet, in a folder that is made where there is none. Raises `OutputFailed`."""
+        self._make()
+        with publish(self.sheet, overwrite=True) as part:
+            part.chmod(0o600)
+            part.write_bytes(jpeg)
+
     def begin(self, run: Run, *, replace: bool) -> None:
         """Make the folder. Raises `OutputFailed` where it exists and may not be replaced, or cannot be made."""
         self.check_free(replace=replace)
+        self._make()
+        for name in _OWN_FILES:
+            (self.path / name).unlink(missing_ok=True)
+        self.write_run(run)
+
+    def _make(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputFailed(f"cannot make the folder {self.path}: {error.strerror or error}") from error
-        for name in _OWN_FILES:
-            (self.path / name).unlink(missing_ok=True)
-        self.write_run(run)
 
     def write_run(self, run: Run) -> None:
         """Write what was asked. Raises `OutputFailed`."""
@@ -131,7 +147,7 @@ class RunFolder:
 
     def check_free(self, *, replace: bool) -> None:
         """Raise `OutputFailed` where the folder holds something else, or a training that may not be replaced."""
-        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+        if not self.path.exists() or (self.path.is_dir() and not set(self.path.iterdir()) - {self.sheet}):
             return
         if not (self.path / "run.json").is_file():
             raise OutputFailed(f"{self.path} exists and is no folder of a training; choose another name with -o")
@@ -186,5 +202,5 @@ class RunFolder:
 
 _OWN_FILES = (
     "state.pt", "progress.jsonl", "model.onnx", "model.xml", "model.bin", "evaluation.json", "report.html", "card.json",
-    "card.md",
+    "card.md", "labels.jpg",
 )  # fmt: skip
