@@ -27,6 +27,11 @@ MOST_EDITED_BYTES = 256 << 20
 SHARED_WARNINGS = 3
 """Number of members that a warning names, where several have the same."""
 
+TEXT_STAYS = (
+    "it has text of its own, which stays wherever it is shown; of pages in which something was hidden, invisible "
+    "text is left out"
+)
+
 Hide = Callable[..., Report]
 """The engine's path for one image or video: `hide(source, target, plan, overwrite=, progress=, on_regions=)`."""
 
@@ -91,7 +96,7 @@ class _ContainerRun:
         """Write a container to `target`, each member hidden, changed, copied or left out."""
         self.budget.check_depth(depth, name)
         metadata = frozenset(self.job.plan.metadata)
-        with archive.open_container(source, format, self.budget, name) as container:
+        with archive.open_container(source, format, self.budget, name, metadata) as container:
             document = Document(format, container.names, metadata)
             self._begin(document, container, prefix)
             with container.writer(target, metadata) as writer:
@@ -123,7 +128,8 @@ class _ContainerRun:
     def _begin(self, document: Document, container: MediaContainer, prefix: str) -> None:
         where = prefix.rstrip("/")
         if document.format in archive.DOCUMENTS:
-            self._refuse_text_rules(document.format, where)
+            if container.has_text:
+                self._refuse_text_rules(document.format, where)
             twice = [name for name, count in Counter(document.names).items() if count > 1]
             if twice:
                 raise BadInput(f"cannot read {where or self.job.source}: it has two members named {twice[0]!r}")
@@ -131,6 +137,8 @@ class _ContainerRun:
             self.notes.append(
                 (where, "its digital signature is left out: no signature holds once anything has changed")
             )
+        if document.format == "PDF" and container.has_text:
+            self.notes.append((where, TEXT_STAYS))
         self.notes += [(where, f"left out: {what}") for what in container.leftovers]
 
     def _refuse_text_rules(self, format: str, where: str) -> None:

@@ -57,7 +57,9 @@ class ContainerCheck:
         depth = prefix.count("/") + 1
         member_file, source_file = (scratch / f"{len(prefix)}-{depth}.{end}" for end in ("member", "source"))
         with ExitStack() as stack:
-            opened = archive.open_container(file, format, budgets[0], prefix.rstrip("/") or file.name)
+            opened = archive.open_container(
+                file, format, budgets[0], prefix.rstrip("/") or file.name, frozenset(self.plan.metadata)
+            )
             container = stack.enter_context(opened)
             source = None
             if against is not None and (kind := archive.container_of(against)):

@@ -86,6 +86,11 @@ class MediaContainer(Protocol):
         ...
 
     @property
+    def has_text(self) -> bool:
+        """Whether a document has text of its own."""
+        ...
+
+    @property
     def leftovers(self) -> tuple[str, ...]:
         """What it holds that belongs to no member, in words; a result has none of it."""
         ...
@@ -109,14 +114,24 @@ class MediaContainer(Protocol):
     ) -> None: ...
 
 
-def open_container(path: Path, format: str, budget: Budget, name: str) -> MediaContainer:
+def open_container(
+    path: Path, format: str, budget: Budget, name: str, metadata: frozenset[str] = frozenset()
+) -> MediaContainer:
     """Open a container of a format that `container_of` has found; messages call it `name`.
+
+    `metadata` are the kinds that are kept.
 
     Raises `BadInput` for a damaged one, `LimitExceeded` for one that is too large, `Unavailable` without its extra.
     """
     budget.limits.check("bytes", path.stat().st_size, name)
     if format == "PDF":
-        raise Unavailable(f"cannot read {name}: PDFs are not supported yet")
+        try:
+            from velum.media.archive.pdf_file import PdfContainer  # noqa: PLC0415  # an extra
+        except ModuleNotFoundError as error:
+            raise Unavailable(
+                f"cannot read {name}: PDFs need the extra 'documents'; pip install 'velum-anonymizer[documents]'"
+            ) from error
+        return PdfContainer(path, budget, name, metadata)
     if format in {"TAR", "TGZ"}:
         return TarContainer(path, budget, name, packed=format == "TGZ")
     return ZipContainer(path, budget, name)

@@ -28,8 +28,8 @@ _MIME_TYPES = {
     "application/vnd.oasis.opendocument.graphics": "ODG",
     "application/epub+zip": "EPUB",
 }
-DOCUMENTS = ("DOCX", "PPTX", "XLSX", *_MIME_TYPES.values())
-"""ZIP archives that are one document: programs open them as a whole."""
+DOCUMENTS = ("DOCX", "PPTX", "XLSX", *_MIME_TYPES.values(), "PDF")
+"""Containers that are one document: programs open them as a whole."""
 
 SUFFIXES = {
     ".docx": "DOCX", ".docm": "DOCX", ".dotx": "DOCX", ".pptx": "PPTX", ".pptm": "PPTX", ".potx": "PPTX",

@@ -22,11 +22,11 @@ class TarContainer:
 
     names: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
+    has_text = True
 
     def __init__(self, path: Path, budget: Budget, name: str, *, packed: bool) -> None:
         """Open `path`, which is `packed` by gzip or not; messages call it `name`."""
         self._path, self._budget, self._name, self.packed = path, budget, name, packed
-        self.format = "TGZ" if packed else "TAR"
         self._stack = ExitStack()
         self._infos: list[tarfile.TarInfo] = []
 

@@ -46,7 +46,7 @@ class _Packed:
 class ZipContainer:
     """A ZIP archive that is read, for a `with` block. Raises `BadInput` for damaged and ambiguous ones."""
 
-    format = "ZIP"
+    has_text = True
 
     def __init__(self, path: Path, budget: Budget, name: str) -> None:
         """Open `path`; messages call it `name`. The unpacked bytes count against `budget`."""

@@ -1,0 +1,151 @@
+"""What PDFs hold that no page shows: metadata, attachments, scripts, comments, what was typed into forms."""
+
+from typing import Any
+
+import pikepdf
+from pikepdf import Array, Dictionary, Name, Stream
+
+from velum.errors import BadInput
+from velum.media.archive.pdf_pictures import resources_of, values_of
+
+_INFO = {
+    "copyright": ("/Author",), "description": ("/Title", "/Subject", "/Keywords"),
+    "datetime": ("/CreationDate", "/ModDate"),
+}  # fmt: skip
+_UNSHOWN = {
+    "/Metadata": "metadata (XMP)", "/PieceInfo": "data of programs", "/AF": "attached files", "/Thumb": "previews",
+    "/Alternates": "alternate pictures", "/OPI": "links to pictures elsewhere", "/AA": "scripts and actions",
+    "/LastModified": "dates of changes", "/XFA": "a form in XML", "/JavaScript": "scripts and actions",
+    "/EmbeddedFiles": "attached files", "/Perms": "a digital signature, which no longer holds",
+    "/DSS": "a digital signature, which no longer holds", "/Collection": "a portfolio of files",
+    "/SpiderInfo": "the address that it was made from", "/Ref": "links to pages elsewhere",
+    "/Legal": "a legal statement",
+}  # fmt: skip
+"""Entries that no page shows, and what they are."""
+
+_LINK_KEYS = {
+    "/Type",
+    "/Subtype",
+    "/Rect",
+    "/A",
+    "/Dest",
+    "/Border",
+    "/C",
+    "/H",
+    "/F",
+    "/QuadPoints",
+    "/BS",
+    "/StructParent",
+}
+_FIELD_VALUES = ("/V", "/DV", "/RV", "/AP", "/AS", "/I", "/MK", "/TU")
+_ACTIONS = {"/GoTo", "/URI", "/Named", "/SetOCGState"}
+"""Actions that stay: those that lead to a place in the document, or to an address."""
+
+_TEXT_SHOWN = {"Tj", "TJ", "'", '"'}
+_INVISIBLE = {3, 7}
+"""Text rendering modes that show nothing (9.3.6): the text layer of a scan."""
+
+
+def clean(pdf: Any, metadata: frozenset[str]) -> tuple[str, ...]:
+    """Take out all that no page shows, but for kinds of `metadata` that are kept; return what was there, in words."""
+    found: dict[str, None] = {}
+    kept = {key for kind in metadata for key in _INFO.get(kind, ())}
+    info = pdf.trailer.get("/Info")
+    if info is not None:
+        for key in [key for key in info.keys() if key not in kept]:  # noqa: SIM118 - it is no dict
+            del info[key]
+            found["properties (Info)"] = None
+    root = pdf.Root
+    if "/OpenAction" in root and isinstance(root.OpenAction, Dictionary) and root.OpenAction.get("/S") not in _ACTIONS:
+        del root["/OpenAction"]
+        found["scripts and actions"] = None
+    for page in pdf.pages:
+        _clean_annotations(page.obj, found)
+    form = root.get("/AcroForm")
+    if isinstance(form, Dictionary):
+        form.NeedAppearances = True
+        if "/SigFlags" in form:
+            del form["/SigFlags"]
+    for value in pdf.objects:
+        _clean_value(value, 0, found)
+    return tuple(found)
+
+
+def _clean_value(value: Any, depth: int, found: dict[str, None]) -> None:
+    """Take unshown entries out of an object and of those that lie in it."""
+    if depth > 50:
+        raise BadInput("its objects are nested too deeply")
+    if isinstance(value, Array):
+        for item in value:
+            if isinstance(item, Array | Dictionary) and not item.is_indirect:
+                _clean_value(item, depth + 1, found)
+        return
+    if not isinstance(value, Dictionary | Stream):
+        return
+    if "/FT" in value or value.get("/Subtype") == Name.Widget or ("/T" in value and "/Kids" in value):
+        _empty_field(value, found)
+    for key in list(value.keys()):
+        if key in _UNSHOWN:
+            del value[key]
+            found[_UNSHOWN[key]] = None
+        elif key == "/A" and isinstance(value[key], Dictionary) and value[key].get("/S") not in _ACTIONS:
+            del value[key]
+            found["scripts and actions"] = None
+        elif isinstance(item := value[key], Array | Dictionary) and not item.is_indirect:
+            _clean_value(item, depth + 1, found)
+    if value.get("/S") in _ACTIONS and "/Next" in value:
+        del value["/Next"]
+
+
+def _clean_annotations(page: Any, found: dict[str, None]) -> None:
+    """Keep the links of a page, and the fields of forms without what was typed into them."""
+    if "/Annots" not in page:
+        return
+    kept = []
+    for annotation in page.Annots:
+        kind = annotation.get("/Subtype")
+        if kind == Name.Link:
+            for key in [key for key in annotation.keys() if key not in _LINK_KEYS]:  # noqa: SIM118
+                del annotation[key]
+            kept.append(annotation)
+        elif kind == Name.Widget:
+            kept.append(annotation)
+        else:
+            found["comments and other annotations"] = None
+    page.Annots = Array(kept)
+
+
+def _empty_field(value: Any, found: dict[str, None]) -> None:
+    """Take out what was typed into a field of a form, and how it looked."""
+    if value.get("/FT") == Name.Sig and "/V" in value:
+        found["a digital signature, which no longer holds"] = None
+    for key in _FIELD_VALUES:
+        if key in value:
+            del value[key]
+            found["what was typed into forms"] = None
+
+
+def remove_invisible_text(page: Any) -> None:
+    """Take text that is not shown out of the contents of a page and of the forms that it draws."""
+    page.contents_coalesce()
+    contents = page.obj.get("/Contents")
+    streams = [contents] if isinstance(contents, Stream) else []
+    streams += [
+        value for value in values_of(resources_of(page.obj).get("/XObject")) if value.get("/Subtype") == Name.Form
+    ]
+    for stream in streams:
+        kept, mode, modes, changed = [], 0, [], False
+        for instruction in pikepdf.parse_content_stream(stream):
+            operator = str(instruction.operator)
+            if operator == "q":
+                modes.append(mode)
+            elif operator == "Q" and modes:
+                mode = modes.pop()
+            elif operator == "Tr":
+                mode = int(instruction.operands[0])
+            if operator in _TEXT_SHOWN and mode in _INVISIBLE:
+                changed = True
+                continue
+            kept.append(instruction)
+        if changed:
+            stream.write(pikepdf.unparse_content_stream(kept))

@@ -1,0 +1,151 @@
+"""Pictures of PDFs: from the bytes of their streams to samples and back (ISO 32000-2, 8.9)."""
+
+import re
+import zlib
+from contextlib import suppress
+from typing import Any
+
+import pikepdf
+from pikepdf import Array, Dictionary, Name, PdfImage, Stream
+from PIL import Image, UnidentifiedImageError
+
+from velum.errors import BadInput, LimitExceeded
+from velum.media.containers import jpeg_segments
+
+MOST_CONTENT = 256 << 20
+"""Most bytes of the contents of one pattern or glyph."""
+
+_JPEG_KEPT = {0xE0, 0xE2, 0xEE}
+"""Segments of a JPEG that say how its samples are shown: JFIF, the colour profile, Adobe's transform."""
+
+
+def decode_picture(stream: Any, pdf: Any) -> Image.Image:
+    """Return the samples of a picture, in mode 1, L, RGB or CMYK. Raises `BadInput` for what cannot be decoded."""
+    width, height = size_of(stream)
+    expected = width * height * 8 + (1 << 20)
+    if filters_of(stream) == ["/FlateDecode"]:
+        refuse_bomb(stream, expected, "it")
+    if stream.get("/ImageMask", False):
+        # A stencil is decoded as black and white: it is drawn as one, in some colour.
+        plain = Stream(pdf, stream.read_raw_bytes())
+        for key in ("/Filter", "/DecodeParms", "/Width", "/Height"):
+            if key in stream:
+                plain[key] = stream[key]
+        plain.Subtype, plain.ColorSpace, plain.BitsPerComponent = Name.Image, Name.DeviceGray, 1
+        stream = plain
+    try:
+        image = PdfImage(stream).as_pil_image()
+        image.load()
+    except (
+        pikepdf.PikepdfError, NotImplementedError, ValueError, TypeError, KeyError, AttributeError, OSError,
+        SyntaxError, RuntimeError, zlib.error, UnidentifiedImageError, Image.DecompressionBombError, IndexError, AssertionError,
+    ) as error:  # fmt: skip
+        kind = ", ".join([*filters_of(stream), str(stream.get("/ColorSpace", ""))[:60]])
+        raise BadInput(f"a picture that velum cannot decode ({kind}): {str(error) or type(error).__name__}") from error
+    image = image.convert("RGB") if image.mode in {"P", "RGBA"} else image
+    if image.mode not in {"1", "L", "RGB", "CMYK"}:
+        raise BadInput(f"a picture of samples that velum does not hide in ({image.mode})")
+    if image.size != (width, height):
+        raise BadInput(f"a picture of {image.size} pixels that states {width} x {height}")
+    return image
+
+
+def write_samples(stream: Any, image: Image.Image) -> None:
+    """Write samples without loss into the stream of a picture, with the colour space that they had."""
+    is_mask, colours = bool(stream.get("/ImageMask", False)), stream.get("/ColorSpace")
+    image = image.convert("RGB") if image.mode in {"P", "RGBA"} else image.convert("L") if image.mode == "LA" else image
+    low = image.mode == "L" and int(stream.get("/BitsPerComponent", 1)) == 1 and _is_bilevel(image)
+    image = image.convert("1") if is_mask or low else image
+    bands = {"1": 1, "L": 1, "RGB": 3, "CMYK": 4}[image.mode]
+    stream.Width, stream.Height = image.size
+    stream.BitsPerComponent = 1 if image.mode == "1" else 8
+    for key in ("/DecodeParms", "/SMaskInData", *(() if is_mask else ("/Decode",))):
+        if key in stream:
+            del stream[key]
+    if not is_mask and bands_of(colours) != bands:
+        stream.ColorSpace = {1: Name.DeviceGray, 3: Name.DeviceRGB, 4: Name.DeviceCMYK}[bands]
+        if isinstance(stream.get("/Mask"), Array):
+            del stream["/Mask"]  # it names samples of the old colour space
+    stream.write(zlib.compress(image.tobytes(), 6), filter=Name.FlateDecode)
+
+
+def strip_metadata(stream: Any, image: Image.Image) -> None:
+    """Take metadata out of the coded bytes of a picture in which nothing was hidden."""
+    filters, raw = filters_of(stream), stream.read_raw_bytes()
+    if filters == ["/DCTDecode"]:
+        kept = bytearray(raw[:2])
+        end = 2
+        for segment in jpeg_segments(raw):
+            if (segment.name in range(0xE0, 0xF0) and segment.name not in _JPEG_KEPT) or segment.name == 0xFE:
+                kept += raw[end : segment.start]
+                end = segment.end
+        parameters = stream.get("/DecodeParms")
+        stream.write(bytes(kept + raw[end:]), filter=Name.DCTDecode, decode_parms=parameters)
+    elif "/DCTDecode" in filters or (filters == ["/JPXDecode"] and re.search(rb"uuid|xml |uinf", raw)):
+        write_samples(stream, image)
+
+
+def is_plain_jpeg(stream: Any) -> bool:
+    """Tell whether the bytes of a picture are a JPEG whose samples mean what they mean in a file."""
+    return (
+        filters_of(stream) == ["/DCTDecode"] and "/DecodeParms" not in stream and "/Decode" not in stream
+        and not stream.get("/ImageMask", False) and bands_of(stream.get("/ColorSpace")) in {1, 3}
+        and not isinstance(stream.get("/Mask"), Array)
+    )  # fmt: skip
+
+
+def bands_of(colours: Any) -> int:
+    """Return the number of samples of a pixel in a colour space that is grey, RGB or CMYK; 0 for others."""
+    if isinstance(colours, Name):
+        return {"/DeviceGray": 1, "/DeviceRGB": 3, "/DeviceCMYK": 4, "/G": 1, "/RGB": 3, "/CMYK": 4}.get(
+            str(colours), 0
+        )
+    if isinstance(colours, Array) and len(colours) > 1:
+        kind = str(colours[0])
+        return int(colours[1].get("/N", 0)) if kind == "/ICCBased" else {"/CalGray": 1, "/CalRGB": 3}.get(kind, 0)
+    return 0
+
+
+def filters_of(stream: Any) -> list[str]:
+    """Return the names of the filters of a stream, the outermost first."""
+    given = stream.get("/Filter")
+    return (
+        [str(given)] if isinstance(given, Name) else [str(name) for name in given] if isinstance(given, Array) else []
+    )
+
+
+def size_of(stream: Any) -> tuple[int, int]:
+    """Return the width and the height of a picture in pixels, as its stream states them."""
+    try:
+        return int(stream.get("/Width", 0)), int(stream.get("/Height", 0))
+    except (TypeError, ValueError):
+        return 0, 0
+
+
+def _is_bilevel(image: Image.Image) -> bool:
+    return {value for _, value in image.getcolors(2) or [(0, 1)]} <= {0, 255}
+
+
+def refuse_bomb(stream: Any, most: int, name: str) -> None:
+    """Raise `LimitExceeded` where a packed stream unpacks to more than `most` bytes."""
+    if filters_of(stream) == ["/FlateDecode"]:
+        unpacked = zlib.decompressobj()
+        with suppress(zlib.error):  # pikepdf says what is wrong with it
+            unpacked.decompress(stream.read_raw_bytes(), most)
+        if unpacked.unconsumed_tail:
+            raise LimitExceeded("unpacked_bytes", most + 1, most, name)
+
+
+def values_of(holder: Any) -> list[Any]:
+    """Return the values of a dictionary or of a stream's dictionary, by key; none of any other object."""
+    return [holder[key] for key in sorted(holder.keys())] if isinstance(holder, Dictionary | Stream) else []
+
+
+def resources_of(page: Any) -> Any:
+    """Return the resources of a page, which may be those of a node above it (7.7.3.4)."""
+    node, depth = page, 0
+    while isinstance(node, Dictionary) and depth < 100:
+        if "/Resources" in node:
+            return node.Resources
+        node, depth = node.get("/Parent"), depth + 1
+    return Dictionary()
