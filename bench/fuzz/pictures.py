@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import av
 import numpy as np
+import pikepdf
 from PIL import Image
 
 from velum.engine.engine import Engine
@@ -141,12 +142,31 @@ def containers() -> list[bytes]:
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
         made.append(buffer.getvalue())
-    return made
+    return [*made, _document(picture)]
+
+
+def _document(picture: bytes) -> bytes:
+    """A PDF of one page with a picture in its commands, one among its resources, and a comment."""
+    with pikepdf.new() as pdf:
+        page = pdf.add_blank_page(page_size=(100, 100)).obj
+        with Image.open(io.BytesIO(picture)) as opened:
+            (width, height), samples = opened.size, opened.convert("RGB").tobytes()
+        image = pikepdf.Stream(pdf, samples)
+        image.Subtype, image.Width, image.Height = pikepdf.Name.Image, width, height
+        image.ColorSpace, image.BitsPerComponent = pikepdf.Name.DeviceRGB, 8
+        page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(A=pdf.make_indirect(image)))
+        inline = b"BI /W 16 /H 16 /CS /G /BPC 8 ID " + samples[:256] + b" EI"
+        page.Contents = pikepdf.Stream(pdf, b"q 50 0 0 50 0 0 cm /A Do Q q 9 0 0 9 60 60 cm " + inline + b" Q")
+        note = pikepdf.Dictionary(Type=pikepdf.Name.Annot, Subtype=pikepdf.Name.Text, Contents="Jane")
+        page.Annots = pikepdf.Array([note])
+        buffer = io.BytesIO()
+        pdf.save(buffer, compress_streams=False)
+    return buffer.getvalue()
 
 
 def hide_members(data: bytes, folder: Path) -> None:
     """Hide in an archive or a document. What fails leaves nothing; what does not is a container that opens again."""
-    source, target = folder / "in.zip", folder / "out.zip"
+    source, target = folder / "in.zip", folder / "out.zip"  # names do not count
     source.write_bytes(data)
     try:
         _engine().hide(source, target, _PLAN)

@@ -38,7 +38,8 @@ def decode_picture(stream: Any, pdf: Any) -> Image.Image:
         image.load()
     except (
         pikepdf.PikepdfError, NotImplementedError, ValueError, TypeError, KeyError, AttributeError, OSError,
-        SyntaxError, RuntimeError, zlib.error, UnidentifiedImageError, Image.DecompressionBombError, IndexError, AssertionError,
+        SyntaxError, RuntimeError, zlib.error, UnidentifiedImageError, Image.DecompressionBombError, IndexError,
+        AssertionError,
     ) as error:  # fmt: skip
         kind = ", ".join([*filters_of(stream), str(stream.get("/ColorSpace", ""))[:60]])
         raise BadInput(f"a picture that velum cannot decode ({kind}): {str(error) or type(error).__name__}") from error
