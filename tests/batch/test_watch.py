@@ -236,10 +236,16 @@ def test_one_pass_of_the_command(velum_command: Command) -> None:  # noqa: F811
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("in", "-o", "in/safe"), "lie in each other"),
-        (("in", "-o", "link/safe"), "lie in each other"),
-        (("in", "-o", "out", "--originals", "move", "--move-to", "in/old", "--after", "1d"), "lie in each other"),
-        (("in", "-o", "out", "--originals", "move", "--move-to", "out", "--after", "1d"), "lie in each other"),
+        (("in", "-o", "in/safe"), "overlap: results would be taken"),
+        (("in", "-o", "link/safe"), "overlap: results would be taken"),
+        (
+            ("in", "-o", "out", "--originals", "move", "--move-to", "in/old", "--after", "1d"),
+            "overlap: results would be taken",
+        ),
+        (
+            ("in", "-o", "out", "--originals", "move", "--move-to", "out", "--after", "1d"),
+            "overlap: results would be taken",
+        ),
         (("in", "-o", "out", "--originals", "delete"), "needs --after"),
         (("in", "-o", "out", "--after", "7d"), "with keep there is none"),
         (("in", "-o", "out", "--originals", "move", "--after", "7d"), "--move-to PLACE belong together"),

@@ -214,8 +214,8 @@ def test_a_disk_that_is_full_leaves_files_for_the_next_run(velum_command: Comman
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("in", "-o", "in/out"), 4, "lie in each other"),
-        (("in/a", "-o", "in"), 4, "lie in each other"),
+        (("in", "-o", "in/out"), 4, "overlap: results would be taken"),
+        (("in/a", "-o", "in"), 4, "overlap: results would be taken"),
         (("nothing", "-o", "out"), 6, "does not exist"),
         (("empty", "-o", "out"), 3, "no images or videos"),
         (("in", "-o", "out", "--retry", "hidden"), 4, "allowed are failed and refused"),

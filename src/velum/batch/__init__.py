@@ -1,1 +1,1 @@
-"""Batches: many files at once, on this machine."""
+"""Batches: many files in one run, on one machine or on many."""

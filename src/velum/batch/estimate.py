@@ -1,4 +1,4 @@
-"""What a batch would cost, from a sample that is hidden and thrown away."""
+"""Estimates what a batch would cost, from a sample that is hidden and then deleted."""
 
 import random
 from collections import Counter
@@ -20,7 +20,7 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class BatchEstimate:
-    """Counts of a source, and what hiding in it would cost, by the sample. Times are of processors, not of a clock."""
+    """Counts of a source, and the cost of hiding in it as estimated from the sample. Times are processor times."""
 
     images: int
     videos: int
@@ -38,7 +38,7 @@ class BatchEstimate:
 
 @dataclass(slots=True)
 class _Reservoir:
-    """A random sample of a stream, each of whose items is as likely (algorithm R of Vitter, 1985)."""
+    """A uniform random sample of a stream (algorithm R of Vitter, 1985)."""
 
     most: int
     random: random.Random
@@ -59,9 +59,9 @@ def estimate_batch(
     source: ObjectTree, selection: Selection, config: RunConfig, engines: SubprocessPool, scratch: Path, *,
     threads: int, progress: Callable[[int], None] = ignore_count,
 ) -> BatchEstimate:  # fmt: skip
-    """List a source, hide in a sample of it, write nothing but to `scratch`, and return what all of it would cost.
+    """List a source, hide in a sample of it, and return the estimated cost of the whole. Writes to `scratch` only.
 
-    Images are taken to cost the mean of the sampled ones, videos to cost in proportion to their bytes. Raises as
+    Assumes that an image costs the mean of the sampled ones, and a video in proportion to its bytes. Raises as
     `ShardRunner.hide_item` does.
     """
     chance = random.Random(0)  # noqa: S311 - the same sample each time

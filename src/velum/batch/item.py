@@ -1,4 +1,4 @@
-"""Units of work of a batch, and what became of them."""
+"""The items of a batch and their outcomes."""
 
 import json
 from collections import Counter
@@ -15,7 +15,7 @@ from velum.report import Report
 from velum.storage.objects import ObjectInfo
 
 Status = Literal["hidden", "nothing found", "refused", "failed"]
-"""`refused`: the file itself is at fault, and a second try would end alike. `failed`: anything else."""
+"""`refused`: the file itself is at fault, so a second try would end the same way. `failed`: any other cause."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
@@ -60,7 +60,7 @@ class SourceItem:
 
 @dataclass(frozen=True, slots=True)
 class ItemOutcome:
-    """What became of one item."""
+    """The outcome of one item."""
 
     key: str
     etag: str
@@ -113,7 +113,7 @@ class ItemOutcome:
         )
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the metadata of the result; an outcome that is too long for it is left out."""
+        """Return the metadata for the result; an outcome that is too long for them is left out."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         values["seconds"] = {stage: round(spent, 3) for stage, spent in self.seconds.items()}
         for name in ("labels", "sizes", "models"):
@@ -124,7 +124,7 @@ class ItemOutcome:
 
     @classmethod
     def of_metadata(cls, item: SourceItem, plan: str, metadata: Mapping[str, str]) -> "ItemOutcome | None":
-        """Return the outcome that a result of this item and plan carries; None for another one's, or for none."""
+        """Return the outcome in a result's metadata; None where it has none, or is of another item or plan."""
         try:
             if metadata[PLAN] != plan or json.loads(metadata[ETAG]) != item.etag:
                 return None
@@ -134,7 +134,7 @@ class ItemOutcome:
         return found if found.size == item.size else None
 
     def to_record(self) -> dict[str, Any]:
-        """Return what evidence signs, as JSON values without fractions: all but who made it, and in what time."""
+        """Return the part that evidence signs, as JSON values without fractions: all but the node and the times."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         for name in ("seconds", "node", "attempt", "arithmetic"):
             del values[name]

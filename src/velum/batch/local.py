@@ -1,4 +1,4 @@
-"""Batches of files on this machine: which file goes where, and a run that one bad file does not stop."""
+"""Batches of files on this machine: the target of each file, and a run that one bad file does not stop."""
 
 import json
 import threading
@@ -54,10 +54,9 @@ def arrange(
 
     Without a target, `photo.jpg` becomes `photo.hidden.jpg` and the folder `photos` becomes `photos.hidden`. Folders
     are searched to any depth, but not through links, for images and videos, by content or by suffix, and for archives
-    and documents by suffix. Where a source's
-    suffix does not go with its content, its result has one that does. Of the files in folders only those count that
-    `include` and `exclude` leave, see `is_selected`. Raises `BadInput` when a source is missing or
-    holds no image or video, `BadPlan` when results would overwrite each other or land among their sources.
+    and documents by suffix; `include` and `exclude` select files in folders, see `is_selected`. Where the suffix of a
+    source does not fit its content, its result has one that does. Raises `BadInput` when a source is missing or holds
+    no image or video, `BadPlan` when results would overwrite each other or land among their sources.
     """
     for source in sources:
         if not source.exists():

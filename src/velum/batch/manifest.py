@@ -9,7 +9,7 @@ Under the results, as objects of the same store:
     _velum/RUN/segments/ID/N.part, ...     finished segments of a long video, until it is joined
     _velum/RUN/done/000000-ID/N.parquet    outcomes of a finished shard, written by whoever finishes it first
 
-The same command again makes a new listing, of what is new or has changed.
+Running the same command again makes a new listing, of new and changed objects.
 """
 
 import hashlib
@@ -87,7 +87,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """What every node of a run must agree on."""
+    """The configuration that all nodes of a run must share."""
 
     plan: Plan
     source: str
@@ -105,7 +105,7 @@ class RunConfig:
 
     @property
     def name(self) -> str:
-        """Name of the run: the same for the same source and plan, so that the same command goes on with it."""
+        """Name of the run: the same for the same source and plan, so that a repeated command continues it."""
         digest = hashlib.sha256(json.dumps([self.source, self.plan.digest]).encode()).hexdigest()
         return f"run-{digest[:12]}"
 
@@ -129,7 +129,7 @@ class RunConfig:
 
 @dataclass(slots=True)
 class ListingCounts:
-    """What a listing has seen: new items, the last statuses of those that are unchanged, and what was left out."""
+    """Counts of a listing: new items, unchanged ones by their last status, and objects that were left out."""
 
     items: int = 0
     size: int = 0
@@ -154,7 +154,7 @@ class BatchRun:
 
     @classmethod
     def start(cls, target: ObjectTree, config: RunConfig, name: str | None = None) -> Self:
-        """Begin a run, or go on with it; its name is that of the configuration unless another is given.
+        """Begin a run, or continue it; its name is that of the configuration unless another is given.
 
         Raises `BadPlan` when it was begun with other models, another precision or arithmetic.
         """
@@ -244,7 +244,7 @@ class BatchRun:
         return first
 
     def begin(self, listing: Listing, shard: int) -> dict[str, ItemOutcome] | None:
-        """Mark a shard as begun, and return the outcomes by key that are known from earlier; None for the first one."""
+        """Mark a shard as begun; return the outcomes of earlier attempts by key, None where this is the first one."""
         parts = [found.key for found in self.target.list(self._part_folder(listing, shard))]
         found = {
             outcome.key: outcome
@@ -258,7 +258,7 @@ class BatchRun:
         return None
 
     def keep(self, listing: Listing, shard: int, outcomes: Sequence[ItemOutcome]) -> None:
-        """Write outcomes of a shard that is not finished."""
+        """Write outcomes of an unfinished shard."""
         key = f"{self._part_folder(listing, shard)}/{secrets.token_hex(8)}.parquet"
         self.target.put_new(key, encode_outcomes(outcomes))
 
@@ -266,9 +266,9 @@ class BatchRun:
         self, source: ObjectTree, selection: Selection, *, retry: Collection[Status] = (),
         progress: Callable[[int], None] = ignore_count,
     ) -> tuple[Listing | None, ListingCounts]:  # fmt: skip
-        """List what is to be hidden, in shards; None when nothing is new, has changed, or is to be retried.
+        """List the objects to hide, in shards; None when none is new, has changed, or is to be retried.
 
-        Another node may list at the same time: whoever ends first is followed by all.
+        Several nodes may list at the same time; all follow the listing that is finished first.
         """
         earlier = self.listings()
         counts = ListingCounts()
@@ -277,7 +277,7 @@ class BatchRun:
         return self.add_listing(new, len(earlier), counts), counts
 
     def add_listing(self, new: Iterable[SourceItem], number: int, counts: ListingCounts) -> Listing | None:
-        """Write items, by key, as the listing of that number; return it, or that which another node wrote first.
+        """Write items, sorted by key, as the listing of that number; return it, or what another node wrote first.
 
         None, and nothing is written, when there is no item.
         """
@@ -336,7 +336,7 @@ def select(
     source: ObjectTree, selection: Selection, left_out: Counter[str],
     progress: Callable[[int], None] = ignore_count,
 ) -> Iterator[ObjectInfo]:  # fmt: skip
-    """Yield the objects of a source that are selected, by key, and count the others by suffix."""
+    """Yield the selected objects of a source, sorted by key; count the others by suffix."""
     for count, found in enumerate(source.list(), 1):
         progress(count)
         if found.key.startswith(f"{FOLDER}/"):
@@ -364,7 +364,7 @@ def into_shards(items: Iterable[SourceItem]) -> Iterator[list[SourceItem]]:
 def _without_finished(
     items: Iterator[SourceItem], outcomes: Iterator[ItemOutcome], retry: Collection[Status], counts: ListingCounts
 ) -> Iterator[SourceItem]:
-    """Yield the items that have no outcome with the same ETag, or one to be retried. Both come by key."""
+    """Yield items without an outcome of the same ETag, and those to be retried. Both inputs are sorted by key."""
     outcome = next(outcomes, None)
     for item in items:
         while outcome is not None and outcome.key < item.key:
@@ -376,7 +376,7 @@ def _without_finished(
 
 
 def refuse_other_node(begun: RunConfig, checked: CheckedPlan) -> None:
-    """Raise `BadPlan` where a node has other models or another arithmetic than the run was begun with."""
+    """Raise `BadPlan` where a node has other models, another runtime or precision, or computes other numbers."""
     models, arithmetic = hashes_of(checked.models), arithmetic_of(checked.models)
     _refuse_other(begun, replace(begun, models=models, arithmetic=arithmetic, fingerprint=checked.fingerprint))
 

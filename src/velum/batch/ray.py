@@ -35,7 +35,7 @@ except ImportError as missing:
 
 @dataclass(frozen=True, slots=True)
 class RayOptions:
-    """What an actor needs, and how many there may be; `gpus` may be a fraction, as `cpus`."""
+    """Resources of an actor, and the largest number of actors. `cpus` and `gpus` may be fractions."""
 
     most_actors: int | None = None
     """None: as many as the cluster can grow to."""
@@ -59,7 +59,7 @@ class ShardActor:
         self._runner.fingerprint = checked.fingerprint
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Return a row for each shard: its number, and why it is left; an exception would lose the rows of others."""
+        """Return a row for each shard: its number, and why it is unfinished; an error would lose rows of others."""
         listing = self._run.listings()[-1]
         rows = []
         for shard in batch["shard"].to_pylist():
@@ -101,7 +101,9 @@ def hide_on_ray(
                 if row["left"]:
                     left[row["shard"]] = row["left"]
     except (ray.exceptions.RayError, ConnectionError) as error:
-        raise Unavailable(f"the Ray cluster failed: {_first_line(error)}; the same command goes on") from error
+        raise Unavailable(
+            f"the Ray cluster failed: {_first_line(error)}; run the same command again to continue"
+        ) from error
     return left
 
 

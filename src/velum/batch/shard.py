@@ -21,13 +21,13 @@ from velum.report import Report
 from velum.storage.objects import ObjectChanged, ObjectGone, ObjectTree
 
 SHARDS_AT_ONCE = 2
-"""While the last files of a shard are hidden, those of the next one keep the other processes busy."""
+"""While the last files of a shard are hidden, files of the next one keep the other processes busy."""
 
 TRIES = 2
-"""How often a file is tried whose process dies, and a source that changes while it is read."""
+"""Number of attempts for a file whose process dies, and for a source that changes while it is read."""
 
 MOST_TROUBLES = 5
-"""How many files in a row may meet trouble that is not theirs before the shard is left for the next run."""
+"""Number of files in a row that may fail for a store's or service's fault before the shard is left for the next run."""
 
 KEEP_ITEMS = 32
 """Outcomes of an unfinished shard that are written together. Results carry their outcomes, too, where they can."""
@@ -47,9 +47,9 @@ _REFUSALS = (BadInput, BadPlan, LimitExceeded, NotHidden)
 
 @dataclass(slots=True)
 class ShardRunner:
-    """Hides the items of shards. A file that fails is an outcome; trouble with stores leaves it for the next run.
+    """Hides the items of shards. A file that fails has an outcome; one whose store fails is left for the next run.
 
-    Two runners may work on one shard: results are the same, and the outcomes of one of them count.
+    Two runners may work on one shard: their results are the same, and the outcomes of the first one count.
     """
 
     run: BatchRun
@@ -58,18 +58,18 @@ class ShardRunner:
     scratch: Path
     node: str
     threads: int
-    """Files at the same time: more than there are processes, so that these need not wait for stores."""
+    """Number of files at the same time: more than processes, so that these do not wait for stores."""
     stop: threading.Event = field(default_factory=threading.Event)
     fingerprint: str = ""
     """Hash of what the models give for a fixed image on this node."""
     look_for_results: bool = False
-    """Whether results that are there already are looked for in all shards, not only in those that were begun."""
+    """Whether to search existing results for all shards, not only for those that were begun before."""
 
     def hide_shard(self, listing: Listing, shard: int, notify: Notify = ignore_outcome) -> Sequence[ItemOutcome]:
         """Return the outcomes of all items of a shard by key, once they are written.
 
         Raises `Unavailable` or `OutputFailed` when stores could not be used for some of them, and when `stop` was set;
-        what is done is kept, and the next call goes on.
+        finished outcomes stay, and the next call continues.
         """
         if (done := self.run.outcomes(listing, shard)) is not None:
             return done
@@ -117,7 +117,7 @@ class ShardRunner:
     def hide_item(self, item: SourceItem) -> ItemOutcome | None:
         """Hide in one item and store the result; return the outcome, None when `stop` was set.
 
-        Raises `Unavailable` or `OutputFailed` for trouble with stores or services.
+        Raises `Unavailable` or `OutputFailed` when a store or a service fails.
         """
         if item.fault:
             return self._failure(item, BadInput(item.fault), 1)
@@ -190,7 +190,7 @@ class ShardRunner:
 
 
 class _ShardProgress:
-    """Outcomes of a shard so far, and the troubles in a row."""
+    """Outcomes of a shard so far, and the failures of stores and services in a row."""
 
     def __init__(self, run: BatchRun, listing: Listing, shard: int, notify: Notify) -> None:
         self._run, self._listing, self._shard, self._notify = run, listing, shard, notify
@@ -202,7 +202,7 @@ class _ShardProgress:
         self._trouble: VelumError | None = None
 
     def add(self, outcome: ItemOutcome) -> None:
-        """Add an outcome; every few are written, so that the next run need not begin anew."""
+        """Add an outcome; every few are written, so that the next run can continue."""
         self.outcomes.append(outcome)
         self._notify(outcome)
         if len(self.outcomes) - self._kept >= KEEP_ITEMS:
@@ -215,19 +215,19 @@ class _ShardProgress:
             self._kept = len(self.outcomes)
 
     def note_trouble(self, error: VelumError) -> None:
-        """Count a file that met trouble; after a few in a row the shard is given up."""
+        """Count a failure of a store or service; after `MOST_TROUBLES` in a row the shard is given up."""
         with self._lock:
             self._trouble, self._in_a_row = error, self._in_a_row + 1
             if self._in_a_row >= MOST_TROUBLES:
                 self.given_up.set()
 
     def note_success(self) -> None:
-        """Count the row of troubles anew."""
+        """Reset the count of failures in a row."""
         with self._lock:
             self._in_a_row = 0
 
     def error(self, left: int) -> VelumError:
-        """Return why items are left."""
+        """Return the error that says why items are left."""
         if self._trouble is None:
             return Unavailable(f"stopped; {left} files of shard {self._shard} are left")
         kind = OutputFailed if isinstance(self._trouble, OutputFailed) else Unavailable
@@ -272,7 +272,7 @@ def hide_shards(runner: ShardRunner, listing: Listing, shards: Iterable[int], no
 def shards_to_hide(run: BatchRun, listing: Listing, number: int | None = None, of: int | None = None) -> list[int]:
     """Return the shards without outcomes: all, or the one of that number, or every `of`-th from `number` on.
 
-    All begin at another one on each call, so that two machines do not meet from the start.
+    The order begins at a random shard, so that two machines do not start with the same one.
     """
     unfinished = list(run.unfinished_shards(listing))
     if number is not None:

@@ -91,7 +91,9 @@ def read_rows(file: Path) -> Iterator[dict[str, Any]]:
             for batch in table.iter_batches(WATCHED_ROWS, columns=WATCHED.names):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise BadInput(f"{file.name} is no table of what is watched ({error}); remove it from the results") from error
+        raise BadInput(
+            f"{file.name} is not the table of a watched place ({error}); remove it from the results"
+        ) from error
 
 
 def _encode(table: pa.Table) -> bytes:

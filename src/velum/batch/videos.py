@@ -1,4 +1,4 @@
-"""Long videos of a batch: segments that any node hides, kept beside the results until the video is joined."""
+"""Long videos of a batch: any node can hide their segments, which stay beside the results until they are joined."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ def segments_folder(root: str, item: SourceItem) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LongVideo:
-    """A video in a scratch `folder` as `source`; what nodes share of it lies in `store` under `place`."""
+    """A video, as the file `source` in a scratch `folder`. Nodes share its segments in `store` under `place`."""
 
     store: ObjectTree
     place: str
@@ -127,7 +127,7 @@ class LongVideo:
 
 
 def delete_segments(store: ObjectTree, place: str) -> None:
-    """Delete what nodes shared of a video."""
+    """Delete the shared segments of a video."""
     found: list[ObjectInfo] = list(store.list(place))
     for info in found:
         store.delete(info.key)

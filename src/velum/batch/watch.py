@@ -1,7 +1,7 @@
-"""A folder or a bucket whose new objects are hidden as they come; originals are kept, deleted or moved.
+"""Watches a folder or a bucket and hides new objects; originals are kept, deleted or moved.
 
-What is known of each object of the source lies under the results, as `_velum/watch-ID.parquet`. What is hidden in a day
-is a run of its own, `_velum/watch-ID-DATE/`, so that audits and reports of batches work for it, too.
+The state of each object of the source is in `_velum/watch-ID.parquet` under the results. The objects of one day form a
+run of their own, `_velum/watch-ID-DATE/`, so that audits and reports of batches cover them too.
 """
 
 import hashlib
@@ -28,23 +28,23 @@ Originals = Literal["keep", "delete", "move"]
 
 
 def ignore_original(key: str, reason: str) -> None:
-    """Ignore what became of an original."""
+    """Ignore that an original was released or stays."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedObject:
-    """What is known of an object of the source. Times are seconds since 1970, by the clock of the watching machine."""
+    """The state of an object of the source. Times are seconds since 1970, by the clock of the watching machine."""
 
     key: str
     etag: str
     size: int
     fault: str
     since: float
-    """When this ETag was seen first."""
+    """Time at which this ETag was first seen."""
     status: str = ""
     """Status of its outcome; empty while it has none."""
     finished: float = 0.0
-    """When its outcome was written."""
+    """Time at which its outcome was written."""
     result_sha256: str = ""
 
 
@@ -97,7 +97,7 @@ class Watcher:
 
     @property
     def name(self) -> str:
-        """Name of all that is watched of this source by this plan."""
+        """Name of the watch: the same for the same source and plan."""
         digest = hashlib.sha256(json.dumps([self.config.source, self.config.plan.digest]).encode()).hexdigest()
         return f"watch-{digest[:12]}"
 
@@ -120,7 +120,7 @@ class Watcher:
         self.target.put_file(f"{FOLDER}/{self.name}.parquet", self._state, {})
 
     def _rewrite(self, rows: Iterator[WatchedObject | None]) -> bool:
-        """Write the rows in the place of those that are known; None among them says that something has changed."""
+        """Replace the stored rows, and tell whether any has changed: None among `rows` marks a change."""
         changed = False
 
         def present() -> Iterator[Mapping[str, object]]:
@@ -140,7 +140,7 @@ class Watcher:
         return (WatchedObject(**row) for row in read_rows(self._state))
 
     def _look(self, now: float) -> Iterator[WatchedObject | None]:
-        """Yield the objects of the source as they are now, and note which of them are ready. All come by key."""
+        """Yield the objects of the source as they are now, sorted by key, and note which of them are ready."""
         self._ready, self.more = [], False
         self.left_out.clear()
         known = self._read_state()
@@ -166,7 +166,7 @@ class Watcher:
             yield None
 
     def _hide(self, now: float) -> tuple[Sequence[ItemOutcome], VelumError | None]:
-        """Return the outcomes of what is ready, and the trouble with stores that left some of it for the next pass."""
+        """Return the outcomes of the ready objects, and the failure of a store that left some for the next pass."""
         if not self._ready:
             return (), None
         day = time.strftime("%Y-%m-%d", time.gmtime(now))
@@ -188,7 +188,7 @@ class Watcher:
 
     @property
     def _kind(self) -> str:
-        """A name of the models and their runtime: others, as after an update, begin a run of their own."""
+        """Name of the models and their runtime; it changes with an update, which begins a new run."""
         config = self.config
         values = [dict(config.models), config.precision, config.arithmetic, config.fingerprint]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6]
@@ -216,7 +216,7 @@ class Watcher:
                 yield None
 
     def _release(self, row: WatchedObject) -> str:
-        """Delete or move an original; return why it stays, or nothing. Its result is read before, from end to end."""
+        """Delete or move an original once its whole result was read; return why it stays, "" where it does not."""
         if reason := self._fault_of_result(row):
             return reason
         try:
@@ -248,7 +248,7 @@ class Watcher:
         return ""
 
     def _copy_to_archive(self, found: ObjectInfo) -> None:
-        """Copy an original, and read the copy again: it is deleted only then."""
+        """Copy an original and read the copy back; only then is the original deleted."""
         assert self.archive is not None  # noqa: S101 - given with "move"
         file, copy = self.scratch / "original", self.scratch / "copy"
         try:

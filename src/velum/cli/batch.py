@@ -20,7 +20,7 @@ app = typer.Typer(
     cls=default_command("run"),
     no_args_is_help=True,
     help="Hide in all images and videos of a folder or a bucket, on any number of machines: "
-    "velum batch SRC -o DST. The same command again goes on, with what is new or has changed.",
+    "velum batch SRC -o DST. The same command again continues, with new and changed files.",
 )
 
 Place = Annotated[str, typer.Argument(metavar="DST", help="The place of the results; or one run: DST/_velum/RUN.")]
@@ -131,13 +131,15 @@ def run(
             else:
                 batch.hide(retry)
     except KeyboardInterrupt:
-        messages.fail("stopped; results are complete, and nothing half-written was left; the same command goes on")
+        messages.fail(
+            "stopped; results are complete, and nothing half-written was left; repeat the command to continue"
+        )
         raise typer.Exit(130) from None
 
 
 @app.command()
 def status(place: Place, json: options.Json = False) -> None:
-    """Print how far the batches into a place are."""
+    """Print the progress of the batches at a place of results."""
     from velum.batch.summary import BatchSummary, files_done, shards_done
 
     for found in _open_runs(place):
@@ -226,9 +228,7 @@ def refuse_overlap(source: str, target: str) -> None:
     urls = [url if "://" in url else os.path.realpath(url) for url in (source, target)]
     ends = [f"{url.rstrip('/')}/" for url in urls]
     if ends[0].startswith(ends[1]) or ends[1].startswith(ends[0]):
-        raise BadPlan(
-            f"{target} and {source} lie in each other: results would be taken for sources; write to another prefix"
-        )
+        raise BadPlan(f"{target} and {source} overlap: results would be taken for sources; write to another prefix")
 
 
 def _open_runs(place: str) -> "list[BatchRun]":

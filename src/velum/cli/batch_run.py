@@ -1,4 +1,4 @@
-"""One call of `velum batch`: prepares engines and stores, lists, hides, and says what became of it."""
+"""One call of `velum batch`: prepares engines and stores, lists, hides, and prints the outcome."""
 
 import os
 import platform
@@ -171,7 +171,7 @@ class CommandRun:
         typer.echo(str(listing.shards if listing else 0))
 
     def hide_shard(self, number: int, of: int | None) -> None:
-        """Hide the shards of one machine of many. Files without a result are in the outcomes, and no failure."""
+        """Hide the shards of one machine of many. Files without a result count as outcomes, not as a failure."""
         from velum.batch.shard import shards_to_hide
         from velum.batch.summary import BatchSummary
 

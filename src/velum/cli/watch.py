@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from velum.batch.watch import Watcher
 
 FOLDER_SETTLE_SECONDS = 10.0
-"""How long a file in a folder must look the same before it is taken: buckets show only whole ones."""
+"""Time for which a file in a folder must stay unchanged before it is taken; buckets show complete objects only."""
 
 
 def watch(
@@ -90,14 +90,16 @@ def watch(
             runner.stop = stop
             return runner
 
-        say = _Sayer(messages, json=json, metrics=counted, moved=move_to)
+        say = _WatchPrinter(messages, json=json, metrics=counted, moved=move_to)
         watcher = Watcher(
             ready.config, trees[0], Selection(include, exclude), new_runner, trees[1], ready.scratch, settles,
             cast("Originals", originals), waits, archive, say.outcome, say.original,
         )  # fmt: skip
         _run_passes(watcher, stop, messages, pause=None if once else pause)
     if stop.is_set():
-        messages.fail("stopped; results are complete, and nothing half-written was left; the same command goes on")
+        messages.fail(
+            "stopped; results are complete, and nothing half-written was left; repeat the command to continue"
+        )
     elif once and say.without_result:
         raise typer.Exit(1)
 
@@ -112,7 +114,7 @@ def _check_originals(originals: str, move_to: str | None, after: str | None) -> 
 
 
 def _run_passes(watcher: "Watcher", stop: threading.Event, messages: Messages, *, pause: float | None) -> None:
-    """Run one pass, or pass after pass until `stop` is set. Trouble with a store ends the one, and not the others."""
+    """Run one pass, or passes until `stop` is set. When a store fails, a single pass raises; others are repeated."""
     left_out: Counter[str] = Counter()
     while not stop.is_set():
         try:
@@ -134,7 +136,7 @@ def _run_passes(watcher: "Watcher", stop: threading.Event, messages: Messages, *
         stop.wait(pause)
 
 
-class _Sayer:
+class _WatchPrinter:
     """Prints what becomes of files and of their originals. Called from several threads."""
 
     def __init__(self, messages: Messages, *, json: bool, metrics: "BatchMetrics | None", moved: str | None) -> None:
