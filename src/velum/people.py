@@ -1,4 +1,4 @@
-"""The people of a plan: whose faces are kept, or whose alone are hidden, by photographs of them."""
+"""The people of a plan: photographs of the persons who are shown, or who alone are hidden."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -55,7 +55,7 @@ class PersonPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person by a name of the user's choice, which the report repeats, and one or more photographs."""
+    """A person: a name of the user's choice, which appears in the report, and one or more photographs."""
 
     name: str
     photos: tuple[PersonPhoto, ...]
@@ -69,7 +69,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Whom a plan knows. `keep`: their faces are not hidden; `only`: all faces but theirs are shown.
+    """The people that a plan names. `keep`: their faces are not hidden; `only`: all faces but theirs are shown.
 
     `embedding` is the part that compares faces. A face that is in doubt is hidden in either mode.
     """
@@ -113,7 +113,7 @@ class People:
         return {self.mode: named, "embedding": str(self.embedding)}
 
     def identity(self) -> dict[str, Any]:
-        """Return what the digest of a plan knows of them: photos by hash where it is known, wherever they lie."""
+        """Return what enters the digest of a plan: for each photo its hash, where it is known, instead of its path."""
         named = {person.name: [photo.sha256 or photo.path for photo in person.photos] for person in self.persons}
         return {self.mode: named, "embedding": str(self.embedding)}
 

@@ -80,7 +80,7 @@ class Watcher:
     def run_pass(self, now: float | None = None) -> int:
         """List the source once, hide what is ready, release originals; return how many objects were hidden in.
 
-        Raises `Unavailable` or `OutputFailed` when a store fails; the next pass goes on.
+        Raises `Unavailable` or `OutputFailed` when a store fails; the next pass continues.
         """
         moment = time.time() if now is None else now
         if not self._read:

@@ -1,4 +1,4 @@
-"""`velum train`: train a network for labels of your own, go on with a training, and make its report."""
+"""`velum train`: train a network for labels of your own, continue a training, and make its report."""
 
 import sys
 from pathlib import Path
@@ -108,7 +108,7 @@ def start(
 
 @app.command()
 def resume(name: Folder, budget: Budget = None, steps: Steps = None) -> None:
-    """Go on with a training that was stopped or killed; with a larger --budget or --steps, train longer."""
+    """Continue a training that was stopped or killed; with a larger --budget or --steps, train longer."""
     from dataclasses import replace
 
     from velum.settings import Settings

@@ -50,7 +50,7 @@ Doubt = Literal["small", "turned", "blurred", "hidden", "no landmarks", "several
 
 @dataclass(frozen=True, slots=True)
 class GalleryTrack:
-    """A track of a gallery, or a region without one: where it is, whose it is, and how it looks."""
+    """A track of a gallery, or a region without one: its place, its person, and its picture."""
 
     first_frame: int
     box: Box
@@ -58,7 +58,7 @@ class GalleryTrack:
     last_frame: int
     frames: int
     person: int
-    """Number of its group, from 1: who is in most frames comes first."""
+    """Number of its person, from 1; the person in most frames comes first."""
     doubt: Doubt | None
     may_be: int | None
     """Person of a group that it is near to, without surely being the same."""
@@ -251,7 +251,7 @@ def _number_persons(
     tracks: Sequence[_Track], members: Sequence[Sequence[int]], doubts: Sequence[Doubt | None],
     may_be: Mapping[int, int],
 ) -> tuple[GalleryTrack, ...]:  # fmt: skip
-    """Return the tracks by person: sure ones first, of these and of the others who is in most frames."""
+    """Return the tracks by person: first those that could be compared, then the others, each by number of frames."""
 
     def rank(group: Sequence[int]) -> tuple[bool, int]:
         return doubts[group[0]] is not None, -sum(len(tracks[number].places) for number in group)

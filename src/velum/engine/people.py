@@ -140,7 +140,7 @@ def decide_people(observer: FaceObserver, annotations: Annotations, fps: float |
 
 
 def decide_face(known: KnownPeople, sights: Sequence[FaceSight], least: int) -> FaceDecision:
-    """Decide by what was seen of one face: shown only where it is surely the person to keep, or surely another."""
+    """Decide about one face by its comparisons: it is shown only where it is surely the person to keep, or another."""
     compared = [sight.distances for sight in sights if sight.fault is None]
     count = len(compared)
     if not count:

@@ -1,4 +1,4 @@
-"""Objects under keys that others chose: a folder as it is, or what lies under a prefix of a bucket."""
+"""Objects under keys that their owner chose: the files of a folder, or the objects under a prefix of a bucket."""
 
 import errno
 import heapq

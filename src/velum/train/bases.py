@@ -1,6 +1,6 @@
-"""Networks to start from: of the catalogue by name, or in an ONNX file of a family that velum can train.
+"""Base networks for a training: from the catalogue by name, or in an ONNX file of a family that velum can train.
 
-A `Head` is what is particular to the networks of one family: how a base is made ready for other classes, and the loss.
+A `Head` holds what differs between families: how a base is made ready for other classes, and the loss.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,6 @@
 """Crops of training pictures: objects at the sizes at which a detector sees them, changed as cameras change them.
 
-Every crop is drawn with a seed of its own, so that a run which was interrupted goes on with the crops that it would
-have had.
+Every crop is drawn with a seed of its own, so that an interrupted run continues with the same crops.
 """
 
 from collections.abc import Sequence
@@ -164,7 +163,7 @@ NEARBY = 1.0
 
 
 def known_places(crop: Crop, x: Boxes, y: Boxes) -> Boxes:
-    """Return 1 for each place of a crop, in pixels, of which it is known whether an object is there, else 0."""
+    """Return 1 for each place of a crop, in pixels, where the labels say whether an object is there, else 0."""
     known = np.full(len(x), 1.0 if crop.complete.all() else 0.0, np.float32)
     if not crop.complete.all():
         for x0, y0, x1, y1 in crop.boxes:

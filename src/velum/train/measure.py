@@ -1,4 +1,4 @@
-"""How good a network is on labelled pictures while it is trained: it looks at them as velum does when it hides."""
+"""Measures a network on labelled pictures while it is trained; it locates as velum does when it hides."""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -69,7 +69,7 @@ def average_precision(scores: Sequence[float], hits: Sequence[bool], total: int)
 
 
 class Trial:
-    """A network that stands in a catalogue of its own for the length of a `with` block."""
+    """A network in a temporary catalogue of its own, for the length of a `with` block."""
 
     def __init__(self, offer: ImportedModel, model: onnx.ModelProto, host: RuntimeConfig) -> None:
         """Write the network to a folder of its own. Raises `BadInput` when it does not run."""

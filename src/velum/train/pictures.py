@@ -26,7 +26,7 @@ MOST_BYTES = 1 << 30
 
 
 class PictureStore:
-    """Gives the pixels of pictures again and again; for a `with` block, which deletes what it keeps on the disk."""
+    """Reads pictures repeatedly, with a cache in memory and on the disk, which is deleted at the end of a `with`."""
 
     def __init__(self, limits: Limits, most_bytes: int = MOST_BYTES) -> None:
         """Hold at most `most_bytes` of decoded pictures in memory."""

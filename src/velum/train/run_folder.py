@@ -1,7 +1,7 @@
-"""The folder of a training: what was asked, how far it is, the best state, and at the end the model with its papers.
+"""The folder of a training: request, progress, best state, and at the end the model with its report and card.
 
-    run.json        what was asked, the split, and the hash of each picture
-    state.pt        all that is needed to go on
+    run.json        the request, the split, and the hash of each picture
+    state.pt        all that is needed to continue
     progress.jsonl  a line for each look at the held-out pictures
     model.onnx      the best state so far
     model.xml .bin  the same as OpenVINO IR
@@ -30,7 +30,7 @@ TASKS = ("detect", "segment")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRequest:
-    """What was asked of a training. Paths are absolute."""
+    """The request for a training. Paths are absolute."""
 
     truth: str
     media: str | None = None
@@ -112,7 +112,7 @@ class RunFolder:
 
     @property
     def state(self) -> Path:
-        """All that is needed to go on."""
+        """The file with all that is needed to continue."""
         return self.path / "state.pt"
 
     @property
@@ -142,7 +142,7 @@ class RunFolder:
             raise OutputFailed(f"cannot make the folder {self.path}: {error.strerror or error}") from error
 
     def write_run(self, run: Run) -> None:
-        """Write what was asked. Raises `OutputFailed`."""
+        """Write `run.json`. Raises `OutputFailed`."""
         self.write_text("run.json", json.dumps(run.to_json(), indent=1, ensure_ascii=False) + "\n")
 
     def check_free(self, *, replace: bool) -> None:
@@ -158,7 +158,7 @@ class RunFolder:
             )
 
     def read(self) -> Run:
-        """Return what `run.json` says. Raises `BadInput` where there is no training."""
+        """Return the training that `run.json` describes. Raises `BadInput` where there is none."""
         path = self.path / "run.json"
         try:
             value = json.loads(path.read_text(encoding="utf-8"))

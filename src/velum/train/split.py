@@ -1,8 +1,8 @@
 """Splits pictures into a part to train with and a held-out part, by groups of pictures that are alike.
 
 Pictures of one group never lie in both parts: a network that has seen a frame of a video knows the next one, and its
-figures would be those of memory. Groups are the frames of one video, the pictures of one folder, near duplicates, also
-mirrored ones, and whatever a pattern of the user takes together.
+figures would measure its memory. Groups are the frames of one video, the pictures of one folder, near duplicates, also
+mirrored ones, and pictures that a pattern of the user puts together.
 """
 
 import random

@@ -68,7 +68,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a training stands. `share`: from 0 to 1; `score`: of the last look, None before the first."""
+    """How far a training is. `share`: from 0 to 1; `score`: of the last look, None before the first."""
 
     step: int
     share: float
@@ -86,7 +86,7 @@ class Progress:
 
 @dataclass(slots=True)
 class TrainingState:
-    """All that a training needs to go on: weights, their average, moments of the optimizer, and the best average."""
+    """All that a training needs to continue: weights, their average, moments of the optimizer, and the best average."""
 
     step: int = 0
     seconds: float = 0.0
@@ -102,7 +102,7 @@ class TrainingState:
 
 @dataclass(slots=True)
 class Trainer:
-    """Trains one network. `stop` is asked before each step; `keep` is given the state after each look."""
+    """Trains one network. `stop` is called before each step, and `keep` with the state after each look."""
 
     model: onnx.ModelProto
     offer: ImportedModel
@@ -117,9 +117,9 @@ class Trainer:
     _kept_step: int = field(default=-1, init=False)
 
     def run(self, state: TrainingState) -> TrainingState:
-        """Train from `state` to the end, or until `stop` says so, and return the last state.
+        """Train from `state` to the end, or until `stop` returns True, and return the last state.
 
-        Raises `Unavailable` when the device is missing, and `BadInput` when the loss is no number any more.
+        Raises `Unavailable` when the device is missing, and `BadInput` when the loss is NaN or infinite.
         """
         self._set_up()
         network = TorchNetwork(self.model, self.options.device)
@@ -163,7 +163,7 @@ class Trainer:
             torch.set_num_threads(self.host.threads)
 
     def _share(self, state: TrainingState) -> float:
-        """Return how much of the training is done, by steps or by time."""
+        """Return the finished share of the training, by steps or by time."""
         if self.options.steps is not None:
             return min(1.0, state.step / self.options.steps)
         return min(1.0, state.seconds / (self.options.seconds or 1.0))

@@ -57,7 +57,7 @@ SAME_AS_BASE = 1e-2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """A training of which everything has been checked but the machine."""
+    """A training whose request and labels are checked; the machine is not yet."""
 
     request: TrainingRequest
     found: LabelledPictures
@@ -79,7 +79,7 @@ class Prepared:
 
 
 def check_name(name: str, host: RuntimeConfig, *, replace_model: bool) -> None:
-    """Raise `BadPlan` for a name that no model can have, or that one has which may not be replaced."""
+    """Raise `BadPlan` for an impossible model name, and for one in use that may not be replaced."""
     if not NAME.fullmatch(name):
         raise BadPlan(
             f"a model cannot be named {name!r}; give a name of letters, digits, '.', '_', '+' and '-', that begins "
@@ -154,7 +154,7 @@ class Training:
         self.offer = self._offer()
 
     def check_base(self) -> None:
-        """Raise `BadInput` where torch does not run the base as OpenVINO does, for then it would learn in vain."""
+        """Raise `BadInput` where torch and OpenVINO give different outputs for the base: training would be in vain."""
         import torch  # noqa: PLC0415 - of an extra
 
         from velum.train.measure import Trial  # noqa: PLC0415 - with it
@@ -177,7 +177,7 @@ class Training:
                 )
 
     def train(self, store: PictureStore, tell: Callable[[Any], None], stop: Callable[[], bool], *, resume: bool) -> Any:
-        """Take steps until the end of the budget, or until `stop` says so. Returns the last state."""
+        """Take steps until the budget is spent, or `stop` returns True. Returns the last state."""
         from velum.train.trainer import Trainer, TrainingOptions, TrainingState  # noqa: PLC0415 - of an extra
 
         request, labels = self.run.request, self.run.labels
@@ -271,7 +271,7 @@ def normalisation_facts(form: output_formats.Input) -> dict[str, str]:
 
 
 def save_state(folder: RunFolder, state: Any) -> None:
-    """Write all that is needed to go on. Raises `OutputFailed`."""
+    """Write all that is needed to continue. Raises `OutputFailed`."""
     import torch  # noqa: PLC0415 - of an extra
 
     from velum.atomic import publish  # noqa: PLC0415 - with it
@@ -290,7 +290,7 @@ def save_state(folder: RunFolder, state: Any) -> None:
 
 
 def load_state(folder: RunFolder, device: str) -> Any:
-    """Return the state to go on from. Raises `BadInput` where there is none, or where it is damaged."""
+    """Return the state to continue from. Raises `BadInput` where there is none, or where it is damaged."""
     import torch  # noqa: PLC0415 - of an extra
 
     from velum.train.crops import HardNegative  # noqa: PLC0415 - with it
@@ -316,7 +316,7 @@ def load_state(folder: RunFolder, device: str) -> Any:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether the user or the system wants an end: the first signal ends the steps.
+    """Yield a function that tells whether a signal asked to stop; the first signal ends the steps.
 
     The second Ctrl-C ends everything at once.
     """

@@ -43,7 +43,7 @@ FACE = Template(150, ((46.1, 43.2), (101.8, 43.2), (74.0, 74.7), (49.2, 102.4), 
 def similarity(points: Points, template: Template) -> Matrix:
     """Return the matrix (2, 3) that moves points of an image nearest to those of the template.
 
-    All points in one place give a matrix of zeros scale, in which every pixel is the same one.
+    Points that are all in one place give a matrix of scale zero, by which every pixel is the same one.
     """
     source, target = np.array(points, np.float64), np.array(template.points, np.float64)
     here, there = source.mean(axis=0), target.mean(axis=0)

@@ -25,7 +25,7 @@ class KeepRequest(BaseModel):
 
 
 def routes(job_service: JobService, access: Authenticator) -> APIRouter:
-    """Return the endpoints for work that goes on, below `/jobs`."""
+    """Return the endpoints for drafts of a review, below `/jobs`."""
     router = APIRouter(prefix="/jobs", tags=["Review"])
     Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
     state: dict[str, Any] = {"response_model": JobState, **_JSON}

@@ -64,7 +64,7 @@ class DraftRequest(BaseModel):
     edited: bool
     """Whether it has corrections that the result lacks."""
     body: dict[str, Any]
-    """What the page needs to go on; the service does not interpret it."""
+    """State of the page, by which it continues; the service does not interpret it."""
 
 
 class DraftState(BaseModel):
