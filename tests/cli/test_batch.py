@@ -172,7 +172,7 @@ def test_the_audit_of_the_docs_is_a_query(velum_command: Command) -> None:
 def test_a_killed_driver_hides_each_file_once_in_the_end(velum_command: Command, site: Path) -> None:
     make_files(velum_command.folder / "in", 60)
     out = velum_command.folder / "out"
-    call = [sys.executable, "-c", "from velum.cli.main import run; run()", "batch", "in", "-o", "out", *RULE]
+    call = [sys.executable, "-m", "velum", "batch", "in", "-o", "out", *RULE]
     environment = {**os.environ, "PYTHONPATH": str(site)}
     driver = subprocess.Popen(call, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while driver.poll() is None and len(list(out.glob("*/*.png"))) < 15:

@@ -19,6 +19,7 @@ from typing import Any
 import httpx2
 import pytest
 import sqlalchemy
+from fastapi.routing import APIRoute
 from tests.bmw.fake_inference_api import Shown, StubInference
 from tests.rows import exhaustive
 from tests.service.factories import client, configuration, entry, picture, post, settings
@@ -269,6 +270,11 @@ def test_in_strict_mode_the_bmw_api_states_the_original_title_and_version(tmp_pa
 def test_unusable_settings_are_reported_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(BadPlan, match="deny"):
         create_app(settings(tmp_path, reach=NetworkPolicy(deny=("not a host!",))), host=RuntimeConfig())
+
+
+def test_endpoints_are_analysed_once_at_the_start_and_not_again_by_the_first_request(tmp_path: Path) -> None:
+    routes = create_app(settings(tmp_path), host=RuntimeConfig()).routes
+    assert {type(route) for route in routes if "{" in getattr(route, "path", "{")} == {APIRoute}
 
 
 @pytest.fixture

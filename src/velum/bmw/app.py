@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from functools import partial
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 
 from velum import __version__
 from velum.bmw import openapi, routes, wire
@@ -66,8 +66,7 @@ def mounted_api(parts: ServiceParts) -> MountedApi:
     api = routes.Api(
         anonymizer, directory, urls, parts.peers, parts.workers, service.picture_bytes, log_names=service.log_names
     )
-    router = APIRouter()
-    router.include_router(routes.routes(api, parts.access), dependencies=[] if strict else [Depends(single_fields)])
+    router = routes.routes(api, parts.access, [] if strict else [Depends(single_fields)])
     title, version = ("BMW Anonymization API", "2.0") if strict else ("velum", __version__)
     description = DESCRIPTION if strict else f"{DESCRIPTION}\n\n{OWN}"
 

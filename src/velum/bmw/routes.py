@@ -1,12 +1,12 @@
 """The endpoints of the anonymization API. Bodies and texts are in `wire`; nearly all responses have status 200."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi import Depends, File, Form, Request, Response, UploadFile, params
 
 from velum.bmw import inference_wire, openapi, wire
 from velum.bmw.anonymizer import Anonymizer
@@ -21,6 +21,7 @@ from velum.net.guard import AddressRefused
 from velum.report import Report
 from velum.service.admission import OWN_MODELS, RequestThreads
 from velum.service.auth.middleware import Authenticator
+from velum.service.late_router import LateRouter
 from velum.service.middleware import FACTS, note
 
 MOST_WARNINGS = 1000
@@ -138,9 +139,9 @@ class Api:
             note(request, file=upload.filename)
 
 
-def routes(api: Api, access: Authenticator) -> APIRouter:
+def routes(api: Api, access: Authenticator, dependencies: Sequence[params.Depends] = ()) -> LateRouter:
     """Return the seven endpoints: processing takes the scope anonymize, changing the list of APIs operate."""
-    router = APIRouter(default_response_class=Response)
+    router = LateRouter(default_response_class=Response, dependencies=list(dependencies))
     reading = _route_options("Configuration", access.require("anonymize", "operate"))
     configuring = _route_options("Configuration", access.require("operate"))
     hiding = _route_options("Anonymization", access.require("anonymize"))

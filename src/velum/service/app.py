@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -19,6 +19,7 @@ from velum.service.auth.principal import SCOPES
 from velum.service.health import Health
 from velum.service.health import routes as health_routes
 from velum.service.job_backend import work_folder
+from velum.service.late_router import LateRouter
 from velum.service.middleware.limits import RequestLimits
 from velum.service.middleware.observe import ObserveRequests
 from velum.service.middleware.origins import SiteCheck, Sites
@@ -135,21 +136,21 @@ def _include_routers(
 ) -> None:
     access, observability = parts.access, parts.settings.observability
     if mounted is not None:
-        app.include_router(mounted.router)
+        mounted.router.add_to(app)
     for prefix, router in v1.routers(access) if v1 is not None else ():
-        app.include_router(router, prefix=prefix, dependencies=[Depends(access.require(*SCOPES))])
-    app.include_router(health_routes(health))
+        router.add_to(app, prefix=prefix, dependencies=[Depends(access.require(*SCOPES))])
+    health_routes(health).add_to(app)
     if parts.settings.service.page and v1 is not None:
-        app.include_router(ui_files.routes(ui_files.UiFiles()))
-    app.include_router(ui_files.docs_routes())
+        ui_files.routes(ui_files.UiFiles()).add_to(app)
+    ui_files.docs_routes().add_to(app)
     if observability.metrics:
         guards = [] if observability.metrics_open else [Depends(access.require("operate"))]
-        app.include_router(_metrics_routes(parts.metrics, guards))
+        _metrics_routes(parts.metrics, guards).add_to(app)
 
 
-def _metrics_routes(counted: metrics.Metrics, guards: Sequence[Any]) -> APIRouter:
+def _metrics_routes(counted: metrics.Metrics, guards: Sequence[Any]) -> LateRouter:
     """Return the endpoint `/metrics`; `guards` are its dependencies."""
-    router = APIRouter(include_in_schema=False, dependencies=list(guards))
+    router = LateRouter(include_in_schema=False, dependencies=list(guards))
 
     @router.get(metrics.PATH)
     def metrics_text() -> Response:

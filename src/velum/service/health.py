@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from velum.engine.engine import Engine
 from velum.errors import VelumError
 from velum.net.client import HttpClient
 from velum.plan import Plan
+from velum.service.late_router import LateRouter
 
 LOG = logging.getLogger("velum.service")
 
@@ -106,9 +106,9 @@ class Health:
             self._model = "ready"
 
 
-def routes(health: Health) -> APIRouter:
+def routes(health: Health) -> LateRouter:
     """Return the endpoints below `/health`."""
-    router = APIRouter(prefix="/health", tags=["Health"])
+    router = LateRouter(prefix="/health", tags=["Health"])
 
     @router.get("/live")
     async def live() -> Response:

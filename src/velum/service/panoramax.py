@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Depends, Query, Request
 from starlette.responses import Response
 
 from velum.errors import VelumError
@@ -24,6 +24,8 @@ from velum.media.projection import packet
 from velum.plan import METADATA, Plan
 from velum.plugins import RuntimeConfig
 from velum.service.admission import RequestThreads
+from velum.service.auth.middleware import Authenticator
+from velum.service.late_router import LateRouter
 from velum.service.middleware import note
 from velum.service.problem_details import NotInstalled, Problem, problems
 from velum.service.v1.http_bodies import read_image
@@ -160,9 +162,9 @@ class PanoramaxService:
         return (warning,)
 
 
-def routes(street_images: PanoramaxService) -> APIRouter:
+def routes(street_images: PanoramaxService, access: Authenticator) -> LateRouter:
     """Return the endpoint `/blur/`."""
-    router = APIRouter(tags=["Street pictures"])
+    router = LateRouter(tags=["Street pictures"], dependencies=[Depends(access.require("anonymize"))])
     binary = {"schema": {"type": "string", "format": "binary"}}
     done = {
         "description": "The blurred image; with `Accept: multipart/form-data` the parts `metadata` (JSON) and `image`.",

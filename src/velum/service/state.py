@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter
-
 from velum.engine.engine import Engine
 from velum.errors import Unavailable
 from velum.limits import WAITED_SECONDS, Limits
@@ -21,6 +19,7 @@ from velum.service.admission import Admission, RequestThreads
 from velum.service.audit import Audit, audit_of
 from velum.service.auth.middleware import Authenticator, access_of
 from velum.service.job_backend import JobBackend
+from velum.service.late_router import LateRouter
 from velum.service.metrics import Metrics
 from velum.service.middleware.observe import ObservedEngine
 from velum.settings import Settings
@@ -68,7 +67,7 @@ class MountedApi:
     title: str
     version: str
     description: str
-    router: APIRouter
+    router: LateRouter
     error_body: Callable[[int, str], bytes]
     """Returns the JSON body of an error response, by status and message."""
     invalid_body: Callable[[Sequence[Any]], bytes]

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from rjsmin import jsmin
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
+
+from velum.service.late_router import LateRouter
 
 POLICY = (
     "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; "
@@ -63,9 +65,9 @@ class UiFiles:
         return Response(body, headers=headers, media_type=KINDS[name[name.rindex(".") :]])
 
 
-def routes(page: UiFiles) -> APIRouter:
+def routes(page: UiFiles) -> LateRouter:
     """Return the endpoints `/` and `/ui/`."""
-    router = APIRouter(include_in_schema=False)
+    router = LateRouter(include_in_schema=False)
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def start(request: Request) -> Response:
@@ -98,9 +100,9 @@ DOCS_POLICY = (
 _DOCS_KINDS = {"docs.html": "text/html", "docs.mjs": "text/javascript", "docs.css": "text/css"}
 
 
-def docs_routes() -> APIRouter:
+def docs_routes() -> LateRouter:
     """Return the endpoints `/docs`, `/redoc` and, where no other page is served, `/`."""
-    router = APIRouter(include_in_schema=False)
+    router = LateRouter(include_in_schema=False)
 
     @router.get("/docs")
     async def docs() -> Response:

@@ -3,7 +3,7 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from starlette.responses import JSONResponse, Response
@@ -12,6 +12,7 @@ from velum.errors import BadPlan
 from velum.service.auth.api_keys import NAME, ApiKey, ApiKeys
 from velum.service.auth.middleware import COOKIE, Authenticator, secret_of
 from velum.service.auth.principal import SCOPES, Principal, Scope
+from velum.service.late_router import LateRouter
 from velum.service.middleware import note
 from velum.service.problem_details import Problem, problems
 
@@ -62,9 +63,9 @@ class KeyList(BaseModel):
     required: bool
 
 
-def routes(keys: ApiKeys, access: Authenticator) -> APIRouter:
+def routes(keys: ApiKeys, access: Authenticator) -> LateRouter:
     """Return the endpoints below `/keys`."""
-    router = APIRouter(prefix="/keys", tags=["Keys"])
+    router = LateRouter(prefix="/keys", tags=["Keys"])
     Operating = Annotated[Principal, Depends(access.require("operate"))]  # noqa: N806 - a type
 
     @router.get(
@@ -126,9 +127,9 @@ SESSION_SECONDS = 3600
 """Lifetime of the cookie. Its key is checked at each request, so revoking the key ends the session."""
 
 
-def session_routes(access: Authenticator) -> APIRouter:
+def session_routes(access: Authenticator) -> LateRouter:
     """Return the endpoints of `/session`."""
-    router = APIRouter(prefix="/session", tags=["Jobs"])
+    router = LateRouter(prefix="/session", tags=["Jobs"])
     Asking = Annotated[Principal, Depends(access.require(*SCOPES))]  # noqa: N806 - a type
 
     @router.post("", status_code=204, responses=problems(), response_class=Response)

@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from fastapi import APIRouter, Depends
-
 from velum.errors import OutputFailed
 from velum.service import panoramax
 from velum.service.auth.api_keys import ApiKeys
 from velum.service.auth.middleware import Authenticator, keys_file
 from velum.service.job_backend import InProcessWorker, JobBackend, observed_processor_factory, retention_of, work_folder
+from velum.service.late_router import LateRouter
 from velum.service.state import ServiceParts
 from velum.service.v1 import api_keys, capabilities, drafts, galleries, images, jobs, previews, review, uploads
 from velum.service.v1.capabilities import Obtainable
@@ -30,7 +29,7 @@ class V1:
     backend: JobBackend
     worker: InProcessWorker | None
     scratch: ScratchDirs
-    image_routes: APIRouter
+    image_routes: LateRouter
     image_service: images.ImageService
     street_images: panoramax.PanoramaxService
     offered: capabilities.Capabilities
@@ -64,12 +63,10 @@ class V1:
         self.backend.close()
         self.scratch.close()
 
-    def routers(self, access: Authenticator) -> Iterator[tuple[str, APIRouter]]:
+    def routers(self, access: Authenticator) -> Iterator[tuple[str, LateRouter]]:
         """Yield the routers, each with the prefix of its paths."""
-        anonymizing = APIRouter(dependencies=[Depends(access.require("anonymize"))])
-        anonymizing.include_router(self.image_routes, prefix="/v1")
-        anonymizing.include_router(panoramax.routes(self.street_images))
-        yield "", anonymizing
+        yield "/v1", self.image_routes
+        yield "", panoramax.routes(self.street_images, access)
         yield "/v1", uploads.routes(self.upload_service, access)
         yield "/v1", jobs.routes(self.job_service, access, watchers=self.watchers, ending=self.ending)
         yield "/v1", review.routes(self.job_service, self.image_service, access)
@@ -95,7 +92,7 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
         backend=jobs,
         worker=InProcessWorker(settings, parts.peers, make_processor) if settings.jobs.in_process else None,
         scratch=scratch,
-        image_routes=images.routes(image_service, plans, parts.workers, most=service.picture_bytes),
+        image_routes=images.routes(image_service, plans, parts.workers, parts.access, most=service.picture_bytes),
         image_service=image_service,
         street_images=panoramax.PanoramaxService(
             image_service, plans, parts.workers, parts.host, parts.is_installed, service.picture_bytes,

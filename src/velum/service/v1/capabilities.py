@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from velum.errors import VelumError
@@ -20,6 +19,7 @@ from velum.locate.weights.https import is_reachable
 from velum.media.formats import READ_ONLY_SUFFIXES, SUFFIXES, VIDEO_FORMATS, VIDEO_SUFFIXES
 from velum.parts import load, names, options_of
 from velum.plugins import RuntimeConfig
+from velum.service.late_router import LateRouter
 from velum.service.problem_details import problems
 from velum.service.v1.plans import Plans, summary
 
@@ -123,9 +123,9 @@ class Capabilities:
             yield {"label": label, "chosen": list(chosen), "others": list(others), "instead": instead}
 
 
-def routes(offered: Capabilities) -> APIRouter:
+def routes(offered: Capabilities) -> LateRouter:
     """Return the five endpoints."""
-    router = APIRouter(tags=["Offered"], default_response_class=JSONResponse)
+    router = LateRouter(tags=["Offered"], default_response_class=JSONResponse)
 
     @router.get("/techniques", responses=_list_responses("techniques", _TECHNIQUE))
     def techniques() -> Response:

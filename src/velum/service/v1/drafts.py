@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from starlette.responses import JSONResponse, Response
 
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
+from velum.service.late_router import LateRouter
 from velum.service.problem_details import problems
 from velum.service.v1.job_service import JobService
 from velum.service.v1.jobs import JobId
@@ -24,9 +25,9 @@ class KeepRequest(BaseModel):
     seconds: Annotated[StrictInt, Field(ge=1, le=1 << 31, examples=[86400])]
 
 
-def routes(job_service: JobService, access: Authenticator) -> APIRouter:
+def routes(job_service: JobService, access: Authenticator) -> LateRouter:
     """Return the endpoints for drafts of a review, below `/jobs`."""
-    router = APIRouter(prefix="/jobs", tags=["Review"])
+    router = LateRouter(prefix="/jobs", tags=["Review"])
     Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
     state: dict[str, Any] = {"response_model": JobState, **_JSON}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
@@ -19,6 +19,7 @@ from velum.jobs import JobRecord, Store
 from velum.people import DEFAULT_EMBEDDING
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import AccessDenied, Principal
+from velum.service.late_router import LateRouter
 from velum.service.middleware import note
 from velum.service.problem_details import Problem, problems
 from velum.service.v1.job_service import JobService
@@ -115,9 +116,9 @@ class Galleries:
             )
 
 
-def routes(galleries: Galleries, job_service: JobService, access: Authenticator) -> APIRouter:
+def routes(galleries: Galleries, job_service: JobService, access: Authenticator) -> LateRouter:
     """Return the endpoints `/jobs/{job}/people`."""
-    router = APIRouter(prefix="/jobs", tags=["Review"], default_response_class=JSONResponse)
+    router = LateRouter(prefix="/jobs", tags=["Review"], default_response_class=JSONResponse)
     Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
 
     def job_and_regions(job: str, caller: Principal, request: Request) -> tuple[JobRecord, str]:

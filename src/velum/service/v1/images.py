@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from velum.annotations import FORMAT, Annotations
@@ -21,6 +21,8 @@ from velum.plan import Plan
 from velum.region import Region
 from velum.report import Report
 from velum.service.admission import OWN_MODELS, Admission, RequestThreads, stop_if_gone
+from velum.service.auth.middleware import Authenticator
+from velum.service.late_router import LateRouter
 from velum.service.middleware import note
 from velum.service.problem_details import problems
 from velum.service.v1.http_bodies import KINDS, read_image
@@ -152,9 +154,11 @@ def digest(report: Report) -> str:
     return json.dumps(values, separators=(",", ":"))
 
 
-def routes(image_service: ImageService, plans: Plans, workers: RequestThreads, *, most: int) -> APIRouter:
+def routes(
+    image_service: ImageService, plans: Plans, workers: RequestThreads, access: Authenticator, *, most: int
+) -> LateRouter:
     """Return the two endpoints. `most` is the largest image in bytes."""
-    router = APIRouter(tags=["Images"])
+    router = LateRouter(tags=["Images"], dependencies=[Depends(access.require("anonymize"))])
     binary = {"schema": _BINARY}
     done = {
         "description": "The image in its own format; with `Accept: multipart/mixed` the report (JSON), then the image.",

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import Depends, Header, Query, Request
 from fastapi import Path as InPath
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import JSONResponse, Response
@@ -18,6 +18,7 @@ from velum.jobs.queue import MAX_PAGE_SIZE
 from velum.service.admission import Overloaded
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import SCOPES, Principal
+from velum.service.late_router import LateRouter
 from velum.service.middleware import note
 from velum.service.problem_details import Problem, problems
 from velum.service.v1.http_bodies import result_of
@@ -60,12 +61,12 @@ _REPORT: Mapping[str, Any] = {
 
 def routes(
     job_service: JobService, access: Authenticator, *, watchers: int, ending: Callable[[], bool] = lambda: False
-) -> APIRouter:
+) -> LateRouter:
     """Return the endpoints below `/jobs`; `watchers` is how many clients may follow jobs at a time.
 
     Their streams end once `ending` tells that the service is shutting down.
     """
-    router = APIRouter(prefix="/jobs", tags=["Jobs"])
+    router = LateRouter(prefix="/jobs", tags=["Jobs"])
     Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
     Looking = Annotated[Principal, Depends(access.require(*SCOPES))]  # noqa: N806 - a type
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, JSONResponse, Response
 
@@ -20,6 +20,7 @@ from velum.media import DecoderPool
 from velum.media.still import render_still
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import AccessDenied, Principal
+from velum.service.late_router import LateRouter
 from velum.service.middleware import note
 from velum.service.problem_details import Problem, problems
 from velum.service.v1.http_bodies import result_key_of
@@ -143,9 +144,9 @@ class PreviewState(BaseModel):
     error: str | None
 
 
-def routes(job_service: JobService, previews: Previews, access: Authenticator) -> APIRouter:
+def routes(job_service: JobService, previews: Previews, access: Authenticator) -> LateRouter:
     """Return the endpoints for previews and stills, below `/jobs`."""
-    router = APIRouter(prefix="/jobs", tags=["Review"])
+    router = LateRouter(prefix="/jobs", tags=["Review"])
     Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
     Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from starlette.responses import JSONResponse, Response
 
@@ -16,6 +16,7 @@ from velum.jobs.approvals import WEIGHTS, approve_results, doubts, list_approval
 from velum.region import Box, Region
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
+from velum.service.late_router import LateRouter
 from velum.service.middleware import note
 from velum.service.problem_details import Problem, problems
 from velum.service.v1.http_bodies import body_chunks, regions_of, source_of, tag_of
@@ -128,9 +129,9 @@ class Approvals(BaseModel):
     approve: Annotated[list[Approval], Field(min_length=1, max_length=MOST_REVIEWS)]
 
 
-def routes(job_service: JobService, image_service: ImageService, access: Authenticator) -> APIRouter:
+def routes(job_service: JobService, image_service: ImageService, access: Authenticator) -> LateRouter:
     """Return the endpoints for reviewers below `/jobs`."""
-    router = APIRouter(prefix="/jobs", tags=["Review"])
+    router = LateRouter(prefix="/jobs", tags=["Review"])
     Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
     Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
     state: dict[str, Any] = {"response_model": JobState, "response_class": JSONResponse}
@@ -203,9 +204,9 @@ def routes(job_service: JobService, image_service: ImageService, access: Authent
     return router
 
 
-def queue_routes(job_service: JobService, access: Authenticator, *, required_approvals: int = 1) -> APIRouter:
+def queue_routes(job_service: JobService, access: Authenticator, *, required_approvals: int = 1) -> LateRouter:
     """Return the endpoints below `/reviews`; `required_approvals` is how many people must approve a result."""
-    router = APIRouter(prefix="/reviews", tags=["Review"])
+    router = LateRouter(prefix="/reviews", tags=["Review"])
     Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
 
     @router.get("", response_model=ReviewPage, response_class=JSONResponse, responses=problems())

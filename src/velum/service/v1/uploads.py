@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import anyio
 import anyio.from_thread
 import anyio.to_thread
-from fastapi import APIRouter, Body, Depends, Header, Request
+from fastapi import Body, Depends, Header, Request
 from fastapi import Path as InPath
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -21,6 +21,7 @@ from velum.jobs import ResumableUpload
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
 from velum.service.job_backend import JobBackend
+from velum.service.late_router import LateRouter
 from velum.service.middleware import note
 from velum.service.problem_details import Problem, problems
 from velum.service.v1 import tus
@@ -148,9 +149,9 @@ def owned_upload(backend: JobBackend, upload: str, caller: Principal) -> Resumab
     return record
 
 
-def routes(upload_service: UploadService, access: Authenticator) -> APIRouter:
+def routes(upload_service: UploadService, access: Authenticator) -> LateRouter:
     """Return the endpoints below `/uploads`."""
-    router = APIRouter(prefix="/uploads", tags=["Uploads"])
+    router = LateRouter(prefix="/uploads", tags=["Uploads"])
     Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
     state: dict[str, Any] = {"response_model": UploadState, "response_class": JSONResponse}
     known_version = [Depends(tus.check_version)]
