@@ -11,6 +11,7 @@ import typer
 
 from velum.cli import common, options
 from velum.errors import BadPlan, VelumError
+from velum.report import say_count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,6 +119,41 @@ def regions(
         typer.echo(text)
     else:
         common.write_text(output, text + "\n", overwrite=overwrite)
+
+
+@app.command()
+def labels(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the annotation files.")],
+    every: Annotated[
+        bool, typer.Option("--all", help="Results that nobody has approved, too: what was found, right or wrong.")
+    ] = False,
+    overwrite: options.Overwrite = False,
+    server: Server = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Download the regions of approved results as truth for velum train and evaluate; the files stay where they are."""
+    seen: set[str] = set()
+    skipped = 0
+    with service(server, token_file) as client:
+        for job in client.jobs(state="done"):
+            name = PurePosixPath(job.name).name
+            approved = every or bool(client.report(job.id).get("reviewers"))
+            if name in seen or job.corrections_pending or not approved:
+                skipped += 1
+                continue
+            seen.add(name)
+            output.mkdir(parents=True, exist_ok=True)
+            common.write_text(
+                output / f"{name}.regions.json", client.regions(job).to_text() + "\n", overwrite=overwrite
+            )
+    if not seen:
+        raise BadPlan(
+            "no job has an approved result, so there is nothing to learn from; approve results on the page, under "
+            "Review, or take every finished job with --all"
+        )
+    count = say_count(len(seen), "annotation file", "annotation files")
+    typer.echo(f"{output}: {count}; {skipped} left out (not approved, corrected since, or of a name that came before)")
+    typer.echo(f"next: velum train {output} --media FOLDER -o NAME, where FOLDER holds the files that were submitted")
 
 
 @app.command()

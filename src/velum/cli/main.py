@@ -102,6 +102,7 @@ EXAMPLES = {
     "jobs download": ("velum jobs download ID -o safe.mp4",),
     "jobs cancel": ("velum jobs cancel ID",),
     "jobs retry": ("velum jobs retry ID",),
+    "jobs labels": ("velum jobs labels -o labels/", "velum train labels/ --media photos/ -o helmet"),
     "jobs regions": ("velum jobs regions ID -o clip.regions.json",),
     "jobs render": ("velum jobs render ID --regions clip.regions.json",),
     "jobs delete": ("velum jobs delete ID",),

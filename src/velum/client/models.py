@@ -151,6 +151,8 @@ class Job:
     result_name: str | None
     source_kept: bool
     """Whether the source still exists, so that the job can run again."""
+    corrections_pending: bool = False
+    """Whether its regions were corrected after the result was made, so that the result does not show that."""
 
     @property
     def is_final(self) -> bool:
@@ -218,6 +220,7 @@ def read_job(value: Any) -> Job:
     data = check_object(value)
     pieces, frames = check_object(data.get("pieces") or {}), check_object(data.get("frames") or {})
     counts = {
+        "corrections_pending": bool(data.get("corrections_pending")),
         "pieces_done": pieces.get("done"), "pieces_total": pieces.get("total"),
         "frames_done": frames.get("done"), "frames_total": frames.get("total"),
     }  # fmt: skip

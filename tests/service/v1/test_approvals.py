@@ -9,7 +9,11 @@ import pytest
 from tests.service.factories import client, on_the_wire, picture, settings
 from tests.service.v1.test_jobs import ended, handed_in, worked
 from tests.service.v1.test_review import CORNER, Scoped
+from typer.testing import CliRunner, Result
 
+from velum import Limits
+from velum.cli.main import app
+from velum.evaluation.ground_truth import read
 from velum.jobs.approvals import WEIGHTS, doubts, risk
 
 TRACK = {"track": 1, "frames": 50, "best_score": 0.9, "found": {"detected": 50}}
@@ -105,3 +109,33 @@ def test_two_different_people_must_approve_where_the_settings_require_it(
             assert it.post("/v1/reviews", json=approval(review), headers=who).status_code == 204
         seen = it.get("/v1/reviews", headers=other).json()
         assert (seen["caller"], [one["who"] for one in seen["reviews"][0]["approved"]]) == ("bob", ["ada", "bob"])
+
+
+@pytest.mark.slow
+def test_approved_corrections_become_labels_of_the_files_where_they_lie(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(picture())
+    labels = tmp_path / "labels"
+
+    def velum(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["jobs", "labels", "-o", str(labels), "--server", url, *arguments])
+
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it, worked(chosen):
+        places = [handed_in(it, picture(), name=name) for name in ("a.png", "b.png")]
+        for place in places:
+            ended(it, place)
+        assert it.put(f"{places[0]}/regions", json=CORNER.to_json()).status_code == 200
+        assert "approve results on the page" in str(velum().exception)
+        (review,) = [one for one in it.get("/v1/reviews").json()["reviews"] if one["job"]["name"] == "a.png"]
+        assert approved(it, review).status_code == 204
+        assert velum().exit_code == 1, "what was approved does not show the correction"
+        assert it.post(f"{places[0]}/render").status_code == 202
+        ended(it, places[0])
+        (review,) = [one for one in it.get("/v1/reviews").json()["reviews"] if one["job"]["name"] == "a.png"]
+        assert approved(it, review).status_code == 204
+        done = velum()
+        assert "1 annotation file; 1 left out" in done.stdout, done.output
+    (item,) = read(labels, tmp_path / "photos", Limits()).items
+    assert item.path == tmp_path / "photos" / "a.png"
+    assert [(box.label, box.xyxy) for box in item.frames[0]] == [("zone", (0, 0, 20, 20))]
