@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,16 @@ WRONG: list[tuple[str, dict[str, Any], int]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def small_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service that takes small pictures alone."""
+    with client(settings(tmp_path_factory.mktemp("small"), picture_bytes=40_000)) as given:
+        yield given
+
+
 @pytest.mark.parametrize(("sent", "status"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
-def test_bodies_other_than_jpeg_are_refused(tmp_path: Path, sent: Any, status: int) -> None:
-    with client(settings(tmp_path, picture_bytes=40_000)) as it:
-        answer = it.post("/blur/", **sent)
+def test_bodies_other_than_jpeg_are_refused(small_service: TestClient, sent: Any, status: int) -> None:
+    answer = small_service.post("/blur/", **sent)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
 

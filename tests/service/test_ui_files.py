@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 from tests.service.factories import client, settings
 
 import velum.service
@@ -46,9 +47,8 @@ def test_files_with_a_version_are_cached_for_ever_and_others_are_revalidated(tmp
 @pytest.mark.parametrize(
     "path", ["..%2fpage.py", "%2e%2e/page.py", "/etc/passwd", "%2fetc%2fpasswd", "app", "", "start"]
 )
-def test_only_files_of_the_page_are_served(tmp_path: Path, path: str) -> None:
-    with client(settings(tmp_path)) as it:
-        assert it.get(f"/ui/{UiFiles().version}/{path}").status_code == 404
+def test_only_files_of_the_page_are_served(usual_service: TestClient, path: str) -> None:
+    assert usual_service.get(f"/ui/{UiFiles().version}/{path}").status_code == 404
 
 
 def test_minified_files_are_small_and_behave_like_their_sources(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Keys are made, listed and revoked by operators of the service, and by nobody else."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 from tests.service.auth.test_middleware import bearer, guarded, keys
 from tests.service.factories import client, settings
 
@@ -41,6 +43,15 @@ def test_keys_are_made_listed_and_deleted_over_http(tmp_path: Path) -> None:
         assert it.delete("/v1/keys/0123456789ab", headers=bearer(operator)).status_code == 404
 
 
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Path, str]]:
+    """A service with the key of an operator, its folder, and that key."""
+    folder = tmp_path_factory.mktemp("keyed")
+    _, operator = keys(folder).add("op", ["operate", "anonymize"])
+    with client(guarded(folder)) as made:
+        yield made, folder, operator
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -53,13 +64,14 @@ def test_keys_are_made_listed_and_deleted_over_http(tmp_path: Path) -> None:
         ({"name": "a", "scopes": ["review"], "more": 1}, "more"),
     ],
 )
-def test_impossible_requests_for_keys_are_refused(tmp_path: Path, body: dict[str, Any], why: str) -> None:
-    _, operator = keys(tmp_path).add("op", ["operate", "anonymize"])
-    with client(guarded(tmp_path)) as it:
-        answer = it.post("/v1/keys", json=body, headers=bearer(operator))
-        assert answer.status_code == 422
-        assert why in answer.text
-    assert len(keys(tmp_path).all()) == 1
+def test_impossible_requests_for_keys_are_refused(
+    keyed: tuple[TestClient, Path, str], body: dict[str, Any], why: str
+) -> None:
+    service, folder, operator = keyed
+    answer = service.post("/v1/keys", json=body, headers=bearer(operator))
+    assert answer.status_code == 422
+    assert why in answer.text
+    assert len(keys(folder).all()) == 1
 
 
 def test_without_required_credentials_other_machines_cannot_make_keys(tmp_path: Path) -> None:

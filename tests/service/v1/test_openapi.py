@@ -1,10 +1,9 @@
 """The OpenAPI document of velum's own API: every endpoint, with its failures, and examples of bodies."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.service.factories import client, settings
+from starlette.testclient import TestClient
 
 from velum.service.problem_details import KIND, uses_problem_details
 
@@ -31,10 +30,9 @@ ENDPOINTS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def document(tmp_path: Path) -> dict[str, Any]:
-    with client(settings(tmp_path)) as it:
-        return dict(it.get("/openapi.json").json())
+@pytest.fixture(scope="module")
+def document(usual_service: TestClient) -> dict[str, Any]:
+    return dict(usual_service.get("/openapi.json").json())
 
 
 def test_every_endpoint_is_described_with_its_failures(document: dict[str, Any]) -> None:
@@ -67,9 +65,8 @@ def test_bodies_and_answers_have_examples(document: dict[str, Any]) -> None:
     ],
 )
 def test_an_unknown_path_is_answered_with_problem_details(
-    tmp_path: Path, method: str, path: str, status: int, code: str
+    usual_service: TestClient, method: str, path: str, status: int, code: str
 ) -> None:
-    with client(settings(tmp_path)) as it:
-        answer = it.request(method, path)
+    answer = usual_service.request(method, path)
     assert (answer.status_code, answer.headers["content-type"]) == (status, KIND)
     assert (answer.json()["code"], answer.json()["instance"]) == (code, path)

@@ -2,10 +2,12 @@
 
 import base64
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 from tests.service.factories import client, settings
 
 TUS = {"tus-resumable": "1.0.0"}
@@ -76,16 +78,26 @@ CREATIONS: list[tuple[str, dict[str, str], int, str]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def small_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Path]]:
+    """A service that takes few bytes, and the folder of its uploads."""
+    folder = tmp_path_factory.mktemp("small")
+    with client(settings(folder, limit={"bytes": 50000})) as made:
+        yield made, folder / "jobs" / "uploads"
+
+
 @pytest.mark.parametrize(
     ("headers", "status", "says"), [row[1:] for row in CREATIONS], ids=[row[0] for row in CREATIONS]
 )
-def test_a_wrong_announcement_is_refused(tmp_path: Path, headers: dict[str, str], status: int, says: str) -> None:
-    with client(settings(tmp_path, limit={"bytes": 50000})) as it:
-        answer = it.post("/v1/uploads", headers={**TUS, **headers})
-        assert (answer.status_code, answer.headers["tus-resumable"]) == (status, "1.0.0")
-        assert says in answer.json()["detail"]
-        assert (answer.headers.get("tus-version") == "1.0.0") == (status == 412)
-        assert not [*(tmp_path / "jobs" / "uploads").glob("*")]
+def test_a_wrong_announcement_is_refused(
+    small_service: tuple[TestClient, Path], headers: dict[str, str], status: int, says: str
+) -> None:
+    service, uploads = small_service
+    answer = service.post("/v1/uploads", headers={**TUS, **headers})
+    assert (answer.status_code, answer.headers["tus-resumable"]) == (status, "1.0.0")
+    assert says in answer.json()["detail"]
+    assert (answer.headers.get("tus-version") == "1.0.0") == (status == 412)
+    assert not [*uploads.glob("*")]
 
 
 PATCHES: list[tuple[str, dict[str, str], int]] = [
@@ -98,12 +110,14 @@ PATCHES: list[tuple[str, dict[str, str], int]] = [
 
 
 @pytest.mark.parametrize(("headers", "status"), [row[1:] for row in PATCHES], ids=[row[0] for row in PATCHES])
-def test_bytes_at_a_wrong_offset_change_nothing(tmp_path: Path, headers: dict[str, str], status: int) -> None:
-    with client(settings(tmp_path)) as it:
-        place = create(it)
-        answer = it.patch(place, content=b"12345", headers={**BODY, **headers})
-        assert (answer.status_code, answer.headers["tus-resumable"]) == (status, "1.0.0")
-        assert it.head(place, headers=TUS).headers["upload-offset"] == "0"
+def test_bytes_at_a_wrong_offset_change_nothing(
+    usual_service: TestClient, headers: dict[str, str], status: int
+) -> None:
+    place = create(usual_service)
+    answer = usual_service.patch(place, content=b"12345", headers={**BODY, **headers})
+    assert (answer.status_code, answer.headers["tus-resumable"]) == (status, "1.0.0")
+    assert usual_service.head(place, headers=TUS).headers["upload-offset"] == "0"
+    assert usual_service.delete(place, headers=TUS).status_code == 204
 
 
 def test_more_bytes_than_announced_are_refused(tmp_path: Path) -> None:
