@@ -16,9 +16,9 @@ from velum.storage.objects import FolderTree, ObjectInfo, ObjectTree
 
 pytest.importorskip("pyarrow", reason="the extra batch is not installed")
 
-from velum.batch import manifest
 from velum.batch.item import ItemOutcome, SourceItem, arithmetic_of, hashes_of
-from velum.batch.manifest import BatchRun, Listing, RunConfig, Selection
+from velum.batch.listing import Listing, Selection, into_shards
+from velum.batch.manifest import BatchRun, RunConfig
 
 
 @pytest.fixture
@@ -71,12 +71,12 @@ def test_a_repeated_command_lists_exactly_the_new_and_changed_files(run: BatchRu
 
 
 def test_shards_end_by_items_or_by_minutes_of_video(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "SHARD_ITEMS", 3)
+    monkeypatch.setattr("velum.batch.listing.SHARD_ITEMS", 3)
     images = [SourceItem(f"{n}.jpg", "", 10) for n in range(4)]
     videos = [SourceItem(f"{n}.mp4", "", 2_000_000_000) for n in range(3)]  # about 33 minutes each
-    sizes = [len(shard) for shard in manifest.into_shards([*images, *videos])]
+    sizes = [len(shard) for shard in into_shards([*images, *videos])]
     assert sizes == [3, 3, 1]
-    assert [len(shard) for shard in manifest.into_shards(videos)] == [2, 1]
+    assert [len(shard) for shard in into_shards(videos)] == [2, 1]
 
 
 def test_shards_are_written_while_keys_are_listed(run: BatchRun, tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ pytest.importorskip("ray.data", reason="the extra ray is not installed")
 
 from ray.cluster_utils import Cluster  # noqa: E402 - where Ray is
 
-from velum.batch import manifest  # noqa: E402 - where Ray is
-from velum.batch.manifest import BatchRun, RunConfig, Selection  # noqa: E402 - where Ray is
+from velum.batch.listing import Selection  # noqa: E402 - where Ray is
+from velum.batch.manifest import BatchRun, RunConfig  # noqa: E402 - where Ray is
 from velum.batch.ray import RayOptions, hide_on_ray  # noqa: E402 - where Ray is
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]
@@ -31,7 +31,7 @@ ZONE = Plan.of("zone: fixed(box=[4, 4, 20, 20]) -> blacken with grow=0")
 
 
 def test_a_node_that_goes_away_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "SHARD_ITEMS", 4)
+    monkeypatch.setattr("velum.batch.listing.SHARD_ITEMS", 4)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     chance = np.random.default_rng(0)
     (tmp_path / "in").mkdir()

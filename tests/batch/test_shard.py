@@ -20,7 +20,8 @@ pytest.importorskip("obstore", reason="the extra cloud is not installed")
 
 from velum.batch import shard as shards
 from velum.batch.item import ItemOutcome
-from velum.batch.manifest import BatchRun, Listing, RunConfig, Selection
+from velum.batch.listing import Listing, Selection
+from velum.batch.manifest import BatchRun, RunConfig
 from velum.batch.shard import ShardRunner, hide_shards, shards_to_hide
 
 ZONE = Plan.of("zone: fixed(box=[4, 4, 20, 20]) -> blacken with grow=0")

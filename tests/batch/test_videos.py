@@ -23,7 +23,8 @@ pytest.importorskip("pyarrow", reason="the extra batch is not installed")
 
 from velum.batch import videos
 from velum.batch.item import SourceItem
-from velum.batch.manifest import BatchRun, Listing, RunConfig, Selection
+from velum.batch.listing import Listing, Selection
+from velum.batch.manifest import BatchRun, RunConfig
 from velum.batch.shard import ShardRunner
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,8 @@ pytest.importorskip("pyarrow", reason="the extra batch is not installed")
 
 from velum.batch import watch
 from velum.batch.item import ItemOutcome
-from velum.batch.manifest import BatchRun, RunConfig, Selection
+from velum.batch.listing import Selection
+from velum.batch.manifest import BatchRun, RunConfig
 from velum.batch.shard import ShardRunner
 from velum.batch.watch import Watcher
 

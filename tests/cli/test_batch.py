@@ -106,7 +106,7 @@ def test_a_dry_run_counts_measures_and_writes_nothing(velum_command: Command) ->
 
 def test_shards_can_be_hidden_one_at_a_time(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     make_files(velum_command.folder / "in", 5)
-    monkeypatch.setattr("velum.batch.manifest.SHARD_ITEMS", 3)
+    monkeypatch.setattr("velum.batch.listing.SHARD_ITEMS", 3)
     call = ("batch", "in", "-o", "out", *RULE)
     assert "--list" in velum_command(*call, "--shard", "0", code=3).stderr
     assert velum_command(*call, "--list").stdout == "3\n"
@@ -136,7 +136,7 @@ def test_an_interrupted_command_continues(velum_command: Command, monkeypatch: p
 
 def test_evidence_signs_the_outcomes_of_every_shard(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("cryptography", reason="the extra evidence is not installed")
-    monkeypatch.setattr("velum.batch.manifest.SHARD_ITEMS", 3)
+    monkeypatch.setattr("velum.batch.listing.SHARD_ITEMS", 3)
     make_files(velum_command.folder / "in", 5)
     velum_command("batch", "in", "-o", "out", *RULE, code=1)
     velum_command("evidence", "keygen", "me.pem")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from velum.batch.item import ItemOutcome, SourceItem
-from velum.batch.manifest import BatchRun, RunConfig, Selection, ignore_count, select
+from velum.batch.listing import Selection, ignore_count, select
+from velum.batch.manifest import BatchRun, RunConfig
 from velum.batch.shard import ShardRunner
 from velum.engine.subprocess_engine import SubprocessPool
 from velum.storage.objects import FolderTree, ObjectTree

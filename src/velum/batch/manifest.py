@@ -16,73 +16,33 @@ import hashlib
 import heapq
 import json
 import secrets
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
-from pathlib import PurePosixPath
 from typing import Any, Literal, Self
 
 from velum import __version__
 from velum.batch.item import ItemOutcome, SourceItem, Status, arithmetic_of, hashes_of
-from velum.batch.local import is_selected
+from velum.batch.listing import (
+    FOLDER,
+    Listing,
+    ListingCounts,
+    Selection,
+    ignore_count,
+    into_shards,
+    select,
+    without_finished,
+)
 from velum.batch.tables import decode_items, decode_outcomes, encode_items, encode_outcomes
 from velum.engine.subprocess_engine import CheckedPlan
 from velum.errors import BadInput, BadPlan
-from velum.media import SUFFIXES
-from velum.media.formats import READ_ONLY_SUFFIXES, VIDEO_SUFFIXES
 from velum.plan import Plan
-from velum.storage.objects import ObjectGone, ObjectInfo, ObjectTree
-
-FOLDER = "_velum"
-"""First segment of all keys that a batch writes beside the results."""
+from velum.storage.objects import ObjectGone, ObjectTree
 
 FORMAT = "velum-batch/1"
 
-SHARD_ITEMS, SHARD_VIDEO_SECONDS = 1000, 3600.0
-"""A shard ends when it has so many items or so many seconds of video."""
-
-_MEDIA = frozenset({*SUFFIXES, *VIDEO_SUFFIXES, *READ_ONLY_SUFFIXES})
-
 
 OtherArithmetic = Literal["refuse", "mark"]
-
-
-def ignore_count(count: int) -> None:
-    """Ignore the number of objects that were listed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which keys of a source are listed: those of images and videos by suffix, and those without any suffix.
-
-    With `include`, the keys that match a pattern, whatever their suffix; never those that match `exclude`.
-    """
-
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
-
-    def takes(self, found: ObjectInfo) -> bool:
-        """Tell whether an object is listed. One of no bytes and no suffix is a folder, as consoles make them."""
-        path = PurePosixPath(found.key)
-        suffix = path.suffix.lower()
-        if not found.size and (found.key.endswith("/") or not suffix):
-            return False
-        return is_selected(path, self.include, self.exclude) and (bool(self.include) or not suffix or suffix in _MEDIA)
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A finished listing: its name, the folder of its shards, and what it counted."""
-
-    number: int
-    name: str
-    shards: int
-    items: int
-    size: int
-    video_seconds: float = 0.0
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    """Number of objects that are neither images nor videos by their names, by suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +85,6 @@ class RunConfig:
             return cls(Plan.from_json(value["plan"]), **fields)
         except (KeyError, TypeError) as error:
             raise BadInput(f"run.json of the batch cannot be read: {type(error).__name__}: {error}") from error
-
-
-@dataclass(slots=True)
-class ListingCounts:
-    """Counts of a listing: new items, unchanged ones by their last status, and objects that were left out."""
-
-    items: int = 0
-    size: int = 0
-    video_seconds: float = 0.0
-    unchanged: Counter[str] = field(default_factory=Counter)
-    left_out: Counter[str] = field(default_factory=Counter)
-
-    def add(self, items: Sequence[SourceItem]) -> None:
-        """Count the items of a shard."""
-        self.items += len(items)
-        self.size += sum(item.size for item in items)
-        self.video_seconds += sum(item.video_seconds for item in items)
 
 
 class BatchRun:
@@ -273,7 +216,7 @@ class BatchRun:
         earlier = self.listings()
         counts = ListingCounts()
         chosen = map(SourceItem.of, select(source, selection, counts.left_out, progress))
-        new = _without_finished(chosen, self._last_outcomes(earlier), retry, counts) if earlier else chosen
+        new = without_finished(chosen, self._last_outcomes(earlier), retry, counts) if earlier else chosen
         return self.add_listing(new, len(earlier), counts), counts
 
     def add_listing(self, new: Iterable[SourceItem], number: int, counts: ListingCounts) -> Listing | None:
@@ -330,49 +273,6 @@ class BatchRun:
 
     def _part_folder(self, listing: Listing, shard: int) -> str:
         return f"{self.root}/part/{listing.name}/{shard:06}"
-
-
-def select(
-    source: ObjectTree, selection: Selection, left_out: Counter[str],
-    progress: Callable[[int], None] = ignore_count,
-) -> Iterator[ObjectInfo]:  # fmt: skip
-    """Yield the selected objects of a source, sorted by key; count the others by suffix."""
-    for count, found in enumerate(source.list(), 1):
-        progress(count)
-        if found.key.startswith(f"{FOLDER}/"):
-            continue
-        if selection.takes(found):
-            yield found
-        elif found.size:
-            left_out[PurePosixPath(found.key).suffix.lower() or "no suffix"] += 1
-
-
-def into_shards(items: Iterable[SourceItem]) -> Iterator[list[SourceItem]]:
-    """Yield the items in groups of `SHARD_ITEMS` items or `SHARD_VIDEO_SECONDS` of video."""
-    shard: list[SourceItem] = []
-    seconds = 0.0
-    for item in items:
-        shard.append(item)
-        seconds += item.video_seconds
-        if len(shard) == SHARD_ITEMS or seconds >= SHARD_VIDEO_SECONDS:
-            yield shard
-            shard, seconds = [], 0.0
-    if shard:
-        yield shard
-
-
-def _without_finished(
-    items: Iterator[SourceItem], outcomes: Iterator[ItemOutcome], retry: Collection[Status], counts: ListingCounts
-) -> Iterator[SourceItem]:
-    """Yield items without an outcome of the same ETag, and those to be retried. Both inputs are sorted by key."""
-    outcome = next(outcomes, None)
-    for item in items:
-        while outcome is not None and outcome.key < item.key:
-            outcome = next(outcomes, None)
-        if outcome is None or (outcome.key, outcome.etag) != (item.key, item.etag) or outcome.status in retry:
-            yield item
-        else:
-            counts.unchanged[outcome.status] += 1
 
 
 def refuse_other_node(begun: RunConfig, checked: CheckedPlan) -> None:

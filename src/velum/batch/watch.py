@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from velum.batch.item import ETAG, PLAN, ItemOutcome, SourceItem
-from velum.batch.manifest import FOLDER, BatchRun, ListingCounts, RunConfig, Selection, select
+from velum.batch.listing import FOLDER, ListingCounts, Selection, select
+from velum.batch.manifest import BatchRun, RunConfig
 from velum.batch.shard import Notify, ShardRunner, hide_shards, ignore_outcome
 from velum.batch.tables import read_rows, write_rows
 from velum.errors import OutputFailed, Unavailable, VelumError

@@ -101,7 +101,7 @@ def run(
     no_progress: NoProgress = False,
 ) -> None:
     """Hide in all images and videos of SRC and write them under DST, by the same keys. Sources are never written."""
-    from velum.batch.manifest import Selection
+    from velum.batch.listing import Selection
     from velum.storage.objects import open_tree
 
     wanted = options.with_people(options.PlanOptions(plan, rule, hide_labels, technique, keep, effort=effort).plan())
@@ -233,7 +233,8 @@ def refuse_overlap(source: str, target: str) -> None:
 
 def _open_runs(place: str) -> "list[BatchRun]":
     """Return the runs at the place of results, or the one that is named. Raises `BadInput` when there is none."""
-    from velum.batch.manifest import FOLDER, BatchRun
+    from velum.batch.listing import FOLDER
+    from velum.batch.manifest import BatchRun
     from velum.storage.objects import open_tree
 
     root, _, name = place.rstrip("/").partition(f"/{FOLDER}/")

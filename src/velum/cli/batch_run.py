@@ -20,7 +20,8 @@ from velum.errors import BadInput, BadPlan, Unavailable
 
 if TYPE_CHECKING:
     from velum.batch.item import ItemOutcome, Status
-    from velum.batch.manifest import BatchRun, Listing, OtherArithmetic, RunConfig, Selection
+    from velum.batch.listing import Listing, Selection
+    from velum.batch.manifest import BatchRun, OtherArithmetic, RunConfig
     from velum.batch.metrics import BatchMetrics
     from velum.batch.shard import ShardRunner
     from velum.batch.summary import BatchSummary

@@ -65,7 +65,7 @@ def watch(
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Hide in new images and videos of SRC as they come, and write them under DST, by the same keys."""
-    from velum.batch.manifest import Selection
+    from velum.batch.listing import Selection
     from velum.batch.watch import Originals
     from velum.storage.objects import FolderTree, open_tree
 
