@@ -11,10 +11,12 @@ from tests.cli.conftest import Command, site, velum_command  # noqa: F401 - fixt
 
 pytest.importorskip("pyarrow", reason="the extra batch is not installed")
 pytest.importorskip("obstore", reason="the extra cloud is not installed")
-server = pytest.importorskip("moto.server", reason="moto is not installed")
-boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("moto"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 RULE = ("--rule", "face: crashing -> blacken")
 
@@ -22,6 +24,9 @@ RULE = ("--rule", "face: crashing -> blacken")
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """A client of S3; the environment leads to its server."""
+    # Here, as every process of a parallel run reads this file, and one runs its tests.
+    server = pytest.importorskip("moto.server", reason="moto is not installed")
+    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
