@@ -239,7 +239,7 @@ def test_tables_of_version_7_are_migrated_to_turns_of_owners(url: str) -> None:
     with closing(Database(url)) as database:
         put(database, *jobs)
         with database.writing() as connection:
-            for statement in (*NOT_IN_VERSION_7[connection.dialect.name], *OWNERS_IN_VERSION_7):
+            for statement in (*NOT_IN_VERSION_7[connection.dialect.name], *LATER_COLUMNS, *OWNERS_IN_VERSION_7):
                 connection.exec_driver_sql(statement)
             connection.exec_driver_sql("UPDATE velum_schema SET version = 7")
     with closing(Database(url)) as database:
@@ -260,6 +260,13 @@ NOT_IN_VERSION_7 = {
         "DROP TRIGGER velum_turn ON velum_jobs", "DROP FUNCTION velum_take_turn()", "DROP TABLE velum_turns",
     ],
 }  # fmt: skip
+
+
+LATER_COLUMNS = (
+    "DROP INDEX velum_jobs_keep_until",
+    "ALTER TABLE velum_jobs DROP COLUMN keep_until",
+    "ALTER TABLE velum_jobs DROP COLUMN drafted",
+)
 
 
 OWNERS_IN_VERSION_7 = (
