@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from velum.jobs.database import Database
+    from velum.jobs.database import Database, join
     from velum.jobs.processor import Cancelled, EngineProcessor, JobOutput, JobProcessor, PieceResult, Progress, Task
-    from velum.jobs.queue import JobQueue, join
+    from velum.jobs.queue import JobQueue
     from velum.jobs.retention import RetentionSweeper
     from velum.jobs.values import (
         JobListing,
@@ -62,7 +62,7 @@ _HOMES = {
     "Worker": "velum.jobs.worker",
     "WorkerTiming": "velum.jobs.values",
     "http_sender": "velum.jobs.webhooks",
-    "join": "velum.jobs.queue",
+    "join": "velum.jobs.database",
     "open_store": "velum.storage",
 }
 

@@ -1,8 +1,9 @@
-"""The database of jobs: connections, transactions, and migration of the tables of earlier versions.
+"""The database of jobs: connections, transactions, tables of earlier versions, and the identity of its store.
 
 Errors of SQLAlchemy and of the drivers are translated here.
 """
 
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,13 +14,17 @@ import sqlalchemy as sql
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from velum.errors import BadPlan, Unavailable
-from velum.jobs.schema import CLOCKS, JOBS, METADATA, PIECES, SCHEMA, SCHEMAS
+from velum.jobs.schema import CLOCKS, JOBS, METADATA, PIECES, SCHEMA, SCHEMAS, STORES
+from velum.storage import MARK, Store
 
 WAIT_SECONDS = 30
 """How long to wait for another writer, for a connection, and for one statement."""
 
 STALL_SECONDS = 10
 """How long a transaction may stay idle before PostgreSQL ends it, so that others can write."""
+
+SOURCES_TRIED = 20
+"""Number of sources that are looked up in a store without an identity, to find out whether it is the right one."""
 
 LOCK_ID = 0x76656C756D
 """Number of velum's advisory lock in PostgreSQL."""
@@ -237,3 +242,35 @@ def _unknown_url(url: str) -> BadPlan:
     return BadPlan(
         f"{url[:200]!r} is not a supported database URL; write sqlite:///folder/jobs.sqlite or postgresql://host/name"
     )
+
+
+def join(database: Database, store: Store) -> None:
+    """Hold a store to the identity in the database; where the database has none yet, record that of this store.
+
+    Raises `Unavailable` when the database does not answer and when the store cannot be the one with its files,
+    `OutputFailed` when a new store cannot be written to. A known store that is away raises an error when it is used.
+    """
+    with database.reading() as connection:
+        identity = connection.scalar(sql.select(STORES.c.identity))
+    if identity is None:
+        with database.writing(alone=True) as connection:  # processes that start at the same time agree on one identity
+            identity = connection.scalar(sql.select(STORES.c.identity))
+            if identity is None:
+                identity = _establish(connection, store)
+                connection.execute(STORES.insert().values(identity=identity))
+    store.hold(str(identity))
+
+
+def _establish(connection: sql.Connection, store: Store) -> str:
+    if (found := store.identity()) is not None:
+        return found
+    newest = sql.select(JOBS.c.source).where(JOBS.c.source_kept).order_by(JOBS.c.id.desc()).limit(SOURCES_TRIED)
+    sources = list(connection.scalars(newest))
+    identity = secrets.token_hex(16)
+    if sources and all(store.size(source) is None for source in sources):
+        raise Unavailable(
+            "the store has none of the files that the database lists: it is a different store, or is not mounted "
+            f"(if the files are lost for good, make a file {MARK} there with the content {identity})"
+        )
+    store.establish(identity)
+    return identity

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,22 +9,19 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from velum.errors import BadInput, BadPlan, Unavailable, VelumError
+from velum.errors import BadInput, BadPlan, VelumError
 from velum.jobs.database import Database
-from velum.jobs.schema import COLUMNS, DRAFTS, ENDED, JOBS, PIECES, REQUESTS, STORES, job_of, new_id, row_of
+from velum.jobs.schema import COLUMNS, DRAFTS, ENDED, JOBS, PIECES, REQUESTS, job_of, new_id, row_of
 from velum.jobs.values import JobListing, JobRecord, Once, RegionsOrigin, State, Submission
 from velum.jobs.webhooks import announce_deletion, announce_end
 from velum.plan import Plan
-from velum.storage import MARK, Store
+from velum.storage import Store
 from velum.storage.resumable_uploads import Occupied
 
 LOG = logging.getLogger("velum.jobs")
 
 MAX_PAGE_SIZE = 1000
 """Largest number of jobs on one page."""
-
-SOURCES_TRIED = 20
-"""Number of sources that are looked up in a store without an identity, to find out whether it is the right one."""
 
 
 _OF_JOBS = (JOBS.c.source, JOBS.c.regions, JOBS.c.result, JOBS.c.found, JOBS.c.draft)
@@ -316,35 +312,3 @@ def referenced_keys(connection: sql.Connection, keys: set[str]) -> set[str]:
     """Return those of the keys that any job still refers to."""
     columns = (*_OF_JOBS, *_OF_PIECES)
     return {key for column in columns for key in connection.scalars(sql.select(column).where(column.in_(keys)))}
-
-
-def join(database: Database, store: Store) -> None:
-    """Hold a store to the identity in the database; where the database has none yet, record that of this store.
-
-    Raises `Unavailable` when the database does not answer and when the store cannot be the one with its files,
-    `OutputFailed` when a new store cannot be written to. A known store that is away raises an error when it is used.
-    """
-    with database.reading() as connection:
-        identity = connection.scalar(sql.select(STORES.c.identity))
-    if identity is None:
-        with database.writing(alone=True) as connection:  # processes that start at the same time agree on one identity
-            identity = connection.scalar(sql.select(STORES.c.identity))
-            if identity is None:
-                identity = _establish(connection, store)
-                connection.execute(STORES.insert().values(identity=identity))
-    store.hold(str(identity))
-
-
-def _establish(connection: sql.Connection, store: Store) -> str:
-    if (found := store.identity()) is not None:
-        return found
-    newest = sql.select(JOBS.c.source).where(JOBS.c.source_kept).order_by(JOBS.c.id.desc()).limit(SOURCES_TRIED)
-    sources = list(connection.scalars(newest))
-    identity = secrets.token_hex(16)
-    if sources and all(store.size(source) is None for source in sources):
-        raise Unavailable(
-            "the store has none of the files that the database lists: it is a different store, or is not mounted "
-            f"(if the files are lost for good, make a file {MARK} there with the content {identity})"
-        )
-    store.establish(identity)
-    return identity

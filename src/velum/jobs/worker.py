@@ -15,10 +15,9 @@ from typing import Any
 
 from velum.errors import OutputFailed, Unavailable, VelumError
 from velum.jobs.claims import LeaseLost, WorkerClaims
-from velum.jobs.database import Database
+from velum.jobs.database import Database, join
 from velum.jobs.job_run import JobRun, retry_unavailable
 from velum.jobs.processor import Cancelled, JobProcessor
-from velum.jobs.queue import join
 from velum.jobs.retention import RetentionSweeper
 from velum.jobs.values import Retention, WorkerTiming
 from velum.jobs.webhooks import THREADS, Notify, WebhookDelivery
