@@ -22,14 +22,17 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 
 @pytest.mark.parametrize(
-    ("kind", "write", "rate"),
+    ("kind", "write", "rate", "most"),
     [
-        ("centerface", write_tiny_centerface, 3e-3),
-        ("yolox", write_tiny_yolox, 1e-3),
-        ("lpd_yunet", write_tiny_lpd_yunet, 3e-3),
+        ("centerface", write_tiny_centerface, 3e-3, np.inf),
+        ("yolox", write_tiny_yolox, 1e-3, 10.0),
+        ("lpd_yunet", write_tiny_lpd_yunet, 3e-3, 10.0),
     ],
 )
-def test_crops_are_learned(tmp_path: Path, kind: str, write: Callable[[Path], Path], rate: float) -> None:
+def test_crops_are_learned(
+    tmp_path: Path, kind: str, write: Callable[[Path], Path], rate: float, most: float
+) -> None:  # fmt: skip
+    """`most` is the norm that the gradient is cut to."""
     from velum.train.torch_network import TorchNetwork  # noqa: PLC0415 - it needs torch
 
     found = checked(coco(tmp_path, discs(4)))
@@ -46,10 +49,10 @@ def test_crops_are_learned(tmp_path: Path, kind: str, write: Callable[[Path], Pa
         loss = loss_of(network(batch), crops)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(list(network.trained.values()), 100.0)
+        torch.nn.utils.clip_grad_norm_(list(network.trained.values()), most)
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert losses[-1] < losses[0]
+    assert losses[-1] < losses[0] / 2
     with torch.no_grad():
         outputs = dict(zip(network.outputs, (value.numpy() for value in network(batch)), strict=True))
     for place, crop in enumerate(crops):
