@@ -12,6 +12,8 @@ from tests.rows import exhaustive
 
 from velum.errors import VelumError
 
+pytestmark = pytest.mark.xdist_group("fuzz")  # the process whose forks run the inputs imports all parsers, once
+
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_every_input_is_valid_before_its_mutation(name: str) -> None:
