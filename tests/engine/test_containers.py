@@ -117,6 +117,28 @@ def test_a_text_document_loses_its_preview_its_author_and_its_revision_identifie
     assert "http://example.org/a.png" in warning
 
 
+def test_names_of_tables_stay_and_copies_of_drawings_and_paths_of_templates_go(tmp_path: Path) -> None:
+    inner = base64.b64encode(zipped(tmp_path / "inner.zip", {"a.png": picture()}).read_bytes())
+    relations = (
+        b'<Relationships><Relationship Id="t" Type="x/attachedTemplate" Target="file:///C:/Jane/a.dotm" '
+        b'TargetMode="External"/></Relationships>'
+    )
+    members = {
+        "[Content_Types].xml": b"<Types/>", "word/_rels/settings.xml.rels": relations,
+        "word/settings.xml": b'<s xmlns:r="r"><attachedTemplate r:id="t"/></s>',
+        "word/document.xml": b'<d xmlns:o="o"><shape o:gfxdata="' + inner + b'" k="1"/></d>',
+        "xl/tables/table1.xml": b'<table displayName="Sales" id="1"/>',
+        "xl/drawings/vmlDrawing1.vml": b"<xml><br></xml>",
+    }  # fmt: skip
+    _, target = hide(zipped(tmp_path / "in.docx", members))
+    result = members_of(target)
+    assert result["word/document.xml"] == b'<d xmlns:o="o"><shape k="1"/></d>'
+    assert b"Jane" not in b"".join(result.values())
+    assert b"attachedTemplate" not in result["word/settings.xml"]
+    for name in ("xl/tables/table1.xml", "xl/drawings/vmlDrawing1.vml"):
+        assert result[name] == members[name]
+
+
 def test_properties_stay_as_the_plan_keeps_kinds_of_metadata(tmp_path: Path) -> None:
     source = zipped(tmp_path / "in.docx", docx())
     _, target = hide(source, replace(PLAN, metadata=("copyright", "description", "datetime")))

@@ -192,6 +192,7 @@ class _ContainerRun:
     ) -> None:
         """Write one member that has been unpacked to `file`. Raises `BadInput` for one that cannot be hidden."""
         out = self.scratch / f"{depth}.out"
+        edited = self._edit(document, member, file, name)
         content = archive.content_of(file, member.name, limit_bytes=MOST_EDITED_BYTES)
         match content.kind:
             case "media":
@@ -200,19 +201,8 @@ class _ContainerRun:
             case "container":
                 self.rewrite(file, content.what, out, name, depth=depth + 1, prefix=f"{name}/")
                 self._note(name, "container")
-            case "inert" if document.edits(member.name):
-                if file.stat().st_size > MOST_EDITED_BYTES:
-                    raise BadInput(f"it has more than {MOST_EDITED_BYTES >> 20} MiB of XML")
-                data = file.read_bytes()
-                changed = document.edit(member.name, data)
-                if archive.is_relations(member.name):
-                    self.notes += [
-                        (name, f"it shows what is elsewhere: {at}") for at in archive.external_pictures(data)
-                    ]
-                if changed == data:
-                    self._copy(writer, member, file, name)
-                    return
-                out.write_bytes(changed)
+            case "inert" if edited:
+                file.rename(out)
                 self._note(name, "edited")
             case _ if self._is_copied(content, member):
                 self._copy(writer, member, file, name)
@@ -221,6 +211,21 @@ class _ContainerRun:
                 raise BadInput(content.what or "it is sound, which the plan does not copy")
         writer.replace(member, out)
         out.unlink()
+
+    def _edit(self, document: Document, member: Member, file: Path, name: str) -> bool:
+        """Take metadata out of the XML of a document, and copies of drawings; tell whether there were any."""
+        if not document.edits(member.name):
+            return False
+        if file.stat().st_size > MOST_EDITED_BYTES:
+            raise BadInput(f"it has more than {MOST_EDITED_BYTES >> 20} MiB of XML")
+        data = file.read_bytes()
+        changed = document.edit(member.name, data)
+        if archive.is_relations(member.name):
+            self.notes += [(name, f"it shows what is elsewhere: {at}") for at in archive.external_pictures(data)]
+        if changed == data:
+            return False
+        file.write_bytes(changed)
+        return True
 
     def _hide_media(self, file: Path, out: Path, name: str) -> None:
         first, job, found = self.frames, self.job, {}

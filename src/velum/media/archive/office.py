@@ -36,9 +36,12 @@ _JUNK = (
 """Files that file managers put beside others: with thumbnails, and with metadata."""
 
 _PEOPLE: Mapping[str, str | None] = {
-    "author": "Author", "initials": None, "userId": "", "providerId": "None", "userName": "Author",
-    "displayName": "Author",
+    "author": "Author", "initials": None, "person/displayName": "Author", "person/userId": "",
+    "person/providerId": "None", "author/userId": "", "author/providerId": "None", "fileSharing/userName": "Author",
+    "refreshedBy": "Author", "scenario/user": "Author", "gfxdata": None,
 }  # fmt: skip
+"""Attributes that name people, by local name; and `gfxdata` of VML, a second copy of a drawing with its pictures."""
+
 _REVISION_IDS: Mapping[str, str | None] = {
     **dict.fromkeys(("rsidR", "rsidRPr", "rsidRDefault", "rsidP", "rsidTr", "rsidDel", "rsidSect"))
 }
@@ -82,12 +85,14 @@ class Document:
 
         The same bytes where nothing is to change. Raises `BadInput` for XML that cannot be read.
         """
+        if name.endswith(".vml") and b"gfxdata" not in data:
+            return data  # Excel's is no well-formed XML
         edit = self._edit_of(name, data)
         return data if edit is None else edit.apply(data, name)
 
     def edits(self, name: str) -> bool:
         """Tell whether a member is one that `edit` may change."""
-        return self.format not in {"ZIP", "TAR", "TGZ"} and name.endswith((".xml", ".rels", ".opf"))
+        return self.format not in {"ZIP", "TAR", "TGZ"} and name.endswith((".xml", ".rels", ".opf", ".vml"))
 
     def _edit_of(self, name: str, data: bytes) -> XmlEdit | None:
         if not self.edits(name):
@@ -111,8 +116,9 @@ class Document:
             folder = match[1] or ""
             return XmlEdit(
                 removes=lambda element: (
-                    element.attributes.get("TargetMode") != "External"
-                    and _target(folder, element.attributes.get("Target", "")) in gone
+                    element.attributes.get("Type", "").endswith("/attachedTemplate")  # a path on somebody's machine
+                    if element.attributes.get("TargetMode") == "External"
+                    else _target(folder, element.attributes.get("Target", "")) in gone
                 )
             )
         if name == "[Content_Types].xml":
@@ -126,7 +132,7 @@ class Document:
         attributes = {**_PEOPLE, **({} if "datetime" in self.metadata else _DATES)}
         if name.startswith("word/"):
             return XmlEdit(
-                removes=lambda element: element.path[-1] in {"rsids", "printerSettings"},
+                removes=lambda element: element.path[-1] in {"rsids", "printerSettings", "attachedTemplate"},
                 attributes={**attributes, **_REVISION_IDS},
             )
         if name.startswith("xl/"):
@@ -140,7 +146,7 @@ class Document:
             return XmlEdit(
                 attributes={**attributes, "cmAuthor/name": "Author", "author/name": "Author", "initials": "A"}
             )
-        return None
+        return XmlEdit(attributes={"gfxdata": None}) if name.endswith(".vml") else None
 
     def _of_open_document(self, name: str) -> XmlEdit | None:
         base = posixpath.basename(name)

@@ -249,7 +249,7 @@ class PdfWriter:
         with Image.open(file) as image:
             image.load()
             before = decode_picture(picture.stream, self._source.pdf)
-            same = image.size == before.size and image.convert("RGB").tobytes() == before.convert("RGB").tobytes()
+            same = have_same_samples(image, before)
             if not same:
                 self._changed_pages |= picture.pages
             if is_plain_jpeg(picture.stream) and image.format == "JPEG":

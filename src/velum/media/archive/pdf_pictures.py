@@ -1,5 +1,6 @@
 """Pictures of PDFs: from the bytes of their streams to samples and back (ISO 32000-2, 8.9)."""
 
+import io
 import re
 import zlib
 from contextlib import suppress
@@ -7,13 +8,13 @@ from typing import Any
 
 import pikepdf
 from pikepdf import Array, Dictionary, Name, PdfImage, Stream
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from velum.errors import BadInput, LimitExceeded
 from velum.media.containers import jpeg_segments
 
 MOST_CONTENT = 256 << 20
-"""Most bytes of the contents of one pattern or glyph."""
+"""Most bytes of the contents of one pattern or glyph, and of one JPEG."""
 
 _JPEG_KEPT = {0xE0, 0xE2, 0xEE}
 """Segments of a JPEG that say how its samples are shown: JFIF, the colour profile, Adobe's transform."""
@@ -34,7 +35,7 @@ def decode_picture(stream: Any, pdf: Any) -> Image.Image:
         plain.Subtype, plain.ColorSpace, plain.BitsPerComponent = Name.Image, Name.DeviceGray, 1
         stream = plain
     try:
-        image = PdfImage(stream).as_pil_image()
+        image = _decode_jpeg(stream) if "/DCTDecode" in filters_of(stream) else PdfImage(stream).as_pil_image()
         image.load()
     except (
         pikepdf.PikepdfError, NotImplementedError, ValueError, TypeError, KeyError, AttributeError, OSError,
@@ -49,6 +50,40 @@ def decode_picture(stream: Any, pdf: Any) -> Image.Image:
     if image.size != (width, height):
         raise BadInput(f"a picture of {image.size} pixels that states {width} x {height}")
     return image
+
+
+def _decode_jpeg(stream: Any) -> Image.Image:
+    """Return the samples of a JPEG as a PDF means them.
+
+    Pillow inverts CMYK where the JPEG is marked as Adobe's; a PDF does so only where its `/Decode` says it (8.9.5.2).
+    """
+    parameters = stream.get("/DecodeParms")
+    if parameters is not None and "ColorTransform" in repr(parameters):
+        raise NotImplementedError("its colours are transformed in a way of its own")
+    data = stream.read_raw_bytes()
+    if filters_of(stream) == ["/FlateDecode", "/DCTDecode"]:
+        data = zlib.decompressobj().decompress(data, MOST_CONTENT)
+    elif filters_of(stream) != ["/DCTDecode"]:
+        raise NotImplementedError("a JPEG packed once more")
+    image: Image.Image = Image.open(io.BytesIO(data), formats=("JPEG",))
+    image.load()
+    bands = len(image.getbands())
+    if bands != bands_of(stream.get("/ColorSpace")):
+        raise NotImplementedError(f"its {bands} bands are not those of its colour space")
+    decode = [float(value) for value in stream.get("/Decode", [0, 1] * bands)]
+    if decode not in ([0, 1] * bands, [1, 0] * bands):
+        raise NotImplementedError(f"its samples are mapped to {decode}")
+    inverted = (image.mode == "CMYK" and "adobe" in image.info) != (decode[0] == 1)
+    return ImageChops.invert(image) if inverted else image
+
+
+def have_same_samples(first: Image.Image, second: Image.Image) -> bool:
+    """Tell whether two images are the same in every sample. Inks are never compared as the colours that they give."""
+    if first.size != second.size:
+        return False
+    if first.mode == second.mode:
+        return first.tobytes() == second.tobytes()
+    return "CMYK" not in {first.mode, second.mode} and first.convert("RGB").tobytes() == second.convert("RGB").tobytes()
 
 
 def write_samples(stream: Any, image: Image.Image) -> None:
