@@ -24,6 +24,7 @@ from velum.media.archive.pdf_clean import clean, remove_invisible_text
 from velum.media.archive.pdf_pictures import (
     MOST_CONTENT,
     decode_picture,
+    have_same_samples,
     is_plain_jpeg,
     refuse_bomb,
     resources_of,
