@@ -213,7 +213,7 @@ class Technique(Protocol):
 
 @runtime_checkable
 class Weak(Protocol):
-    """A technique that warns when its options leave a region recognisable or recoverable."""
+    """A technique that can leave a region recognisable or recoverable, or a localizer that finds less than usual."""
 
     @property
     def warning(self) -> str | None:
@@ -221,11 +221,11 @@ class Weak(Protocol):
         ...
 
 
-def warning_of(technique: Technique) -> str | None:
-    """Return what the report warns of when a technique is used; None where it has no warning."""
-    if isinstance(technique, Weak):
-        return technique.warning
-    former = _former_property(technique, "doubt", "warning")
+def warning_of(part: Technique | Localizer) -> str | None:
+    """Return what the report warns of when a part is used; None where it has no warning."""
+    if isinstance(part, Weak):
+        return part.warning
+    former = _former_property(part, "doubt", "warning")
     return None if former is None else str(former)
 
 

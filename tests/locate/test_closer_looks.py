@@ -31,7 +31,7 @@ def scaled_down(picture: LabelledPicture) -> LabelledPicture:
     scale = min(1.0, (MOST_PIXELS / (pixels.shape[0] * pixels.shape[1])) ** 0.5)
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     objects = [{**found, "bbox": [edge * scale for edge in found["bbox"]]} for found in picture.objects]
-    return replace(picture, frame=Frame.of(Plane(np.ascontiguousarray(small), Role.RGB)), objects=objects)
+    return replace(picture, frame=Frame.of(Plane(np.ascontiguousarray(small, np.uint8), Role.RGB)), objects=objects)
 
 
 def found_at(

@@ -20,8 +20,9 @@ from tests.rows import exhaustive
 from velum.errors import BadPlan, PluginFault, Unavailable
 from velum.frame import Frame, Orientation, Plane, Rgb, Role
 from velum.locate import registry
-from velum.locate.detector import Detector, TiledDetector
+from velum.locate.detector import Detector
 from velum.locate.output_formats import Detections, Family, Input, Tensors, no_detections
+from velum.locate.tiled_detector import TiledDetector
 from velum.locate.weights import fetch
 from velum.parts import make
 from velum.plugins import Described, Localizer, Mode, RuntimeConfig

@@ -9,7 +9,7 @@ import pytest
 
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate.output_formats import Detections, Family, Input, Tensors
-from velum.locate.second_look import COST, PART, SecondLook
+from velum.locate.second_look import COST, PART, SecondLook, join_opinions
 from velum.region import Box, Region
 
 SIDE = 96
@@ -85,3 +85,32 @@ def test_the_number_of_second_looks_is_bounded_by_the_first_look(looks: int) -> 
 
 def test_at_least_one_region_gets_a_second_look() -> None:
     assert scores(frame_of((SMALL, 200)), [SMALL], pixels=1) != [None]
+
+
+SURE, WEAK, ELSEWHERE = Box(10, 10, 50, 60), Box(100, 10, 140, 60), Box(200, 10, 240, 60)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "counts"),
+    [
+        ([(SURE, 0.3)], [], [(SURE, 0.3)]),
+        ([(SURE, 0.27)], [], []),
+        ([(SURE, 0.21)], [(Box(12, 11, 51, 61), 0.36)], [(SURE, 0.21)]),
+        ([(WEAK, 0.21)], [(SURE, 0.6)], []),
+        ([], [(SURE, 0.7)], [(SURE, 0.7)]),
+        ([], [(SURE, 0.69)], []),
+        ([(SURE, 0.3)], [(Box(12, 11, 51, 61), 0.9)], [(SURE, 0.3)]),
+        ([(SURE, 0.3), (WEAK, 0.2)], [(ELSEWHERE, 0.8)], [(ELSEWHERE, 0.8), (SURE, 0.3)]),
+    ],
+    ids=["sure", "unsure", "confirmed", "not confirmed", "alone", "too weak alone", "seen by both", "best first"],
+)
+def test_two_networks_decide_by_their_scores(
+    first: list[tuple[Box, float]], second: list[tuple[Box, float]], counts: list[tuple[Box, float]]
+) -> None:
+    regions = ([Region(box, "face", score) for box, score in found] for found in (first, second))
+    joined = join_opinions(*regions, sure=0.28, alone=0.7)
+    assert [(region.box, region.score) for region in joined] == counts
+
+
+def test_a_detection_of_another_label_confirms_nothing() -> None:
+    assert join_opinions([Region(SURE, "face", 0.2)], [Region(SURE, "head", 0.5)], sure=0.28, alone=0.7) == []

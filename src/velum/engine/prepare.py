@@ -199,7 +199,8 @@ def prepare(
     )
     used = dict(zip((rule.hide for rule in plan.rules), techniques, strict=True))
     used |= {spec: region_techniques[spec] for spec, _, ignored in chosen if not ignored}
-    warnings = (*notes, *_warnings(used))
+    incomplete = dict.fromkeys(filter(None, map(warning_of, localizers)))
+    warnings = (*notes, *incomplete, *_warnings(used))
     people = _known_people(plan, rules, localizers, parts, limits) if locate else None
     if people is not None and any(covers(rule.label, "person") for rule in plan.rules):
         warnings += (KEPT_BODIES,)

@@ -20,6 +20,7 @@ from velum.locate.weights.asset import (
     Looks,
     Model,
     Npm,
+    Opinion,
     Source,
     UserStoreFile,
     Web,
@@ -239,7 +240,14 @@ def _effort(entry: _Entry) -> Mapping[str, Looks]:
 
 def _looks(entry: _Entry) -> Looks:
     entry.only(_field_names(Looks))
-    return Looks(_look(entry.table("image")), _look(entry.table("video")))
+    opinion = _opinion(entry.table("opinion")) if entry.values.get("opinion") else None
+    return Looks(_look(entry.table("image")), _look(entry.table("video")), opinion)
+
+
+def _opinion(entry: _Entry) -> Opinion:
+    entry.only(_field_names(Opinion))
+    unsure, sure, alone = (entry.share(key) for key in ("unsure", "sure", "alone"))
+    return Opinion(entry.text("model", NAME, "the name of a model"), _look(entry.table("look")), unsure, sure, alone)
 
 
 def _look(entry: _Entry) -> Look:
@@ -299,10 +307,14 @@ def _model_text(model: Model) -> str:
     if model.instead:
         lines.append(f"instead = {_literal([str(spec) for spec in model.instead])}")
     if model.effort:
-        lines.append(f"effort = {_literal({level: asdict(looks) for level, looks in model.effort.items()})}")
+        lines.append(f"effort = {_literal({level: _looks_values(looks) for level, looks in model.effort.items()})}")
     if model.parts:
         lines.append(f"parts = {_literal([_file_values(part) for part in model.parts])}")
     return "\n".join(lines)
+
+
+def _looks_values(looks: Looks) -> dict[str, Any]:
+    return {key: value for key, value in asdict(looks).items() if value is not None}
 
 
 def _file_values(file: File) -> dict[str, Any]:

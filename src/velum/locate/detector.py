@@ -1,7 +1,7 @@
 """The localizer `model`: detects objects with a model of the catalogue, tile by tile."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,16 +9,17 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from velum.errors import PluginFault
-from velum.frame import Frame, Plane, Rgb, Role
+from velum.errors import MissingWeights, PluginFault
+from velum.frame import Frame
 from velum.locate import registry
-from velum.locate.output_formats import Detections, Family, Floats, Input, Tensors, concatenate, family
-from velum.locate.runtime import Network, fingerprint_of, open_network
-from velum.locate.second_look import SecondLook, add_turned
+from velum.locate.output_formats import Detections, Floats, family
+from velum.locate.runtime import fingerprint_of, open_network
+from velum.locate.second_look import SecondLook, add_turned, join_opinions
 from velum.locate.segmenter import check_option, model_facts
-from velum.locate.tiling import Flags, Tile, TilePass, locate_with_seam, passes, suppress
+from velum.locate.tiled_detector import SMALL_FACTOR, TiledDetector
+from velum.locate.tiling import locate_with_seam
 from velum.locate.weights import fetch
-from velum.locate.weights.asset import Look
+from velum.locate.weights.asset import Look, Opinion
 from velum.plan import Effort
 from velum.plugins import RuntimeConfig, usual_track_threshold
 from velum.region import Box, Mask, Region
@@ -38,94 +39,9 @@ PROBE_SIDE = 128
 LARGEST_SCALE = 5.0
 """Largest magnification of an image."""
 
-CUT_MARGIN = 0.25
-"""A box counts as cut when its distance to a tile's inner edge is below this share of its size."""
-
-SAME_IOU = 0.5
-"""IoU from which boxes of different tiles are the same object, for networks that suppress duplicates themselves."""
-
-SMALL_FACTOR = 2.0
-"""Factor of the threshold, in passes after the first, for objects below the smallest size of the network. The finer
-pass has seen them twice as large, so most of these detections are false. Sure ones are kept: a network that needs an
-object's surroundings may have missed it in the finer pass."""
-
-
 MASK_LEVEL = 0.4
 """Probability from which a pixel of a mask is hidden. Below a half: users notice an area that is hidden needlessly, but
 not a part of a person that is still visible."""
-
-
-@dataclass(frozen=True, slots=True)
-class TiledDetector:
-    """Detects objects in images of any size with one network.
-
-    `scale` is the scale of the first pass, in input pixels per image pixel; `area` bounds the pixels of one network
-    input, and so memory. Small images are enlarged further: up to `closest`, as long as the whole first pass has no
-    more than `closest_pixels`.
-    """
-
-    network: Network
-    family: Family
-    form: Input
-    threshold: float
-    scale: float
-    area: int
-    closest: float = 0.0
-    closest_pixels: int = 0
-
-    def scale_of(self, frame: Frame) -> float:
-        """Return the scale of the first pass over a frame. Of one scene, a larger image never gets a smaller input."""
-        return max(self.scale, min(self.closest, math.sqrt(self.closest_pixels / (frame.width * frame.height))))
-
-    def find(self, frame: Frame) -> Detections:
-        """Return the detections in one frame, as `find_all` yields them."""
-        (found,) = self.find_all([frame])
-        return found
-
-    def find_all(self, frames: Sequence[Frame]) -> Iterator[Detections]:
-        """Yield the detections of each frame, best first, one box per object, in pixels of the upright image.
-
-        The tiles of all frames go through the network as one queue. Boxes can reach beyond the image. Raises
-        `PluginFault` when the network fails.
-        """
-        plans = [self.tiles(frame) for frame in frames]
-        views = (view for frame, plan in zip(frames, plans, strict=True) for view in self.views(frame, plan))
-        outputs = self.network.infer_many(views)
-        for plan in plans:
-            parts = [self._decode_tile(next(outputs), tile, tile_pass) for tile, tile_pass in plan]
-            found = concatenate([detections for detections, _ in parts])
-            cut = np.concatenate([cut for _, cut in parts])
-            yield found.take(suppress(found, cut, self.family.nms_iou or SAME_IOU))
-
-    def tiles(self, frame: Frame) -> list[tuple[Tile, TilePass]]:
-        """Return all tiles of a frame, each with its pass."""
-        plan = passes(frame.width, frame.height, self.scale_of(frame), self.area, self.family, self.form)
-        return [(tile, tile_pass) for tile_pass in plan for tile in tile_pass.tiles]
-
-    def views(self, frame: Frame, plan: Iterable[tuple[Tile, TilePass]]) -> Iterator[Rgb]:
-        """Yield the network input (height, width, 3) of each tile of a plan.
-
-        A tile that covers the whole frame is scaled down from the previous tile that did, not from the frame again.
-        """
-        seen = frame
-        for tile, _ in plan:
-            if tile.fit.box != frame.box:
-                yield tile.fit.view(frame, self.form.pad)
-                continue
-            view = replace(tile.fit, box=seen.box).view(seen, self.form.pad)
-            width, height = tile.fit.content_wh
-            seen = Frame.of(Plane(view[:height, :width], Role.RGB))
-            yield view
-
-    def _decode_tile(self, outputs: Tensors, tile: Tile, of: TilePass) -> tuple[Detections, Flags]:
-        """Return the detections of one tile, and a flag for each that the tile's edges may have cut."""
-        found = self.family.decode(outputs, tile.fit.input_wh, self.threshold)
-        sure = min(self.threshold * SMALL_FACTOR, (self.threshold + 1) / 2)
-        sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
-        shorter, longer = sides.min(axis=1), sides.max(axis=1)
-        found = found.take((shorter > 0) & ((shorter >= of.smallest) | (found.score >= sure)) & (longer <= of.largest))
-        points = None if found.points is None else tile.fit.points_to_picture(found.points)
-        return replace(found, xyxy=tile.fit.to_picture(found.xyxy), points=points), _cut(found, tile)
 
 
 class Detector:
@@ -161,6 +77,8 @@ class Detector:
         self._finder = TiledDetector(network, kind, form, 1.0, 1.0, tile * tile)
         self._finder = self._set_up(self._looks.image)
         self._turned_finder = self._set_up_turned(self._looks.image)
+        self.warning: str | None = None
+        self._second_opinion = self._set_up_second_opinion(host)
         self._second_look: SecondLook | None = None
         self._doubtful_below = 0.0
 
@@ -185,6 +103,25 @@ class Detector:
             closest_pixels=finder.closest_pixels // 4,
         )  # fmt: skip
 
+    def _set_up_second_opinion(self, host: RuntimeConfig) -> "SecondOpinion | None":
+        """Return the network that also looks at images; None, with a warning, where its weights are not available."""
+        opinion = self._looks.opinion
+        if opinion is None or self._min_side is not None or self._threshold is not None:
+            return None
+        try:
+            other = Detector(opinion.model, host, tile=math.isqrt(self._finder.area))
+        except MissingWeights:
+            self.warning = (
+                f"only {self._model.name} looked at images, because {opinion.model} is not on this machine; run "
+                f"'velum models pull {opinion.model}'"
+            )
+            return None
+        other._finder = other._set_up(opinion.look)
+        self._finder = replace(
+            self._finder, threshold=opinion.unsure, sure_factor=SMALL_FACTOR * opinion.sure / opinion.unsure
+        )
+        return SecondOpinion(other, opinion)
+
     def _set_up_second_look(self, finder: TiledDetector) -> SecondLook | None:
         """Return what looks again at doubtful detections, as sure as a look at every frame; None where none does."""
         side = self._looks.video.second_look
@@ -199,10 +136,13 @@ class Detector:
     @property
     def description(self) -> Mapping[str, str]:
         """Model, weights and settings, for the report."""
-        return model_facts(self._model, self._finder.network) | {
-            "threshold": f"{self._finder.threshold:g}",
-            "min_side": f"{self._kind.smallest_side / self._finder.scale:g}",
-        }
+        facts = model_facts(self._model, self._finder.network)
+        facts["threshold"] = f"{self._finder.threshold:g}"
+        facts["min_side"] = f"{self._kind.smallest_side / self._finder.scale:g}"
+        if self._second_opinion is not None:
+            other = self._second_opinion.detector.description
+            facts |= {"second_opinion": other["model"], "second_opinion_weights": other["weights"]}
+        return facts
 
     @property
     def finder(self) -> TiledDetector:
@@ -228,6 +168,7 @@ class Detector:
             other._doubtful_below = min(finder.threshold * DOUBTFUL_FACTOR, (finder.threshold + 1) / 2)
             finder = replace(finder, threshold=finder.threshold * SPARSE_THRESHOLD_FACTOR)
         other._finder, other._turned_finder = finder, None  # a video that lies on its side says so in its file
+        other._second_opinion = None
         return other
 
     def look_again(self, frame: Frame, regions: Sequence[Region]) -> list[float | None]:
@@ -258,6 +199,8 @@ class Detector:
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, best first, clipped to the image. Raises `PluginFault`."""
         found = locate_with_seam(frames, lambda views: self._locate_all(self._finder, views))
+        if self._second_opinion is not None:
+            found = self._second_opinion.join(frames, found)
         finder = self._turned_finder
         return found if finder is None else add_turned(frames, found, lambda views: self._locate_all(finder, views))
 
@@ -293,13 +236,18 @@ class Detector:
         return regions
 
 
-def _cut(found: Detections, tile: Tile) -> Flags:
-    """Return a flag for each box, in input pixels, that the tile's edges may have cut."""
-    low, high = found.xyxy[:, :2], found.xyxy[:, 2:]
-    reach = (high - low) * CUT_MARGIN
-    beyond = np.concatenate((low < reach, high > np.array(tile.fit.content_wh) - reach), axis=1)
-    cut: Flags = (beyond & np.array(tile.inner)).any(axis=1)
-    return cut
+@dataclass(frozen=True, slots=True)
+class SecondOpinion:
+    """Another detector that looks at the same images, and the scores from which either counts."""
+
+    detector: Detector
+    opinion: Opinion
+
+    def join(self, frames: Sequence[Frame], found: Sequence[Sequence[Region]]) -> list[list[Region]]:
+        """Return the regions of both detectors that count in each frame. Raises `PluginFault`."""
+        others = self.detector.locate(frames)
+        sure, alone = self.opinion.sure, self.opinion.alone
+        return [join_opinions(*pair, sure=sure, alone=alone) for pair in zip(found, others, strict=True)]
 
 
 def mask_in(box: Box, likely: Floats, xyxy: Sequence[float]) -> Mask | None:

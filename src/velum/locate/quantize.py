@@ -14,12 +14,13 @@ import numpy as np
 from velum.errors import BadInput, BadPlan
 from velum.frame import Frame, Rgb
 from velum.locate import registry, user_models
-from velum.locate.detector import Detector, TiledDetector
+from velum.locate.detector import Detector
 from velum.locate.import_model import ImportedModel, model_name
 from velum.locate.output_formats import Detections, Family, family
 from velum.locate.registry import Model
 from velum.locate.runtime import int8, open_network, openvino
 from velum.locate.runtime.int8 import Preset
+from velum.locate.tiled_detector import TiledDetector
 from velum.locate.weights import fetch
 from velum.plugins import Precision, RuntimeConfig
 from velum.region import ious

@@ -1,15 +1,17 @@
-"""A second look at an image: at doubtful detections, each from nearby, and at the image turned.
+"""A second look at an image: at doubtful detections, each from nearby; at the image turned; by another network.
 
 A detector that sees few frames of a video takes low scores, so that it misses nobody; a track that starts with a false
 one is hidden for as long as its place looks the same. The part around a detection at a larger scale tells most of them
 apart: see docs/benchmarks.md, "How often a video is looked at". In an image that was turned before it was saved,
-objects lie on their sides or stand on their heads.
+objects lie on their sides or stand on their heads. Two networks that were trained on different images seldom make the
+same mistake: what both find counts from a lower score.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from velum.frame import Frame, Orientation
 from velum.locate.output_formats import Detections, Family, Input
@@ -26,6 +28,9 @@ differently, so two boxes of one object overlap less than those of two tiles."""
 
 COST = 0.05
 """Most pixels of all second looks at a frame, as a share of those of the first: what is over them counts as found."""
+
+AGREEMENT_IOU, KNOWN_IOU = 0.4, 0.3
+"""IoU from which two networks mean the same object where one confirms the other, and where one would add an object."""
 
 TURNS = (
     Orientation(transposed=True, flip_y=True), Orientation(flip_x=True, flip_y=True),
@@ -110,3 +115,25 @@ def _back(region: Region, turn: Orientation, frame: Frame) -> Region:
     mask = None if region.mask is None else np.ascontiguousarray(turn.stored_mask(region.mask))
     points = None if region.points is None else turn.stored_points(region.points, width, height)
     return replace(region, box=turn.stored_box(region.box, width, height), mask=mask, points=points)
+
+
+def join_opinions(first: Sequence[Region], second: Sequence[Region], *, sure: float, alone: float) -> list[Region]:
+    """Return the regions of two networks in one image that count, best first.
+
+    Those of the `first` count from the score `sure`, and where the `second` has the same; those of the second count
+    from the score `alone`, unless the first has the same.
+    """
+    overlaps = ious(_boxes(first), _boxes(second))
+    overlaps *= np.array([[one.label == other.label for other in second] for one in first]).reshape(overlaps.shape)
+    agreed: npt.NDArray[np.bool_] = (overlaps >= AGREEMENT_IOU).any(axis=1)
+    kept = np.array([region.score >= sure for region in first], bool) | agreed
+    known: npt.NDArray[np.bool_] = (overlaps[kept] >= KNOWN_IOU).any(axis=0)
+    regions = [region for region, counts in zip(first, kept, strict=True) if counts]
+    regions += [
+        region for region, is_known in zip(second, known, strict=True) if region.score >= alone and not is_known
+    ]
+    return sorted(regions, key=lambda region: -region.score)
+
+
+def _boxes(regions: Sequence[Region]) -> npt.NDArray[np.float32]:
+    return np.array([region.box.xyxy for region in regions], np.float32).reshape(-1, 4)

@@ -182,11 +182,28 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """Another network of the catalogue that also looks at images, and how the scores of both decide.
+
+    A detection counts from the score `sure`, or from `unsure` where the other network finds the same object with the
+    threshold of `look`. What only the other network finds counts from the score `alone`.
+    """
+
+    model: str
+    look: Look
+    unsure: float
+    sure: float
+    alone: float
+
+
+@dataclass(frozen=True, slots=True)
 class Looks:
     """How closely a detector looks at images, and at the frames of videos, which tracking connects."""
 
     image: Look
     video: Look
+    opinion: Opinion | None = None
+    """Only for images: a video shows each object many times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,106 @@
+"""Runs one network over an image of any size, tile by tile and pass by pass, and keeps one box of each object."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from velum.frame import Frame, Plane, Rgb, Role
+from velum.locate.output_formats import Detections, Family, Input, Tensors, concatenate
+from velum.locate.runtime import Network
+from velum.locate.tiling import Flags, Tile, TilePass, passes, suppress
+
+CUT_MARGIN = 0.25
+"""A box counts as cut when its distance to a tile's inner edge is below this share of its size."""
+
+SAME_IOU = 0.5
+"""IoU from which boxes of different tiles are the same object, for networks that suppress duplicates themselves."""
+
+SMALL_FACTOR = 2.0
+"""Factor of the threshold, in passes after the first, for objects below the smallest size of the network. The finer
+pass has seen them twice as large, so most of these detections are false. Sure ones are kept: a network that needs an
+object's surroundings may have missed it in the finer pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class TiledDetector:
+    """Detects objects in images of any size with one network.
+
+    `scale` is the scale of the first pass, in input pixels per image pixel; `area` bounds the pixels of one network
+    input, and so memory. Small images are enlarged further: up to `closest`, as long as the whole first pass has no
+    more than `closest_pixels`. `sure_factor` is `SMALL_FACTOR`, or more where the threshold is lower than usual.
+    """
+
+    network: Network
+    family: Family
+    form: Input
+    threshold: float
+    scale: float
+    area: int
+    closest: float = 0.0
+    closest_pixels: int = 0
+    sure_factor: float = SMALL_FACTOR
+
+    def scale_of(self, frame: Frame) -> float:
+        """Return the scale of the first pass over a frame. Of one scene, a larger image never gets a smaller input."""
+        return max(self.scale, min(self.closest, math.sqrt(self.closest_pixels / (frame.width * frame.height))))
+
+    def find(self, frame: Frame) -> Detections:
+        """Return the detections in one frame, as `find_all` yields them."""
+        (found,) = self.find_all([frame])
+        return found
+
+    def find_all(self, frames: Sequence[Frame]) -> Iterator[Detections]:
+        """Yield the detections of each frame, best first, one box per object, in pixels of the upright image.
+
+        The tiles of all frames go through the network as one queue. Boxes can reach beyond the image. Raises
+        `PluginFault` when the network fails.
+        """
+        plans = [self.tiles(frame) for frame in frames]
+        views = (view for frame, plan in zip(frames, plans, strict=True) for view in self.views(frame, plan))
+        outputs = self.network.infer_many(views)
+        for plan in plans:
+            parts = [self._decode_tile(next(outputs), tile, tile_pass) for tile, tile_pass in plan]
+            found = concatenate([detections for detections, _ in parts])
+            cut = np.concatenate([cut for _, cut in parts])
+            yield found.take(suppress(found, cut, self.family.nms_iou or SAME_IOU))
+
+    def tiles(self, frame: Frame) -> list[tuple[Tile, TilePass]]:
+        """Return all tiles of a frame, each with its pass."""
+        plan = passes(frame.width, frame.height, self.scale_of(frame), self.area, self.family, self.form)
+        return [(tile, tile_pass) for tile_pass in plan for tile in tile_pass.tiles]
+
+    def views(self, frame: Frame, plan: Iterable[tuple[Tile, TilePass]]) -> Iterator[Rgb]:
+        """Yield the network input (height, width, 3) of each tile of a plan.
+
+        A tile that covers the whole frame is scaled down from the previous tile that did, not from the frame again.
+        """
+        seen = frame
+        for tile, _ in plan:
+            if tile.fit.box != frame.box:
+                yield tile.fit.view(frame, self.form.pad)
+                continue
+            view = replace(tile.fit, box=seen.box).view(seen, self.form.pad)
+            width, height = tile.fit.content_wh
+            seen = Frame.of(Plane(view[:height, :width], Role.RGB))
+            yield view
+
+    def _decode_tile(self, outputs: Tensors, tile: Tile, of: TilePass) -> tuple[Detections, Flags]:
+        """Return the detections of one tile, and a flag for each that the tile's edges may have cut."""
+        found = self.family.decode(outputs, tile.fit.input_wh, self.threshold)
+        sure = min(self.threshold * self.sure_factor, (self.threshold + 1) / 2)
+        sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
+        shorter, longer = sides.min(axis=1), sides.max(axis=1)
+        found = found.take((shorter > 0) & ((shorter >= of.smallest) | (found.score >= sure)) & (longer <= of.largest))
+        points = None if found.points is None else tile.fit.points_to_picture(found.points)
+        return replace(found, xyxy=tile.fit.to_picture(found.xyxy), points=points), _cut(found, tile)
+
+
+def _cut(found: Detections, tile: Tile) -> Flags:
+    """Return a flag for each box, in input pixels, that the tile's edges may have cut."""
+    low, high = found.xyxy[:, :2], found.xyxy[:, 2:]
+    reach = (high - low) * CUT_MARGIN
+    beyond = np.concatenate((low < reach, high > np.array(tile.fit.content_wh) - reach), axis=1)
+    cut: Flags = (beyond & np.array(tile.inner)).any(axis=1)
+    return cut
