@@ -26,6 +26,9 @@ ALIASES = {
     "bicycle": ("bicycles", "bike"),
     "train": ("trains", "tram", "tramway"),
     "text": ("texts", "word", "words", "scene_text"),
+    "code": (
+        "codes", "qr", "qr_code", "qr_codes", "qrcode", "barcode", "barcodes", "bar_code", "data_matrix", "datamatrix",
+    ),
     "screen": ("screens", "monitor", "tvmonitor", "tv_monitor", "tv", "laptop"),
 }  # fmt: skip
 """Canonical label -> other spellings that data sets and people use for it."""

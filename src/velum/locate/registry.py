@@ -144,6 +144,7 @@ FINDERS: Mapping[str, tuple[str, ...]] = {
     "person": ("yolox-s",),
     "vehicle": ("yolox-s",),
     "text": ("text",),
+    "code": ("codes",),
 }
 """Label -> localizers that find it, unless the user has added a model for it. With several localizers, the regions of
 all are hidden: one may find what another misses."""
