@@ -241,7 +241,7 @@ class Watcher:
                 return "the result in its place is of another source or plan"
             self.target.fetch(self.target.head(row.key), file)
             if not row.result_sha256 or sha256_of(file) != row.result_sha256:
-                return "the result is not the one that velum wrote"
+                return "the result is not the one that was written"
         except (ObjectGone, ObjectChanged):
             return "the result is not there"
         finally:

@@ -182,7 +182,7 @@ class SubprocessEngine:
             self.close()  # the process died while it was idle
         if self._pipe is None:
             if os.name != "posix":  # a pipe is handed to the process by its number
-                raise Unavailable("files in processes of their own need Linux or macOS; run velum there, or in WSL")
+                raise Unavailable("files in processes of their own need Linux or macOS; use one of these, or WSL")
             self._pipe, theirs = Pipe()
             with theirs:
                 # Not with multiprocessing, which would run the main module of the embedding program again.
