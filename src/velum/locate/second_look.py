@@ -125,9 +125,9 @@ def join_opinions(first: Sequence[Region], second: Sequence[Region], *, sure: fl
     """
     overlaps = ious(_boxes(first), _boxes(second))
     overlaps *= np.array([[one.label == other.label for other in second] for one in first]).reshape(overlaps.shape)
-    agreed: npt.NDArray[np.bool_] = (overlaps >= AGREEMENT_IOU).any(axis=1)
+    agreed = np.any(overlaps >= AGREEMENT_IOU, axis=1)
     kept = np.array([region.score >= sure for region in first], bool) | agreed
-    known: npt.NDArray[np.bool_] = (overlaps[kept] >= KNOWN_IOU).any(axis=0)
+    known = np.any(overlaps[kept] >= KNOWN_IOU, axis=0).tolist()
     regions = [region for region, counts in zip(first, kept, strict=True) if counts]
     regions += [
         region for region, is_known in zip(second, known, strict=True) if region.score >= alone and not is_known
