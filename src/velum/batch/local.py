@@ -1,14 +1,17 @@
 """Batches of files on this machine: the target of each file, and a run that one bad file does not stop."""
 
+import hashlib
 import json
+import os
+import sqlite3
 import threading
-from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path, PurePath
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 from velum import media
@@ -16,6 +19,7 @@ from velum.errors import BadInput, BadPlan, OutputFailed, VelumError
 from velum.media import archive
 from velum.plan import Plan
 from velum.report import Report
+from velum.storage.objects import sort_texts
 
 if TYPE_CHECKING:
     from velum.engine.engine import Engine
@@ -49,7 +53,7 @@ class ItemResult:
 
 def arrange(
     sources: Sequence[Path], target: Path | None, include: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> tuple[list[BatchItem], Path | None]:
+) -> tuple["Sequence[BatchItem] | ArrangedItems", Path | None]:
     """Return the items for files and folders, and the folder whose tree mirrors the sources (None for a single file).
 
     Without a target, `photo.jpg` becomes `photo.hidden.jpg` and the folder `photos` becomes `photos.hidden`. Folders
@@ -150,50 +154,95 @@ def _run(
     return ItemResult(item, item.with_note(report))
 
 
+class ArrangedItems:
+    """The items of folders in the order in which they were found, on disk where there are many: memory does not grow.
+
+    Targets are the paths of the sources in their folders; a result of another suffix takes no name of another.
+    """
+
+    def __init__(self) -> None:
+        # A database without a name is a temporary file, which is written once the items do not fit into its cache.
+        self._rows = sqlite3.connect("", check_same_thread=False)
+        self._rows.execute(
+            "CREATE TABLE item (source BLOB, target BLOB UNIQUE, wanted BLOB, folded BLOB, suffix TEXT, note TEXT)"
+        )
+
+    def add(self, source: Path, target: Path, suffix: str, note: str) -> None:
+        """Add a source; with a note, its result has another suffix. Raises `BadPlan` when its target is taken."""
+        wanted = target.with_suffix(suffix) if note else target
+        name = None if note else os.fsencode(target)
+        self._write("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?)", source, target, (
+            os.fsencode(source), name, os.fsencode(target), _fold(wanted), suffix, note
+        ))  # fmt: skip
+
+    def rename(self) -> None:
+        """Name the results of another suffix, now that all others are known, also where the system ignores case."""
+        self._rows.execute("CREATE INDEX folded ON item (folded)")
+        last = 0
+        while some := self._rows.execute(
+            "SELECT rowid, source, wanted, folded, suffix FROM item WHERE target IS NULL AND rowid > ? LIMIT 1000",
+            (last,),
+        ).fetchall():
+            for last, source, wanted, folded, suffix in some:
+                (same,) = self._rows.execute("SELECT count(*) FROM item WHERE folded = ?", (folded,)).fetchone()
+                target = _path(wanted)
+                target = target.with_suffix(suffix) if same == 1 else target.with_name(target.name + suffix)
+                order = "UPDATE item SET target = ? WHERE rowid = ?"
+                self._write(order, _path(source), target, (os.fsencode(target), last))
+
+    def _write(self, order: str, source: Path, target: Path, values: tuple[object, ...]) -> None:
+        try:
+            self._rows.execute(order, values)
+        except sqlite3.IntegrityError as error:
+            found = self._rows.execute("SELECT source FROM item WHERE target = ?", (os.fsencode(target),)).fetchone()
+            raise BadPlan(
+                f"{source} and {_path(found[0])} would both be written to {target}; hide them one at a time"
+            ) from error
+        except sqlite3.OperationalError as error:
+            raise OutputFailed(f"cannot list so many files: {error}; make room in {gettempdir()}") from error
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return int(self._rows.execute("SELECT count(*) FROM item").fetchone()[0])
+
+    def __iter__(self) -> Iterator[BatchItem]:
+        """Yield the items, in order."""
+        for source, target, note in self._rows.execute("SELECT source, target, note FROM item ORDER BY rowid"):
+            yield BatchItem(_path(source), _path(target), note)
+
+    def __del__(self) -> None:
+        self._rows.close()
+
+
+def _path(name: bytes) -> Path:
+    return Path(os.fsdecode(name))
+
+
+def _fold(path: Path) -> bytes:
+    return str(path).casefold().encode("utf-8", "surrogateescape")
+
+
 def _mirror_items(
     sources: Sequence[Path], folder: Path, include: Sequence[str], exclude: Sequence[str]
-) -> list[BatchItem]:
+) -> ArrangedItems:
     inside = folder.resolve()
-    plain: dict[Path, BatchItem] = {}
-    renamed: list[tuple[Path, BatchItem]] = []
+    items = ArrangedItems()
     for source in sources:
         if source.is_dir() and source.resolve() == inside:
             raise BadPlan(f"{folder} is both source and target; choose another folder to write to")
-        found = _media_files(source, inside) if source.is_dir() else ()
-        for path in (
-            (path for path in found if is_selected(path.relative_to(source), include, exclude))
-            if source.is_dir()
-            else [source]
-        ):
-            target = folder / (path.relative_to(source) if source.is_dir() else path.name)
-            suffix, note = result_suffix(path)
-            if note:
-                renamed.append((target, BatchItem(path, target.with_suffix(suffix), note)))
-            else:
-                _add(plain, BatchItem(path, target))
-    # Only now all taken names are known, also where the file system ignores case.
-    plain_names = {str(target).casefold() for target in plain}
-    shared = Counter(str(item.target).casefold() for _, item in renamed)
-    for target, item in renamed:
-        name = str(item.target).casefold()
-        free = name not in plain_names and shared[name] == 1
-        _add(plain, item if free else replace(item, target=target.with_name(target.name + item.target.suffix)))
-    if not plain:
+        found = _media_files(source, inside) if source.is_dir() else iter([source])
+        for path in found:
+            inner = path.relative_to(source) if source.is_dir() else Path(path.name)
+            if not source.is_dir() or is_selected(inner, include, exclude):
+                items.add(path, folder / inner, *result_suffix(path))
+    items.rename()
+    if not len(items):
         chosen = " that --include and --exclude leave" if include or exclude else ""
         raise BadInput(
             f"no images or videos in {', '.join(map(str, sources))}{chosen}; "
             f"known are {', '.join(sorted(media.SUFFIXES))}"
         )
-    return sorted(plain.values(), key=lambda item: item.source) if renamed else list(plain.values())
-
-
-def _add(items: dict[Path, BatchItem], item: BatchItem) -> None:
-    if item.target in items:
-        raise BadPlan(
-            f"{item.source} and {items[item.target].source} would both be written to {item.target}; "
-            "hide them one at a time"
-        )
-    items[item.target] = item
+    return items
 
 
 def result_suffix(source: Path) -> tuple[str, str]:
@@ -214,11 +263,14 @@ def result_suffix(source: Path) -> tuple[str, str]:
 
 
 def _media_files(folder: Path, target: Path) -> Iterator[Path]:
-    for entry in sorted(folder.iterdir()):
+    with os.scandir(folder) as entries:
+        names = sort_texts(entry.name for entry in entries)
+    for name in names:
+        entry = folder / name
         if entry.is_dir():
             if not entry.is_symlink() and entry.resolve() != target:
                 yield from _media_files(entry, target)
-        elif media.is_picture(entry) or archive.has_container_suffix(entry):
+        elif media.is_picture(entry):
             yield entry
 
 
@@ -235,10 +287,10 @@ class _Manifest:
     def __init__(self, path: Path, plan: Plan, *, resume: bool) -> None:
         self._path, self._plan = path, plan.digest
         self._lock = threading.Lock()
-        self._finished = set(self._read()) if resume else set()
+        self._finished = set(map(_digest, self._read())) if resume else set()
 
     def has(self, item: BatchItem) -> bool:
-        return item.target.exists() and self._entry(item) in self._finished
+        return item.target.exists() and _digest(self._entry(item)) in self._finished
 
     def add(self, item: BatchItem) -> None:
         line = json.dumps(self._entry(item), ensure_ascii=False) + "\n"
@@ -268,3 +320,8 @@ class _Manifest:
             except ValueError:
                 continue  # the last line of a run that was killed
             yield name, size, mtime_ns, plan
+
+
+def _digest(entry: tuple[str, int, int, str]) -> bytes:
+    """Return a short hash of an entry: a set of them takes a third of the memory."""
+    return hashlib.blake2b(json.dumps(entry).encode(), digest_size=16).digest()

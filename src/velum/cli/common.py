@@ -276,7 +276,7 @@ class Reports(AbstractContextManager["Reports"]):
         from velum.atomic import ensure_free
 
         if path is not None:
-            if path.resolve() in {other.resolve() for other in others}:
+            if path.resolve() in (other.resolve() for other in others):
                 raise BadPlan(f"--report {path} is a source or target of this command; choose another name")
             ensure_free(path, overwrite=append or overwrite)
         self._path, self._mode = path, "a" if append else "w" if overwrite else "x"

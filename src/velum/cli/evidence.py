@@ -222,7 +222,7 @@ class EvidenceWriter:
 
         if passphrase and not key:
             raise BadPlan("--passphrase-file is the passphrase of --key; give both, or neither")
-        if target.resolve() in {path.resolve() for path in others}:
+        if target.resolve() in (path.resolve() for path in others):
             raise BadPlan(
                 f"evidence cannot be written to {target}, which is one of the files given; choose another name"
             )

@@ -1,7 +1,7 @@
 """`velum hide`: hide people in images, videos, documents, archives, folders and streams."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,9 @@ from velum.cli import evidence as signed
 from velum.cli.common import Messages, NoProgress, Quiet, Reports, Verbose, command_again, count_labels
 
 if TYPE_CHECKING:
-    from velum.batch.local import BatchItem, ItemResult
+    from collections.abc import Sequence
+
+    from velum.batch.local import ArrangedItems, BatchItem, ItemResult
     from velum.plan import Plan
     from velum.report import Report
 
@@ -153,9 +155,13 @@ def hide(
     )
     may_replace = overwrite or resume
     ends = [stream] if stream else jobs
-    others = [path for job in ends for path in (job.source, job.target) if isinstance(path, Path)]
-    others += [path for path in (key, plan, regions, evaluation) if path]
-    reports = Reports(report, printed=json, append=resume, overwrite=overwrite, others=others)
+    given = [path for path in (key, plan, regions, evaluation) if path]
+
+    def others() -> Iterator[Path]:
+        yield from given
+        yield from (path for job in ends for path in (job.source, job.target) if isinstance(path, Path))
+
+    reports = Reports(report, printed=json, append=resume, overwrite=overwrite, others=others())
     keeper = (
         signed.EvidenceWriter(
             evidence,
@@ -163,7 +169,7 @@ def hide(
             passphrase_file,
             overwrite=may_replace,
             folder=folder,
-            others=others,
+            others=others(),
             evaluation=evaluation,
             reviewers=reviewer,
         )
@@ -174,7 +180,7 @@ def hide(
         _print_dry_run([stream] if stream else jobs, wanted, json=json)
     elif folder is None:
         with reports:
-            _hide_one(stream or jobs[0], wanted, regions, keeper, reports, messages, overwrite=overwrite)
+            _hide_one(stream or next(iter(jobs)), wanted, regions, keeper, reports, messages, overwrite=overwrite)
     else:
         run = FolderRun(jobs, folder, wanted, keeper, reports, messages)
         with reports:
@@ -200,7 +206,7 @@ def _check_options(
         raise typer.BadParameter("evidence needs a result file; replace -o - by -o FILE, or leave out --evidence")
 
 
-def _print_dry_run(jobs: Sequence["BatchItem | stream_options.Stream"], plan: "Plan", *, json: bool) -> None:
+def _print_dry_run(jobs: Iterable["BatchItem | stream_options.Stream"], plan: "Plan", *, json: bool) -> None:
     with common.engine() as engine:
         work = engine.check(plan)
     for warning in work.warnings:
@@ -262,7 +268,7 @@ def _hide_one(
 class FolderRun:
     """One run over many files. When one fails, the others go on."""
 
-    jobs: "list[BatchItem]"
+    jobs: "Sequence[BatchItem] | ArrangedItems"
     folder: Path
     plan: "Plan"
     keeper: signed.EvidenceWriter | None
