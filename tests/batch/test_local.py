@@ -13,6 +13,7 @@ from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.plan import Rule
 from velum.region import Box
 from velum.spec import PartSpec
+from velum.storage import objects
 from velum.testing import FakeLocalizer
 
 PLAN = Plan((Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0),))
@@ -187,5 +188,20 @@ def test_a_single_result_has_the_suffix_of_its_content(tmp_path: Path, name: str
     jobs, _ = arrange([source], None)
     assert [job.target.name for job in jobs] == [expected]
     other = source.suffix.lower() != Path(expected).suffix.lower()
-    assert jobs[0].note.startswith("the source has the format ") if other else jobs[0].note == ""
-    assert arrange([source], tmp_path)[0][0].target.suffix == Path(expected).suffix
+    (job,) = jobs
+    assert job.note.startswith("the source has the format ") if other else job.note == ""
+    (beside,) = arrange([source], tmp_path)[0]
+    assert beside.target.suffix == Path(expected).suffix
+
+
+def test_more_files_than_are_sorted_in_memory_come_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "SORTED_IN_MEMORY", 3)
+    (tmp_path / "05").mkdir()
+    names = [*(f"{number:02}.jpg" for number in range(20)), "05/a.png", "05/caf\udce9.png"]
+    for name in names:
+        Path(f"{tmp_path}/{name}").touch()
+    jobs, folder = arrange([tmp_path], None)
+    assert folder is not None
+    for _ in range(2):  # as often as one likes
+        assert [str(job.target.relative_to(folder)) for job in jobs] == sorted(names, key=Path)
+        assert len(jobs) == 22
