@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import pytest
 from tests.media.video.factories import Clip, copy, decoded, made, packets
+from tests.rows import exhaustive
 
 from velum import Engine, Plan
 from velum.errors import BadInput
@@ -75,12 +76,18 @@ STARTS = {
     "one that goes on": (10, 11.2),
     "three of them": (10, 4, 700),
 }
+RESETS = ("an earlier one", "one of hours later")
+"""Beginnings that are a reset, as "the same clock" is."""
 
 
 @pytest.mark.parametrize(
     ("starts", "suffix"),
-    [(starts, ".ts") for starts in STARTS.values()] + [(STARTS["one that goes on"], ".mp4"), ((500, 20), ".mkv")],
-    ids=[*STARTS, "to MP4", "to MKV"],
+    [
+        *(pytest.param(STARTS[name], ".ts", id=name) for name in STARTS if name not in RESETS),
+        pytest.param(STARTS["one that goes on"], ".mp4", id="to MP4"),
+        pytest.param((500, 20), ".mkv", id="to MKV"),
+        *exhaustive(pytest.param(STARTS[name], ".ts", id=name) for name in RESETS),
+    ],
 )
 def test_joined_recordings_become_one_video(tmp_path: Path, starts: tuple[float, ...], suffix: str) -> None:
     parts = [recording(tmp_path / f"{index}.ts", start) for index, start in enumerate(starts)]
