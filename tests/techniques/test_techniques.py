@@ -115,7 +115,16 @@ def test_degree_must_be_from_0_to_1(technique: type, degree: float) -> None:
 
 @pytest.mark.parametrize(
     ("technique", "doubtful"),
-    [(Blur(1), False), (Blur(0.1), True), (Pixelate(0.2), False), (Pixelate(0.05), True), (Pixelate(0), True)],
+    [
+        (Blur(1), False),
+        (Blur(0.75), False),
+        (Blur(0.5), True),
+        (Blur(0.1), True),
+        (Pixelate(0.2), False),
+        (Pixelate(0.1), False),
+        (Pixelate(0.07), True),
+        (Pixelate(0), True),
+    ],
 )
 def test_warns_of_weak_settings(technique: Blur | Pixelate, doubtful: bool) -> None:
     assert (technique.warning is not None) is doubtful

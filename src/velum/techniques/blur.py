@@ -23,7 +23,8 @@ WORKING_SIGMA = 3.0
 PASS_MARGIN = 1.25
 """Factor of sigma where it stands for passes of the BMW API: its filter, three means, blurs more near the edges."""
 
-WEAK_DEGREE = 0.5
+WEAK_DEGREE = 0.75
+"""Below it, a trained network names a hidden face more often than twice by chance (docs/strength.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ SMALLEST_CELL = 4
 """Pixels on a side of a cell: a finer grid would leave small regions as they were."""
 
 READABLE_CELLS = 10
-"""Cells along the longer side from which people who know a face can recognise it (an estimate, not a rule)."""
+"""Most cells along the longer side behind which a trained network does not name a face more often than twice by chance
+(docs/strength.md)."""
 
 EXACT_PASSES = 16
 """Passes above which a Gaussian kernel is as good as the exact one."""
