@@ -114,3 +114,26 @@ def test_a_model_is_tried_on_an_image(page: Any) -> None:
     page.locator("input[name=trial]").set_input_files(text)
     page.locator("velum-models .note.bad").wait_for()
     page.complaints.clear()
+
+
+@pytest.mark.exhaustive
+def test_two_reviewers_share_a_queue_and_send_a_photo_back(browser: Any, locked: Locked) -> None:
+    for page in watched(browser, locked.address):
+        page.goto("/")
+        page.get_by_role("textbox", name="Key").fill(locked.key("anna", "anonymize", "review"))
+        page.get_by_role("button", name="Sign in").click()
+        page.locator(".drop input").first.set_input_files(picture("shared.png"))
+        page.get_by_role("button", name=re.compile("Hide in 1 file")).click()
+        page.get_by_role("heading", name="1 of 1 done").wait_for()
+        page.get_by_role("link", name="Review").click()
+        row = page.get_by_role("row", name=re.compile("shared.png"))
+        row.get_by_role("button", name="Take it").click()
+        row.get_by_text("with anna").wait_for()
+        row.get_by_role("link", name="shared.png", exact=True).click()
+        page.get_by_text("0 comments").click()
+        page.get_by_label("Comment, or why you send it back").fill("The sign in the back.")
+        page.get_by_role("button", name="Send back").click()
+        page.get_by_text("Sent back: The sign in the back.").wait_for()
+        page.get_by_role("link", name="Back to review").click()
+        row.get_by_text("sent back").wait_for()
+        page.complaints.clear()  # the first request, before the key was given

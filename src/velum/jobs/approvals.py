@@ -8,7 +8,7 @@ import sqlalchemy as sql
 
 from velum.errors import BadPlan
 from velum.jobs.database import Database
-from velum.jobs.schema import APPROVALS, DRAFTS, JOBS, VIEWS
+from velum.jobs.schema import APPROVALS, ASSIGNMENTS, COMMENTS, DRAFTS, JOBS, VIEWS, new_id
 from velum.jobs.values import JobRecord, State
 
 LOW_SCORE = 0.5
@@ -40,6 +40,7 @@ def approve_results(database: Database, results: Mapping[str, str], who: str, *,
             same = (APPROVALS.c.job == job, APPROVALS.c.result == result, APPROVALS.c.who == who)
             if connection.scalar(sql.select(APPROVALS.c.at).where(*same)) is None:
                 connection.execute(APPROVALS.insert().values(job=job, result=result, who=who, at=at))
+            connection.execute(ASSIGNMENTS.update().where(ASSIGNMENTS.c.job == job).values(sent_back=None))
             count = sql.select(sql.func.count()).where(APPROVALS.c.job == job, APPROVALS.c.result == result)
             if (connection.scalar(count) or 0) >= required:
                 done = JOBS.update().where(JOBS.c.id == job, JOBS.c.keep_until.is_(None))
@@ -80,6 +81,61 @@ def list_views(database: Database, jobs: Sequence[JobRecord], who: str) -> Mappi
     with database.reading() as connection:
         rows = connection.execute(query).all()
     return {row.job: row.undecided for row in rows if row.result == results[row.job]}
+
+
+def add_comment(database: Database, job: str, who: str, text: str, *, frame: int | None = None) -> None:
+    """Record what a reviewer says about a job, or about one of its frames or pages."""
+    with database.writing() as connection:
+        _say(connection, job, who, text, "comment", at=database.now(connection), frame=frame)
+
+
+def list_comments(database: Database, job: str) -> Sequence[Mapping[str, Any]]:
+    """Return what was said and done about a job, the first first, as JSON values."""
+    query = sql.select(COMMENTS).where(COMMENTS.c.job == job).order_by(COMMENTS.c.at, COMMENTS.c.id)
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    return [{name: getattr(row, name) for name in ("who", "at", "text", "frame", "kind")} for row in rows]
+
+
+def assign_job(database: Database, job: str, who: str, *, assignee: str | None) -> None:
+    """Make somebody the reviewer of a job, or nobody."""
+    with database.writing() as connection:
+        _set_assignment(connection, job, assignee=assignee)
+        _say(connection, job, who, assignee or "", "assigned", at=database.now(connection))
+
+
+def send_back(database: Database, job: JobRecord, who: str, reason: str) -> None:
+    """Send the present result of a job back with a reason, which withdraws its approvals.
+
+    It stays so until the job is rendered again, or somebody approves the result after all.
+    """
+    with database.writing() as connection:
+        _set_assignment(connection, job.id, sent_back=reason)
+        connection.execute(APPROVALS.delete().where(APPROVALS.c.job == job.id, APPROVALS.c.result == job.result))
+        # An approval had set the time of the original to that of the approval.
+        early = JOBS.c.keep_until <= database.now(connection)
+        connection.execute(JOBS.update().where(JOBS.c.id == job.id, early).values(keep_until=None))
+        _say(connection, job.id, who, reason, "sent back", at=database.now(connection))
+
+
+def list_assignments(database: Database, jobs: Sequence[JobRecord]) -> Mapping[str, Mapping[str, str | None]]:
+    """Return, by job id, who reviews it (`assignee`), and why its result was sent back (`sent_back`)."""
+    query = sql.select(ASSIGNMENTS).where(ASSIGNMENTS.c.job.in_([job.id for job in jobs]))
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    return {row.job: {"assignee": row.assignee, "sent_back": row.sent_back} for row in rows}
+
+
+def _set_assignment(connection: sql.Connection, job: str, **values: str | None) -> None:
+    if not connection.execute(ASSIGNMENTS.update().where(ASSIGNMENTS.c.job == job).values(**values)).rowcount:
+        connection.execute(ASSIGNMENTS.insert().values(job=job, **values))
+
+
+def _say(
+    connection: sql.Connection, job: str, who: str, text: str, kind: str, *, at: float, frame: int | None = None
+) -> None:
+    values = {"id": new_id(), "job": job, "who": who, "at": at, "text": text, "kind": kind, "frame": frame}
+    connection.execute(COMMENTS.insert().values(**values))
 
 
 DRAFT_BYTES = 16 << 20

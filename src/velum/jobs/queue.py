@@ -11,7 +11,7 @@ import sqlalchemy as sql
 
 from velum.errors import BadInput, BadPlan, VelumError
 from velum.jobs.database import Database
-from velum.jobs.schema import COLUMNS, DRAFTS, ENDED, JOBS, PIECES, REQUESTS, job_of, new_id, row_of
+from velum.jobs.schema import ASSIGNMENTS, COLUMNS, DRAFTS, ENDED, JOBS, PIECES, REQUESTS, job_of, new_id, row_of
 from velum.jobs.values import JobListing, JobRecord, Once, RegionsOrigin, State, Submission
 from velum.jobs.webhooks import announce_deletion, announce_end
 from velum.plan import Plan
@@ -203,6 +203,7 @@ class JobQueue:
                 theirs |= {key for piece in pieces for key in piece}
                 connection.execute(PIECES.delete().where(PIECES.c.job == job))
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again, **counts))
+            connection.execute(ASSIGNMENTS.update().where(ASSIGNMENTS.c.job == job).values(sent_back=None))
             left = _find_unreferenced(connection, theirs)
             _remember(connection, once, job, self._database.now(connection))
         self._delete_or_warn(left)

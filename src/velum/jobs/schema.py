@@ -140,6 +140,30 @@ DRAFTS = sql.Table(
 )
 """What reviewers do before they apply it: one draft for each job, which goes with it."""
 
+ASSIGNMENTS = sql.Table(
+    "velum_assignments",
+    METADATA,
+    sql.Column("job", sql.String(32), sql.ForeignKey(JOBS.c.id, ondelete="CASCADE"), primary_key=True),
+    sql.Column("assignee", sql.String(255)),
+    # Why the present result was sent back; None where it was not.
+    sql.Column("sent_back", sql.Text),
+)
+"""Who reviews a job, and whether its result was sent back."""
+
+COMMENTS = sql.Table(
+    "velum_comments",
+    METADATA,
+    sql.Column("id", sql.String(32), primary_key=True),
+    sql.Column("job", sql.String(32), sql.ForeignKey(JOBS.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    sql.Column("who", sql.String(255), nullable=False),
+    sql.Column("at", sql.Double, nullable=False),
+    sql.Column("text", sql.Text, nullable=False),
+    # Frame or page, from 0, that it is about; None for the whole file.
+    sql.Column("frame", sql.Integer),
+    sql.Column("kind", sql.String(16), nullable=False),
+)
+"""What reviewers say about a job; kinds are `comment`, `sent back` and `assigned`."""
+
 VIEWS = sql.Table(
     "velum_views",
     METADATA,

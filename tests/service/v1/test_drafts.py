@@ -112,3 +112,31 @@ def test_every_page_of_a_file_is_shown_before_and_after(reviewer: tuple[httpx2.C
     beyond = it.get(f"{place}/still", params={"page": 2})
     assert (beyond.status_code, beyond.json()["code"]) == (422, "BadInput")
     assert "/" not in beyond.json()["detail"]
+
+
+def test_reviewers_talk_about_a_job_and_send_its_result_back(reviewer: tuple[httpx2.Client, Path]) -> None:
+    it, _ = reviewer
+    place = done(it)
+
+    def review() -> dict[str, Any]:
+        return next(one for one in it.get("v1/reviews").json()["reviews"] if place.endswith(one["job"]["id"]))
+
+    assert (review()["assignee"], review()["sent_back"]) == (None, None)
+    assert it.put(f"{place}/assignee", json={"assignee": "alice"}).status_code == 200
+    it.post(f"{place}/comments", json={"text": "Look at the window.", "frame": 0})
+    chosen = [{"job": review()["job"]["id"], "result": review()["result"]}]
+    assert it.post("v1/reviews", json={"approve": chosen}).status_code == 204
+    said = it.post(f"{place}/comments", json={"text": "A face is left.", "send_back": True}).json()["comments"]
+    assert [(one["kind"], one["text"], one["frame"]) for one in said] == [
+        ("assigned", "alice", None), ("comment", "Look at the window.", 0), ("sent back", "A face is left.", None),
+    ]  # fmt: skip
+    back = review()
+    assert (back["assignee"], back["sent_back"], back["approved"]) == ("alice", "A face is left.", [])
+    assert it.get(place).json()["source_until"] > it.get(place).json()["ended"] + DAY - 60, (
+        "the original is needed again"
+    )
+    assert it.put(f"{place}/regions", json=CORNER.to_json()).status_code == 200
+    assert it.post(f"{place}/render").status_code == 202
+    assert ended(it, place)["state"] == "done"
+    assert (review()["assignee"], review()["sent_back"]) == ("alice", None)
+    assert len(it.get(f"{place}/comments").json()["comments"]) == 3

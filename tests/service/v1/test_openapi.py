@@ -10,6 +10,7 @@ from velum.service.problem_details import KIND, uses_problem_details
 ENDPOINTS = {
     ("GET", "/v1/reviews"), ("POST", "/v1/reviews"), ("POST", "/v1/reviews/views"),
     ("GET", "/v1/jobs/{job}/draft"), ("PUT", "/v1/jobs/{job}/draft"), ("DELETE", "/v1/jobs/{job}/draft"),
+    ("GET", "/v1/jobs/{job}/comments"), ("POST", "/v1/jobs/{job}/comments"), ("PUT", "/v1/jobs/{job}/assignee"),
     ("POST", "/v1/jobs/{job}/keep"), ("GET", "/v1/jobs/{job}/still"),
     ("POST", "/v1/images"), ("POST", "/v1/locate"),
     ("POST", "/v1/uploads"), ("GET", "/v1/uploads/{upload}"), ("HEAD", "/v1/uploads/{upload}"),

@@ -2,6 +2,8 @@
 /** All words of the page. Another language: add its texts to TEXTS; what it lacks is shown in English. */
 
 const en = {
+  'comments': '{n} comments', 'comments.one': '1 comment', 'comments.new': 'Comment, or why you send it back', 'comments.add': 'Comment', 'comments.back': 'Send back', 'comments.here': 'About: {name}', 'comments.look': 'Show', 'comments.sentback': 'Sent back: {why}', 'comments.assigned': 'To be reviewed by {who}', 'comments.unassigned': 'To be reviewed by anyone', 'comments.why': 'Write why you send it back.', 'comments.empty': 'Write something first.',
+  'video.frame': 'frame {at}', 'review.mine': 'Mine', 'review.take': 'Take it', 'review.leave': 'Leave it', 'review.sentback': 'sent back', 'review.assignee': 'with {who}',
   'start.try.why': 'Nothing at hand?', 'start.try': 'Try it with a drawn sample', 'start.sample': 'sample.png',
   'strip': 'Other files', 'strip.back': 'Previous file', 'strip.on': 'Next file', 'jobs.frames': '{n} frames', 'jobs.pages': '{n} pages',
   'lost': 'Connection lost. Your work is kept; this page tries again by itself …',
@@ -235,6 +237,8 @@ const en = {
 
 /** @type {Partial<typeof en> & Record<string, string>} */
 const de = {
+  'comments': '{n} Kommentare', 'comments.one': '1 Kommentar', 'comments.new': 'Kommentar, oder warum Sie es zurückgeben', 'comments.add': 'Kommentieren', 'comments.back': 'Zurückgeben', 'comments.here': 'Betrifft: {name}', 'comments.look': 'Zeigen', 'comments.sentback': 'Zurückgegeben: {why}', 'comments.assigned': 'Zu prüfen von {who}', 'comments.unassigned': 'Zu prüfen von allen', 'comments.why': 'Schreiben Sie, warum Sie es zurückgeben.', 'comments.empty': 'Schreiben Sie zuerst etwas.',
+  'video.frame': 'Bild {at}', 'review.mine': 'Meine', 'review.take': 'Übernehmen', 'review.leave': 'Abgeben', 'review.sentback': 'zurückgegeben', 'review.assignee': 'bei {who}',
   'start.try.why': 'Nichts zur Hand?', 'start.try': 'Mit einem gezeichneten Beispiel ausprobieren', 'start.sample': 'Beispiel.png',
   'strip': 'Andere Dateien', 'strip.back': 'Vorige Datei', 'strip.on': 'Nächste Datei', 'jobs.frames': '{n} Bilder', 'jobs.pages': '{n} Seiten',
   'lost': 'Verbindung unterbrochen. Ihre Arbeit ist gesichert; diese Seite versucht es von selbst weiter …',

@@ -12,7 +12,16 @@ from starlette.responses import JSONResponse, Response
 from velum.annotations import FORMAT
 from velum.errors import BadPlan
 from velum.jobs import JobRecord, State
-from velum.jobs.approvals import WEIGHTS, approve_results, doubts, list_approvals, list_views, record_view, risk
+from velum.jobs.approvals import (
+    WEIGHTS,
+    approve_results,
+    doubts,
+    list_approvals,
+    list_assignments,
+    list_views,
+    record_view,
+    risk,
+)
 from velum.region import Box, Region
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
@@ -86,6 +95,10 @@ class Review(BaseModel):
     """From 0 to 1."""
     why: list[str] = Field(examples=[["nothing"]], description=f"Some of {', '.join(WEIGHTS)}.")
     approved: list[Approved]
+    assignee: str | None = Field(examples=["alice"])
+    """Who is to review it; null for nobody."""
+    sent_back: str | None = Field(examples=[None])
+    """Why the result was sent back; null where it was not."""
     undecided: int | None = Field(examples=[0])
     """How many decisions the caller has left to make; null where the caller has not looked at the result yet."""
 
@@ -220,11 +233,13 @@ def queue_routes(job_service: JobService, access: Authenticator, *, required_app
         """List results of the newest jobs by risk: the caller's own, with the scope operate all. Takes review."""
         page = job_service.list(caller, state=State.DONE, owner=None, after=after, limit=limit)
         approvals = list_approvals(job_service.backend.open().database, page.jobs)
+        assignments = list_assignments(job_service.backend.open().database, page.jobs)
         views = list_views(job_service.backend.open().database, page.jobs, caller.name)
         reviews = [review for job in page.jobs if (review := _review(job_service, job, caller)) is not None]
         for review in reviews:
             review["approved"] = approvals.get(review["job"]["id"], [])
             review["undecided"] = views.get(review["job"]["id"])
+            review.update(assignments.get(review["job"]["id"], {"assignee": None, "sent_back": None}))
         reviews.sort(key=lambda review: -review["risk"])
         page_json = {"reviews": reviews, "eyes": required_approvals, "caller": caller.name, "after": page.after}
         return JSONResponse(page_json, headers={"cache-control": "no-store"})

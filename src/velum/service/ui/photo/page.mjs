@@ -3,6 +3,7 @@
 import { ended, follow, getBlob, getJson, Problem, request, send } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
+import { VelumComments } from '../parts/comments.mjs';
 import { Draft, draftStatus } from '../parts/drafts.mjs';
 import { saveResult } from '../parts/result.mjs';
 import { errorNote, failure, jobProblem } from '../parts/error_text.mjs';
@@ -145,6 +146,11 @@ class VelumPhoto extends HTMLElement {
     editor.addEventListener('edit', () => this.#edited());
     if (draft) this.#kept.append(draftStatus(draft, signal));
     this.#looked();
+    const comments = /** @type {VelumComments} */ (document.createElement('velum-comments'));
+    comments.place = () => (editor.histories.length > 1 ? { frame: editor.page, name: t('photo.page', { at: editor.page + 1, all: editor.histories.length }) } : null);
+    comments.addEventListener('look', (event) => editor.turn(/** @type {CustomEvent<number>} */ (event).detail));
+    editor.querySelector('aside')?.append(comments);
+    comments.open(this.#id, signal);
   }
 
   #edited() {

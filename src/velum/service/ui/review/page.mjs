@@ -1,5 +1,6 @@
 // @ts-check
 /** Results that nobody has approved yet, those to doubt first at the top. */
+import { send } from '../api.mjs';
 import { h } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { errorNote } from '../parts/error_text.mjs';
@@ -16,13 +17,15 @@ class VelumReview extends HTMLElement {
   /** @type {Review[]} */
   #reviews = [];
   #eyes = 1;
+  #caller = '';
+  #mine = h('input', { type: 'checkbox', onchange: () => this.#show() });
   #all = h('button', { type: 'button', hidden: true, onclick: () => this.#approveAll() });
   #start = h('a', { class: 'button primary', hidden: true }, t('review.start'));
   #body = h('div', { 'aria-live': 'polite' });
 
   connectedCallback() {
     this.className = 'stack';
-    this.append(h('div', { class: 'row between' }, h('div', {}, h('h1', {}, t('nav.review')), h('p', { class: 'quiet' }, t('review.sub'))), h('div', { class: 'row' }, this.#all, this.#start)), this.#body);
+    this.append(h('div', { class: 'row between' }, h('div', {}, h('h1', {}, t('nav.review')), h('p', { class: 'quiet' }, t('review.sub'))), h('div', { class: 'row' }, h('label', { class: 'check', hidden: true }, this.#mine, h('span', {}, t('review.mine'))), this.#all, this.#start)), this.#body);
     this.#load();
   }
 
@@ -32,8 +35,8 @@ class VelumReview extends HTMLElement {
 
   async #load() {
     try {
-      const { reviews, eyes } = await waiting(this.#gone.signal);
-      [this.#reviews, this.#eyes] = [reviews, eyes];
+      const { reviews, eyes, caller } = await waiting(this.#gone.signal);
+      [this.#reviews, this.#eyes, this.#caller] = [reviews, eyes, caller];
       this.#show();
     } catch (error) {
       if (!this.#gone.signal.aborted) this.#body.replaceChildren(errorNote(error));
@@ -41,7 +44,8 @@ class VelumReview extends HTMLElement {
   }
 
   #show() {
-    const reviews = this.#reviews;
+    const all = this.#reviews, reviews = this.#mine.checked ? all.filter(({ assignee }) => assignee === this.#caller) : all;
+    /** @type {HTMLElement} */ (this.#mine.parentElement).hidden = !all.some(({ assignee }) => assignee);
     const looked = reviews.filter(({ undecided }) => undecided !== null);
     this.#all.hidden = !looked.length;
     this.#all.textContent = t('review.all', { n: looked.length });
@@ -60,13 +64,24 @@ class VelumReview extends HTMLElement {
   /** @param {Review} review */
   #row(review) {
     const { job, risk, why, approved, undecided } = review;
+    const { assignee, sent_back: back } = review, mine = assignee !== null && assignee === this.#caller;
+    const assign = h('button', { type: 'button', class: 'plain small', onclick: async () => {
+      try {
+        await send('PUT', `v1/jobs/${job.id}/assignee`, { assignee: mine ? null : this.#caller });
+        await this.#load();
+      } catch (error) {
+        tellError(error);
+      }
+    } }, t(mine ? 'review.leave' : 'review.take'));
     return h('tr', {},
       h('td', { class: 'job-name' }, h('div', { class: 'with-picture' }, thumbnail(job), h('a', { href: addressOf(review) }, job.name))),
       h('td', {}, h('div', { class: 'row' }, ...(why.length ? why.map((reason) => h('span', { class: `badge ${risk >= 0.35 ? 'bad' : 'warn'}` }, t(`review.why.${reason}`))) : [h('span', { class: 'badge good' }, t('review.fine'))]),
         approved.length ? h('span', { class: 'badge' }, t('review.eyes', { n: approved.length, all: this.#eyes, who: approved.map(({ who }) => who).join(', ') })) : '',
+        back ? h('span', { class: 'badge bad', title: back }, t('review.sentback')) : '', assignee && assignee !== 'anonymous' ? h('span', { class: 'badge' }, t('review.assignee', { who: assignee })) : '',
         undecided ? h('span', { class: 'badge warn' }, t('review.undecided', { n: undecided })) : undecided === 0 ? h('span', { class: 'badge' }, t('review.looked')) : ''),
         h('div', { class: 'small quiet' }, keptText(job))),
       h('td', {}, h('div', { class: 'row job-actions' },
+        this.#caller === 'anonymous' ? '' : assign,
         undecided === null ? h('a', { class: 'button', href: addressOf(review), 'aria-label': t('start.lookname', { name: job.name }) }, t('start.look'))
           : h('button', { type: 'button', 'aria-label': t('review.approve.name', { name: job.name }), onclick: () => this.#sure([review]) }, t('review.approve')))));
   }

@@ -7,19 +7,19 @@ import { tell, tellError } from '../parts/toast.mjs';
 import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { t } from '../i18n.mjs';
 
-/** @typedef {{ job: import('../api.mjs').Job, result: string, risk: number, why: string[], approved: { who: string, at: number }[], undecided: number | null }} Review */
+/** @typedef {{ job: import('../api.mjs').Job, result: string, risk: number, why: string[], approved: { who: string, at: number }[], undecided: number | null, assignee: string | null, sent_back: string | null }} Review */
 
 const MOST = 500;
 
 /**
  * What nobody, or too few, have approved, and not the one who asks; those to doubt first at the top.
  * @param {AbortSignal} signal
- * @returns {Promise<{ reviews: Review[], eyes: number }>}
+ * @returns {Promise<{ reviews: Review[], eyes: number, caller: string }>}
  */
 export async function waiting(signal) {
   await loadFileTypes(signal); // for addressOf
   const { reviews, eyes, caller } = await getJson(`v1/reviews?limit=${MOST}`, signal);
-  return { eyes, reviews: /** @type {Review[]} */ (reviews).filter(({ approved }) => approved.length < eyes && approved.every(({ who }) => who !== caller)) };
+  return { eyes, caller, reviews: /** @type {Review[]} */ (reviews).filter(({ approved }) => approved.length < eyes && approved.every(({ who }) => who !== caller)) };
 }
 
 /** @param {Review[]} chosen */

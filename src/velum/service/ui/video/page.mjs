@@ -4,6 +4,7 @@ import { address, ended, follow, getJson, Problem, request, send, session } from
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { ask } from '../parts/dialog.mjs';
+import { VelumComments } from '../parts/comments.mjs';
 import { Draft, draftStatus } from '../parts/drafts.mjs';
 import { errorDetail, errorNote, errorText, failure, jobProblem } from '../parts/error_text.mjs';
 import { keptNote } from '../parts/kept.mjs';
@@ -54,6 +55,7 @@ class VelumVideo extends HTMLElement {
   /** @type {Draft | null} */
   #draft = null;
   #kept = h('div');
+  #comments = /** @type {VelumComments} */ (document.createElement('velum-comments'));
   #result = /** @type {VelumResult} */ (document.createElement('velum-result'));
   #wasShown = false;
   /** What is done with the audio: in the result, and in the next one. */
@@ -253,10 +255,13 @@ class VelumVideo extends HTMLElement {
       h('div', { class: 'panel video-side' }, this.#count, remarks(report.warnings), this.#list,
         h('div', { class: 'row video-edit' }, button('split', () => this.#edit((s, id) => tracks.split(s, id, stage.frame))), button('extend', () => this.#edit((s, id) => tracks.extended(s, id, stage.frame))),
           button('remove', () => this.#edit(tracks.removed), ICONS.trash), this.#other), this.#how,
-        h('label', { class: 'field' }, h('span', {}, t('sound')), this.#sound), h('label', { class: 'check' }, preview, t('video.preview')),
+        h('label', { class: 'field' }, h('span', {}, t('sound')), this.#sound), h('label', { class: 'check' }, preview, t('video.preview')), this.#comments,
         h('details', {}, h('summary', {}, t('video.training')), h('p', { class: 'small quiet' }, t('video.training.what')),
           h('div', { class: 'row' }, h('button', { type: 'button', onclick: () => this.#export('coco') }, 'COCO'), h('button', { type: 'button', onclick: () => this.#export('yolo') }, 'YOLO')))),
       this.#note);
+    this.#comments.place = () => ({ frame: stage.frame, name: t('video.frame', { at: stage.frame + 1 }) });
+    this.#comments.addEventListener('look', (event) => { stage.video.pause(); stage.go(/** @type {CustomEvent<number>} */ (event).detail); });
+    this.#comments.open(this.#id, this.#gone.signal);
     this.#buttons.undo.lastChild?.remove();
     this.#buttons.redo.lastChild?.remove();
     for (const name of ['undo', 'redo']) this.#buttons[name].setAttribute('aria-label', t(`video.${name}`));
