@@ -3,7 +3,7 @@ import { h } from './dom.mjs';
 import { errorDetail, errorText } from './error_text.mjs';
 import { t } from '../i18n.mjs';
 
-const SECONDS = 7;
+const SECONDS = 5;
 
 /** What has happened: shown for a while, and read out by screen readers. */
 export class VelumToast extends HTMLElement {

@@ -84,6 +84,11 @@ export class VelumEditor extends HTMLElement {
     await this.turn(0);
   }
 
+  /** Change between looking and correcting. */
+  switchMode() {
+    if (this.#opened?.canCorrect) this.#mode(!this.#correcting);
+  }
+
   /** Show a page. @param {number} page */
   async turn(page) {
     const opened = this.#opened;
@@ -92,9 +97,7 @@ export class VelumEditor extends HTMLElement {
     [this.page, this.selected] = [page, 0];
     await this.viewer.show(before, after);
     if (!before) this.#view = 'after';
-    this.seen.add(page);
     this.#mode(this.#correcting);
-    this.dispatchEvent(new Event('page'));
   }
 
   /** The result was made anew. @param {State[]} states what it hides */
@@ -145,6 +148,11 @@ export class VelumEditor extends HTMLElement {
     this.viewer.mode = correcting ? 'before' : this.#view;
     this.viewer.tool = correcting ? this.#tools[this.#tool] : null;
     this.#split.hidden = this.viewer.mode !== 'compare';
+    // The original alone shows nothing of the result.
+    if (this.viewer.mode !== 'before' && !this.seen.has(this.page)) {
+      this.seen.add(this.page);
+      this.dispatchEvent(new Event('page'));
+    }
     this.viewer.refresh();
     this.#refresh();
   }

@@ -144,6 +144,15 @@ class VelumPhoto extends HTMLElement {
     if (kept?.pages) editor.restore(frames.map((_, i) => kept.pages[i] && stateOf(kept.pages[i])));
     editor.addEventListener('render', () => this.#render());
     editor.addEventListener('edit', () => this.#edited());
+    addEventListener('keydown', (event) => {
+      const at = /** @type {HTMLElement} */ (event.target);
+      if (at.closest('dialog, textarea, input:not([type=checkbox], [type=range])')) return;
+      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+        // What to do next: apply what was corrected, and once that was seen, approve it.
+        if (editor.changed) this.#render();
+        else this.#approve.querySelector('button')?.click();
+      } else if (event.key === 'c' && !event.ctrlKey && !event.metaKey && !at.closest('select')) editor.switchMode();
+    }, { signal });
     if (draft) this.#kept.append(draftStatus(draft, signal));
     this.#looked();
     const comments = /** @type {VelumComments} */ (document.createElement('velum-comments'));

@@ -266,6 +266,7 @@ class VelumVideo extends HTMLElement {
     this.#buttons.redo.lastChild?.remove();
     for (const name of ['undo', 'redo']) this.#buttons[name].setAttribute('aria-label', t(`video.${name}`));
     this.#body.hidden = false;
+    this.#use('switch');
   }
 
   /** Offer to decide by person. @param {string} path of the job */
@@ -379,6 +380,7 @@ class VelumVideo extends HTMLElement {
   /** @param {typeof TOOLS[number]} tool */
   #use(tool) {
     this.#stage.tool = tool;
+    this.#label.hidden = this.#span.hidden = tool !== 'draw';
     this.#tools.forEach((button, i) => button.setAttribute('aria-pressed', String(TOOLS[i] === tool)));
   }
 
