@@ -40,7 +40,7 @@ export class VelumComments extends HTMLElement {
 
   /** @param {Comment[]} comments */
   #show(comments) {
-    this.#summary.textContent = t('comments', { n: comments.length });
+    this.#summary.textContent = t('comments', { n: comments.filter(({ kind }) => kind !== 'assigned').length });
     if (comments.some(({ kind }) => kind === 'sent back')) /** @type {HTMLDetailsElement} */ (this.firstChild).open = true;
     this.#list.replaceChildren(...comments.map(({ who, at, text, frame, kind }) => h('li', {},
       h('div', { class: 'small quiet' }, `${who === 'anonymous' ? '' : `${who} · `}${clock(at)}`),
