@@ -33,7 +33,7 @@ def test_folders_are_hidden_with_the_archives_in_them(velum_command: Command) ->
     (folder / "in").mkdir()
     zipped(folder / "in" / "a.zip", {"a.png": picture()})
     tarred(folder / "in" / "b.tar.gz", {"b.png": picture()}, "w:gz")
-    velum_command("hide", "in", "-o", "out", *RULE)
+    velum_command("hide", "in", "-o", "out", "--workers", "1", *RULE)
     assert sorted(path.name for path in (folder / "out").iterdir()) == [".velum-manifest.jsonl", "a.zip", "b.tar.gz"]
     velum_command("hide", "in/b.tar.gz", *RULE)
     assert (folder / "in" / "b.hidden.tar.gz").exists()
