@@ -21,8 +21,9 @@ from tests.media.archive.factories import BOX, PLAN, SIZE, finding, picture
 from tests.media.archive.pdfs import crowded, document, everything, image, photo, pictures, samples
 from tests.rows import but_for
 
-from velum import Plan, Region, Report
+from velum import Limits, Plan, Region, Report
 from velum.errors import BadInput, BadPlan, LimitExceeded, NotHidden
+from velum.media import archive
 from velum.plan import Rule, Video
 from velum.spec import PartSpec
 
@@ -223,10 +224,13 @@ def test_the_text_layer_of_a_page_is_gone_where_something_is_hidden_and_shown_te
     assert "Jane" in shown(untouched)[1]
 
 
-def test_rules_for_text_refuse_pdfs_with_text_and_take_scans_without(tmp_path: Path) -> None:
+def test_rules_for_text_refuse_pdfs_with_text_and_scans_have_none(tmp_path: Path) -> None:
     text = replace(PLAN, rules=(*PLAN.rules, Rule("text", PartSpec("text", {"match": "email"}), PartSpec("blacken"))))
     with pytest.raises(BadPlan, match="text of its own"):
         hide(document(tmp_path / "in.pdf", photo, SCAN), text)
+    scan = document(tmp_path / "scan.pdf", photo)
+    with archive.open_container(scan, "PDF", archive.Budget(Limits()), "scan.pdf") as opened:
+        assert not opened.has_text
 
 
 def strips(pdf: Any) -> Any:
