@@ -51,12 +51,28 @@ def test_only_files_of_the_page_are_served(usual_service: TestClient, path: str)
     assert usual_service.get(f"/ui/{UiFiles().version}/{path}").status_code == 404
 
 
+def loaded_with(*modules: str) -> set[str]:
+    """Return the modules, and all that they import."""
+    found, waiting = set[str](), list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            source = (UI / name).read_text(encoding="utf-8")
+            targets = re.findall(r"^(?:import|export)[^;]*? from '([^']+)';", source, re.MULTILINE)
+            folder = (UI / name).parent
+            waiting += [folder.joinpath(path).resolve().relative_to(UI.resolve()).as_posix() for path in targets]
+    return found
+
+
 def test_minified_files_are_small_and_behave_like_their_sources(tmp_path: Path) -> None:
     names = [one.relative_to(UI).as_posix() for one in UI.rglob("*.mjs")]
     with client(settings(tmp_path)) as it:
         sent = {name: it.get(f"/ui/{UiFiles().version}/{name}") for name in names}
     assert all(answer.status_code == 200 for answer in sent.values())
-    assert sum(len(gzip.compress(answer.content)) for answer in sent.values()) < 60_000
+    sizes = {name: len(gzip.compress(answer.content)) for name, answer in sent.items()}
+    assert sum(sizes.values()) < 200_000
+    assert sum(sizes[name] for name in loaded_with("app.mjs", "start/page.mjs")) < 60_000, "the first page"
     for name, answer in sent.items():
         assert "@param" not in answer.text
         written = (UI / name).read_text(encoding="utf-8")
