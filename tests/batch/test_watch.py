@@ -139,7 +139,7 @@ def test_originals_are_deleted_after_their_time_and_not_without_a_result(desk: D
     desk.new_watcher(release="delete", after_seconds=7 * DAY).run_pass(7 * DAY)
     assert desk.names("in") == ["changed.png", "gone.png", "other.png", "text.jpg"]
     assert desk.originals == {
-        "a.png": "", "gone.png": "the result is not there", "other.png": "the result is not the one that velum wrote",
+        "a.png": "", "gone.png": "the result is not there", "other.png": "the result is not the one that was written",
     }  # fmt: skip
     assert desk.hidden.count("changed.png") == 2
     watcher = desk.new_watcher(release="delete", after_seconds=7 * DAY)

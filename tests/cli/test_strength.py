@@ -47,7 +47,7 @@ def test_prints_a_table_for_people(photos: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "10 faces; guessing identifies 10.0%" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("blacken")]
-    assert [(row[1], row[-1]) for row in rows] == [("copy", "yes"), ("reshot", "yes")]
+    assert [(row[1], row[-3], row[-1]) for row in rows] == [("copy", "yes", "px"), ("reshot", "yes", "px")]
     assert "…" not in done.stdout
 
 

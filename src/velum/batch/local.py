@@ -270,7 +270,7 @@ def _media_files(folder: Path, target: Path) -> Iterator[Path]:
         if entry.is_dir():
             if not entry.is_symlink() and entry.resolve() != target:
                 yield from _media_files(entry, target)
-        elif media.is_picture(entry):
+        elif media.is_picture(entry) or archive.has_container_suffix(entry):
             yield entry
 
 

@@ -85,6 +85,8 @@ class Content:
 
 def container_of(path: Path) -> str | None:
     """Return the format of an archive or a document by its content; None for any other file."""
+    if not path.is_file():  # opening a pipe would wait for a writer
+        return None
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
