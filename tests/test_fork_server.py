@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests import fork_server
 from tests.fork_server import ForkedPopen
+from tests.rows import exhaustive
 
 pytestmark = [
     pytest.mark.slow,
@@ -49,7 +50,7 @@ def run(code: str, folder: Path, *, own_session: bool = False, **variables: str)
     return done.returncode, done.stdout, done.stderr.splitlines()[-1] if done.stderr else ""
 
 
-@pytest.mark.parametrize("own_session", [False, True])
+@pytest.mark.parametrize("own_session", [True, *exhaustive([False])])
 @pytest.mark.parametrize(
     "code",
     [

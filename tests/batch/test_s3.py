@@ -108,6 +108,7 @@ def test_keys_with_any_characters_are_hidden_or_refused_one_by_one(
     assert not (tmp_path / "up.png").exists()
 
 
+@pytest.mark.exhaustive
 def test_missing_credentials_are_reported(
     client: object,
     velum_command: Command,  # noqa: F811

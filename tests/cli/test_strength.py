@@ -27,6 +27,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["strength", *arguments])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_tells_a_strong_technique_from_a_weak_one(photos: Path) -> None:
     asked = (str(photos), "--with", "blacken", "--with", "blacken(degree=0.5)", *WHOLE, "--most", "10")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.rows import exhaustive
 
 SOURCE = Path(__file__).parents[2] / "src" / "velum"
 WIRE = (SOURCE / "bmw" / "wire.py", SOURCE / "bmw" / "inference_wire.py")
@@ -55,14 +56,18 @@ def test_the_files_of_the_wire_words_contain_them() -> None:
     ("statement", "never"),
     [
         ("import velum", {"fastapi", "httpx2", "openvino", "numpy"}),
-        ("import velum.settings", {"fastapi", "starlette", "httpx2", "httpcore2", "openvino"}),
         ("import velum.engine.engine", {"fastapi", "starlette", "httpx2", "httpcore2", "openvino"}),
-        ("import velum.bmw.localizer", {"fastapi", "starlette", "uvicorn"}),
-        ("import velum.bmw.plan", {"fastapi", "starlette", "uvicorn"}),
-        ("import velum.service.job_backend, velum.service.process", {"fastapi", "pydantic", "starlette", "uvicorn"}),
-        ("import velum.cli.main", {"fastapi", "httpx2", "numpy", "pydantic", "rich", "uvicorn"}),
         ("from velum.cli.main import command_line; command_line('hide')", {"numpy", "rich"}),
-        ("import velum.locate.detector", {"filelock", "openvino", "rich", "tarfile"}),
+        *exhaustive(
+            [
+                ("import velum.settings", {"fastapi", "starlette", "httpx2", "httpcore2", "openvino"}),
+                ("import velum.bmw.localizer", {"fastapi", "starlette", "uvicorn"}),
+                ("import velum.bmw.plan", {"fastapi", "starlette", "uvicorn"}),
+                ("import velum.service.job_backend, velum.service.process", {"fastapi", "pydantic", "starlette"}),
+                ("import velum.cli.main", {"fastapi", "httpx2", "numpy", "pydantic", "rich", "uvicorn"}),
+                ("import velum.locate.detector", {"filelock", "openvino", "rich", "tarfile"}),
+            ]
+        ),
     ],
 )
 def test_an_import_loads_no_web_framework_it_does_not_need(statement: str, never: set[str]) -> None:

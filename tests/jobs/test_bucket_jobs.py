@@ -39,6 +39,7 @@ def test_a_job_with_files_in_a_bucket_is_done(far_office: Office, bucket: S3) ->
     assert list((far_office.path / "work").glob("worker-*")) == []
 
 
+@pytest.mark.exhaustive
 def test_a_killed_worker_loses_no_more_than_the_piece_in_work(far_office: Office, until: Callable[..., None]) -> None:
     calm = far_office.submit("calm", pieces=4, seconds=0.15)
     with far_office.working():

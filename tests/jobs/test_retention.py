@@ -56,6 +56,7 @@ def test_sources_results_and_records_are_deleted_after_their_time(office: Office
     assert sweep(office, originals_seconds=0, results_seconds=0, jobs_seconds=0) == SweepResult()  # it has not ended
 
 
+@pytest.mark.exhaustive
 def test_a_sweep_reads_only_jobs_that_still_have_files(url: str, tmp_path: Path) -> None:
     """Thousands of jobs wait, and of thousands that have ended nothing is kept but their records."""
     with closing(Database(url)) as database:

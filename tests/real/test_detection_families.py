@@ -153,7 +153,7 @@ def iou(one: list[float], many: np.ndarray) -> np.ndarray:
     return np.asarray(shared / (areas - shared))
 
 
-@pytest.mark.parametrize("case", but_for(CASES, EACH), ids=title)
+@pytest.mark.parametrize("case", but_for(CASES, EACH[::2]), ids=title)
 def test_objects_of_the_photographs_are_found(case: Case, shared: Path) -> None:
     truth = json.loads((shared / "media" / "ground_truth.json").read_text())
     count = 0

@@ -139,6 +139,7 @@ def test_several_threads_find_the_same_as_one(centerface: Path, shared: Path) ->
     assert together == alone
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("quarters", [2, *exhaustive([1])])
 def test_faces_of_turned_images_are_found_by_a_thorough_look(shared: Path, centerface: Path, quarters: int) -> None:
     upright = photo(shared, "five_scouts.jpg")

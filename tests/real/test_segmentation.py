@@ -117,6 +117,7 @@ def test_the_segmented_share_of_the_image_is_right(
     assert least <= hidden(outliner(shared, name, wanted, scale), photo(shared, picture)).mean() <= most
 
 
+@pytest.mark.exhaustive
 def test_the_segmenter_keeps_the_contract_of_localizers(shared: Path, tmp_path: Path) -> None:
     source = shared / "models" / WEIGHTS["deeplab"].path
     (tmp_path / "deeplab").mkdir()

@@ -191,6 +191,7 @@ with client(replace(settings(Path(sys.argv[1])), observability=ObservabilitySett
 """
 
 
+@pytest.mark.exhaustive
 def test_traces_go_to_the_configured_collector_and_hold_no_content(tmp_path: Path) -> None:
     class Collector(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

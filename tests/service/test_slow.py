@@ -133,6 +133,7 @@ def test_requests_within_the_time_limits_are_served(tmp_path: Path) -> None:
     assert answers == [200, 200, 200]
 
 
+@pytest.mark.exhaustive
 def test_the_connection_of_a_client_that_stops_reading_is_closed(tmp_path: Path) -> None:
     with on_the_wire(settings(tmp_path, idle_seconds=2, requests=8, caller_requests=1)) as address:
         large = picture(4000, 2000)

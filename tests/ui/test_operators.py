@@ -13,6 +13,7 @@ from tests.ui.test_review import shows_brightness
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
+@pytest.mark.exhaustive
 def test_a_key_is_made_shown_once_and_revoked(browser: Any, locked: Locked) -> None:
     operator = locked.key("op", "anonymize", "operate")
     for page in watched(browser, locked.address):
@@ -78,6 +79,7 @@ def test_without_required_credentials_the_page_says_how_to_begin(page: Any) -> N
     assert page.get_by_role("button", name="Create a key").count() == 0
 
 
+@pytest.mark.exhaustive
 def test_a_user_without_the_scope_operate_is_informed(browser: Any, locked: Locked) -> None:
     secret = locked.key("visitor", "anonymize")
     for page in watched(browser, locked.address):

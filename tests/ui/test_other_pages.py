@@ -8,6 +8,7 @@ from tests.ui.test_page import AXE, checked
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
+@pytest.mark.exhaustive
 def test_models_are_listed(page: Any) -> None:
     page.goto("/#/models")
     row = page.get_by_role("row").filter(has_text="centerface")

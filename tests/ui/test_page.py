@@ -71,6 +71,7 @@ def rendered(page: Any) -> None:
     page.get_by_text("Done: the image shows your corrections.").last.wait_for()
 
 
+@pytest.mark.exhaustive
 def test_files_are_hidden_and_downloaded_as_one_zip(page: Any) -> None:
     hidden_in(page, picture("one.png"), picture("two.png"))
     with page.expect_download() as download:
@@ -85,6 +86,7 @@ def test_files_are_hidden_and_downloaded_as_one_zip(page: Any) -> None:
     assert single.value.suggested_filename == "one.hidden.png"
 
 
+@pytest.mark.exhaustive
 def test_the_effort_is_part_of_the_plan(page: Any) -> None:
     page.goto("/")
     page.get_by_label("How closely to look").select_option(
@@ -97,6 +99,7 @@ def test_the_effort_is_part_of_the_plan(page: Any) -> None:
     page.get_by_role("link", name="View one.png").wait_for()
 
 
+@pytest.mark.exhaustive
 def test_everything_works_by_keyboard_alone(page: Any) -> None:
     page.goto("/")
     page.locator(".pill").first.wait_for()
@@ -129,6 +132,7 @@ def test_everything_works_by_keyboard_alone(page: Any) -> None:
     page.get_by_role("heading", name="1 region hidden").wait_for()
 
 
+@pytest.mark.exhaustive
 def test_corrections_change_the_result(page: Any) -> None:
     sent = picture()
     original = np.asarray(Image.open(io.BytesIO(sent["buffer"]))).astype(int)
@@ -394,6 +398,7 @@ def test_errors_of_the_service_are_shown(page: Any) -> None:
     page.complaints.clear()
 
 
+@pytest.mark.exhaustive
 def test_a_key_is_asked_for_and_stored_nowhere(browser: Any, locked: Locked) -> None:
     key = locked.key("anna", "anonymize", "review")
     for page in watched(browser, locked.address):

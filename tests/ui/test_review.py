@@ -128,6 +128,7 @@ def test_a_track_is_switched_off_by_a_click_and_another_is_drawn(page: Any, clip
     page.get_by_role("heading", name="1 track hidden, 1 left visible").wait_for()
 
 
+@pytest.mark.exhaustive
 def test_no_video_is_downloaded_without_the_corrections(page: Any, clip: Path) -> None:
     reviewed(page, clip)
     page.mouse.click(*spot(page, 20, 15))
@@ -196,6 +197,7 @@ def test_a_box_that_cannot_be_followed_covers_a_moment(page: Any, job_of_clip: s
     page.complaints.clear()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("width", [400, *exhaustive([1280])])
 def test_a_late_note_does_not_shift_the_layout(page: Any, job_of_clip: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
@@ -232,6 +234,7 @@ def test_an_unplayable_video_shows_a_message_in_its_place(page: Any, job_of_clip
     page.get_by_role("heading", name="0 tracks hidden, 1 left visible").wait_for()
 
 
+@pytest.mark.exhaustive
 def test_an_unplayable_video_gets_a_preview(page: Any, tmp_path: Path) -> None:
     held, seen_shade = list[Any](), list[bool]()
     page.route("**/preview", lambda route: route.continue_() if seen_shade else held.append(route))
@@ -270,6 +273,7 @@ def test_tracks_are_split_deleted_and_restored_by_keyboard(page: Any, job_of_cli
     page.get_by_role("heading", name="1 track hidden, 1 left visible").wait_for()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["uneven", *exhaustive(["clip"])])
 def test_the_shown_frame_is_the_one_whose_number_is_shown(page: Any, kind: str, request: pytest.FixtureRequest) -> None:
     if kind == "clip":
@@ -314,6 +318,7 @@ def test_a_timeline_of_ten_minutes_opens(page: Any, job_of_clip: str) -> None:
     page.locator("velum-timeline canvas").wait_for()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("scheme", "width"), [("dark", 360), *exhaustive([("light", 1280)])])
 def test_the_review_pages_pass_the_accessibility_check(page: Any, job_of_clip: str, scheme: str, width: int) -> None:
     if not AXE.exists():
@@ -373,6 +378,7 @@ def test_a_video_is_reviewed_track_by_track_and_approved(page: Any, clip: Path) 
     page.get_by_role("button", name=re.compile("^Approve")).wait_for()
 
 
+@pytest.mark.exhaustive
 def test_doubtful_results_come_first_and_leave_the_list_when_approved(page: Any, clip: Path) -> None:
     job = reviewed(page, clip)
     page.keyboard.press("Delete")

@@ -75,6 +75,7 @@ def test_one_finger_draws_and_two_fingers_zoom(touched: Any) -> None:
     assert page.evaluate("document.querySelector('velum-editor').way.length") == 0
 
 
+@pytest.mark.exhaustive
 def test_a_second_finger_does_not_draw(touched: Any, job_of_clip: str) -> None:
     page = touched
     video_looked_at(page, job_of_clip)

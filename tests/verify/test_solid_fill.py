@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from tests.rows import exhaustive
 from typer.testing import CliRunner
 
 from velum import Engine, Limits, Plan
@@ -323,9 +324,12 @@ def pan(inside: npt.NDArray[Any] | int | None) -> list[Pixels]:
 
 @pytest.mark.parametrize(
     ("codec", "layout", "options"),
-    [("ffv1", "yuv444p", {}), ("libx264", "yuv420p", {"crf": "14"}), ("libx264", "yuv420p", {"crf": "23"}),
-     ("libx264", "yuv420p", {"crf": "32", "preset": "ultrafast"}), ("libx265", "yuv420p", {"crf": "20"}),
-     ("libvpx-vp9", "yuv420p", {"crf": "30", "b": "0"}), ("mpeg4", "yuv420p", {"qscale": "6"})],
+    [("ffv1", "yuv444p", {}), ("libx264", "yuv420p", {"crf": "23"}),
+     *exhaustive([
+         ("libx264", "yuv420p", {"crf": "14"}), ("libx264", "yuv420p", {"crf": "32", "preset": "ultrafast"}),
+         ("libx265", "yuv420p", {"crf": "20"}), ("libvpx-vp9", "yuv420p", {"crf": "30", "b": "0"}),
+         ("mpeg4", "yuv420p", {"qscale": "6"}),
+     ])],
 )  # fmt: skip
 def test_faint_remains_in_videos_are_leaks(
     check: Check, tmp_path: Path, codec: str, layout: str, options: dict[str, str]

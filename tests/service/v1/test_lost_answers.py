@@ -156,6 +156,7 @@ def test_a_repeated_change_of_a_job_takes_effect_once(
             assert what != "regions" or place.content(job.draft) == REGIONS + b" "
 
 
+@pytest.mark.exhaustive
 def test_without_an_idempotency_key_an_upload_still_makes_one_job(server: str, tmp_path: Path) -> None:
     with placed(server, tmp_path) as place:
         it, names = place.it, list[str]()
