@@ -1,6 +1,7 @@
 """Documents and archives on the command line: alone, in folders, checked."""
 
 import json
+import os
 
 from tests.cli.conftest import Command
 from tests.media.archive.factories import docx, members_of, picture, tarred, zipped
@@ -43,3 +44,15 @@ def test_no_annotation_file_and_no_contact_sheet_belong_to_an_archive(velum_comm
     zipped(velum_command.folder / "a.zip", {"a.png": picture()})
     assert "is a ZIP" in velum_command("locate", "a.zip", *RULE, code=3).stderr
     assert "--sheet" in velum_command("check", "a.zip", "--sheet", "s.png", *RULE, code=2).stderr
+
+
+def test_a_name_that_is_not_utf8_is_hidden_and_resumed_as_others(velum_command: Command) -> None:
+    folder = velum_command.folder
+    (folder / "in").mkdir()
+    name = os.fsdecode(b"caf\xe9.png")
+    (folder / "in" / name).write_bytes(picture())
+    (folder / "in" / "z.png").write_bytes(picture())
+    velum_command("hide", "in", "-o", "out", "--workers", "1", *RULE)
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [".velum-manifest.jsonl", name, "z.png"]
+    done = velum_command("hide", "in", "-o", "out", "--workers", "1", "--resume", *RULE)
+    assert "2" in done.stdout + done.stderr

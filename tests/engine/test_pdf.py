@@ -208,6 +208,22 @@ def test_inline_pictures_soft_masks_and_pictures_in_forms_are_hidden(tmp_path: P
     assert all(map(is_black, found))
 
 
+def test_a_form_without_resources_keeps_its_inline_picture(tmp_path: Path) -> None:
+    def form(pdf: Any) -> Any:
+        commands = b"q 1 0 0 1 0 0 cm BI /W 64 /H 48 /CS /G /BPC 8 ID " + samples() + b" EI Q"
+        inner = pikepdf.Stream(pdf, commands)
+        inner.Type, inner.Subtype, inner.BBox = Name.XObject, Name.Form, Array([0, 0, 1, 1])
+        return pdf.make_indirect(inner)
+
+    source = document(tmp_path / "in.pdf", form, b"q 100 0 0 75 10 10 cm /Im0 Do Q")
+    report, target = hide(source)
+    assert report.labels == {"face": 1}
+    changed = np.abs(shown(source)[0].astype(int) - shown(target)[0].astype(int))
+    assert changed.any()
+    assert (changed == 0).mean() > 0.9
+    assert shown(target)[0].min() < 50
+
+
 SCAN = (
     b"BT /F1 12 Tf 20 150 Td (Shown) Tj ET q 100 0 0 75 10 10 cm /Im0 Do Q BT 3 Tr /F1 12 Tf 20 40 Td (Jane Roe) Tj ET"
 )
@@ -235,7 +251,8 @@ def test_rules_for_text_refuse_pdfs_with_text_and_scans_have_none(tmp_path: Path
 
 def strips(pdf: Any) -> Any:
     """A form that draws one picture in strips."""
-    inner = pikepdf.Stream(pdf, b"/A Do /B Do /C Do")
+    placed = b"q 1 0 0 .33 0 .67 cm /A Do Q q 1 0 0 .34 0 .33 cm /B Do Q q 1 0 0 .33 0 0 cm /C Do Q"
+    inner = pikepdf.Stream(pdf, placed)
     inner.Type, inner.Subtype, inner.BBox = Name.XObject, Name.Form, Array([0, 0, 1, 1])
     parts = {}
     for number, name in enumerate("ABC"):
@@ -245,12 +262,28 @@ def strips(pdf: Any) -> Any:
     return pdf.make_indirect(inner)
 
 
+def tiles(pdf: Any) -> Any:
+    """A form that draws one picture in four tiles."""
+    places = [(0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5)]
+    inner = pikepdf.Stream(pdf, b" ".join(b"q .5 0 0 .5 %g %g cm /T%d Do Q" % (*at, n) for n, at in enumerate(places)))
+    inner.Type, inner.Subtype, inner.BBox = Name.XObject, Name.Form, Array([0, 0, 1, 1])
+    inner.Resources = Dictionary(XObject=Dictionary({f"/T{n}": image(pdf, samples(3)) for n in range(len(places))}))
+    return pdf.make_indirect(inner)
+
+
+def mapped_palette(pdf: Any) -> Any:
+    colours = Array([Name.Indexed, Name.DeviceRGB, 255, pikepdf.String(bytes(range(256)) * 3)])
+    return image(pdf, samples(), colours, Decode=Array([255, 0]))
+
+
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "spot colours": (lambda pdf: image(pdf, samples(), SEPARATION), "cannot decode"),
     "16 bits": (lambda pdf: image(pdf, samples(2), Name.DeviceGray, 16), "I;16"),
     "JBIG2": (lambda pdf: image(pdf, b"\0" * 50, Name.DeviceGray, 1, Filter=Name.JBIG2Decode), "JBIG2Decode"),
     "damaged": (lambda pdf: image(pdf, picture("JPEG")[:300], Filter=Name.DCTDecode), "page 1, image 1"),
-    "strips": (strips, "strips of a picture"),
+    "strips": (strips, "pieces of a picture"),
+    "tiles": (tiles, "pieces of a picture"),
+    "a palette that is mapped": (mapped_palette, "indices are mapped"),
 }
 
 

@@ -92,6 +92,11 @@ def test_each_of_several_codes_is_found_once() -> None:
         assert sum(holds(box, middle) for box in boxes) == 1
 
 
+def test_a_light_code_on_dark_ground_is_found() -> None:
+    frame, (place,) = scene(500, 400, (255 - qr_code("ticket 4711", 4), 100, 60, 0))
+    assert any(holds(box, ((place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2)) for box in found(frame))
+
+
 def test_nothing_is_found_where_there_is_no_code() -> None:
     assert found(scene(700, 500)[0]) == []
     assert found(Frame.of(Plane(np.zeros((1, 1), np.uint8), Role.GREY))) == []

@@ -293,7 +293,7 @@ class _Manifest:
         return item.target.exists() and _digest(self._entry(item)) in self._finished
 
     def add(self, item: BatchItem) -> None:
-        line = json.dumps(self._entry(item), ensure_ascii=False) + "\n"
+        line = json.dumps(self._entry(item)) + "\n"  # in ASCII: names need not be UTF-8
         try:
             with self._lock, self._path.open("a", encoding="utf-8") as file:
                 file.write(line)

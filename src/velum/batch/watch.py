@@ -73,6 +73,8 @@ class Watcher:
     left_out: Counter[str] = field(default_factory=Counter)
     more: bool = False
     """Whether objects were left for the next pass, since there were too many."""
+    unsettled: int = 0
+    """New objects that the last pass left, since they had not been the same for `settle_seconds`."""
     _ready: list[SourceItem] = field(default_factory=list)
     _read: bool = False
     _begun: str = ""
@@ -142,7 +144,7 @@ class Watcher:
 
     def _look(self, now: float) -> Iterator[WatchedObject | None]:
         """Yield the objects of the source as they are now, sorted by key, and note which of them are ready."""
-        self._ready, self.more = [], False
+        self._ready, self.more, self.unsettled = [], False, 0
         self.left_out.clear()
         known = self._read_state()
         row = next(known, None)
@@ -162,6 +164,8 @@ class Watcher:
                     self._ready.append(SourceItem(current.key, current.etag, current.size, current.fault))
                 else:
                     self.more = True
+            elif not current.status:
+                self.unsettled += 1
             yield current
         if row is not None:
             yield None

@@ -14,6 +14,7 @@ from velum.cli.batch import Metrics, Scratch, Workers, refuse_overlap
 from velum.cli.batch_run import prepare_batch, printable, serve_metrics, warn_left_out
 from velum.cli.common import Messages, Quiet
 from velum.errors import BadPlan, OutputFailed, Unavailable
+from velum.report import say_count
 
 if TYPE_CHECKING:
     from velum.batch.item import ItemOutcome
@@ -132,6 +133,11 @@ def _run_passes(watcher: "Watcher", stop: threading.Event, messages: Messages, *
             left_out = watcher.left_out.copy()
             warn_left_out(messages, left_out)
         if pause is None:
+            if watcher.unsettled:
+                messages.note(
+                    f"{say_count(watcher.unsettled, 'file waits', 'files wait')} until unchanged for "
+                    f"{watcher.settle_seconds:g} s (--settle); repeat the command then"
+                )
             return
         stop.wait(pause)
 

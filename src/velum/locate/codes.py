@@ -85,6 +85,7 @@ class Codes:
 
     def _looks(self, grey: Grey) -> Iterator["CodeLook"]:
         yield CodeLook(grey, 1.0)
+        yield CodeLook(np.asarray(255 - grey, np.uint8), 1.0)  # light codes on dark ground
         if grey.size <= ENLARGED_PIXELS:
             large = cv2.resize(grey, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
             soft = cv2.GaussianBlur(large, (0, 0), SHARPEN_SIGMA)

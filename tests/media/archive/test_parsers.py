@@ -1,7 +1,9 @@
 """The seams of containers: what is a picture, how XML is changed, and archives with any members."""
 
 import base64
+import binascii
 import io
+import quopri
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,44 @@ def test_names_that_lead_elsewhere_are_unsafe(name: str, reason: str) -> None:
 def test_members_are_known_by_their_bytes(tmp_path: Path, name: str, data: bytes, kind: str) -> None:
     (tmp_path / "member").write_bytes(data)
     assert archive.content_of(tmp_path / "member", name, limit_bytes=1 << 20).kind == kind
+
+
+CODED = base64.b64encode(picture("JPEG"))
+HEX = picture("JPEG").hex().encode()
+
+
+def folded(text: bytes, width: int, between: bytes = b"\n") -> bytes:
+    return between.join(text[start : start + width] for start in range(0, len(text), width))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"PHOTO;ENCODING=b;TYPE=JPEG:" + folded(CODED, 48, b"\r\n "),
+        b"<data>\n\t\t" + folded(CODED, 40, b"\n\t\t") + b"\n</data>",
+        b'{"photo": "' + CODED.replace(b"/", b"\\/") + b'"}',
+        b"photo=" + CODED.replace(b"/", b"%2F").replace(b"+", b"%2B"),
+        b"{\\pict\\jpegblip\n" + folded(HEX, 64) + b"}",
+        folded(HEX, 2, b" "),
+        b",".join(b"0x" + HEX[i : i + 2] for i in range(0, len(HEX), 2)),
+        b", ".join(b"%d" % value for value in picture("JPEG")),
+        b"begin 644 a.jpg\n" + binascii.b2a_uu(picture("JPEG")[:45]),
+        quopri.encodestring(picture("JPEG")),
+        b"<~" + base64.a85encode(picture("JPEG")) + b"~>",
+    ],
+    ids=[
+        "vCard", "property list", "JSON with escaped slashes", "web form", "RTF", "hexadecimal digits in pairs", "C",
+        "list of numbers", "uuencode", "quoted-printable", "ascii85",
+    ],
+)  # fmt: skip
+def test_a_picture_written_into_a_text_is_refused(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "member").write_bytes(text)
+    assert archive.content_of(tmp_path / "member", "a.txt", limit_bytes=1 << 20).kind == "refused"
+
+
+def test_a_font_with_a_picture_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "member").write_bytes(b"\0\1\0\0\0" + picture("JPEG"))
+    assert archive.content_of(tmp_path / "member", "a.ttf", limit_bytes=1 << 20).kind == "refused"
 
 
 @pytest.mark.parametrize(

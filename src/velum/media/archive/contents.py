@@ -71,6 +71,23 @@ _WRITTEN = re.compile(
     rb"|%PDF-|\xd7\xcd\xc6\x9a|\x1a\x45\xdf\xa3|\x1f\x8b\x08|\x01\0\0\0.{36} EMF|BM.{12}[\x0c\x28\x6c\x7c]\0\0\0",
     re.DOTALL,
 )
+_BASE64_STARTS = re.compile(
+    rb"(?:/9j/[2-7]|iVBORw0KGgo|R0lGOD[dl]h|UklGR|JVBERi0|0M8R4KGx|UEsDB|AAAADGpQIC|SUkqA|TU0AK)"
+    rb"[A-Za-z0-9+/_-]{40}"
+)
+"""Beginnings of pictures and files in base64, wherever the lines around them begin."""
+_HEX_STARTS = re.compile(
+    rb"(?:ffd8ff[c-f][0-9a-f]|89504e470d0a1a0a|474946383[79]61|49492a00|4d4d002a|0000000c6a502020)[0-9a-f]{48}",
+    re.IGNORECASE,
+)
+_OTHER_CODES = re.compile(
+    rb"^begin(?:-base64)? [0-7]{3,4} \S|=FF=D8=FF|=89PNG=0D|\bs4IA[0-9A-Za-z!]"
+    rb"|\b255[,;\s]+216[,;\s]+255[,;\s]+2[0-5]\d\b|\b137[,;\s]+80[,;\s]+78[,;\s]+71\b",
+    re.MULTILINE,
+)
+"""Files in uuencode, and JPEGs and PNGs in quoted-printable, ascii85 and lists of numbers."""
+_FOLD = re.compile(rb"(?<=[A-Za-z0-9+/_-])=?\r?\n[ \t]*(?=[A-Za-z0-9+/_-])")
+
 _PLACED = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|\x01\0\0\0.{36} EMF", re.DOTALL)
 """Pictures that are searched for at any offset of a file of unknown kind."""
 
@@ -133,10 +150,11 @@ def _binary(data: mmap.mmap, head: bytes, suffix: str) -> Content:
         return Content("refused", "an EMF drawing")
     if suffix in OTHER_SUFFIXES or suffix in {".emf", ".wmf", ".pict", ".pct"}:
         return Content("refused", f"a picture or video that velum does not read ({suffix})")
-    if head.startswith(_FONTS) or suffix in _FONT_SUFFIXES:
-        return Content("inert")
+    is_font = head.startswith(_FONTS) or suffix in _FONT_SUFFIXES
     if any(_pictures(data)):
-        return Content("refused", "a file of an unknown kind with a picture in it")
+        return Content("refused", f"{'a font' if is_font else 'a file of an unknown kind'} with a picture in it")
+    if is_font:
+        return Content("inert")
     if suffix in SOUND_SUFFIXES or head.startswith(_SOUNDS) or (head[:4] == b"RIFF" and head[8:12] == b"WAVE"):
         return Content("sound")
     return Content("unknown", "a file of an unknown kind, which may hold pictures")
@@ -193,7 +211,13 @@ def _why_drawn(text: bytes, head: bytes) -> str:
         return "a text with a picture or a file written into it (data:)"
     if any(map(_WRITTEN.match, _written_bytes(text))):
         return "a text with a picture or a file written into it, in base64 or hexadecimal digits"
-    return ""
+    # Strings of JSON and of web forms write a slash in other ways, and long lines are folded.
+    plain = _FOLD.sub(b"", text.replace(b"\\/", b"/").replace(b"%2F", b"/").replace(b"%2f", b"/").replace(b"%2B", b"+"))
+    if _BASE64_STARTS.search(plain) or _HEX_STARTS.search(
+        b"".join(plain.replace(b"0x", b"").replace(b",", b"").split())
+    ):
+        return "a text with a picture or a file written into it, in base64 or hexadecimal digits"
+    return "a text with a picture or a file written into it" if _OTHER_CODES.search(text) else ""
 
 
 def _written_bytes(text: bytes) -> Iterator[bytes]:

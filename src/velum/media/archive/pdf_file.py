@@ -5,7 +5,6 @@ The result is a new file without earlier revisions. Pages keep their contents, b
 
 import mmap
 import re
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from velum.errors import BadInput, LimitExceeded
 from velum.limits import Limits
 from velum.media.archive.member import Budget, Member
 from velum.media.archive.pdf_clean import clean, remove_invisible_text
+from velum.media.archive.pdf_layout import PIECES, pieces_of, share_resources
 from velum.media.archive.pdf_pictures import (
     MOST_CONTENT,
     decode_picture,
@@ -37,8 +37,8 @@ from velum.media.archive.pdf_pictures import (
 SMALLEST = 8
 """Pictures with a shorter side, in pixels, are taken over as they are: rules, dots, glyphs."""
 
-STRIPS, STRIP_RATIO = 3, 5
-"""From so many pictures of one width, each so many times as wide as high, a page shows one picture in strips."""
+LARGEST_GLYPH = 128
+"""Longest side, in pixels, of a picture of black and white in a glyph or a pattern, as fonts of dots have them."""
 
 _INLINE = re.compile(rb"(?<![A-Za-z0-9/])BI\s.{1,2000}?\sID\s", re.DOTALL)
 
@@ -82,9 +82,10 @@ class PdfContainer:
             self._note_revisions()
             self._unshown |= dict.fromkeys(clean(self.pdf, self._metadata))
             for number, page in enumerate(self.pdf.pages, 1):
+                share_resources(page)
                 page.externalize_inline_images()
                 self._collect(resources_of(page.obj), number, set())
-                self._find_strips(number)
+                self._refuse_pieces(page)
             self._collect_others()
             self._stack = stack.pop_all()
         return self
@@ -196,22 +197,19 @@ class PdfContainer:
         refuse_bomb(stream, MOST_CONTENT, self._name)
         for match in _INLINE.finditer(stream.read_bytes()):
             sides = [int(size) for size in re.findall(rb"/(?:W|H|Width|Height)\s+(\d+)", match[0])]
-            if max(sides, default=1000) > 128:
+            is_bilevel = re.search(rb"/(?:IM|ImageMask)\s+true|/(?:BPC|BitsPerComponent)\s+1\b", match[0])
+            if max(sides, default=1000) > (LARGEST_GLYPH if is_bilevel else SMALLEST):
                 raise BadInput(
                     f"cannot read {self._name}: page {page} has a picture inside a pattern or a glyph; "
                     "print it to a PDF anew"
                 )
 
-    def _find_strips(self, page: int) -> None:
-        """Refuse the pictures of a page that are strips of one: nobody would be found in a strip."""
-        strips = [
-            picture for picture in self._pictures.values()
-            if page in picture.pages and size_of(picture.stream)[0] > STRIP_RATIO * size_of(picture.stream)[1] > 0
-        ]  # fmt: skip
-        widths = Counter(size_of(picture.stream)[0] for picture in strips)
-        for picture in strips:
-            if widths[size_of(picture.stream)[0]] >= STRIPS:
-                picture.fault = "it is one of several strips of a picture, in which nobody would be found"
+    def _refuse_pieces(self, page: Any) -> None:
+        """Refuse the pictures of a page that are pieces of one: nobody would be found in a piece."""
+        if len(self._pictures) < PIECES:
+            return
+        for piece in pieces_of(page):
+            self._pictures[piece].fault = "it is one of several pieces of a picture, in which nobody would be found"
 
 
 class PdfWriter:

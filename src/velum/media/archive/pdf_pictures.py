@@ -34,6 +34,8 @@ def decode_picture(stream: Any, pdf: Any) -> Image.Image:
                 plain[key] = stream[key]
         plain.Subtype, plain.ColorSpace, plain.BitsPerComponent = Name.Image, Name.DeviceGray, 1
         stream = plain
+    if _is_indexed(stream) and "/Decode" in stream:
+        raise BadInput("a picture with a palette whose indices are mapped (/Decode)")
     try:
         image = _decode_jpeg(stream) if "/DCTDecode" in filters_of(stream) else PdfImage(stream).as_pil_image()
         image.load()
@@ -140,6 +142,11 @@ def bands_of(colours: Any) -> int:
         kind = str(colours[0])
         return int(colours[1].get("/N", 0)) if kind == "/ICCBased" else {"/CalGray": 1, "/CalRGB": 3}.get(kind, 0)
     return 0
+
+
+def _is_indexed(stream: Any) -> bool:
+    colours = stream.get("/ColorSpace")
+    return isinstance(colours, Array) and len(colours) > 0 and str(colours[0]) in {"/Indexed", "/I"}
 
 
 def filters_of(stream: Any) -> list[str]:

@@ -1,0 +1,97 @@
+"""Where pictures lie on the page of a PDF (ISO 32000-2, 8.3): whether several of them make up one."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pikepdf
+from pikepdf import Matrix, Name, Stream
+
+from velum.media.archive.pdf_pictures import resources_of, values_of
+
+PIECES = 3
+"""From so many pictures in a row of neighbours, they count as pieces of one: nobody would be found in a piece."""
+
+TOUCHING, ALONG = 0.02, 0.5
+"""Largest gap between neighbours, and least length that their edges share, in shorter sides of the smaller one."""
+
+MOST_DEPTH = 20
+"""Deepest nesting of forms that is followed."""
+
+Edges = tuple[float, float, float, float]
+"""Left, bottom, right and top of a picture on the page, in points."""
+
+
+def pieces_of(page: Any) -> set[tuple[int, int]]:
+    """Return the object numbers of the pictures of a page that touch each other, at least `PIECES` together."""
+    placed = list(_placed(pikepdf.parse_content_stream(page), resources_of(page.obj), Matrix(), 0))
+    groups = list(range(len(placed)))
+    order = sorted(range(len(placed)), key=lambda number: placed[number][1][0])
+    for place, one in enumerate(order):
+        for other in order[place + 1 :]:
+            if placed[other][1][0] > placed[one][1][2] + _reach(placed[one][1]):
+                break
+            if _touch(placed[one][1], placed[other][1]):
+                former, now = groups[other], groups[one]
+                groups = [now if group == former else group for group in groups]
+    return {picture for (picture, _), group in zip(placed, groups, strict=True) if groups.count(group) >= PIECES}
+
+
+def share_resources(page: Any) -> None:
+    """Give the forms of a page that have no resources those of what draws them, which they use (8.10.1)."""
+    waiting, seen = [(value, resources_of(page.obj)) for value in _forms(resources_of(page.obj))], set()
+    while waiting:
+        form, outer = waiting.pop()
+        if form.objgen in seen:
+            continue
+        seen.add(form.objgen)
+        if "/Resources" not in form:
+            form.Resources = outer
+        waiting += [(value, form.Resources) for value in _forms(form.Resources)]
+
+
+def _forms(resources: Any) -> list[Any]:
+    return [
+        value for value in values_of(resources.get("/XObject"))
+        if isinstance(value, Stream) and value.get("/Subtype") == Name.Form
+    ]  # fmt: skip
+
+
+def _placed(commands: Any, resources: Any, matrix: Matrix, depth: int) -> Iterator[tuple[tuple[int, int], Edges]]:
+    """Yield each picture that commands draw, and its edges."""
+    stack: list[Matrix] = []
+    drawn = resources.get("/XObject") or {}
+    for operands, operator in commands:
+        match str(operator):
+            case "q":
+                stack.append(matrix)
+            case "Q" if stack:
+                matrix = stack.pop()
+            case "cm":
+                matrix = Matrix(*map(float, operands)) @ matrix
+            case "Do" if str(operands[0]) in drawn:
+                value = drawn[str(operands[0])]
+                if value.get("/Subtype") == Name.Image:
+                    yield value.objgen, _edges(matrix)
+                elif value.get("/Subtype") == Name.Form and depth < MOST_DEPTH:
+                    inner = Matrix(*map(float, value.get("/Matrix", [1, 0, 0, 1, 0, 0]))) @ matrix
+                    own = value.get("/Resources", resources)
+                    yield from _placed(pikepdf.parse_content_stream(value), own, inner, depth + 1)
+
+
+def _edges(matrix: Matrix) -> Edges:
+    corners = [matrix.transform(corner) for corner in ((0, 0), (1, 0), (0, 1), (1, 1))]
+    across, up = zip(*corners, strict=True)
+    return min(across), min(up), max(across), max(up)
+
+
+def _reach(edges: Edges) -> float:
+    return TOUCHING * min(edges[2] - edges[0], edges[3] - edges[1])
+
+
+def _touch(one: Edges, other: Edges) -> bool:
+    """Tell whether two pictures are neighbours: an edge of one lies at an edge of the other."""
+    smaller = min(one[2] - one[0], one[3] - one[1], other[2] - other[0], other[3] - other[1])
+    gap = max(TOUCHING * smaller, 0.05)
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    up = min(one[3], other[3]) - max(one[1], other[1])
+    return (-gap <= across <= gap and up >= ALONG * smaller) or (-gap <= up <= gap and across >= ALONG * smaller)
