@@ -49,7 +49,7 @@ ENCODERS = {
     ),
     "hevc": Encoder("libx265", 22, preset="superfast", coarsest=38, spread=9),
     "vp9": Encoder(
-        "libvpx-vp9", 24, preset="6", preset_option="cpu-used",
+        "libvpx-vp9", 28, preset="6", preset_option="cpu-used",
         options=(("b", "0"), ("row-mt", "1"), ("deadline", "good")), coarsest=52, spread=1,
     ),
     "vp8": Encoder(
