@@ -23,7 +23,7 @@ Edges = tuple[float, float, float, float]
 
 def pieces_of(page: Any) -> set[tuple[int, int]]:
     """Return the object numbers of the pictures of a page that touch each other, at least `PIECES` together."""
-    placed = list(_placed(pikepdf.parse_content_stream(page), resources_of(page.obj), Matrix(), 0))
+    placed = list(_placements(pikepdf.parse_content_stream(page), resources_of(page.obj), Matrix(), 0))
     groups = list(range(len(placed)))
     order = sorted(range(len(placed)), key=lambda number: placed[number][1][0])
     for place, one in enumerate(order):
@@ -56,7 +56,7 @@ def _forms(resources: Any) -> list[Any]:
     ]  # fmt: skip
 
 
-def _placed(commands: Any, resources: Any, matrix: Matrix, depth: int) -> Iterator[tuple[tuple[int, int], Edges]]:
+def _placements(commands: Any, resources: Any, matrix: Matrix, depth: int) -> Iterator[tuple[tuple[int, int], Edges]]:
     """Yield each picture that commands draw, and its edges."""
     stack: list[Matrix] = []
     drawn = resources.get("/XObject") or {}
@@ -75,7 +75,7 @@ def _placed(commands: Any, resources: Any, matrix: Matrix, depth: int) -> Iterat
                 elif value.get("/Subtype") == Name.Form and depth < MOST_DEPTH:
                     inner = Matrix(*map(float, value.get("/Matrix", [1, 0, 0, 1, 0, 0]))) @ matrix
                     own = value.get("/Resources", resources)
-                    yield from _placed(pikepdf.parse_content_stream(value), own, inner, depth + 1)
+                    yield from _placements(pikepdf.parse_content_stream(value), own, inner, depth + 1)
 
 
 def _edges(matrix: Matrix) -> Edges:
