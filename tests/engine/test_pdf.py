@@ -271,6 +271,18 @@ def tiles(pdf: Any) -> Any:
     return pdf.make_indirect(inner)
 
 
+def lines(pdf: Any) -> Any:
+    """A form that draws one picture line by line, as some printers do."""
+    places = b" ".join(b"q 1 0 0 %g 0 %g cm /L%d Do Q" % (1 / HEIGHT, n / HEIGHT, n) for n in range(HEIGHT))
+    inner = pikepdf.Stream(pdf, places)
+    inner.Type, inner.Subtype, inner.BBox = Name.XObject, Name.Form, Array([0, 0, 1, 1])
+    parts = {f"/L{n}": image(pdf, samples(3)[: WIDTH * 3]) for n in range(HEIGHT)}
+    for part in parts.values():
+        part.Height = 1
+    inner.Resources = Dictionary(XObject=Dictionary(parts))
+    return pdf.make_indirect(inner)
+
+
 def mapped_palette(pdf: Any) -> Any:
     colours = Array([Name.Indexed, Name.DeviceRGB, 255, pikepdf.String(bytes(range(256)) * 3)])
     return image(pdf, samples(), colours, Decode=Array([255, 0]))
@@ -283,6 +295,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "damaged": (lambda pdf: image(pdf, picture("JPEG")[:300], Filter=Name.DCTDecode), "page 1, image 1"),
     "strips": (strips, "pieces of a picture"),
     "tiles": (tiles, "pieces of a picture"),
+    "lines": (lines, "pieces of a picture"),
     "a palette that is mapped": (mapped_palette, "indices are mapped"),
 }
 

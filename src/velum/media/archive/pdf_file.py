@@ -106,7 +106,7 @@ class PdfContainer:
         self._budget.count_members(len(self._in_order), self._name)
         for number, picture in enumerate(self._in_order):
             stream = picture.stream
-            if min(size_of(stream)) >= SMALLEST:
+            if min(size_of(stream)) >= SMALLEST or picture.fault:
                 yield Member(picture.name, int(stream.get("/Length", 0)), number, fault=picture.fault)
 
     def unpack(self, member: Member, target: Path) -> None:

@@ -1,15 +1,18 @@
 """Where pictures lie on the page of a PDF (ISO 32000-2, 8.3): whether several of them make up one."""
 
+import math
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import pikepdf
 from pikepdf import Matrix, Name, Stream
 
-from velum.media.archive.pdf_pictures import resources_of, values_of
+from velum.media.archive.pdf_pictures import resources_of, size_of, values_of
 
-PIECES = 3
-"""From so many pictures in a row of neighbours, they count as pieces of one: nobody would be found in a piece."""
+PIECES, PIXELS = 3, 1024
+"""From so many different pictures that touch each other, with so many pixels in all, they count as pieces of one, in
+which nobody would be found. Rules and dots have fewer pixels."""
 
 TOUCHING, ALONG = 0.02, 0.5
 """Largest gap between neighbours, and least length that their edges share, in shorter sides of the smaller one."""
@@ -20,20 +23,38 @@ MOST_DEPTH = 20
 Edges = tuple[float, float, float, float]
 """Left, bottom, right and top of a picture on the page, in points."""
 
+Placement = tuple[tuple[int, int], Edges, int]
+"""Object number of a picture, its edges, and its number of pixels."""
+
 
 def pieces_of(page: Any) -> set[tuple[int, int]]:
     """Return the object numbers of the pictures of a page that touch each other, at least `PIECES` together."""
-    placed = list(_placements(pikepdf.parse_content_stream(page), resources_of(page.obj), Matrix(), 0))
-    groups = list(range(len(placed)))
-    order = sorted(range(len(placed)), key=lambda number: placed[number][1][0])
-    for place, one in enumerate(order):
-        for other in order[place + 1 :]:
-            if placed[other][1][0] > placed[one][1][2] + _reach(placed[one][1]):
+    placed = sorted(
+        _placements(pikepdf.parse_content_stream(page), resources_of(page.obj), Matrix(), 0),
+        key=lambda item: item[1][0],
+    )
+    group = list(range(len(placed)))
+
+    def first_of(number: int) -> int:
+        while group[number] != number:
+            group[number] = number = group[group[number]]
+        return number
+
+    for one, (_, edges, _) in enumerate(placed):
+        for other in range(one + 1, len(placed)):
+            if placed[other][1][0] > edges[2] + _reach(edges):
                 break
-            if _touch(placed[one][1], placed[other][1]):
-                former, now = groups[other], groups[one]
-                groups = [now if group == former else group for group in groups]
-    return {picture for (picture, _), group in zip(placed, groups, strict=True) if groups.count(group) >= PIECES}
+            if _touch(edges, placed[other][1]):
+                group[first_of(other)] = first_of(one)
+    members: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
+    for number, (picture, _, pixels) in enumerate(placed):
+        members[first_of(number)][picture] = pixels
+    return {
+        picture
+        for pictures in members.values()
+        if len(pictures) >= PIECES and sum(pictures.values()) >= PIXELS
+        for picture in pictures
+    }
 
 
 def share_resources(page: Any) -> None:
@@ -56,8 +77,8 @@ def _forms(resources: Any) -> list[Any]:
     ]  # fmt: skip
 
 
-def _placements(commands: Any, resources: Any, matrix: Matrix, depth: int) -> Iterator[tuple[tuple[int, int], Edges]]:
-    """Yield each picture that commands draw, and its edges."""
+def _placements(commands: Any, resources: Any, matrix: Matrix, depth: int) -> Iterator[Placement]:
+    """Yield each picture that commands draw, its edges and its number of pixels."""
     stack: list[Matrix] = []
     drawn = resources.get("/XObject") or {}
     for operands, operator in commands:
@@ -71,7 +92,7 @@ def _placements(commands: Any, resources: Any, matrix: Matrix, depth: int) -> It
             case "Do" if str(operands[0]) in drawn:
                 value = drawn[str(operands[0])]
                 if value.get("/Subtype") == Name.Image:
-                    yield value.objgen, _edges(matrix)
+                    yield value.objgen, _edges(matrix), math.prod(size_of(value))
                 elif value.get("/Subtype") == Name.Form and depth < MOST_DEPTH:
                     inner = Matrix(*map(float, value.get("/Matrix", [1, 0, 0, 1, 0, 0]))) @ matrix
                     own = value.get("/Resources", resources)
