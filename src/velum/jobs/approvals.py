@@ -168,8 +168,10 @@ def save_draft(
         at = database.now(connection)
         # Never the version of a draft that was deleted: who still has that one must not take this for it.
         values = {"version": max(version + 1, int(at * 10)), "who": who, "at": at, "body": json.dumps(body)}
-        change = DRAFTS.insert().values(job=job, **values) if row is None else DRAFTS.update().values(**values)
-        connection.execute(change if row is None else change.where(DRAFTS.c.job == job))  # type: ignore[union-attr]
+        if row is None:
+            connection.execute(DRAFTS.insert().values(job=job, **values))
+        else:
+            connection.execute(DRAFTS.update().where(DRAFTS.c.job == job).values(**values))
         connection.execute(JOBS.update().where(JOBS.c.id == job).values(drafted=at if edited else None))
     return {"version": values["version"], "who": who, "at": at, "body": body}
 

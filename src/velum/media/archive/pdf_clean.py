@@ -105,7 +105,7 @@ def _clean_annotations(page: Any, found: dict[str, None]) -> None:
     for annotation in page.Annots:
         kind = annotation.get("/Subtype")
         if kind == Name.Link:
-            for key in [key for key in annotation.keys() if key not in _LINK_KEYS]:  # noqa: SIM118
+            for key in [key for key in annotation.keys() if key not in _LINK_KEYS]:  # noqa: SIM118 - it is no dict
                 del annotation[key]
             kept.append(annotation)
         elif kind == Name.Widget:

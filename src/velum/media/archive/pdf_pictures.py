@@ -61,20 +61,20 @@ def _decode_jpeg(stream: Any) -> Image.Image:
     """
     parameters = stream.get("/DecodeParms")
     if parameters is not None and "ColorTransform" in repr(parameters):
-        raise NotImplementedError("its colours are transformed in a way of its own")
+        raise ValueError("its colours are transformed in a way of its own")
     data = stream.read_raw_bytes()
     if filters_of(stream) == ["/FlateDecode", "/DCTDecode"]:
         data = zlib.decompressobj().decompress(data, MOST_CONTENT)
     elif filters_of(stream) != ["/DCTDecode"]:
-        raise NotImplementedError("a JPEG packed once more")
+        raise ValueError("a JPEG packed once more")
     image: Image.Image = Image.open(io.BytesIO(data), formats=("JPEG",))
     image.load()
     bands = len(image.getbands())
     if bands != bands_of(stream.get("/ColorSpace")):
-        raise NotImplementedError(f"its {bands} bands are not those of its colour space")
+        raise ValueError(f"its {bands} bands are not those of its colour space")
     decode = [float(value) for value in stream.get("/Decode", [0, 1] * bands)]
     if decode not in ([0, 1] * bands, [1, 0] * bands):
-        raise NotImplementedError(f"its samples are mapped to {decode}")
+        raise ValueError(f"its samples are mapped to {decode}")
     inverted = (image.mode == "CMYK" and "adobe" in image.info) != (decode[0] == 1)
     return ImageChops.invert(image) if inverted else image
 
