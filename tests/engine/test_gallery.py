@@ -86,6 +86,33 @@ def test_faces_without_a_track_fall_into_groups(engine: Engine, tmp_path: Path) 
     assert grouped(engine, film) == [{(0, 0), (1, 1), (2, 2), (3, 3)}, {(0, 3)}]
 
 
+def test_a_person_of_several_files_is_one_group(engine: Engine, tmp_path: Path) -> None:
+    films = (
+        Film.of(tmp_path / "first.mkv", ({"anna": LEFT, "ben": RIGHT}, 3)),
+        Film.of(tmp_path / "second.mkv", ({"cora": MIDDLE}, 1)),
+        Film.of(tmp_path / "third.mkv", ({"ben": LEFT, "anna": RIGHT}, 2), ({"anna": MIDDLE}, 4)),
+    )
+    found = engine.group_faces_of(
+        [engine.faces_of(film.path, film.annotations, embedding=EMBEDDING) for film in films], embedding=EMBEDDING
+    )
+    assert [(track.person, track.source, track.first_frame, track.last_frame, track.box.x0) for track in found] == [
+        (1, 0, 0, 2, 10), (1, 2, 0, 1, 350), (1, 2, 2, 5, 180), (2, 0, 0, 2, 350), (2, 2, 0, 1, 10),
+        (3, 1, 0, 0, 180),
+    ]  # fmt: skip
+
+
+def test_two_who_look_alike_in_one_frame_stay_two_persons_among_several_files(engine: Engine, tmp_path: Path) -> None:
+    films = (
+        Film.of(tmp_path / "alone.mkv", ({"anna": LEFT}, 3)),
+        Film.of(tmp_path / "twins.mkv", ({"anna": LEFT, "anna's twin": RIGHT}, 3)),
+    )
+    found = engine.group_faces_of(
+        [engine.faces_of(film.path, film.annotations, embedding=EMBEDDING) for film in films], embedding=EMBEDDING
+    )
+    persons = {(track.source, track.box.x0): track.person for track in found}
+    assert persons[0, 10] == persons[1, 10] != persons[1, 350]
+
+
 def test_two_faces_in_one_frame_are_two_persons(engine: Engine, tmp_path: Path) -> None:
     film = Film.of(tmp_path / "film.mkv", ({"anna": LEFT, "anna's twin": RIGHT}, 4))
     assert grouped(engine, film) == [{(0, 3)}, {(0, 3)}]
@@ -142,3 +169,25 @@ def test_groups_join_by_the_mean_distance_between_them() -> None:
     assert (groups, near) == ([[0], [1]], {0: 1, 1: 0})
     groups, _ = group_vectors(np.array([[0.0], [0.02], [0.01]]), [(0, 1)], ColourEmbedder())
     assert sorted(map(sorted, groups)) == [[0, 2], [1]], "who are seen together never join, nor through another"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_are_those_of_plain_average_linkage(seed: int) -> None:
+    numbers = np.random.default_rng(seed)
+    vectors = numbers.uniform(0, 0.6, (30, 2))
+    apart = {(first, first + 3) for first in range(0, 24, 4)}
+    groups, _ = group_vectors(vectors, apart, ColourEmbedder())
+
+    def between(first: list[int], second: list[int]) -> float:
+        pairs = [(a, b) for a in first for b in second]
+        if any((min(pair), max(pair)) in apart for pair in pairs):
+            return np.inf
+        return float(np.mean([np.linalg.norm(vectors[a] - vectors[b]) for a, b in pairs]))
+
+    plain = [[number] for number in range(len(vectors))]
+    while True:
+        least, a, b = min((between(plain[a], plain[b]), a, b) for b in range(len(plain)) for a in range(b))
+        if least > ColourEmbedder.same:
+            break
+        plain[a] += plain.pop(b)
+    assert sorted(map(sorted, groups)) == sorted(map(sorted, plain))

@@ -16,7 +16,7 @@ from velum import media
 from velum.annotations import Annotations
 from velum.engine import segments, sources
 from velum.engine.containers import ContainerJob, hide_container
-from velum.engine.gallery import Cuts, GalleryTrack, Wanted, cut_faces, gallery_of
+from velum.engine.gallery import Cuts, GalleryTrack, SourceFaces, Wanted, cut_faces, faces_of, group_faces
 from velum.engine.people import FaceObserver, decide_people
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PartCache, PreparedPlan, prepare
@@ -235,6 +235,18 @@ class Engine:
 
         Nothing is written. Raises any `VelumError`.
         """
+        faces = self.faces_of(source, annotations, embedding=embedding, progress=progress)
+        return self.group_faces_of([faces], embedding=embedding)
+
+    def faces_of(
+        self, source: Path, annotations: Annotations, *, embedding: PartSpec = DEFAULT_EMBEDDING,
+        progress: Progress | None = None,
+    ) -> SourceFaces:  # fmt: skip
+        """Return the faces of an annotation file, to be grouped with those of other files by `group_faces_of`.
+
+        The value has the vectors by which they are compared: biometric data. Nothing is written. Raises any
+        `VelumError`.
+        """
         embedder = self.face_embedder(embedding)
 
         def cut(wanted: Wanted) -> Cuts:
@@ -242,7 +254,13 @@ class Engine:
                 return cut_faces(source, self._limits, wanted)
             return self._decoders.steps(str(source), self._limits, cut_faces, source, self._limits, wanted)
 
-        return gallery_of(annotations, embedder, cut, progress)
+        return faces_of(annotations, embedder, cut, progress)
+
+    def group_faces_of(
+        self, sources: Sequence[SourceFaces], *, embedding: PartSpec = DEFAULT_EMBEDDING
+    ) -> tuple[GalleryTrack, ...]:
+        """Return the faces of several sources by person; `GalleryTrack.source` says of which each is."""
+        return group_faces(sources, self.face_embedder(embedding))
 
     def split(
         self, source: Path, format: str, plan: Plan = DEFAULT_PLAN,

@@ -1,4 +1,4 @@
-"""The faces of a source by person, for a reviewer who decides about people instead of tracks.
+"""The faces of one source or several by person, for a reviewer who decides about people instead of tracks.
 
 A few faces of each track are compared, and tracks whose mean vectors are near become one person. A track that may be of
 another person than its group stays alone. Vectors are in memory only until the groups are known.
@@ -7,8 +7,7 @@ another person than its group stays alone. Vectors are in memory only until the 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -32,7 +31,7 @@ from velum.region import Box, Points, Region
 MOST_SAMPLES = 10
 """Faces of a track that are compared; they are spread over its length."""
 
-MOST_TRACKS = 1500
+MOST_TRACKS = 3000
 """Tracks that are compared with each other; those with the fewest frames stay alone where there are more."""
 
 PICTURE_SIDE = 96
@@ -52,6 +51,8 @@ Doubt = Literal["small", "turned", "blurred", "hidden", "no landmarks", "several
 class GalleryTrack:
     """A track of a gallery, or a region without one: its place, its person, and its picture."""
 
+    source: int
+    """Index of its source."""
     first_frame: int
     box: Box
     """Box of its region in the first frame."""
@@ -93,11 +94,23 @@ class _Track:
     picture_worth: float = -1.0
 
 
-def gallery_of(
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceFaces:
+    """The faces of one source by track, to be grouped. It holds biometric data: keep it in memory, and not for long."""
+
+    tracks: tuple[GalleryTrack, ...]
+    """Each a person of its own."""
+    means: tuple[npt.NDArray[np.float64] | None, ...]
+    """The mean vector of each track; None for those that are not compared."""
+    apart: tuple[tuple[int, int], ...]
+    """Indices of tracks that are seen in different places of one frame, so that they are different persons."""
+
+
+def faces_of(
     annotations: Annotations, embedder: FaceEmbedder, cut: Callable[[Wanted], Cuts],
     progress: Callable[[int, int | None], None] | None = None,
-) -> tuple[GalleryTrack, ...]:  # fmt: skip
-    """Return the faces of a source with the number of the person of each, those of a person together.
+) -> SourceFaces:  # fmt: skip
+    """Return the faces of one source with their vectors.
 
     `cut` yields the wanted regions, by frame and with the numbers of their tracks, cut out of the source.
     """
@@ -112,16 +125,35 @@ def gallery_of(
                 _take_face(tracks[face.number], face, embedder)
             if progress is not None:
                 progress(done, total)
-    means = [np.mean(track.vectors, axis=0) if track.vectors else None for track in tracks]
-    doubts = [_doubt_of(track, mean, embedder) for track, mean in zip(tracks, means, strict=True)]
-    known = [number for number, doubt in enumerate(doubts) if doubt is None]
-    known = sorted(sorted(known, key=lambda number: -len(tracks[number].places))[:MOST_TRACKS])
+    doubts = [_doubt_of(track, embedder) for track in tracks]
+    means = tuple(
+        np.array(track.vectors, np.float64).mean(axis=0) if doubt is None else None
+        for track, doubt in zip(tracks, doubts, strict=True)
+    )
+    compared = {number: track for number, track in enumerate(tracks) if means[number] is not None}
+    found = (_gallery_track(track, number, doubts[number]) for number, track in enumerate(tracks))
+    return SourceFaces(tuple(found), means, tuple(_seen_together(compared)))
+
+
+def group_faces(sources: Sequence[SourceFaces], embedder: FaceEmbedder) -> tuple[GalleryTrack, ...]:
+    """Return the faces of all sources with the number of the person of each, those of a person together."""
+    tracks = [replace(track, source=index) for index, faces in enumerate(sources) for track in faces.tracks]
+    means = [mean for faces in sources for mean in faces.means]
+    starts = np.cumsum([0, *(len(faces.tracks) for faces in sources)]).tolist()
+    together = [
+        (start + first, start + second)
+        for start, faces in zip(starts, sources, strict=False)
+        for first, second in faces.apart
+    ]
+    known = sorted((number for number, mean in enumerate(means) if mean is not None), key=lambda n: -tracks[n].frames)
+    known = sorted(known[:MOST_TRACKS])
+    index_of = {number: index for index, number in enumerate(known)}
     vectors = np.array([means[number] for number in known], np.float64).reshape(len(known), -1 if known else 0)
-    groups, near = group_vectors(vectors, _seen_together([tracks[number] for number in known]), embedder)
+    apart = [(index_of[a], index_of[b]) for a, b in together if a in index_of and b in index_of]
+    groups, near = group_vectors(vectors, apart, embedder)
     members = [[known[index] for index in group] for group in groups]
-    members += [[number] for number in range(len(tracks)) if number not in set(known)]
-    may_be = {known[index]: known[other] for index, other in near.items()}
-    return _number_persons(tracks, members, doubts, may_be)
+    members += [[number] for number in range(len(tracks)) if number not in index_of]
+    return _number_persons(tracks, members, {known[index]: known[other] for index, other in near.items()})
 
 
 def cut_faces(source: Path, limits: Limits, wanted: Wanted) -> Cuts:
@@ -194,9 +226,9 @@ def _picture(pixels: Rgb) -> bytes:
     return data.tobytes()
 
 
-def _doubt_of(track: _Track, mean: npt.NDArray[np.float32] | None, embedder: FaceEmbedder) -> Doubt | None:
+def _doubt_of(track: _Track, embedder: FaceEmbedder) -> Doubt | None:
     """Return why a track cannot be compared, or shows several persons; None where it can join others."""
-    if mean is None:
+    if not track.vectors:
         common = Counter(track.faults).most_common(1)
         return common[0][0] if common else "no landmarks"
     if any(np.linalg.norm(vector - other) >= embedder.different for vector, other in combinations(track.vectors, 2)):
@@ -204,10 +236,10 @@ def _doubt_of(track: _Track, mean: npt.NDArray[np.float32] | None, embedder: Fac
     return None
 
 
-def _seen_together(tracks: Sequence[_Track]) -> Iterator[tuple[int, int]]:
-    """Yield pairs of tracks that are in different places of one frame, so that they are different persons."""
+def _seen_together(tracks: Mapping[int, _Track]) -> set[tuple[int, int]]:
+    """Return pairs of tracks that are in different places of one frame, so that they are different persons."""
     at: dict[int, list[tuple[int, Region]]] = defaultdict(list)
-    for number, track in enumerate(tracks):
+    for number, track in tracks.items():
         for frame, region in track.places:
             if region.origin == "detected":
                 at[frame].append((number, region))
@@ -216,7 +248,7 @@ def _seen_together(tracks: Sequence[_Track]) -> Iterator[tuple[int, int]]:
         for (number, region), (other, other_region) in combinations(seen, 2):
             if number != other and (number, other) not in pairs and not is_same_place(region, other_region):
                 pairs.add((number, other))
-    return iter(pairs)
+    return pairs
 
 
 def group_vectors(
@@ -234,13 +266,20 @@ def group_vectors(
         distances[first, second] = distances[second, first] = np.inf
     np.fill_diagonal(distances, np.inf)
     between, groups = distances.copy(), [[number] for number in range(count)]
-    while count and (least := between.min()) <= embedder.same:
-        first, second = sorted(map(int, np.argwhere(between == least)[0]))
+    nearest = between.argmin(axis=1) if count else np.zeros(0, np.int64)
+    least = between[np.arange(count), nearest]
+    while count and least.min() <= embedder.same:
+        first = int(least.argmin())
+        first, second = sorted((first, int(nearest[first])))
         weights = len(groups[first]), len(groups[second])
         joined = (between[first] * weights[0] + between[second] * weights[1]) / sum(weights)
         joined[[first, second]] = np.inf
         between[first], between[:, first], between[second], between[:, second] = joined, joined, np.inf, np.inf
         groups[first], groups[second] = groups[first] + groups[second], []
+        # No mean of two distances is below both, so only rows that were nearest to one of the two change.
+        for row in {first, second, *np.flatnonzero((nearest == first) | (nearest == second)).tolist()}:
+            nearest[row] = between[row].argmin()
+            least[row] = between[row, nearest[row]]
     middle = (embedder.same + embedder.different) / 2
     alone = [group[0] for group in groups if len(group) == 1]
     near = {number: int(distances[number].argmin()) for number in alone if distances[number].min() <= middle}
@@ -248,28 +287,24 @@ def group_vectors(
 
 
 def _number_persons(
-    tracks: Sequence[_Track], members: Sequence[Sequence[int]], doubts: Sequence[Doubt | None],
-    may_be: Mapping[int, int],
-) -> tuple[GalleryTrack, ...]:  # fmt: skip
+    tracks: Sequence[GalleryTrack], members: Sequence[Sequence[int]], near: Mapping[int, int]
+) -> tuple[GalleryTrack, ...]:
     """Return the tracks by person: first those that could be compared, then the others, each by number of frames."""
 
     def rank(group: Sequence[int]) -> tuple[bool, int]:
-        return doubts[group[0]] is not None, -sum(len(tracks[number].places) for number in group)
+        return tracks[group[0]].doubt is not None, -sum(tracks[number].frames for number in group)
 
     persons = sorted(members, key=rank)
     person_of = {number: index + 1 for index, group in enumerate(persons) for number in group}
-    made = partial(_gallery_track, tracks=tracks, doubts=doubts, may_be=may_be, person_of=person_of)
-    return tuple(made(number) for group in persons for number in sorted(group))
+
+    def numbered(number: int) -> GalleryTrack:
+        other = near.get(number)
+        track = replace(tracks[number], person=person_of[number])
+        return track if other is None else replace(track, doubt="may be another", may_be=person_of[other])
+
+    return tuple(numbered(number) for group in persons for number in sorted(group))
 
 
-def _gallery_track(
-    number: int, *, tracks: Sequence[_Track], doubts: Sequence[Doubt | None], may_be: Mapping[int, int],
-    person_of: Mapping[int, int],
-) -> GalleryTrack:  # fmt: skip
-    track, near = tracks[number], may_be.get(number)
+def _gallery_track(track: _Track, number: int, doubt: Doubt | None) -> GalleryTrack:
     (first, region), (last, _) = track.places[0], track.places[-1]
-    doubt = doubts[number] or ("may be another" if near is not None else None)
-    return GalleryTrack(
-        first, region.box, last, len(track.places), person_of[number], doubt, None if near is None else person_of[near],
-        track.picture,
-    )  # fmt: skip
+    return GalleryTrack(0, first, region.box, last, len(track.places), number + 1, doubt, None, track.picture)

@@ -1,4 +1,4 @@
-"""The faces of a job by person: only where the operator allows it, of its current regions, and gone with it."""
+"""The faces of jobs by person: only where the operator allows it, of their current regions, and gone with them."""
 
 import base64
 import json
@@ -9,7 +9,15 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.engine.scripted_people import EMBEDDING, ColourEmbedder
+from tests.engine.scripted_people import (
+    EMBEDDING,
+    HEIGHT,
+    WIDTH,
+    ColourEmbedder,
+    find_faces,
+    picture,
+    save_photo,
+)
 from tests.engine.test_gallery import LEFT, RIGHT, Film
 from tests.service.factories import on_the_wire, settings
 from tests.service.v1.test_jobs import ended, handed_in, worked
@@ -17,6 +25,7 @@ from tests.service.v1.test_previews import waited
 from tests.service.v1.test_uploads import begun
 
 from velum.annotations import Annotations
+from velum.frame import Frame, Plane, Role
 from velum.service.v1 import galleries
 
 pytestmark = pytest.mark.slow
@@ -75,9 +84,38 @@ def test_faces_are_grouped_on_request_and_anew_for_corrected_regions(
         assert it.get(f"{place}/people").status_code == it.post(f"{place}/people").status_code == 404
 
 
+def test_faces_of_several_jobs_are_grouped_together_until_one_of_them_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(galleries, "EMBEDDING", EMBEDDING)
+    with finished_job(tmp_path, people=True) as (it, place, _):
+        photo = save_photo(tmp_path / "photo.png", {"ben": LEFT, "cora": RIGHT})
+        frames = {0: tuple(find_faces(Frame.of(Plane(picture({"ben": LEFT, "cora": RIGHT}), Role.RGB))))}
+        regions = offered(it, json.dumps(Annotations(WIDTH, HEIGHT, frames).to_json()).encode())
+        plan = {"rules": ["face: centerface -> blacken"]}
+        other = handed_in(it, Path(photo).read_bytes(), name="photo.png", regions=regions, plan=plan)
+        with worked(settings(tmp_path, people=True)):
+            assert ended(it, other)["state"] == "done"
+        film, still = (address.rpartition("/")[2] for address in (place, other))
+
+        asked = {"jobs": [film, still, film]}
+        ready = waited(lambda: it.post("/v1/people", json=asked))
+        found = [
+            [(track["job"], track["first_frame"], track["frames"]) for track in person["tracks"]]
+            for person in ready["persons"]
+        ]
+        assert found == [[(film, 0, 3), (film, 3, 2)], [(film, 0, 3), (still, 0, 1)], [(still, 0, 1)]]
+
+        assert it.post("/v1/people", json={"jobs": [film, "0" * 32]}).status_code == 404
+        assert it.post("/v1/people", json={"jobs": []}).status_code == 422
+        assert it.delete(other).status_code == 204
+        assert it.post("/v1/people", json=asked).status_code == 404
+
+
 def test_faces_are_not_compared_where_the_operator_does_not_allow_it(tmp_path: Path) -> None:
     with finished_job(tmp_path, people=False) as (it, place, _):
         assert it.get("/v1/plans").json()["people"] is False
-        for refused in (it.post(f"{place}/people"), it.get(f"{place}/people")):
+        together = it.post("/v1/people", json={"jobs": [place.rpartition("/")[2]]})
+        for refused in (it.post(f"{place}/people"), it.get(f"{place}/people"), together):
             assert (refused.status_code, refused.json()["code"]) == (403, "Denied")
             assert "service.people" in refused.json()["detail"]

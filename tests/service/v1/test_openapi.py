@@ -23,7 +23,7 @@ ENDPOINTS = {
     ("POST", "/v1/jobs/{job}/follow"),
     ("GET", "/v1/techniques"), ("GET", "/v1/models"), ("GET", "/v1/labels"), ("GET", "/v1/plans"),
     ("GET", "/v1/file-types"),
-    ("POST", "/v1/jobs/{job}/people"), ("GET", "/v1/jobs/{job}/people"),
+    ("POST", "/v1/jobs/{job}/people"), ("GET", "/v1/jobs/{job}/people"), ("POST", "/v1/people"),
     ("POST", "/v1/jobs/{job}/preview"), ("GET", "/v1/jobs/{job}/preview"), ("HEAD", "/v1/jobs/{job}/preview"),
     ("POST", "/v1/session"), ("DELETE", "/v1/session"),
     ("GET", "/v1/keys"), ("POST", "/v1/keys"), ("DELETE", "/v1/keys/{key}"),

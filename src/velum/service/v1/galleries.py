@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from velum.annotations import Annotations
@@ -32,6 +32,20 @@ Tracks = tuple[GalleryTrack, ...]
 EMBEDDING = DEFAULT_EMBEDDING
 """The part that compares faces."""
 
+MOST_JOBS = 200
+"""Jobs whose faces are grouped together, at most."""
+
+
+class GalleryRequest(BaseModel):
+    """Jobs whose faces are grouped together."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    jobs: Annotated[
+        list[Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["018f3c" + "ab" * 13])]],
+        Field(min_length=1, max_length=MOST_JOBS),
+    ]
+
 
 class GalleryProgress(BaseModel):
     """Progress of grouping; `share` is from 0 to 1, null where it is not known."""
@@ -44,6 +58,8 @@ class GalleryProgress(BaseModel):
 class FaceTrack(BaseModel):
     """A track of faces, or a face that was not tracked."""
 
+    job: str = Field(examples=["018f3c" + "ab" * 13])
+    """The job that it is of."""
     first_frame: int
     last_frame: int
     xyxy: tuple[int, int, int, int] = Field(examples=[[812, 240, 934, 402]])
@@ -69,9 +85,19 @@ class Gallery(BaseModel):
     persons: list[GalleryPerson]
 
 
+class SharedGallery(GalleryProgress):
+    """Progress of grouping the faces of several jobs, and once it is ready, these faces by person."""
+
+    persons: list[GalleryPerson] | None
+
+
+Chosen = Sequence[tuple[JobRecord, str]]
+"""Jobs, each with the key of its annotation file in the store."""
+
+
 @dataclass(slots=True, eq=False)
 class Galleries:
-    """Groups the faces of one job at a time. Groups are kept in memory only. Safe to share between threads."""
+    """Groups the faces of jobs, one request at a time; groups are in memory only. Safe to share between threads."""
 
     engine: Engine
     scratch: ScratchDirs
@@ -82,31 +108,38 @@ class Galleries:
     _results: RequestedResults[Tracks] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._results = RequestedResults("velum-galleries", self.keeps_source)
+        self._results = RequestedResults("velum-galleries", lambda ids: all(map(self.keeps_source, ids.split("+"))))
 
-    def ask(self, job: JobRecord, regions: str, store: Store) -> dict[str, Any]:
-        """Return the progress for regions of a job as JSON values, starting on the first request.
+    def ask(self, chosen: Chosen, store: Store) -> dict[str, Any]:
+        """Return the progress for the regions of jobs as JSON values, starting on the first request.
 
-        `regions` is the key of their annotation file in the store. Raises `AccessDenied` where it is not allowed.
+        Raises `AccessDenied` where it is not allowed.
         """
         self._require_allowed()
-        return self._results.ask(job.id, lambda result: self._group(result, job, regions, store), regions)
+        return self._results.ask(_ids(chosen), lambda result: self._group(result, chosen, store), _regions(chosen))
 
-    def tracks(self, job: JobRecord, regions: str) -> Tracks | None:
+    def tracks(self, chosen: Chosen) -> Tracks | None:
         """Return the tracks of faces by person, None before. Raises `AccessDenied` where it is not allowed."""
         self._require_allowed()
-        return self._results.get(job.id, regions)
+        return self._results.get(_ids(chosen), _regions(chosen))
 
     def close(self) -> None:
         """Stop, and forget all groups."""
         self._results.close()
 
-    def _group(self, result: RequestedResult[Tracks], job: JobRecord, regions: str, store: Store) -> Tracks:
-        with self.scratch.folder() as folder:
-            annotations = Annotations.from_json(json.loads(b"".join(store.open(regions))))
-            source = store.fetch(job.submission.source, folder)
-            with names_for_places(source, job.submission.name):
-                return self.engine.group_faces(source, annotations, embedding=EMBEDDING, progress=result.report)
+    def _group(self, result: RequestedResult[Tracks], chosen: Chosen, store: Store) -> Tracks:
+        sources = []
+        for index, (job, regions) in enumerate(chosen):
+
+            def report(done: int, total: int | None, index: int = index) -> None:
+                result.report(int(1000 * (index + (done / total if total else 0))), 1000 * len(chosen))
+
+            with self.scratch.folder() as folder:
+                annotations = Annotations.from_json(json.loads(b"".join(store.open(regions))))
+                source = store.fetch(job.submission.source, folder)
+                with names_for_places(source, job.submission.name):
+                    sources.append(self.engine.faces_of(source, annotations, embedding=EMBEDDING, progress=report))
+        return self.engine.group_faces_of(sources, embedding=EMBEDDING)
 
     def _require_allowed(self) -> None:
         if not self.is_allowed:
@@ -116,9 +149,20 @@ class Galleries:
             )
 
 
+def _ids(chosen: Chosen) -> str:
+    return "+".join(job.id for job, _ in chosen)
+
+
+def _regions(chosen: Chosen) -> str:
+    return "+".join(regions for _, regions in chosen)
+
+
+_NO_STORE = {"cache-control": "no-store"}
+
+
 def routes(galleries: Galleries, job_service: JobService, access: Authenticator) -> LateRouter:
-    """Return the endpoints `/jobs/{job}/people`."""
-    router = LateRouter(prefix="/jobs", tags=["Review"], default_response_class=JSONResponse)
+    """Return the endpoints `/jobs/{job}/people` and `/people`."""
+    router = LateRouter(tags=["Review"], default_response_class=JSONResponse)
     Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
 
     def job_and_regions(job: str, caller: Principal, request: Request) -> tuple[JobRecord, str]:
@@ -130,7 +174,7 @@ def routes(galleries: Galleries, job_service: JobService, access: Authenticator)
             raise Problem(409, f"job {record.id} is {record.state}; it has faces once it is done", state=record.state)
         return record, record.regions
 
-    @router.post("/{job}/people", response_model=GalleryProgress, responses=problems(404, 409, 410))
+    @router.post("/jobs/{job}/people", response_model=GalleryProgress, responses=problems(404, 409, 410))
     def group_faces(job: JobId, caller: Reviewing, request: Request) -> Response:
         """Group the faces of the current regions by person, and return the progress. Takes the scope review.
 
@@ -138,33 +182,45 @@ def routes(galleries: Galleries, job_service: JobService, access: Authenticator)
         it. The vectors by which faces are compared are in memory until the groups are known. The groups are kept for a
         quarter of an hour after the last access, and no longer than the source.
         """
-        record, regions = job_and_regions(job, caller, request)
-        progress = galleries.ask(record, regions, job_service.backend.open().store)
-        return JSONResponse(progress, headers={"cache-control": "no-store"})
+        chosen = [job_and_regions(job, caller, request)]
+        return JSONResponse(galleries.ask(chosen, job_service.backend.open().store), headers=_NO_STORE)
 
-    @router.get("/{job}/people", response_model=Gallery, responses=problems(404, 409, 410))
+    @router.get("/jobs/{job}/people", response_model=Gallery, responses=problems(404, 409, 410))
     def fetch_people(job: JobId, caller: Reviewing, request: Request) -> Response:
         """Fetch the faces of the current regions by person. Takes the scope review."""
-        record, regions = job_and_regions(job, caller, request)
-        tracks = galleries.tracks(record, regions)
+        chosen = [job_and_regions(job, caller, request)]
+        tracks = galleries.tracks(chosen)
         if tracks is None:
             raise Problem(
-                409, "faces are not grouped yet; send POST to this address to group them", state=record.state.value
+                409, "faces are not grouped yet; send POST to this address to group them", state=chosen[0][0].state
             )
-        return JSONResponse(gallery_json(tracks), headers={"cache-control": "no-store"})
+        return JSONResponse({"persons": persons_json(tracks, chosen)}, headers=_NO_STORE)
+
+    @router.post("/people", response_model=SharedGallery, responses=problems(404, 409, 410))
+    def group_faces_of_jobs(wanted: GalleryRequest, caller: Reviewing, request: Request) -> Response:
+        """Group the faces of several jobs by person, and return the progress, and at the end the persons.
+
+        Repeat the request until it is ready. The same holds as for one job: the operator must allow it, and groups go
+        with the first of these sources that is deleted. Takes the scope review.
+        """
+        chosen = [job_and_regions(job, caller, request) for job in dict.fromkeys(wanted.jobs)]
+        progress = galleries.ask(chosen, job_service.backend.open().store)
+        tracks = galleries.tracks(chosen) if progress["state"] == "ready" else None
+        persons = None if tracks is None else persons_json(tracks, chosen)
+        return JSONResponse({**progress, "persons": persons}, headers=_NO_STORE)
 
     return router
 
 
-def gallery_json(tracks: Sequence[GalleryTrack]) -> dict[str, Any]:
+def persons_json(tracks: Sequence[GalleryTrack], chosen: Chosen) -> list[dict[str, Any]]:
     """Return the tracks by person as JSON values."""
     persons = [list(members) for _, members in groupby(tracks, key=lambda track: track.person)]
-    return {"persons": [{"tracks": [_track_json(track) for track in members]} for members in persons]}
+    return [{"tracks": [_track_json(track, chosen[track.source][0].id) for track in members]} for members in persons]
 
 
-def _track_json(track: GalleryTrack) -> dict[str, Any]:
+def _track_json(track: GalleryTrack, job: str) -> dict[str, Any]:
     return {
-        "first_frame": track.first_frame, "last_frame": track.last_frame, "xyxy": list(track.box.xyxy),
+        "job": job, "first_frame": track.first_frame, "last_frame": track.last_frame, "xyxy": list(track.box.xyxy),
         "frames": track.frames, "doubt": track.doubt,
         "may_be": None if track.may_be is None else track.may_be - 1,
         "picture": base64.b64encode(track.picture).decode("ascii"),
