@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.tiny_models import tiny_models
 
 from velum import Annotations, Engine, Limits, Plan, Region, RuntimeConfig, VelumError
 from velum.engine.stages import NOTHING_FOUND
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, PluginFault
 from velum.frame import Frame, Samples
+from velum.locate import user_models
+from velum.locate.import_model import ImportOptions, identify_model
 from velum.plan import Rule
 from velum.region import Box
 from velum.spec import PartSpec
@@ -256,3 +259,24 @@ def test_the_source_is_never_overwritten(photo: Path) -> None:
         with pytest.raises(OutputFailed):
             engine.hide(photo, link, PLAN, overwrite=True)
     assert photo.read_bytes() == before
+
+
+def test_a_model_that_is_replaced_is_used_from_the_next_image_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = tiny_models(tmp_path / "tiny", monkeypatch)
+    host = RuntimeConfig(models=tmp_path / "own", cache=tmp_path / "cache", offline=True)
+    first, second = (identify_model(file, ImportOptions(name="mine", labels=("cat",))) for file in tiny.files)
+    user_models.put(first, host)
+    pixels, plan = np.zeros((96, 96, 3), np.uint8), Plan.of("cat: mine -> blacken with grow=0")
+
+    with Engine(host=host) as engine:
+
+        def box() -> tuple[int, int, int, int]:
+            return engine.hide_pixels(pixels, plan)[1].hidden[0].box.xyxy
+
+        assert box() == (0, 30, 40, 90)
+        user_models.put(second, host, replace=True)
+        assert box() == (20, 30, 60, 90)
+        user_models.switch_back("mine", host)
+        assert box() == (0, 30, 40, 90)

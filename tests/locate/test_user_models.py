@@ -102,9 +102,42 @@ def test_a_name_can_be_used_again_only_with_replace(xml: Path, host: RuntimeConf
     second = user_models.put(replace(found, path=other), host, replace=True)
     assert first.parts[0].sha256 != second.parts[0].sha256
     assert registry.find("best-model-v2", host) == second
-    assert len([name for name in left(host) if name.endswith(".bin")]) == 1  # the first one's files are gone
     assert user_models.put(replace(found, name="yunet"), host, replace=True) == registry.find("yunet", host)
     assert registry.find("yunet") != registry.find("yunet", host)
+
+
+def test_a_replaced_model_can_be_switched_back(xml: Path, host: RuntimeConfig, tmp_path: Path) -> None:
+    found = identify_model(xml, ImportOptions(name="mine"))
+    files = [xml, *(network(tmp_path / f"{n}.xml", 6, weight=n) for n in (2.0, 3.0))]
+    _, second, third = (user_models.put(replace(found, path=file), host, replace=True) for file in files)
+    assert registry.find("mine", host) == third
+    assert registry.former_models(host) == {"mine": second}
+    assert len([name for name in left(host) if name.endswith(".bin")]) == 2  # the first one's files are gone
+    assert [user_models.switch_back("mine", host) for _ in range(3)] == [second, third, second]
+    assert registry.find("mine", host) == second
+    assert registry.former_models(host) == {"mine": third}
+    assert ensure_local(second, host).is_file()
+    user_models.put(replace(found, path=files[1]), host, replace=True)  # the present one again
+    assert registry.former_models(host) == {"mine": third}
+    user_models.remove("mine", host)
+    assert left(host) == [".lock", "models.toml"]
+    with pytest.raises(BadPlan, match="'mine' has no former version: you added no model of that name"):
+        user_models.switch_back("mine", host)
+
+
+def test_a_switch_that_is_cut_off_changes_nothing(xml: Path, host: RuntimeConfig, tmp_path: Path) -> None:
+    found = identify_model(xml, ImportOptions(name="mine"))
+    first = user_models.put(found, host)
+    with pytest.raises(BadPlan, match="'mine' has no former version: it has not replaced another one"):
+        user_models.switch_back("mine", host)
+    other = network(tmp_path / "other.xml", 6, weight=2.0)
+    (registry.user_models_folder(host) / ".models.toml.part").mkdir()  # as on a full disk: it cannot be written
+    with pytest.raises(OutputFailed):
+        user_models.put(replace(found, path=other), host, replace=True)
+    (registry.user_models_folder(host) / ".models.toml.part").rmdir()
+    assert registry.find("mine", host) == first
+    assert user_models.put(replace(found, path=other), host, replace=True) == registry.find("mine", host)
+    assert registry.former_models(host) == {"mine": first}
 
 
 def test_a_removed_model_leaves_no_file(xml: Path, host: RuntimeConfig) -> None:
@@ -405,6 +438,8 @@ def test_real_files_match_the_catalogue(shared: Path) -> None:
     for name in ("face-detection-retail-0004", "person-detection-0201", "vehicle-detection-0201"):
         given_host = RuntimeConfig(weights={name: shared / "models" / name / f"{name}.xml"})
         assert [copy.fault for copy in copies(registry.find(name), given_host)] == [None]
+    given_host = RuntimeConfig(weights={"yolox-nano": shared / "models" / "yolox_nano" / "yolox_nano_416x416.onnx"})
+    assert [copy.fault for copy in copies(registry.find("yolox-nano"), given_host)] == [None]
 
 
 def test_an_imported_model_is_a_plain_value(xml: Path) -> None:

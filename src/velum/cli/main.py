@@ -89,6 +89,7 @@ EXAMPLES = {
     ),
     "models try": ("velum models try centerface photo.jpg -o drawing.jpg",),
     "models remove": ("velum models remove signs",),
+    "models switch-back": ("velum models switch-back helmet",),
     "models bundle": ("velum models bundle yunet lpd-yunet -o .",),
     "models export": ("velum models export helmet models/helmet --as openvino-detection",),
     "models quantize": ("velum models quantize centerface --images photos/",),

@@ -25,6 +25,7 @@ app = typer.Typer(help="List, download, verify and add detection models.", no_ar
 app.command("add")(models_add.add)
 app.command("try")(models_add.try_model)
 app.command("remove")(models_add.remove)
+app.command("switch-back")(models_add.switch_back)
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Models, as 'velum models list' names them.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as 'velum models list' names it.")]

@@ -150,6 +150,15 @@ def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A model tha
     typer.echo(f"{name}: removed")
 
 
+def switch_back(name: Annotated[str, typer.Argument(metavar="NAME", help="A model that replaced another.")]) -> None:
+    """Make the former version of a model the present one again; a second time, the newer one."""
+    from velum.locate import user_models
+    from velum.settings import Settings
+
+    model = user_models.switch_back(name, Settings.load().host())
+    typer.echo(f"{name}: the former version is the present one now ({model.fingerprint[:19]})")
+
+
 def _add(path: Path, wish: "ImportOptions", host: "RuntimeConfig", *, replace: bool, reproduce: bool) -> "Asset":
     from velum.locate import user_models
     from velum.locate.import_model import ImportOptions

@@ -107,7 +107,8 @@ class PartCache:
         self._host = host
         self._lock = threading.Lock()
         self._stand_ins = StandIns(host)
-        self._localizers: dict[PartSpec, Localizer] = {}
+        self._localizers: dict[tuple[PartSpec, str], Localizer] = {}
+        """By spec and the hash of the model's files: a model that is replaced in the catalogue is made anew."""
         self._techniques: dict[PartSpec, Technique] = {}
         self._embedders: dict[PartSpec, FaceEmbedder] = {}
         self._people: dict[PeopleKey, KnownPeople] = {}
@@ -115,11 +116,13 @@ class PartCache:
     def localizer(self, spec: PartSpec, effort: Effort = "balanced") -> Localizer:
         """Return the localizer that a spec names: an installed one, or a model of the catalogue at that effort."""
         spec = _resolve_model(spec, effort, self._host)
+        model = registry.model_of(spec, self._host)
+        key = spec, "" if model is None else model.fingerprint
         with self._lock:
-            part = self._localizers.pop(spec, None)
+            part = self._localizers.pop(key, None)
             if part is None:
                 part = make("velum.localizers", spec, self._host)
-            return _remember(self._localizers, spec, part, MOST_LOCALIZERS)
+            return _remember(self._localizers, key, part, MOST_LOCALIZERS)
 
     def localizer_or_stand_in(self, spec: PartSpec, effort: Effort) -> ChosenLocalizer:
         """Return the localizer that a rule's spec names, or its replacement where its weights are not available."""

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -37,15 +38,22 @@ __all__ = [
     "embedding_models",
     "find",
     "find_weights",
+    "former_models",
     "listed_weights",
+    "model_versions",
     "read_catalog",
     "sample",
     "samples",
     "user_models_folder",
+    "version_key",
 ]
 
 FILE = "models.toml"
 """Name of the user's catalogue, in the folder of the user's models."""
+
+VERSIONS = "versions.toml"
+"""Name of the file beside it with the present and the former version of models that were replaced. Its entries are
+called NAME+FOLDER, by the folder of their files; `models.toml` decides which version is the present one."""
 
 A = TypeVar("A", bound=Asset)
 
@@ -62,7 +70,30 @@ def catalog(host: RuntimeConfig | None = None) -> Mapping[str, Model]:
 
 def added_models(host: RuntimeConfig) -> Mapping[str, Model]:
     """Return the models that the user added, by name. Raises `BadPlan` when their catalogue cannot be read."""
-    file = user_models_folder(host) / FILE
+    return _read_models(user_models_folder(host) / FILE)
+
+
+def model_versions(host: RuntimeConfig) -> Mapping[str, Model]:
+    """Return the versions of models that were replaced, by NAME+FOLDER. Raises as `added_models` does."""
+    return _read_models(user_models_folder(host) / VERSIONS)
+
+
+def version_key(model: Model) -> str:
+    """Return the key of an added model in `model_versions`."""
+    (folder, *_) = (source.path.partition("/")[0] for source in model.sources if isinstance(source, UserStoreFile))
+    return f"{model.name}+{folder}"
+
+
+def former_models(host: RuntimeConfig) -> Mapping[str, Model]:
+    """Return the former version of each added model that has one, by name. Raises as `added_models` does."""
+    present = {model.name: version_key(model) for model in added_models(host).values()}
+    versions = {key: (key.rpartition("+")[0], model) for key, model in model_versions(host).items()}
+    return MappingProxyType(
+        {name: replace(model, name=name) for key, (name, model) in versions.items() if present.get(name, key) != key}
+    )
+
+
+def _read_models(file: Path) -> Mapping[str, Model]:
     try:
         return read_catalog(file.read_text(encoding="utf-8"), str(file)).models
     except FileNotFoundError:

@@ -1,11 +1,13 @@
 """The store of the user's own models: a folder with a catalogue and, for each model, a folder named by its hash.
 
     models.toml              the catalogue, see `velum.locate.catalog_toml`
+    versions.toml            present and former versions of models that were replaced, see `velum.locate.registry`
     0123456789abcdef/        named by the hash of its files
         model.xml  model.bin
     .lock
 
-A model appears in the store whole and verified, or not at all. Two processes may add and remove at the same time.
+A model appears in the store whole and verified, or not at all. Two processes may add and remove at the same time. A
+model that is replaced stays as the former version, and `switch_back` makes it the present one again.
 """
 
 import hashlib
@@ -28,7 +30,17 @@ from velum.locate.catalog_toml import write_models
 from velum.locate.import_model import ImportedModel, files_of
 from velum.locate.output_formats import Family, Input, Signature, Tensors, family
 from velum.locate.output_formats.semantic import MapFamily
-from velum.locate.registry import FILE, EmbeddingModel, added_models, listed_weights, user_models_folder
+from velum.locate.registry import (
+    FILE,
+    VERSIONS,
+    EmbeddingModel,
+    added_models,
+    former_models,
+    listed_weights,
+    model_versions,
+    user_models_folder,
+    version_key,
+)
 from velum.locate.runtime import open_network
 from velum.locate.runtime.inspect_model import signature, to_ir
 from velum.locate.weights import known_files
@@ -59,9 +71,30 @@ def put(offer: ImportedModel, host: RuntimeConfig, *, replace: bool = False) -> 
             raise BadPlan(
                 f"there is a model {offer.name!r} already, which {whose}; choose another --name, or --replace"
             )
-        model = _model(offer, _store_files(offer, store))
-        _write(store, {**known, model.name: model})
+        model, before = _model(offer, _store_files(offer, store)), known.get(offer.name)
+        # Of the versions before, only the present one stays.
+        versions = _versions_of_others(offer.name, host)
+        if before is not None and version_key(before) != version_key(model):
+            versions |= _entries(before, model)
+        elif before is not None and (former := former_models(host).get(offer.name)) is not None:
+            versions |= _entries(former, model)
+        _write(store, {**known, model.name: model}, versions)
         return model
+
+
+def switch_back(name: str, host: RuntimeConfig) -> Model:
+    """Make the former version of a model the present one, and the present one the former; return the entry.
+
+    The catalogue is replaced in one step. Raises `BadPlan` for a model that the user did not add, and for one that
+    replaced none; `OutputFailed` when the store cannot be written.
+    """
+    with _locked_store(host) as store:
+        known, former = dict(added_models(host)), former_models(host).get(name)
+        if name not in known or former is None:
+            added = "you added no model of that name" if name not in known else "it has not replaced another one"
+            raise BadPlan(f"model {name!r} has no former version: {added}")
+        _write(store, {**known, name: former}, model_versions(host))
+        return former
 
 
 def put_known(model: Model | EmbeddingModel, path: Path, host: RuntimeConfig) -> None:
@@ -88,7 +121,15 @@ def remove(name: str, host: RuntimeConfig) -> None:
             shipped = f"; {name} is shipped with velum and cannot be removed" if name in listed_weights() else ""
             raise BadPlan(f"you added no model {name!r}; added are {', '.join(sorted(known)) or 'none'}{shipped}")
         del known[name]
-        _write(store, known)
+        _write(store, known, _versions_of_others(name, host))
+
+
+def _versions_of_others(name: str, host: RuntimeConfig) -> dict[str, Model]:
+    return {key: model for key, model in model_versions(host).items() if key.rpartition("+")[0] != name}
+
+
+def _entries(*models: Model) -> dict[str, Model]:
+    return {(key := version_key(model)): replace(model, name=key) for model in models}
 
 
 @contextmanager
@@ -184,25 +225,33 @@ def _hash_and_sync(path: Path) -> str:
     return digest
 
 
-def _write(store: Path, models: Mapping[str, Model]) -> None:
-    """Replace the catalogue in one step, then delete the folders that no model uses any more."""
-    text = "# Written by 'velum models add' and 'velum models remove'.\n\n" + write_models(models.values())
-    temporary = store / f".{FILE}.part"
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(store / FILE)
-    used = {
-        source.path.partition("/")[0]
-        for m in models.values()
-        for source in m.sources
-        if isinstance(source, UserStoreFile)
-    }
+def _write(store: Path, models: Mapping[str, Model], versions: Mapping[str, Model]) -> None:
+    """Replace the catalogue in one step, then delete the folders that no version of a model uses any more.
+
+    The versions come first: until the catalogue is replaced, the present one is the one before.
+    """
+    _replace_file(store / VERSIONS, versions)
+    _replace_file(store / FILE, models)
+    kept = (*models.values(), *versions.values())
+    used = {source.path.partition("/")[0] for m in kept for source in m.sources if isinstance(source, UserStoreFile)}
     for entry in store.iterdir():
         stale = entry.name.startswith(".part-") or (re.fullmatch("[0-9a-f]{16}", entry.name) and entry.name not in used)
         if entry.is_dir() and stale:
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def _replace_file(file: Path, models: Mapping[str, Model]) -> None:
+    """Write a catalogue that takes the place of the file in one step; without models, there is no file of versions."""
+    if not models and file.name == VERSIONS:
+        file.unlink(missing_ok=True)
+        return
+    text = "# Written by 'velum models add' and 'velum models remove'.\n\n" + write_models(models.values())
+    temporary = file.with_name(f".{file.name}.part")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
 
 
 def check_runs(path: Path, offer: ImportedModel, seen: Signature) -> None:

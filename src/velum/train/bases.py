@@ -157,7 +157,9 @@ def _mask_loss() -> Loss:
 
 HEADS = {
     "centerface": Head("detect", "centerface or a FILE.onnx like it", _prepare_centerface, _centerface_loss, (12, 256)),
-    "yolox": Head("detect", "yolox-s or another YOLOX without decoding", _prepare_yolox, _yolox_loss, (16, 256)),
+    "yolox": Head(
+        "detect", "yolox-nano, yolox-s or another YOLOX without decoding", _prepare_yolox, _yolox_loss, (16, 256)
+    ),
     "lpd_yunet": Head("detect", "lpd-yunet", _prepare_lpd_yunet, _lpd_yunet_loss, (16, 256)),
     "semantic": Head(
         "segment", "pp-humanseg or another model that gives maps", _prepare_semantic, _mask_loss, (32, 256),
