@@ -92,9 +92,16 @@ def test_reports_wrong_types_in_later_entries_as_the_original(entry: Entry, text
     assert order([PERSON, entry], KNOWN, strict=True) == Refusal((text,))
 
 
-def test_an_invalid_degree_alone_is_an_unexpected_error() -> None:
+@pytest.mark.parametrize("later", [[], [changed(label="x")]], ids=["alone", "before another mistake"])
+@pytest.mark.parametrize("video", [True, False])
+def test_an_invalid_degree_is_an_unexpected_error(later: list[Entry], *, video: bool) -> None:
     with pytest.raises(RequestRefused, match="^unexpected server error$"):
-        order([PERSON, changed(degree=None)], KNOWN, strict=True)
+        order([PERSON, changed(degree=None), *later], KNOWN, strict=True, video=video)
+
+
+def test_an_error_of_an_earlier_entry_comes_before_an_invalid_degree() -> None:
+    text = "The label <x> in the sensitive info <1> is not supported."
+    assert order([changed(label="x"), changed(degree=None)], KNOWN, strict=True) == Refusal((text,))
 
 
 KIND, LABEL, ZAP = changed(kind="classification"), changed(label="x"), changed(technique="zap")

@@ -155,6 +155,24 @@ def test_logs_forbidden_addresses_of_the_list_at_start(tmp_path: Path, caplog: p
     assert lines == [{"url": api.url, "cause": why}], "once, not in every round"
 
 
+def test_readiness_reports_only_addresses_of_the_list(tmp_path: Path) -> None:
+    with StubInference("OVD") as api, StubInference("YCPU") as other, client(made(tmp_path, [])) as it:
+
+        def reported() -> set[str]:
+            return {f"{url}/" for url in it.get("/health/ready").json()["urls"]}
+
+        it.post("/set_url", data={"url": "http://127.0.0.1:1/"})
+        it.post("/set_url", data={"url": f"{other.url}elsewhere/"})
+        it.post("/set_url", data={"url": api.url})
+        it.post("/set_url", data={"url": f"{api.url}elsewhere/"})
+        assert reported() == {api.url}
+        it.post("/set_url", data={"url": other.url})
+        it.post("/remove_url", data={"url": api.url})
+        assert reported() == {other.url}
+        it.post("/remove_all_urls")
+        assert reported() == set()
+
+
 def test_reports_a_corrupt_list_of_addresses(tmp_path: Path) -> None:
     chosen = made(tmp_path, [])
     (tmp_path / "jsonFiles/url_configuration.json").write_text("{")

@@ -141,6 +141,16 @@ def test_validates_later_entries_unless_strict(entry: Any, place: str, strict_te
     assert str(strictly.value) == strict_text
 
 
+def test_a_later_entry_cannot_pixelate_by_more_than_one() -> None:
+    """The original resizes to no pixels there, and fails; it blurs and blackens."""
+    later = {
+        name: GOOD | {"anonymization_degree": 7, "anonymization_technique": name}
+        for name in ("pixelating", "blurring", "blackening")
+    }
+    entries = read_configuration(dumped(GOOD, *later.values()), strict=True)
+    assert [entry.degree for entry in entries[1:]] == [None, 7, 7]
+
+
 @pytest.mark.parametrize("strict", [True, False])
 def test_refuses_a_configuration_without_entries(*, strict: bool) -> None:
     with pytest.raises(RequestRefused, match=wire.UNEXPECTED):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from velum.bmw import wire
 from velum.bmw.available_methods import AvailableMethods, ListedTechnique, own_rule, repeat_technique
@@ -55,10 +56,12 @@ def order(
     """
     rules_or_errors = [_rule(entry, i, methods, strict=strict) for i, entry in enumerate(entries, start=1)]
     errors = [result for result in rules_or_errors if isinstance(result, str)]
+    served = list(takewhile(lambda result: isinstance(result, Rule), rules_or_errors))
+    # The original fails at a degree when it hides with it, so errors of earlier entries come first.
+    if any(entry.degree is None for entry in entries[: len(served)]):
+        raise RequestRefused(wire.UNEXPECTED)
     if errors:
         return Refusal(tuple(_stopping(rules_or_errors, entries) if strict and video else errors))
-    if any(entry.degree is None for entry in entries):
-        raise RequestRefused(wire.UNEXPECTED)
     rules: dict[Rule, list[int]] = {}
     for i, rule in enumerate(rules_or_errors):
         if isinstance(rule, Rule):

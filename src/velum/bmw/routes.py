@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -69,9 +70,11 @@ class Api:
             status = self.peers.get(f"{url}{inference_wire.MODELS}").status
         except (BadPlan, Unavailable) as error:
             note(request, cause=str(error))
+            self._forget(url)
             closed = isinstance(error, AddressRefused) and not self.anonymizer.strict
             raise RequestRefused(wire.REFUSED_ADDRESS if closed else wire.BAD_ADDRESS) from error
         if status != 200:
+            self._forget(url)
             raise RequestRefused(wire.SILENT_ADDRESS)
         if not self.urls.add(url):
             return wire.envelope(wire.KNOWN_ALREADY)
@@ -82,13 +85,23 @@ class Api:
         """Remove an address. The response is a list, like the original's."""
         self.urls.remove(url)
         self.directory.forget_removed()
+        self._forget(url)
         return wire.envelope([wire.REMOVED])
 
     def remove_all_urls(self) -> bytes:
         """Remove all addresses."""
+        removed: Sequence[str] = ()
+        with suppress(RequestRefused):  # a list that cannot be read is replaced, too
+            removed = self.urls.all()
         self.urls.clear()
         self.directory.forget_removed()
+        for url in removed:
+            self._forget(url)
         return wire.envelope(wire.ALL_REMOVED)
+
+    def _forget(self, url: str) -> None:
+        """Leave an address that is not in the list out of the service's health."""
+        self.peers.forget(url, unless=self.urls.all())
 
     def available_methods(self) -> bytes:
         """List the available methods."""

@@ -68,7 +68,9 @@ def _no_number(name: str) -> NoReturn:
 def _read(values: Any) -> Entry:
     """Return an entry. Errors that the original finds only on use are left to `velum.bmw.plan`."""
     entry = wire.read_entry(values)
-    return replace(entry, degree=_degree(entry.degree))
+    degree = _degree(entry.degree)
+    fails = entry.technique == wire.PIXELATING and degree is not None and degree > 1
+    return replace(entry, degree=None if fails else degree)
 
 
 def _degree(value: Any) -> float | None:

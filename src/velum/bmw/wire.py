@@ -45,7 +45,8 @@ def validation_error_body(errors: Sequence[Mapping[str, Any]]) -> bytes:
 IMAGE, VIDEO, CONFIGURATION, URL = "image", "video", "configuration", "url"
 """Form fields."""
 
-TECHNIQUES: Mapping[str, str] = {"blackening": "blacken", "pixelating": "pixelate", "blurring": "blur"}
+PIXELATING = "pixelating"
+TECHNIQUES: Mapping[str, str] = {"blackening": "blacken", PIXELATING: "pixelate", "blurring": "blur"}
 """The API's name of a technique -> ours, in the API's order."""
 
 

@@ -3,8 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -124,6 +124,16 @@ class HttpClient:
         """Result of the last call to each base URL (scheme://host:port)."""
         with self._lock:
             return MappingProxyType(dict(self._health))
+
+    def forget(self, url: str, unless: Iterable[str] = ()) -> None:
+        """Leave the server of an address out of `health` until its next call, unless others of its addresses are used.
+
+        Nothing happens for an invalid address.
+        """
+        with suppress(BadPlan), self._lock:
+            server = guard.base(guard.parse_url(url))
+            if server not in _servers(unless):
+                self._health.pop(server, None)
 
     def close(self) -> None:
         """Close all connections; calls in progress fail."""
@@ -283,6 +293,14 @@ def _pauses(deadline: float, attempts: int) -> Iterator[float | None]:
         if time.monotonic() + pause < deadline:
             yield pause
     yield None
+
+
+def _servers(urls: Iterable[str]) -> set[str]:
+    servers = set()
+    for url in urls:
+        with suppress(BadPlan):
+            servers.add(guard.base(guard.parse_url(url)))
+    return servers
 
 
 class _CallFailed(Exception):
