@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from velum.bmw.inference_server.profiles import ApiVariant
     from velum.engine.prepare import PartCache
     from velum.plugins import RuntimeConfig
+    from velum.settings.schema import ServiceSettings
 
 ProfileName = Annotated[
     str, typer.Option("--profile", metavar="NAME", help="Inference API to speak: openvino-detection, yolo, ...")
@@ -70,6 +71,7 @@ def serve_models(
     from velum.cli.progress import fetch_progress
     from velum.engine.prepare import PartCache
     from velum.limits import WAITED_SECONDS, Limits
+    from velum.service.middleware.origins import Sites
     from velum.settings import Settings
 
     settings, chosen = Settings.load(), find_profile(profile)
@@ -83,11 +85,12 @@ def serve_models(
             app = create_app(
                 chosen, models, limits=limits, texts=Ocr.of(parts, local),
                 capacity=Capacity(parallel, upload=upload_mb << 20), wait_for_load=wait_for_load,
+                sites=Sites((*settings.access.hosts, host), settings.access.origins),
             )  # fmt: skip
             with _listening(host, chosen.port if port is None else port) as bound:
                 where = "http://{}:{}/".format(f"[{host}]" if ":" in host else host, bound.getsockname()[1])
                 typer.echo(f"serving {', '.join(model.name for model in models)} as {chosen.name} at {where}")
-                _run(app, bound)
+                _run(app, bound, settings.service)
 
 
 def _load_app_factory() -> "Callable[..., FastAPI]":
@@ -167,11 +170,16 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield bound
 
 
-def _run(app: "FastAPI", bound: socket.socket) -> None:
+def _run(app: "FastAPI", bound: socket.socket, service: "ServiceSettings") -> None:
     import uvicorn
 
+    from velum.service.timed_protocol import timed_protocol
+
     # The access log would contain the names that clients give their models, and nothing useful.
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=30)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=30,
+        http=timed_protocol(service.head_seconds, service.idle_seconds),
+    )  # fmt: skip
     # Uvicorn stops in good order at a signal, and then sends it once more: it must end this call and not the process,
     # which still has files to remove.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -384,6 +384,26 @@ def test_refuses_uploads_and_images_above_the_limits(name: str, form: str) -> No
         assert body.keys() == ({"data", "error", "success"} if form == "envelope" else {"detail"})
 
 
+OTHER_SITES = [
+    ({"origin": "https://evil.example"}, 403),
+    ({"sec-fetch-site": "cross-site"}, 403),
+    ({"host": "evil.example"}, 421),
+    ({"host": "10.1.2.3:8081"}, 200),
+    ({"origin": "http://testserver"}, 200),
+    ({}, 200),
+]
+
+
+@pytest.mark.parametrize(("headers", "status"), OTHER_SITES, ids=str)
+@pytest.mark.parametrize(("name", "key"), [("yolo", "error"), ("openvino-segmentation", "detail")])
+def test_pages_of_other_sites_cannot_call_it(name: str, key: str, headers: dict[str, str], status: int) -> None:
+    with client(name) as server:
+        answer = server.get("/models", headers=headers)
+    assert answer.status_code == status
+    if status != 200:
+        assert "this service" in answer.json()[key]
+
+
 def test_an_image_that_takes_too_long_ends_only_its_decoder() -> None:
     with client("yolo", limits=Limits(work_seconds=1)) as server:
         answer = server.post("/models/fake/predict", files={"input_data": scanned_black(100, 7000)})

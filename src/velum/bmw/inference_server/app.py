@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from queue import Full
 from typing import Any
@@ -24,6 +25,7 @@ from velum.bmw.inference_server.profiles import ApiVariant, Call, FailureKind, F
 from velum.errors import LimitExceeded, VelumError
 from velum.limits import Limits
 from velum.media import DecoderPool
+from velum.service.middleware.origins import SiteCheck, Sites
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +47,13 @@ def create_app(
     capacity: Capacity | None = None,
     texts: Ocr | None = None,
     wait_for_load: bool = False,
+    sites: Sites | None = None,
 ) -> FastAPI:
     """Return the application that serves `models` with the API of `profile`.
 
-    `texts` recognizes text for the OCR calls. With `wait_for_load`, models are unknown until `/load` has been called
-    once, as with the YOLO variants. The caller closes the models' localizers after shutdown.
+    `texts` recognizes text for the OCR calls, and `sites` says which web pages may call. With `wait_for_load`, models
+    are unknown until `/load` has been called once, as with the YOLO variants. The caller closes the models' localizers
+    after shutdown.
     """
     limits, capacity = limits or Limits(), capacity or Capacity()
     executor, decoders = BoundedExecutor(capacity), DecoderPool(capacity.parallel)
@@ -73,6 +77,7 @@ def create_app(
         TOO_LARGE, f"the upload is too large; at most {capacity.upload:,} bytes are allowed", profile.refusal
     )
     app.add_middleware(BodyLimit, upload=capacity.upload, answer=too_large)
+    app.add_middleware(SiteCheck, sites=sites or Sites(), refuse=partial(_refuse_site, profile))
     _handle(app, profile, too_large)
     _route(app, profile, Calls(profile, list(models), executor, limits, texts, decoders, wait=wait_for_load))
 
@@ -206,6 +211,14 @@ def _handle(app: FastAPI, profile: ApiVariant, too_large: FailureResponse) -> No
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> Response:
         return respond(too_large) if error.status_code == TOO_LARGE else await http_exception_handler(request, error)
+
+
+def _refuse_site(
+    profile: ApiVariant, status: int, text: str, _path: str, _code: str, headers: Mapping[str, str]
+) -> Response:
+    """Return the response to a request of another site's page, in the form of the profile."""
+    answer = FailureResponse(status, text, profile.refusal)
+    return Response(answer.body(), status, headers, media_type=answer.kind)
 
 
 TOO_LARGE = 413
