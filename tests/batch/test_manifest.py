@@ -1,5 +1,6 @@
 """The listing of a run in shards, and which files a repeated command hides."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
@@ -106,6 +107,35 @@ def test_files_that_are_left_out_are_counted(run: BatchRun, source: ObjectTree) 
     assert counts.left_out == {".txt": 2}
     other, _ = run.list_sources(source, Selection(include=["*.txt"], exclude=["more*"]))
     assert keys_of(run, other) == ["notes.txt"]
+
+
+def test_documents_and_archives_are_taken_and_pictures_that_velum_does_not_write(
+    run: BatchRun, source: ObjectTree
+) -> None:
+    keys = ["a.zip", "b.TAR.GZ", "c.docx", "d.pdf", "e.cbz", "f.nef", "g.jpg"]
+    put(source, *keys, "h.gz", "i.txt", "j.mp3")
+    listing, counts = run.list_sources(source, Selection())
+    assert keys_of(run, listing) == keys
+    assert counts.left_out == {".gz": 1, ".txt": 1, ".mp3": 1}
+
+
+def test_links_to_nothing_and_pipes_are_named_and_not_read(run: BatchRun, source: ObjectTree, tmp_path: Path) -> None:
+    put(source, "a.jpg", "folder/b.jpg")
+    folder = tmp_path / "in"
+    (folder / "dead.jpg").symlink_to("nothing")
+    (folder / "dead").symlink_to("nothing")
+    (folder / "alive.jpg").symlink_to("a.jpg")
+    (folder / "linked").symlink_to("folder")
+    os.mkfifo(folder / "pipe.mp4")
+    os.mkfifo(folder / "pipe")
+    listing, counts = run.list_sources(source, Selection())
+    assert listing is not None
+    faults = {item.key: item.fault.partition(";")[0] for item in run.items(listing, 0)}
+    assert faults == {
+        "a.jpg": "", "alive.jpg": "", "dead.jpg": "link to nothing", "folder/b.jpg": "",
+        "pipe.mp4": "no regular file",
+    }  # fmt: skip
+    assert counts.left_out == {"link to nothing": 1, "link to a folder": 1, "no regular file": 1}
 
 
 def test_two_nodes_that_list_at_once_follow_the_first(run: BatchRun, source: ObjectTree) -> None:

@@ -88,7 +88,7 @@ def test_keys_with_any_characters_are_hidden_or_refused_one_by_one(
         client.put_object(Bucket="odd", Key=key, Body=body)  # type: ignore[attr-defined]
     call = ("batch", "s3://odd", "-o", "s3://odd-safe", *RULE, "--json")
     done = velum_command(*call, code=1)
-    assert "1 object is no image or video by name and left out: 1 .txt" in done.stderr
+    assert "1 object is no image, video or document by name and left out: 1 .txt" in done.stderr
     assert "empty//e.png: the object is empty" in done.stderr
     count = len(ODD_KEYS) + len(PLAIN_KEYS)
     assert json.loads(done.stdout)["statuses"] == {"hidden": count, "nothing found": 0, "refused": 1, "failed": 0}

@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 
 from velum.batch.item import ItemOutcome, SourceItem, Status
 from velum.batch.local import is_selected
-from velum.media import SUFFIXES
-from velum.media.formats import READ_ONLY_SUFFIXES, VIDEO_SUFFIXES
+from velum.media import SUFFIXES, archive
+from velum.media.formats import OTHER_SUFFIXES, READ_ONLY_SUFFIXES, VIDEO_SUFFIXES
 from velum.storage.objects import ObjectInfo, ObjectTree
 
 FOLDER = "_velum"
@@ -17,7 +17,7 @@ FOLDER = "_velum"
 SHARD_ITEMS, SHARD_VIDEO_SECONDS = 1000, 3600.0
 """A shard ends when it has so many items or so many seconds of video."""
 
-_MEDIA = frozenset({*SUFFIXES, *VIDEO_SUFFIXES, *READ_ONLY_SUFFIXES})
+_MEDIA = frozenset({*SUFFIXES, *VIDEO_SUFFIXES, *READ_ONLY_SUFFIXES, *OTHER_SUFFIXES})
 
 
 def ignore_count(count: int) -> None:
@@ -26,7 +26,7 @@ def ignore_count(count: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The keys of a source that are listed: of images and videos by suffix, and those without a suffix.
+    """The keys of a source that are listed: of images, videos, documents and archives by suffix, and without suffix.
 
     With `include`, the keys that match a pattern, whatever their suffix; never those that match `exclude`.
     """
@@ -40,7 +40,8 @@ class Selection:
         suffix = path.suffix.lower()
         if not found.size and (found.key.endswith("/") or not suffix):
             return False
-        return is_selected(path, self.include, self.exclude) and (bool(self.include) or not suffix or suffix in _MEDIA)
+        known = not suffix or suffix in _MEDIA or bool(archive.suffix_of_container(path.name))
+        return is_selected(path, self.include, self.exclude) and (known or bool(self.include))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ def select(
             continue
         if selection.takes(found):
             yield found
+        elif found.fault:
+            left_out[found.fault.partition(";")[0]] += 1
         elif found.size:
             left_out[PurePosixPath(found.key).suffix.lower() or "no suffix"] += 1
 

@@ -279,8 +279,8 @@ def warn_left_out(messages: Messages, left_out: "Counter[str]") -> None:
     if left_out:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in left_out.most_common(5))
         messages.warn(
-            f"{say_count(left_out.total(), 'object is', 'objects are')} no image or video by name and left out: "
-            f"{kinds}; --include takes whatever matches"
+            f"{say_count(left_out.total(), 'object is', 'objects are')} no image, video or document by name and left "
+            f"out: {kinds}; --include takes whatever matches"
         )
 
 

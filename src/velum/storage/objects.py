@@ -33,6 +33,10 @@ _SCHEMES = frozenset({"s3", "gs", "az", "memory"})
 
 _NOT_UTF8 = "the name of the file is not UTF-8; rename it"
 
+_DEAD_LINK = "link to nothing; restore the file that it names"
+_FOLDER_LINK = "link to a folder; give that folder as a source of its own"
+_NO_REGULAR_FILE = "no regular file; save what comes from the pipe or device as one"
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
@@ -116,7 +120,7 @@ def open_tree(place: str) -> ObjectTree:
 
 
 class FolderTree:
-    """The files of a folder; keys are paths in it, with `/`. Links to folders are not followed."""
+    """The files of a folder; keys are paths in it, with `/`. What is no file, as a link to a folder, is a fault."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
@@ -142,10 +146,19 @@ class FolderTree:
             key = prefix + name
             if key.endswith("/"):
                 yield from self._list(key)
-            elif (self._folder / key).is_file():
+            else:
                 with suppress(ObjectGone):
-                    found, shown = self.head(key), _escape(key)
-                    yield found if shown == key else replace(found, key=shown, fault=_NOT_UTF8)
+                    yield self._info(key)
+
+    def _info(self, key: str) -> ObjectInfo:
+        path, shown = self._folder / key, _escape(key)
+        if path.is_file():
+            found = self.head(key)
+            return found if shown == key else replace(found, key=shown, fault=_NOT_UTF8)
+        with self._reading():
+            stat = path.lstat()
+        fault = _NO_REGULAR_FILE if not path.is_symlink() else _FOLDER_LINK if path.is_dir() else _DEAD_LINK
+        return ObjectInfo(shown, 0, f"{stat.st_mtime_ns:x}", fault)
 
     def head(self, key: str) -> ObjectInfo:
         """Return the size of a file, and an ETag of its time of change and its size."""
