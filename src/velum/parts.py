@@ -145,3 +145,9 @@ def _spell(hint: Any) -> str:
         bool: "true or false",
         type(None): "left out",
     }.get(hint, str(hint))
+
+
+def check_option(option: str, value: float, lowest: float, highest: float, name: str) -> None:
+    """Raise `BadPlan` when an option's value is out of range; `name` is the part or model it belongs to."""
+    if not lowest <= value <= highest:
+        raise BadPlan(f"{option} of {name} is {value!r}; it must be from {lowest:g} to {highest:g}")

@@ -12,7 +12,7 @@ import pytest
 
 from velum import Plan
 from velum.errors import BadInput, BadPlan
-from velum.locate.segmenter import model_facts
+from velum.locate.runtime import model_facts
 from velum.storage.objects import FolderTree, ObjectInfo, ObjectTree
 
 pytest.importorskip("pyarrow", reason="the extra batch is not installed")

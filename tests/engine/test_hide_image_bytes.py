@@ -14,7 +14,7 @@ from velum import Engine, Limits, Plan, Region, RuntimeConfig
 from velum.engine.stages import NOTHING_FOUND
 from velum.errors import BadInput, BadPlan, LimitExceeded, PluginFault
 from velum.frame import Frame
-from velum.media.image.reader import bare
+from velum.media.image.strip_metadata import strip_metadata
 from velum.plan import Rule
 from velum.region import Box
 from velum.spec import PartSpec
@@ -91,7 +91,7 @@ def test_localizers_get_the_file_without_metadata_and_hidden_frames_do_not_carry
 
     with finding(look) as engine:
         data, _ = engine.hide_image_bytes(source, PLAN, format="JPEG")
-    assert seen == [bare(source, "JPEG")]
+    assert seen == [strip_metadata(source, "JPEG")]
     assert b"taken at home" not in seen[0]
     assert data != source
 

@@ -9,9 +9,10 @@ import pytest
 
 from velum.errors import BadPlan
 from velum.frame import Frame, Plane, Rgb, Role
+from velum.locate.class_maps import Mapper
 from velum.locate.output_formats import Input, Tensors
 from velum.locate.output_formats.semantic import FAMILY
-from velum.locate.segmenter import Mapper, Outliner, Segmenter
+from velum.locate.segmenter import Outliner, Segmenter
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
 

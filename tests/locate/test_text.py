@@ -10,10 +10,10 @@ import pytest
 
 from velum.errors import BadPlan
 from velum.frame import Frame, Plane, Rgb, Role
+from velum.locate.class_maps import Mapper
 from velum.locate.output_formats import Floats, Tensors
 from velum.locate.output_formats.db import FAMILY
 from velum.locate.pii import compile_pattern, parse_kinds
-from velum.locate.segmenter import Mapper
 from velum.locate.text import SHAPES, Text
 from velum.locate.text.detect import LineShape, TextDetector, TextFilter, TextLine, outline_of, read_line, rows_of
 from velum.locate.text.recognize import RecognizedText

@@ -12,10 +12,10 @@ from tests.rows import exhaustive
 from velum.engine.apply import outline
 from velum.engine.engine import Engine
 from velum.frame import Frame, Plane, Role
+from velum.locate.class_maps import Mapper
 from velum.locate.output_formats.db import FAMILY
 from velum.locate.registry import rules_for
 from velum.locate.runtime.openvino import OpenvinoNetwork
-from velum.locate.segmenter import Mapper
 from velum.locate.text import SHAPE_THRESHOLD, SHAPES
 from velum.locate.text.detect import TextDetector
 from velum.plan import Plan, Rule

@@ -12,10 +12,11 @@ from PIL import Image
 from tests.rows import exhaustive
 
 from velum.frame import Frame, Plane, Role
+from velum.locate.class_maps import Mapper
 from velum.locate.output_formats import Input
 from velum.locate.output_formats.semantic import FAMILY
 from velum.locate.runtime.openvino import OpenvinoNetwork
-from velum.locate.segmenter import Mapper, Outliner, Segmenter
+from velum.locate.segmenter import Outliner, Segmenter
 from velum.plugins import RuntimeConfig
 from velum.region import Mask
 from velum.testing import check_localizer

@@ -17,10 +17,10 @@ from velum import Engine, Plan
 from velum.errors import NotHidden
 from velum.frame import Frame, Plane, Role
 from velum.locate import registry
+from velum.locate.class_maps import Mapper
 from velum.locate.output_formats.db import FAMILY
 from velum.locate.pii import parse_kinds
 from velum.locate.runtime.openvino import OpenvinoNetwork
-from velum.locate.segmenter import Mapper
 from velum.locate.text import Text
 from velum.locate.text.detect import TextDetector, TextFilter
 from velum.locate.text.recognize import RapidRecognizer

@@ -13,13 +13,13 @@ from velum.errors import MissingWeights, PluginFault
 from velum.frame import Frame
 from velum.locate import registry
 from velum.locate.output_formats import Detections, Floats, family
-from velum.locate.runtime import fingerprint_of, open_network
+from velum.locate.runtime import fingerprint_of, model_facts, open_network
 from velum.locate.second_look import SecondLook, add_turned, join_opinions
-from velum.locate.segmenter import check_option, model_facts
 from velum.locate.tiled_detector import SMALL_FACTOR, TiledDetector
 from velum.locate.tiling import locate_with_seam
 from velum.locate.weights import fetch
 from velum.locate.weights.asset import Look, Opinion
+from velum.parts import check_option
 from velum.plan import Effort
 from velum.plugins import RuntimeConfig, usual_track_threshold
 from velum.region import Box, Mask, Region

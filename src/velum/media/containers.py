@@ -27,6 +27,10 @@ WEBP_FRAME_BYTES = 16
 VISUAL_ENTRY_BYTES = 78
 """Bytes of a visual sample entry of ISO files before the boxes inside it (ISO/IEC 14496-12, 12.1.3)."""
 
+MATROSKA_SEGMENT, MATROSKA_TRACKS, MATROSKA_TRACK = 0x18538067, 0x1654AE6B, 0xAE
+MATROSKA_TRACK_TYPE, MATROSKA_VIDEO = 0x83, 0xE0
+"""Names of elements of Matroska (RFC 9559, 5.1.3 and 5.1.4)."""
+
 _MOST_HEAD_BYTES: Final = 16
 
 Name = TypeVar("Name", bytes, int)

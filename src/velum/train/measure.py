@@ -12,11 +12,12 @@ import onnx
 
 from velum.evaluation.evaluator import match
 from velum.locate import user_models
+from velum.locate.class_maps import Map, resize_layers
 from velum.locate.detector import Detector
 from velum.locate.import_model import ImportedModel
 from velum.locate.output_formats import family
 from velum.locate.output_formats.semantic import MapFamily
-from velum.locate.segmenter import Map, Segmenter, resize_layers
+from velum.locate.segmenter import Segmenter
 from velum.plugins import RuntimeConfig
 from velum.region import Region
 from velum.train.crops import INSIDE, HardNegative, draw_masks

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from velum.evaluation.reidentification.attack import hide, invert_technique
+from velum.evaluation.reidentification.attack import hide
 from velum.evaluation.reidentification.descriptors import FINE, Values, downscale
+from velum.evaluation.reidentification.inversion import invert_technique
 from velum.evaluation.reidentification.samples import HEIGHT, WIDTH, Pictures
 from velum.techniques.blacken import Blacken
 from velum.techniques.blur import Blur

@@ -16,7 +16,7 @@ from velum.limits import Limits
 from velum.media.image import reader, sixteen_bit
 from velum.media.image.decode_errors import _DAMAGE
 from velum.media.image.probe import open_header
-from velum.media.image.reader import bare
+from velum.media.image.strip_metadata import strip_metadata
 
 from .factories import HEIGHT, WIDTH, Array, encoded, image, noise
 
@@ -68,7 +68,7 @@ def test_any_kind_becomes_upright_rgb(kind: str, mode: str, options: dict[str, A
     assert (plane.role, plane.bits, plane.pixels.dtype.name, plain.format) == (Role.RGB, 8, "uint8", kind), why
     assert np.array_equal(plane.pixels, by_pillow(data)), why
     assert plane.pixels.flags.writeable
-    assert plain.frame.encoded == (bare(data, kind) if sent_on else None), why
+    assert plain.frame.encoded == (strip_metadata(data, kind) if sent_on else None), why
     assert (plain.frame.encoded is not None) == sent_on, why
     assert (plain.frame.width, plain.frame.height) == plane.pixels.shape[1::-1]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
-from velum.media.image.reader import bare
+from velum.media.image.strip_metadata import strip_metadata
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (24, 40, 3), np.uint8)
 SECRET = b"Erika Mustermann"
@@ -46,7 +46,7 @@ def text() -> PngImagePlugin.PngInfo:
 def test_stripping_keeps_the_image_and_drops_all_else(kind: str, options: dict[str, Any]) -> None:
     data = saved(kind, **options)
     assert SECRET in data
-    left = bare(data, kind)
+    left = strip_metadata(data, kind)
     assert left is not None
     assert SECRET not in left
     before, after = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(left))
@@ -58,7 +58,7 @@ def test_stripping_keeps_the_image_and_drops_all_else(kind: str, options: dict[s
 @pytest.mark.parametrize("kind", ["BMP", "WEBP", "JPEG", "PNG"])
 def test_a_file_without_metadata_stays_byte_for_byte(kind: str) -> None:
     data = saved(kind)
-    assert bare(data, kind) == data
+    assert strip_metadata(data, kind) == data
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,15 @@ def test_a_file_without_metadata_stays_byte_for_byte(kind: str) -> None:
     ],
 )
 def test_a_file_that_stripping_cannot_clean_is_not_passed_on(kind: str, data: bytes) -> None:
-    assert bare(data, kind) is None
+    assert strip_metadata(data, kind) is None
 
 
 def test_bytes_behind_the_end_of_a_png_are_dropped() -> None:
-    assert bare(saved("PNG") + SECRET, "PNG") == saved("PNG")
+    assert strip_metadata(saved("PNG") + SECRET, "PNG") == saved("PNG")
 
 
 @given(st.binary(max_size=200), st.sampled_from(["JPEG", "PNG", "WEBP", "BMP"]))
 def test_any_bytes_give_a_result_or_none(data: bytes, kind: str) -> None:
     head = {"JPEG": b"\xff\xd8\xff\xe1", "PNG": b"\x89PNG\r\n\x1a\n"}.get(kind, b"")
-    left = bare(head + data, kind)
+    left = strip_metadata(head + data, kind)
     assert left is None or len(left) <= len(head + data)

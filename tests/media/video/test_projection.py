@@ -16,7 +16,8 @@ from velum.media import VIDEO_SUFFIXES
 from velum.media.containers import ebml_element, ebml_elements, ebml_head
 from velum.media.inventory import video_surplus
 from velum.media.projection import of_boxes, of_elements, of_xml, to_boxes, to_elements
-from velum.media.video.projection import embed_projection, is_projected
+from velum.media.video.embed_projection import embed_projection
+from velum.media.video.projection import is_projected
 from velum.plan import Plan
 
 from .factories import Clip, copy, decoded, made, packets

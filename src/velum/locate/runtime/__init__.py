@@ -13,6 +13,7 @@ import numpy.typing as npt
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate.output_formats import Floats, Input, Tensors
+from velum.locate.registry import Model
 from velum.plugins import RuntimeConfig
 
 # OpenVINO and NNCF report every import to their maker, unless the user has refused that in a file of theirs. They do
@@ -143,3 +144,14 @@ def check_finite(outputs: dict[str, npt.NDArray[Any]]) -> Tensors:
         if not np.isfinite(values.sum(dtype=np.float64)):
             raise PluginFault(f"output {name} of the network has NaN or infinite values; use precision f32")
     return outputs
+
+
+def model_facts(model: Model, network: Network) -> dict[str, str]:
+    """Return model, weights, family, runtime and precision as the report lists them."""
+    return {
+        "model": model.name,
+        "weights": model.fingerprint,
+        "family": model.family,
+        "runtime": network.runtime,
+        "precision": network.precision,
+    }

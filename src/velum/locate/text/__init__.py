@@ -8,12 +8,13 @@ from typing import Literal
 from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.locate import pii, registry
-from velum.locate.runtime import fingerprint_of, open_network
-from velum.locate.segmenter import Mapper, check_option, map_family, model_facts
+from velum.locate.class_maps import Mapper, map_family
+from velum.locate.runtime import fingerprint_of, model_facts, open_network
 from velum.locate.text.detect import LineShape, TextDetector, TextFilter
 from velum.locate.text.recognize import RapidRecognizer
 from velum.locate.tiling import locate_with_seam
 from velum.locate.weights import fetch
+from velum.parts import check_option
 from velum.plugins import RuntimeConfig
 from velum.region import Region
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from velum.frame import Frame, Rgb
 from velum.locate import pii
+from velum.locate.class_maps import Mapper
 from velum.locate.output_formats import Floats, db
-from velum.locate.segmenter import Mapper
 from velum.locate.text.recognize import LINE_HEIGHT, LONGEST, RecognizedText, TextRecognizer
 from velum.region import Box, Mask, Region
 

@@ -1,7 +1,5 @@
 """Choice of the encoding: which formats can hold an image, and which of Pillow's options keep it like its source."""
 
-import struct
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,9 @@ from PIL.ExifTags import IFD, Base
 from velum.errors import BadPlan
 from velum.frame import Plane, Role
 from velum.media.formats import SUFFIXES
-from velum.media.image import exif_tags, palette
-from velum.media.image.info import ImageFormat, ImageInfo, ImagePage
-from velum.media.image.palette import Indexed
+from velum.media.image import exif_tags
+from velum.media.image.info import PNG_XMP, ImageInfo, ImagePage
+from velum.media.image.palette import PILLOW_MODES, gif_image, to_image
 from velum.media.projection import packet
 from velum.plan import Plan
 
@@ -44,8 +42,6 @@ _SUFFIXES = {
     "JPEG2000": ".jp2", "HEIF": ".heic",
 }  # fmt: skip
 """A suffix of each format, in the order in which messages suggest them."""
-_XMP_NAME = "XML:com.adobe.xmp"
-_MODES = {Role.GREY: "L", Role.GREY_ALPHA: "LA", Role.RGB: "RGB", Role.RGBA: "RGBA", Role.CMYK: "CMYK"}
 _TIFF_LOSSLESS = {
     "raw", "tiff_ccitt", "group3", "group4", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma",
     "zstd",
@@ -135,10 +131,10 @@ def picture(plane: Plane, page: ImagePage, format: str) -> tuple[Image.Image, bo
     The plane has 8 bits, or is grey of 16.
     """
     if page.palette and format in _WITH_PALETTE and plane.role == page.palette.role and _holds_palette(format, page):
-        return _to_palette_image(plane, page.palette, format), True
+        return to_image(plane, page.palette, format), True
     if format == "GIF" and plane.role != Role.GREY:
-        return _gif(plane)
-    mode = "I;16" if plane.pixels.dtype == np.uint16 else _MODES[plane.role]
+        return gif_image(plane)
+    mode = "I;16" if plane.pixels.dtype == np.uint16 else PILLOW_MODES[plane.role]
     pixels = np.ascontiguousarray(plane.pixels)
     image = Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), pixels, "raw", mode, 0, 1)
     if page.bilevel and format in _BILEVEL and plane.role == Role.GREY:
@@ -148,45 +144,6 @@ def picture(plane: Plane, page: ImagePage, format: str) -> tuple[Image.Image, bo
 
 def _holds_palette(format: str, page: ImagePage) -> bool:
     return page.palette is not None and (not page.palette.alpha or format in {"PNG", "GIF"})
-
-
-def _to_palette_image(plane: Plane, colours: palette.Palette, format: str) -> Image.Image:
-    pixels = plane.pixels
-    clear = colours.transparent()
-    if format == "GIF" and colours.alpha and clear is not None:
-        pixels = pixels.copy()
-        hidden = pixels[..., 3] < 128
-        pixels[..., 3] = 255
-        pixels[hidden] = colours.colours[clear]
-    indices = plane.indices if isinstance(plane, Indexed) else None
-    return _with_palette(*palette.reduce(pixels, colours, indices), every=format == "PNG")
-
-
-def _gif(plane: Plane) -> tuple[Image.Image, bool]:
-    found = palette.exact(plane.pixels)
-    if found:
-        return _with_palette(*found, every=False), True
-    image = Image.frombuffer(_MODES[plane.role], plane.pixels.shape[1::-1], np.ascontiguousarray(plane.pixels))
-    if plane.role == Role.RGB:
-        return image.quantize(palette.SIZE, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE), False
-    # One entry is left for transparent samples.
-    reduced = image.convert("RGB").quantize(palette.SIZE - 1, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    indices = np.asarray(reduced) + np.uint8(1)
-    indices[plane.pixels[..., 3] < 128] = 0
-    table = np.array([0, 0, 0, *(reduced.getpalette("RGB") or ())], np.uint8).reshape(-1, 3)
-    colours = np.full((len(table), 4), 255, np.uint8)
-    colours[:, :3] = table
-    colours[0, 3] = 0
-    return _with_palette(indices, palette.Palette(colours, alpha=True), every=False), False
-
-
-def _with_palette(indices: palette.Bytes, colours: palette.Palette, *, every: bool) -> Image.Image:
-    """Return a palette image, with the alpha of every colour if `every`, else the index of the transparent one."""
-    image = Image.frombytes("P", (indices.shape[1], indices.shape[0]), indices.tobytes())
-    image.putpalette(colours.colours[:, :3].tobytes())
-    if colours.alpha:
-        image.info["transparency"] = colours.colours[:, 3].tobytes() if every else colours.transparent()
-    return image
 
 
 def choose_options(format: str, info: ImageInfo, plan: Plan) -> EncodeOptions:
@@ -255,22 +212,6 @@ def tiff_compression(page: ImagePage) -> str:
     return _DEFLATE if page.compression == "tiff_deflate" else page.compression
 
 
-def png_chunks(
-    coding: ImageFormat, page: ImagePage, exif: Image.Exif | None, xmp: bytes = b""
-) -> list[tuple[bytes, bytes]]:
-    """Return the chunks (name, content) between header and samples, for a PNG of 16 bits that Pillow cannot write."""
-    chunks = list(coding.colour)
-    if page.icc:
-        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(page.icc)))
-    if page.dpi:
-        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in page.dpi), 1)))
-    if xmp:
-        chunks.append((b"iTXt", _XMP_NAME.encode() + bytes(5) + xmp))
-    if exif is not None:
-        chunks.append((b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
-    return chunks
-
-
 def _jpeg(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
     source = info.coding.jpeg
     sampling = (source.subsampling if source else None) or "4:4:4"
@@ -296,7 +237,7 @@ def _png(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
     for name, content in info.coding.colour:
         chunks.add(name, content)
     if made.xmp:
-        chunks.add_itxt(_XMP_NAME, made.xmp.decode())
+        chunks.add_itxt(PNG_XMP, made.xmp.decode())
     # Level 1: a quarter of the time of the default 6 for a fifth more bytes.
     made.options |= {"compress_level": 1, "pnginfo": chunks}
     if info.frames > 1:

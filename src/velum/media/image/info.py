@@ -12,6 +12,9 @@ from velum.media.image.palette import Palette
 USUAL_RATE = Fraction(10)
 """Assumed frames per second of animations, whose headers do not say it. It only decides how far to look ahead."""
 
+PNG_XMP = "XML:com.adobe.xmp"
+"""Keyword of the text chunk of a PNG that holds XMP."""
+
 Tags = Mapping[int, Any]
 """EXIF values by tag number."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from velum.frame import Plane, Role, Samples
 
@@ -12,6 +13,7 @@ Bytes = npt.NDArray[np.uint8]
 Packed = npt.NDArray[np.uint32]
 
 SIZE = 256
+PILLOW_MODES = {Role.GREY: "L", Role.GREY_ALPHA: "LA", Role.RGB: "RGB", Role.RGBA: "RGBA", Role.CMYK: "CMYK"}
 _OPAQUE_BLACK = 0x000000FF
 _CHUNK = 1 << 14
 
@@ -137,3 +139,44 @@ def _pack(pixels: Samples) -> Packed:
 
 def _unpack(packed: Packed) -> Bytes:
     return np.ascontiguousarray(packed).astype(">u4").view(np.uint8).reshape(-1, 4)
+
+
+def to_image(plane: Plane, colours: Palette, format: str) -> Image.Image:
+    """Return Pillow's palette image of a plane: a sample keeps its index; one with a new colour gets an index."""
+    pixels = plane.pixels
+    clear = colours.transparent()
+    if format == "GIF" and colours.alpha and clear is not None:
+        pixels = pixels.copy()
+        hidden = pixels[..., 3] < 128
+        pixels[..., 3] = 255
+        pixels[hidden] = colours.colours[clear]
+    indices = plane.indices if isinstance(plane, Indexed) else None
+    return _with_palette(*reduce(pixels, colours, indices), every=format == "PNG")
+
+
+def gif_image(plane: Plane) -> tuple[Image.Image, bool]:
+    """Return an image of at most 256 colours for a GIF, and whether these are the colours of the plane."""
+    indexed = exact(plane.pixels)
+    if indexed:
+        return _with_palette(*indexed, every=False), True
+    image = Image.frombuffer(PILLOW_MODES[plane.role], plane.pixels.shape[1::-1], np.ascontiguousarray(plane.pixels))
+    if plane.role == Role.RGB:
+        return image.quantize(SIZE, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE), False
+    # One entry is left for transparent samples.
+    reduced = image.convert("RGB").quantize(SIZE - 1, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    indices = np.asarray(reduced) + np.uint8(1)
+    indices[plane.pixels[..., 3] < 128] = 0
+    table = np.array([0, 0, 0, *(reduced.getpalette("RGB") or ())], np.uint8).reshape(-1, 3)
+    colours = np.full((len(table), 4), 255, np.uint8)
+    colours[:, :3] = table
+    colours[0, 3] = 0
+    return _with_palette(indices, Palette(colours, alpha=True), every=False), False
+
+
+def _with_palette(indices: Bytes, colours: Palette, *, every: bool) -> Image.Image:
+    """Return a palette image, with the alpha of every colour if `every`, else the index of the transparent one."""
+    image = Image.frombytes("P", (indices.shape[1], indices.shape[0]), indices.tobytes())
+    image.putpalette(colours.colours[:, :3].tobytes())
+    if colours.alpha:
+        image.info["transparency"] = colours.colours[:, 3].tobytes() if every else colours.transparent()
+    return image

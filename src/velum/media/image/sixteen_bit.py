@@ -6,6 +6,7 @@ compresses: on photographs it takes a third of zlib's time or less, for as many 
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import IO
 
@@ -13,11 +14,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
-from PIL import TiffImagePlugin, TiffTags
+from PIL import Image, TiffImagePlugin, TiffTags
 from PIL.ExifTags import Base
 
 from velum.errors import BadInput
 from velum.frame import Role
+from velum.media.image.info import PNG_XMP, ImageFormat, ImagePage
 
 Deep = npt.NDArray[np.uint16]
 
@@ -155,3 +157,19 @@ def _bands(pixels: Deep) -> Iterator[Deep]:
 def _chunk(file: IO[bytes], name: bytes, content: bytes) -> None:
     file.write(struct.pack(">I", len(content)) + name + content)
     file.write(struct.pack(">I", isal_zlib.crc32(content, isal_zlib.crc32(name))))
+
+
+def png_metadata_chunks(
+    coding: ImageFormat, page: ImagePage, exif: Image.Exif | None, xmp: bytes = b""
+) -> list[tuple[bytes, bytes]]:
+    """Return the chunks (name, content) between header and samples, for a PNG of 16 bits that Pillow cannot write."""
+    chunks = list(coding.colour)
+    if page.icc:
+        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(page.icc)))
+    if page.dpi:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in page.dpi), 1)))
+    if xmp:
+        chunks.append((b"iTXt", PNG_XMP.encode() + bytes(5) + xmp))
+    if exif is not None:
+        chunks.append((b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
+    return chunks

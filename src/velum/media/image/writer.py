@@ -123,7 +123,7 @@ class ImageWriter(AtomicWriter):
     def _write_16_bit(self, plane: Plane, page: ImagePage) -> None:
         pixels = plane.pixels.astype(np.uint16, copy=False)
         if self._format == "PNG":
-            chunks = encode_options.png_chunks(self._info.coding, page, self._options.exif, self._options.xmp)
+            chunks = sixteen_bit.png_metadata_chunks(self._info.coding, page, self._options.exif, self._options.xmp)
             sixteen_bit.write_png(self._file, pixels, plane.role, chunks)
             return
         tags = TiffImagePlugin.ImageFileDirectory_v2()

@@ -18,10 +18,10 @@ from velum.frame import Orientation
 from velum.limits import Limits
 from velum.media.projection import Spherical, of_xml
 from velum.media.video import alpha
+from velum.media.video.embed_projection import PROJECTION_DROPPED
 from velum.media.video.file_input import RESETTABLE_CLOCKS, Demuxer, FileInput, VideoInput, translate_read_errors
 from velum.media.video.info import Colour, SideStream, VideoFormat, VideoInfo
 from velum.media.video.pixel_formats import PixelLayout, kept_layout
-from velum.media.video.projection import PROJECTION_DROPPED
 
 if TYPE_CHECKING:
     from av.packet import Packet

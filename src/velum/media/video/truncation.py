@@ -8,9 +8,8 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
 
-from velum.media.containers import FileBytes, Part, ebml_elements, iso_boxes, riff_chunks
+from velum.media.containers import MATROSKA_SEGMENT, FileBytes, Part, ebml_elements, iso_boxes, riff_chunks
 
-_EBML_SEGMENT = 0x18538067
 _MAX_PARTS = 100_000
 """Parts that are read at most: a hostile file may consist of very many tiny ones."""
 _LARGEST_INDEX = 256 << 20
@@ -76,7 +75,7 @@ def _elements(file: io.RawIOBase, size: int) -> Iterator[Part[int]]:
     """Yield the elements that make up the file, up to the segment with the video."""
     for element in ebml_elements(FileBytes(file), 0, size):
         yield element
-        if element.name == _EBML_SEGMENT:
+        if element.name == MATROSKA_SEGMENT:
             return
 
 

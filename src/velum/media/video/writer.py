@@ -18,11 +18,11 @@ from velum.file_hash import sha256_of_stream
 from velum.frame import Frame
 from velum.media.sources import StreamSink
 from velum.media.video.containers import format_for_target, open_muxer
+from velum.media.video.embed_projection import PROJECTION_DROPPED, embed_projection
 from velum.media.video.encoder_input import EncoderInput, add_encoded_stream, shift_packet
 from velum.media.video.encoder_settings import choose_encoder
 from velum.media.video.info import VideoSource
 from velum.media.video.pixel_formats import VideoFrame
-from velum.media.video.projection import PROJECTION_DROPPED, embed_projection
 from velum.media.video.remux import PassthroughStreams
 from velum.media.video.size_bound import source_size
 from velum.media.video.smart_render import SmartRenderer, plan_smart_render
