@@ -54,6 +54,12 @@ def bullet_list(lines: Iterable[Any]) -> str:
     return "<ul>" + "".join(f"<li>{text(line)}</li>" for line in lines) + "</ul>"
 
 
+def link_list(links: Mapping[str, str]) -> str:
+    """Return a bullet list of texts, each a link to its address unless that is empty."""
+    lines = (f'<a href="{escape(to)}">{escape(name)}</a>' if to else escape(name) for name, to in links.items())
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+
+
 def code(value: Any) -> str:
     """Return a value in a fixed-width font."""
     return f"<code>{text(value)}</code>"

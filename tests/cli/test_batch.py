@@ -2,17 +2,22 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import Command
+from tests.client.fake_service import working
 from tests.rows import exhaustive
+from tests.service.factories import on_the_wire, settings
 
 pq = pytest.importorskip("pyarrow.parquet", reason="the extra batch is not installed")
 
@@ -118,6 +123,32 @@ def test_shards_can_be_hidden_one_at_a_time(velum_command: Command, monkeypatch:
     assert len(rows(velum_command.folder / "out")) == 8
     monkeypatch.delenv("JOB_COMPLETION_INDEX")
     assert json.loads(velum_command(*call, "--json", code=1).stdout)["before"] == 8
+
+
+def test_a_sample_of_results_is_reviewed_on_the_page(
+    velum_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("velum.batch.summary.SAMPLED", 4)
+    make_files(velum_command.folder / "in", 9)
+    velum_command("batch", "in", "-o", "out", *RULE, code=1)
+    velum_command("batch", "report", "out", "--html", "page.html")
+    page = (velum_command.folder / "page.html").read_text()
+    sample = [unquote(link) for link in re.findall(r'href="file://([^"]*/out/[^"]*)"', page)]
+    assert len(sample) == 4
+    assert all(Path(link).is_file() for link in sample)
+    originals = sorted(Path(link).name for link in sample)
+    assert "velum batch review" in page
+    (velum_command.folder / "in" / "a" / originals[0]).unlink(missing_ok=True)
+    (velum_command.folder / "in" / "ü b" / originals[0]).unlink(missing_ok=True)
+    (tmp_path / "service").mkdir()
+    chosen = settings(tmp_path / "service")
+    with on_the_wire(chosen) as url, working(chosen):
+        done = velum_command("batch", "review", "out", "--server", url, code=1)
+        jobs = json.loads(urlopen(f"{url}/v1/jobs").read())["jobs"]
+    assert sorted(job["name"] for job in jobs) == originals[1:]
+    assert {f"{url}/#/review/{job['id']}" for job in jobs} == {line.split()[0] for line in done.stdout.splitlines()}
+    assert f"{originals[0]}: the original is no longer there" in done.stderr
+    assert "shows them" in done.stderr
 
 
 def test_an_interrupted_command_continues(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

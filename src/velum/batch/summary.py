@@ -1,10 +1,11 @@
 """Outcomes of a batch in numbers, and as an HTML page."""
 
+import hashlib
 import heapq
-import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from velum import html_page
@@ -32,8 +33,8 @@ class BatchSummary:
     bytes_written: int = 0
     cpu_seconds: float = 0.0
     slowest: list[tuple[float, str]] = field(default_factory=list)
-    sample: list[ItemOutcome] = field(default_factory=list)
     failures: list[ItemOutcome] = field(default_factory=list)
+    _drawn: list[tuple[int, str, ItemOutcome]] = field(default_factory=list)
 
     @classmethod
     def of(cls, outcomes: Iterable[ItemOutcome]) -> "BatchSummary":
@@ -62,10 +63,15 @@ class BatchSummary:
             self.reasons[outcome.error] += 1
             if len(self.failures) < FAILURES:
                 self.failures.append(outcome)
-        elif len(self.sample) < SAMPLED:
-            self.sample.append(outcome)
-        elif (place := random.randrange(self.total)) < SAMPLED:  # noqa: S311 - no secret
-            self.sample[place] = outcome
+        else:
+            digest = hashlib.blake2b(f"{outcome.key}\0{outcome.etag}".encode(), digest_size=8).digest()
+            keep = heapq.heappush if len(self._drawn) < SAMPLED else heapq.heappushpop
+            keep(self._drawn, (-int.from_bytes(digest), outcome.key, outcome))
+
+    @property
+    def sample(self) -> list[ItemOutcome]:
+        """Results by key, drawn by the hash of key and ETag: as good as by chance, and the same each time."""
+        return sorted((outcome for _, _, outcome in self._drawn), key=lambda outcome: outcome.key)
 
     @property
     def total(self) -> int:
@@ -124,8 +130,9 @@ def render_summary(run: BatchRun, summary: BatchSummary) -> str:
         html_page.grid(("Key", "Status", "Error", "Reason"), failures) if failures else "",
         "<h2>Slowest</h2>",
         html_page.grid(("Seconds", "Key"), [(f"{spent:.2f}", key) for spent, key in sorted(summary.slowest)[::-1]]),
-        "<h2>A sample of results to look at</h2>",
-        html_page.bullet_list(f"{run.target.url}/{outcome.key}" for outcome in summary.sample),
+        "<h2>A sample of results for review</h2>",
+        f"<p>This command shows them on the page of a service: {html_page.code(f'velum batch review {run.url}')}</p>",
+        html_page.link_list(_result_links(run, summary.sample)),
         "<h2>Nodes</h2>",
         _counts("Node", summary.nodes),
         _counts("velum", summary.versions),
@@ -146,6 +153,14 @@ def _run_rows(run: BatchRun, summary: BatchSummary) -> dict[str, str]:
         "Read, written": html_page.text(f"{summary.bytes_read:,} and {summary.bytes_written:,} bytes"),
         "Processor time": html_page.text(f"{summary.cpu_seconds / 3600:,.2f} core hours"),
     }
+
+
+def _result_links(run: BatchRun, sample: Iterable[ItemOutcome]) -> dict[str, str]:
+    """Return the address of each result by its text; empty for those of buckets, which browsers cannot open."""
+    url = run.target.url
+    return {
+        f"{url}/{outcome.key}": "" if "://" in url else Path(url, outcome.key).as_uri() for outcome in sample
+    }  # fmt: skip
 
 
 def _counts(name: str, counts: Mapping[str, int]) -> str:

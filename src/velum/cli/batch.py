@@ -1,16 +1,17 @@
 """`velum batch`: hide in all images and videos of a folder or a bucket, on any number of machines."""
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from velum.cli import common, options
+from velum.cli import common, jobs, options
 from velum.cli import evidence as signed
-from velum.cli.batch_run import ClusterOptions, CommandRun, prepare_batch, serve_metrics
+from velum.cli.batch_run import ClusterOptions, CommandRun, prepare_batch, printable, serve_metrics
 from velum.cli.common import Messages, NoProgress, Quiet, default_command
-from velum.errors import BadInput, BadPlan
+from velum.errors import BadInput, BadPlan, LimitExceeded
 
 if TYPE_CHECKING:
     from velum.batch.manifest import BatchRun, OtherArithmetic
@@ -168,6 +169,44 @@ def report(
     summary = BatchSummary.of(found.latest())
     common.write_text(html, render_summary(found, summary), overwrite=overwrite)
     typer.echo(f"{html}: {summary}")
+
+
+@app.command()
+def review(
+    place: Place, json: options.Json = False, server: jobs.Server = None, token_file: jobs.TokenFile = None
+) -> None:
+    """Send the originals of a sample of results to a service, which hides in them by the same plan, to review them.
+
+    The sample is that of velum batch report. Exit 1: some could not be sent.
+    """
+    from velum.batch.summary import BatchSummary
+    from velum.storage.objects import ObjectChanged, ObjectGone, ObjectInfo, open_tree
+
+    found = _open_run(place)
+    source, sample = open_tree(found.config.source), BatchSummary.of(found.latest()).sample
+    page, failed = f"{jobs.server_address(server)}/#/review", 0
+    with jobs.service(server, token_file) as client, TemporaryDirectory(prefix="velum-") as folder:
+        for outcome in sample:
+            file, name = Path(folder) / "original", printable(outcome.key)
+            try:
+                source.fetch(ObjectInfo(outcome.key, outcome.size, outcome.etag), file)
+                job = client.submit(file, found.config.plan, name=PurePosixPath(name).name)
+            except (ObjectGone, ObjectChanged):
+                common.fail(f"{name}: the original is no longer there, or has changed")
+                failed += 1
+            except (BadInput, LimitExceeded) as error:
+                common.fail(f"{name}: {error}")
+                failed += 1
+            else:
+                address = f"{page}/{job.id}"
+                if json:
+                    common.print_json(jobs.as_json(job, source=outcome.key, page=address))
+                else:
+                    typer.echo(f"{address}  {name}")
+            file.unlink(missing_ok=True)
+    typer.echo(f"{page} shows them, once they are hidden", err=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()

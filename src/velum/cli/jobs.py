@@ -227,6 +227,13 @@ def service(server: str | None, token_file: Path | None) -> "Client":
     return Client(server or chosen.server, token or None)
 
 
+def server_address(server: str | None) -> str:
+    """Return the address of the service that the option or the settings name, without a slash at its end."""
+    from velum.settings import Settings
+
+    return (server or Settings.load().client.server).rstrip("/")
+
+
 def wait_for_end(client: "Client", job: "Job | str") -> "Job":
     """Wait for the end of a job, showing a progress bar; return the job as it then is."""
     from velum.cli.progress import frame_progress
