@@ -21,7 +21,7 @@ from velum.errors import BadPlan, PluginFault, Unavailable
 from velum.frame import Frame, Orientation, Plane, Rgb, Role
 from velum.locate import registry
 from velum.locate.detector import Detector
-from velum.locate.output_formats import Detections, Family, Input, Tensors, no_detections
+from velum.locate.output_formats import Decode, Detections, Family, Input, Tensors, no_detections
 from velum.locate.tiled_detector import TiledDetector
 from velum.locate.weights import fetch
 from velum.parts import make
@@ -152,6 +152,45 @@ def test_detections_of_one_coarse_pass_need_a_higher_score(score: float, found: 
 
     family = Family(decode, smallest_side=16)
     assert len(TiledDetector(Seer(), family, Input(), 0.2, 1.0, 320 * 320).find(picture(300, 300))) == found
+
+
+def scores_by_scale(scores: dict[float, float], side: int) -> Decode:
+    """Return a decoder of a network that gives a square of `side` image pixels a score that depends on the scale.
+
+    The picture has 800 x 600 pixels, and the scale is 1, 0.5 or 0.25.
+    """
+
+    def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
+        scale = {800: 1.0, 416: 0.5, 224: 0.25}[input_wh[0]]
+        box = np.array([[100, 100, 100 + side, 100 + side]], np.float32) * np.float32(scale)
+        score = np.array([scores.get(scale, 0.0)], np.float32)
+        return Detections(box, score, np.zeros(1, np.int32)).take(score >= threshold)
+
+    return decode
+
+
+@pytest.mark.parametrize(
+    ("scores", "side", "found"),
+    [
+        pytest.param({1.0: 0.9}, 240, 0, id="in one pass"),
+        pytest.param({1.0: 0.9, 0.5: 0.11}, 240, 1, id="in two passes"),
+        pytest.param({1.0: 0.9, 0.5: 0.09}, 240, 0, id="hardly in the second"),
+        pytest.param({1.0: 0.15, 0.5: 0.11}, 240, 0, id="surely in none"),
+        pytest.param({0.5: 0.3, 0.25: 0.11}, 240, 1, id="in two coarse passes"),
+        pytest.param({1.0: 0.9}, 120, 1, id="not large"),
+    ],
+)
+def test_a_large_object_must_show_in_two_passes(scores: dict[float, float], side: int, found: int) -> None:
+    family = Family(scores_by_scale(scores, side))
+    detector = TiledDetector(Seer(), family, Input(), 0.2, 1.0, 800 * 608, twice_from=0.25)
+    assert len(detector.find(picture(800, 600))) == found
+    assert len(replace(detector, twice_from=0.0).find(picture(800, 600))) == (max(scores.values()) >= 0.2)
+
+
+def test_a_large_object_counts_at_once_where_one_pass_alone_can_see_it() -> None:
+    family = Family(scores_by_scale({0.5: 0.3}, 240), smallest_side=48, largest_side=200)
+    detector = TiledDetector(Seer(), family, Input(), 0.2, 1.0, 800 * 608, twice_from=0.25)
+    assert len(detector.find(picture(800, 600))) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The real weights on real photographs, in f32, against known values and against the plainest way to use them."""
 
+import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +20,7 @@ from velum.locate.runtime.openvino import OpenvinoNetwork
 from velum.locate.weights import fetch
 from velum.plan import Effort
 from velum.plugins import RuntimeConfig
-from velum.region import Box
+from velum.region import Box, Region
 
 pytestmark = pytest.mark.real
 
@@ -167,3 +168,37 @@ def test_a_second_look_in_a_video_tells_faces_from_other_things(centerface: Path
     assert all(score is not None and score >= detector.track_threshold for score in scores[:2])
     assert scores[2:] == [0.0, 0.0]
     assert whole.look_again(frame, doubtful) == [None] * len(doubtful)  # images are looked at once
+
+
+def largest_share(frame: Frame, regions: list[Region]) -> float:
+    return max((box.width * box.height for box in (region.box for region in regions)), default=0) / (
+        frame.width * frame.height
+    )
+
+
+def test_a_fast_look_hides_no_large_part_of_a_room_without_a_large_face(yunet: Path, shared: Path) -> None:
+    """At one small scale, YuNet takes half of this picture for a face."""
+    detector = Detector("yunet", RuntimeConfig(weights={"yunet": yunet}), effort="fast")
+    frame = photo(shared, "two_fisheye.png")
+    truth = json.loads((shared / "media" / "ground_truth.json").read_text())["faces/two_fisheye.png"]["objects"]
+    for look in (detector, detector.for_video(sparse=True)):
+        assert look is not None
+        (regions,) = look.locate([frame])
+        assert largest_share(frame, regions) < 0.1
+        for face in truth:
+            assert max(iou(region.box.xyxy, face["bbox"]) for region in regions) > 0.3
+
+
+@pytest.mark.exhaustive
+def test_a_fast_look_finds_every_face_that_fills_much_of_a_picture(yunet: Path, shared: Path) -> None:
+    detector = Detector("yunet", RuntimeConfig(weights={"yunet": yunet}), effort="fast")
+    media = shared / "media" / "hard"
+    for name, entry in json.loads((media / "ground_truth.json").read_text()).items():
+        long = max(entry["width"], entry["height"])
+        large = [thing["bbox"] for thing in entry["objects"] if thing["label"] == "face" and not thing.get("ignore")]
+        large = [box for box in large if max(box[2] - box[0], box[3] - box[1]) >= 0.3 * long]
+        if large:
+            with Image.open(media / name) as picture:
+                (regions,) = detector.locate([Frame.of(Plane(np.array(picture.convert("RGB")), Role.RGB))])
+            for box in large:
+                assert max((iou(region.box.xyxy, box) for region in regions), default=0) > 0.3, name

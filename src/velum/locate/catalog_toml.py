@@ -209,6 +209,7 @@ def _model(name: str, entry: _Entry) -> Model:
         good_for=entry.text("good_for"),
         not_for=entry.text("not_for"),
         sizes=_sizes(entry),
+        twice_from=entry.share("twice_from") if "twice_from" in entry.values else 0.0,
         effort=_effort(entry),
         fast=entry.text("fast", NAME, "the name of a model") if "fast" in entry.values else "",
         instead=_instead(entry),
@@ -302,6 +303,8 @@ def _model_text(model: Model) -> str:
         lines.append(f"input = {_literal(model.input)}")
     if model.sizes:
         lines.append(f"sizes = {_literal(model.sizes)}")
+    if model.twice_from:
+        lines.append(f"twice_from = {_literal(model.twice_from)}")
     if model.fast:
         lines.append(f"fast = {_literal(model.fast)}")
     if model.instead:

@@ -74,7 +74,7 @@ class Detector:
         self._looks = model.effort.get(effort, model.usual_looks)
         form = replace(kind.input, **model.input)
         network = open_network(fetch.ensure_local(model, host), form, host, model.fingerprint)
-        self._finder = TiledDetector(network, kind, form, 1.0, 1.0, tile * tile)
+        self._finder = TiledDetector(network, kind, form, 1.0, 1.0, tile * tile, twice_from=model.twice_from)
         self._finder = self._set_up(self._looks.image)
         self._turned_finder = self._set_up_turned(self._looks.image)
         self.warning: str | None = None

@@ -10,6 +10,7 @@ from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate.output_formats import Detections, Family, Input, Tensors, concatenate
 from velum.locate.runtime import Network
 from velum.locate.tiling import Flags, Tile, TilePass, passes, suppress
+from velum.region import ious
 
 CUT_MARGIN = 0.25
 """A box counts as cut when its distance to a tile's inner edge is below this share of its size."""
@@ -22,6 +23,10 @@ SMALL_FACTOR = 2.0
 pass has seen them twice as large, so most of these detections are false. Sure ones are kept: a network that needs an
 object's surroundings may have missed it in the finer pass."""
 
+TWICE_FACTOR, TWICE_IOU, TWICE_SIDE = 0.5, 0.4, 1.5
+"""What confirms a large object in another pass: a detection with this factor of the threshold at least, with this IoU
+at least. And the shorter side, in smallest sides of the network, from which a pass can be expected to show it."""
+
 
 @dataclass(frozen=True, slots=True)
 class TiledDetector:
@@ -29,7 +34,9 @@ class TiledDetector:
 
     `scale` is the scale of the first pass, in input pixels per image pixel; `area` bounds the pixels of one network
     input, and so memory. Small images are enlarged further: up to `closest`, as long as the whole first pass has no
-    more than `closest_pixels`. `sure_factor` is `SMALL_FACTOR`, or more where the threshold is lower than usual.
+    more than `closest_pixels`. `sure_factor` is `SMALL_FACTOR`, or more where the threshold is lower than usual. With
+    `twice_from` above 0, an object that is at least this share of the image's longer side must show in two passes,
+    where another one can see it whole.
     """
 
     network: Network
@@ -41,6 +48,7 @@ class TiledDetector:
     closest: float = 0.0
     closest_pixels: int = 0
     sure_factor: float = SMALL_FACTOR
+    twice_from: float = 0.0
 
     def scale_of(self, frame: Frame) -> float:
         """Return the scale of the first pass over a frame. Of one scene, a larger image never gets a smaller input."""
@@ -60,10 +68,14 @@ class TiledDetector:
         plans = [self.tiles(frame) for frame in frames]
         views = (view for frame, plan in zip(frames, plans, strict=True) for view in self.views(frame, plan))
         outputs = self.network.infer_many(views)
-        for plan in plans:
-            parts = [self._decode_tile(next(outputs), tile, tile_pass) for tile, tile_pass in plan]
+        for frame, plan in zip(frames, plans, strict=True):
+            large = self.twice_from * max(frame.width, frame.height)
+            parts = [self._decode_tile(next(outputs), tile, tile_pass, large) for tile, tile_pass in plan]
             found = concatenate([detections for detections, _ in parts])
             cut = np.concatenate([cut for _, cut in parts])
+            if large:
+                counts = self._shown_twice(found, [len(part) for part, _ in parts], plan, large)
+                found, cut = found.take(counts), cut[counts]
             yield found.take(suppress(found, cut, self.family.nms_iou or SAME_IOU))
 
     def tiles(self, frame: Frame) -> list[tuple[Tile, TilePass]]:
@@ -86,15 +98,43 @@ class TiledDetector:
             seen = Frame.of(Plane(view[:height, :width], Role.RGB))
             yield view
 
-    def _decode_tile(self, outputs: Tensors, tile: Tile, of: TilePass) -> tuple[Detections, Flags]:
-        """Return the detections of one tile, and a flag for each that the tile's edges may have cut."""
-        found = self.family.decode(outputs, tile.fit.input_wh, self.threshold)
+    def _decode_tile(self, outputs: Tensors, tile: Tile, of: TilePass, large: float) -> tuple[Detections, Flags]:
+        """Return the detections of one tile, and a flag for each that the tile's edges may have cut.
+
+        Unless `large` is 0, those about as long as so many image pixels may have a lower score.
+        """
+        found = self.family.decode(outputs, tile.fit.input_wh, self.threshold * (TWICE_FACTOR if large else 1.0))
         sure = min(self.threshold * self.sure_factor, (self.threshold + 1) / 2)
         sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
         shorter, longer = sides.min(axis=1), sides.max(axis=1)
-        found = found.take((shorter > 0) & ((shorter >= of.smallest) | (found.score >= sure)) & (longer <= of.largest))
+        fits = (shorter > 0) & ((shorter >= of.smallest) | (found.score >= sure)) & (longer <= of.largest)
+        if large:
+            fits &= (found.score >= self.threshold) | ((sides / tile.fit.scale).max(axis=1) >= large * TWICE_IOU)
+        found = found.take(fits)
         points = None if found.points is None else tile.fit.points_to_picture(found.points)
         return replace(found, xyxy=tile.fit.to_picture(found.xyxy), points=points), _cut(found, tile)
+
+    def _shown_twice(
+        self, found: Detections, lengths: Sequence[int], plan: Sequence[tuple[Tile, TilePass]], large: float
+    ) -> Flags:
+        """Return a flag for each detection that counts, given how many of them each tile of the plan has, in its order.
+
+        Such a detection has the threshold, and from `large` image pixels on, another pass confirms it, unless no other
+        pass can be expected to show it in one tile.
+        """
+        number = {id(tile_pass): i for i, (_, tile_pass) in enumerate(plan)}
+        pass_of = np.repeat([number[id(tile_pass)] for _, tile_pass in plan], lengths)
+        whole = [(number[id(of)], min(tile.fit.scale)) for tile, of in plan if len(of.tiles) == 1]
+        sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
+        counts: Flags = found.score >= self.threshold
+        asked = np.flatnonzero(counts & (sides.max(axis=1) >= large))
+        same = (pass_of[asked, None] != pass_of) & (found.kind[asked, None] == found.kind)
+        confirmed = (same & (ious(found.xyxy[asked], found.xyxy) >= TWICE_IOU)).any(axis=1)
+        numbers, scales = np.array(whole, float).reshape(-1, 2).T
+        least, most = sides[asked].min(axis=1)[:, None] * scales, sides[asked].max(axis=1)[:, None] * scales
+        fits = (least >= TWICE_SIDE * self.family.smallest_side) & (most <= self.family.largest_side)
+        counts[asked] = confirmed | ~(fits & (pass_of[asked, None] != numbers)).any(axis=1)
+        return counts
 
 
 def _cut(found: Detections, tile: Tile) -> Flags:

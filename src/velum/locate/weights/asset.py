@@ -223,6 +223,9 @@ class Model(Asset):
     sizes: tuple[float, ...] = ()
     """Shorter side of the smallest and longer side of the largest object that this network finds, in pixels of its
     input, as measured; empty: as its family says."""
+    twice_from: float = 0.0
+    """Share of an image's longer side from which an object must show at two scales to count, since at one scale this
+    network finds large objects where none are; 0: it may show at one."""
     fast: str = ""
     """Name of the model that runs in its place at effort `fast`; empty: this model runs."""
     instead: tuple[PartSpec, ...] = ()
