@@ -1,6 +1,12 @@
 """A whole batch against a server of S3 that others wrote."""
 
+import io
 import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import Command, site, velum_command  # noqa: F401 - fixtures
+
+from velum.errors import BadPlan, Unavailable
+from velum.storage.notifications import NotificationQueue
 
 pytest.importorskip("pyarrow", reason="the extra batch is not installed")
 pytest.importorskip("obstore", reason="the extra cloud is not installed")
@@ -130,3 +139,98 @@ def test_missing_buckets_are_reported(client: object, velum_command: Command) ->
     assert "NoSuchBucket" in velum_command("batch", "s3://none", "-o", "s3://safe/out", *RULE, code=6).stderr
     done = velum_command("batch", "s3://raw", "-o", "s3://none", *RULE, code=8)
     assert "check that the bucket exists and that the credentials allow writing" in done.stderr
+
+
+def save(client: object, key: str, seed: int = 0) -> None:
+    data = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 255, (16, 16, 3), np.uint8)
+    Image.fromarray(pixels).save(data, "PNG")
+    client.put_object(Bucket="raw", Key=key, Body=data.getvalue())  # type: ignore[attr-defined]
+
+
+def keys(client: object, bucket: str, prefix: str) -> list[str]:
+    found = client.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", ())  # type: ignore[attr-defined]
+    return [entry["Key"].removeprefix(prefix) for entry in found if "/_velum/" not in entry["Key"]]
+
+
+def test_a_bucket_is_watched(client: object, velum_command: Command) -> None:  # noqa: F811
+    call = ("watch", "s3://raw/cam", "-o", "s3://safe/cam", *RULE, "--workers", "1", "--once")
+    for key in ("cam/a.png", "cam/b//c.png"):
+        save(client, key)
+    assert "a.png: 1 face hidden" in velum_command(*call).stdout
+    assert velum_command(*call).stdout == ""
+    save(client, "cam/a.png", 1)
+    move = ("--originals", "move", "--move-to", "s3://safe/old", "--after", "0s")
+    done = velum_command(*call, *move).stdout
+    assert "a.png: 1 face hidden" in done
+    assert "b//c.png: the original was moved to s3://safe/old" in done
+    assert keys(client, "raw", "cam/") == []
+    assert keys(client, "safe", "old/") == keys(client, "safe", "cam/") == ["a.png", "b//c.png"]
+
+
+@pytest.fixture
+def queue(client: object) -> str:
+    """The address of a queue to which the bucket sends notifications."""
+    sqs = sqs_client(client)
+    url = str(sqs.create_queue(QueueName=secrets.token_hex(4))["QueueUrl"])  # type: ignore[attr-defined]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]  # type: ignore[attr-defined]
+    to = {"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]}]}
+    client.put_bucket_notification_configuration(Bucket="raw", NotificationConfiguration=to)  # type: ignore[attr-defined]
+    return url
+
+
+def sqs_client(s3: object) -> object:
+    import boto3  # noqa: PLC0415 - of an extra
+
+    return boto3.client("sqs", endpoint_url=s3.meta.endpoint_url, region_name="us-east-1")  # type: ignore[attr-defined]
+
+
+def test_notifications_name_new_objects_until_they_are_confirmed(client: object, queue: str) -> None:
+    notifications = NotificationQueue(queue, "s3://raw/in")
+    assert notifications.receive(0) == []  # the message with which S3 tries the queue
+    notifications.confirm()
+    names = ["a.png", "\u00fc b+c %2F.png", "x//y.png"]
+    for name in names:
+        client.put_object(Bucket="raw", Key=f"in/{name}", Body=b"1")  # type: ignore[attr-defined]
+    client.put_object(Bucket="raw", Key="other/z.png", Body=b"1")  # type: ignore[attr-defined]
+    client.delete_object(Bucket="raw", Key="in/a.png")  # type: ignore[attr-defined]
+    bridge = {"detail-type": "Object Created", "detail": {"bucket": {"name": "raw"}, "object": {"key": "in/e+f.png"}}}
+    for body in (json.dumps({"Type": "Notification", "Message": json.dumps(bridge)}), "no event", "[1]"):
+        sqs_client(client).send_message(QueueUrl=queue, MessageBody=body)  # type: ignore[attr-defined]
+    assert notifications.receive(0) == sorted([*names, "e+f.png"])
+    assert notifications.receive(0) == sorted([*names, "e+f.png"])
+    assert notifications.foreign == 3
+    notifications.confirm()
+    assert notifications.receive(0) == []
+    left = sqs_client(client).get_queue_attributes(  # type: ignore[attr-defined]
+        QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessagesNotVisible"]
+    )
+    assert left["Attributes"] == {"ApproximateNumberOfMessagesNotVisible": "3"}
+    with pytest.raises(Unavailable, match="check its address, and that the credentials may receive"):
+        NotificationQueue(f"{queue}-none", "s3://raw/in").receive(0)
+    with pytest.raises(BadPlan, match="write https://sqs"):
+        NotificationQueue("queue", "s3://raw/in")
+    with pytest.raises(BadPlan, match="only buckets of S3"):
+        NotificationQueue(queue, "folder")
+
+
+def test_a_watch_follows_a_queue(client: object, queue: str, velum_command: Command, site: Path) -> None:  # noqa: F811
+    save(client, "cam/first.png")
+    call = [sys.executable, "-c", "from velum.cli.main import run; run()", "watch", "s3://raw/cam", "-o", "s3://safe/q"]
+    with subprocess.Popen(
+        [*call, *RULE, "--workers", "1", "--queue", queue], env={**os.environ, "PYTHONPATH": str(site)},
+        stdout=subprocess.PIPE, text=True,
+    ) as command:  # fmt: skip
+        assert command.stdout is not None
+        try:
+            assert command.stdout.readline() == "first.png: 1 face hidden\n"
+            save(client, "cam/new.png", 1)  # the next listing is an hour away
+            assert command.stdout.readline() == "new.png: 1 face hidden\n"
+            save(client, "cam/first.png", 2)
+            client.put_object(Bucket="raw", Key="cam/notes.txt", Body=b"1")  # type: ignore[attr-defined]
+            assert command.stdout.readline() == "first.png: 1 face hidden\n"
+            command.send_signal(signal.SIGTERM)
+            assert command.wait(60) == 0
+        finally:
+            command.kill()
+    assert keys(client, "safe", "q/") == ["first.png", "new.png"]

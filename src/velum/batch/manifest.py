@@ -125,12 +125,12 @@ class BatchRun:
         keys = (found.key.split("/") for found in target.list(FOLDER) if found.key.endswith("/run.json"))
         return [parts[1] for parts in keys if len(parts) == 3]
 
-    def listings(self) -> list[Listing]:
-        """Return the finished listings, the first one first."""
-        listings: list[Listing] = []
+    def listings(self, known: Sequence[Listing] = ()) -> list[Listing]:
+        """Return the finished listings, the first one first; those that are `known` are not read again."""
+        listings = list(known)
         while True:
             try:
-                data = self.target.read(f"{self.root}/todo/{len(listings):06}.json")
+                data = self.target.read(self._todo_key(len(listings)))
             except ObjectGone:
                 return listings
             listings.append(Listing(**json.loads(data)))
@@ -219,10 +219,12 @@ class BatchRun:
         new = without_finished(chosen, self._last_outcomes(earlier), retry, counts) if earlier else chosen
         return self.add_listing(new, len(earlier), counts), counts
 
-    def add_listing(self, new: Iterable[SourceItem], number: int, counts: ListingCounts) -> Listing | None:
+    def add_listing(
+        self, new: Iterable[SourceItem], number: int, counts: ListingCounts, *, own: bool = False
+    ) -> Listing | None:
         """Write items, sorted by key, as the listing of that number; return it, or what another node wrote first.
 
-        None, and nothing is written, when there is no item.
+        With `own`, the number after it is taken in that case. None, and nothing is written, when there is no item.
         """
         name, shards = f"{number:06}-{secrets.token_hex(4)}", 0
         for items in into_shards(new):
@@ -240,9 +242,10 @@ class BatchRun:
             counts.video_seconds,
             dict(counts.left_out.most_common(20)),
         )
-        key = f"{self.root}/todo/{number:06}.json"
-        if not self.target.put_new(key, json.dumps(asdict(listing)).encode()):
-            listing = Listing(**json.loads(self.target.read(key)))
+        while not self.target.put_new(key := self._todo_key(listing.number), json.dumps(asdict(listing)).encode()):
+            if not own:
+                return Listing(**json.loads(self.target.read(key)))
+            listing = replace(listing, number=listing.number + 1)
         return listing
 
     def records(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -267,6 +270,9 @@ class BatchRun:
         for shard in range(listing.shards):
             for outcome in self.outcomes(listing, shard) or ():
                 yield listing.number, outcome
+
+    def _todo_key(self, number: int) -> str:
+        return f"{self.root}/todo/{number:06}.json"
 
     def _done_key(self, listing: Listing, shard: int) -> str:
         return f"{self.root}/done/{listing.name}/{shard:06}.parquet"

@@ -5,16 +5,19 @@ run of their own, `_velum/watch-ID-DATE/`, so that audits and reports of batches
 """
 
 import hashlib
+import heapq
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 from velum.batch.item import ETAG, PLAN, ItemOutcome, SourceItem
-from velum.batch.listing import FOLDER, ListingCounts, Selection, select
+from velum.batch.listing import FOLDER, Listing, ListingCounts, Selection, select
 from velum.batch.manifest import BatchRun, RunConfig
 from velum.batch.shard import Notify, ShardRunner, hide_shards, ignore_outcome
 from velum.batch.tables import read_rows, write_rows
@@ -79,6 +82,11 @@ class Watcher:
     _read: bool = False
     _begun: str = ""
     """Name of the last listing that this watcher began."""
+    _run: BatchRun | None = None
+    _listings: Sequence[Listing] = ()
+    """Listings of the run that were read so far."""
+    _named: dict[str, WatchedObject] = field(default_factory=dict)
+    """Objects that notifications named, with their outcomes, until they are in the stored state."""
 
     def run_pass(self, now: float | None = None) -> int:
         """List the source once, hide what is ready, release originals; return how many objects were hidden in.
@@ -90,6 +98,7 @@ class Watcher:
             self._fetch_state()
         if self._rewrite(self._look(moment)):
             self._store_state()
+        self._named.clear()
         outcomes, trouble = self._hide(moment)
         by_key = {outcome.key: outcome for outcome in outcomes}
         if (outcomes or self.release != "keep") and self._rewrite(self._finish(moment, by_key)):
@@ -97,6 +106,43 @@ class Watcher:
         if trouble is not None:
             raise trouble
         return len(outcomes)
+
+    def hide_named(self, keys: Iterable[str], now: float | None = None) -> int:
+        """Hide in the objects of these keys without a listing; return their number. A key may be named again.
+
+        Keys without an object, that are not selected, or whose result is there are passed over. Raises as `run_pass`.
+        """
+        moment = time.time() if now is None else now
+        if not self._read:
+            self._fetch_state()
+        self._ready = []
+        for key in sorted(keys):
+            with suppress(ObjectGone):
+                found = self.source.head(key)
+                known = self._named.get(key)
+                if (known is not None and known.etag == found.etag) or key.startswith(f"{FOLDER}/"):
+                    continue
+                if self.selection.takes(found) and not self._is_result(self.target.metadata(key), found.etag):
+                    self._ready.append(SourceItem.of(found))
+        outcomes, trouble = self._hide(moment, own=True)
+        for outcome in outcomes:
+            seen = WatchedObject(outcome.key, outcome.etag, outcome.size, "", moment)
+            self._named[outcome.key] = _with_outcome(seen, outcome, moment)
+        if len(self._named) >= MOST_ITEMS:
+            self._rewrite(self._merge_named())
+            self._store_state()
+            self._named.clear()
+        if trouble is not None:
+            raise trouble
+        return len(outcomes)
+
+    def _merge_named(self) -> Iterator[WatchedObject]:
+        """Yield the stored objects and those that were named, which count where both have a key."""
+        named = [self._named[key] for key in sorted(self._named)]
+        rows = heapq.merge(self._read_state(), named, key=lambda row: row.key)
+        for _, same in groupby(rows, key=lambda row: row.key):
+            *_, last = same
+            yield last
 
     @property
     def name(self) -> str:
@@ -152,7 +198,11 @@ class Watcher:
             while row is not None and row.key < found.key:
                 row = next(known, None)
                 yield None  # it has left the source
-            if row is not None and (row.key, row.etag) == (found.key, found.etag) and row.since <= now:
+            named = self._named.get(found.key)
+            if named is not None and named.etag == found.etag:
+                current = named
+                yield None
+            elif row is not None and (row.key, row.etag) == (found.key, found.etag) and row.since <= now:
                 current = row
             else:
                 current = WatchedObject(found.key, found.etag, found.size, found.fault, now)
@@ -170,19 +220,22 @@ class Watcher:
         if row is not None:
             yield None
 
-    def _hide(self, now: float) -> tuple[Sequence[ItemOutcome], VelumError | None]:
-        """Return the outcomes of the ready objects, and the failure of a store that left some for the next pass."""
+    def _hide(self, now: float, *, own: bool = False) -> tuple[Sequence[ItemOutcome], VelumError | None]:
+        """Return the outcomes of the ready objects, and the failure of a store that left some for the next pass.
+
+        Without `own`, what another watcher is hiding, or left, comes first.
+        """
         if not self._ready:
             return (), None
-        day = time.strftime("%Y-%m-%d", time.gmtime(now))
-        run = BatchRun.start(self.target, self.config, f"{self.name}-{self._kind}-{day}")
+        run = self._open_run(now)
         runner = self.new_runner(run)
-        runner.look_for_results = True  # of a pass that was killed
-        listings = run.listings()
+        runner.look_for_results = not own  # of a pass that was killed
+        self._listings = listings = run.listings(self._listings)
         listing = listings[-1] if listings else None
         # What a killed watcher left is finished first; what this one left may be one object in trouble, among many.
-        if listing is None or listing.name == self._begun or not any(True for _ in run.unfinished_shards(listing)):
-            listing = run.add_listing(self._ready, len(listings), ListingCounts())
+        left = listing is not None and listing.name != self._begun and any(True for _ in run.unfinished_shards(listing))
+        if own or not left:
+            listing = run.add_listing(self._ready, len(listings), ListingCounts(), own=own)
         assert listing is not None  # noqa: S101 - there are items
         self._begun, trouble = listing.name, None
         try:
@@ -190,6 +243,13 @@ class Watcher:
         except (Unavailable, OutputFailed) as error:
             trouble = error
         return [outcome for shard in range(listing.shards) for outcome in run.outcomes(listing, shard) or ()], trouble
+
+    def _open_run(self, now: float) -> BatchRun:
+        """Return the run of the day."""
+        name = f"{self.name}-{self._kind}-{time.strftime('%Y-%m-%d', time.gmtime(now))}"
+        if self._run is None or self._run.name != name:
+            self._run, self._listings = BatchRun.start(self.target, self.config, name), ()
+        return self._run
 
     @property
     def _kind(self) -> str:
@@ -203,11 +263,7 @@ class Watcher:
         for row in self._read_state():
             outcome, current = outcomes.get(row.key), row
             if outcome is not None:
-                # An object that changed under way has an outcome of its later ETag.
-                current = replace(
-                    row, etag=outcome.etag, size=outcome.size, status=outcome.status, finished=now,
-                    result_sha256=outcome.output_sha256,
-                )  # fmt: skip
+                current = _with_outcome(row, outcome, now)
                 yield None
             due = current.status in {"hidden", "nothing found"} and now - current.finished >= self.after_seconds
             if self.release == "keep" or not due:
@@ -237,11 +293,15 @@ class Watcher:
         self.source.delete(row.key)
         return ""
 
+    def _is_result(self, metadata: Mapping[str, str], etag: str) -> bool:
+        """Tell whether metadata are those of a result by this plan, of a source with this ETag."""
+        return (metadata.get(PLAN), metadata.get(ETAG)) == (self.config.plan.digest, json.dumps(etag))
+
     def _fault_of_result(self, row: WatchedObject) -> str:
         file = self.scratch / "result"
         try:
             metadata = self.target.metadata(row.key)
-            if metadata and (metadata.get(PLAN), metadata.get(ETAG)) != (self.config.plan.digest, json.dumps(row.etag)):
+            if metadata and not self._is_result(metadata, row.etag):
                 return "the result in its place is of another source or plan"
             self.target.fetch(self.target.head(row.key), file)
             if not row.result_sha256 or sha256_of(file) != row.result_sha256:
@@ -267,3 +327,11 @@ class Watcher:
         finally:
             file.unlink(missing_ok=True)
             copy.unlink(missing_ok=True)
+
+
+def _with_outcome(row: WatchedObject, outcome: ItemOutcome, now: float) -> WatchedObject:
+    """Return an object with its outcome; where it changed under way, this is the outcome of its later ETag."""
+    return replace(
+        row, etag=outcome.etag, size=outcome.size, status=outcome.status, finished=now,
+        result_sha256=outcome.output_sha256,
+    )  # fmt: skip

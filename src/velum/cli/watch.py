@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from velum.batch.metrics import BatchMetrics
     from velum.batch.shard import ShardRunner
     from velum.batch.watch import Watcher
+    from velum.storage.notifications import NotificationQueue
+
+RETRY_SECONDS = 30.0
+"""Time after which a queue or a store that failed is used again."""
 
 FOLDER_SETTLE_SECONDS = 10.0
 """Time for which a file in a folder must stay unchanged before it is taken; buckets show complete objects only."""
@@ -39,8 +44,16 @@ def watch(
     include: Annotated[list[str], typer.Option("--include", metavar="GLOB", help="Take only keys that match.")] = [],
     exclude: Annotated[list[str], typer.Option("--exclude", metavar="GLOB", help="Skip keys that match.")] = [],
     interval: Annotated[
-        str, typer.Option("--interval", metavar="TIME", help="Time between two listings of the source, such as 30s.")
-    ] = "30s",
+        str | None,
+        typer.Option(
+            "--interval", metavar="TIME",
+            help="Time between two listings of the source. Default: 30s; with --queue 1h.",
+        ),
+    ] = None,
+    queue: Annotated[
+        str | None,
+        typer.Option("--queue", metavar="URL", help="Queue of SQS to which the bucket sends notifications of objects."),
+    ] = None,
     settle: Annotated[
         str | None,
         typer.Option(
@@ -71,8 +84,11 @@ def watch(
     from velum.storage.objects import FolderTree, open_tree
 
     wanted = options.with_people(options.PlanOptions(plan, rule, hide_labels, technique, keep, effort=effort).plan())
-    pause, waits = common.parse_duration(interval, "--interval"), common.parse_duration(after or "0", "--after")
+    pause = common.parse_duration(interval or ("30s" if queue is None else "1h"), "--interval")
+    waits = common.parse_duration(after or "0", "--after")
     _check_originals(originals, move_to, after)
+    if queue is not None and (once or settle is not None):
+        raise BadPlan("--queue names objects as they come and are complete; it goes without --once and --settle")
     trees = open_tree(source), open_tree(output)
     archive = open_tree(move_to) if move_to is not None else None
     refuse_overlap(trees[0].url, trees[1].url)
@@ -82,6 +98,7 @@ def watch(
     settles = FOLDER_SETTLE_SECONDS if isinstance(trees[0], FolderTree) else 0.0
     settles = settles if settle is None else common.parse_duration(settle, "--settle")
     messages = Messages(quiet=quiet, progress=False)
+    notifications = _open_queue(queue, trees[0].url)
     counted = serve_metrics(metrics)
     with _stoppable() as stop, prepare_batch(wanted, trees, workers, scratch, messages) as ready:
         from velum.batch.watch import Watcher
@@ -96,7 +113,7 @@ def watch(
             ready.config, trees[0], Selection(include, exclude), new_runner, trees[1], ready.scratch, settles,
             cast("Originals", originals), waits, archive, say.outcome, say.original,
         )  # fmt: skip
-        _run_passes(watcher, stop, messages, pause=None if once else pause)
+        _run_passes(watcher, notifications, stop, messages, pause=None if once else pause)
     if stop.is_set():
         messages.fail(
             "stopped; results are complete, and nothing half-written was left; repeat the command to continue"
@@ -114,7 +131,16 @@ def _check_originals(originals: str, move_to: str | None, after: str | None) -> 
         raise BadPlan("--originals delete or move needs --after TIME, such as 7d; with keep there is none")
 
 
-def _run_passes(watcher: "Watcher", stop: threading.Event, messages: Messages, *, pause: float | None) -> None:
+def _open_queue(url: str | None, source: str) -> "NotificationQueue | None":
+    from velum.storage.notifications import NotificationQueue
+
+    return None if url is None else NotificationQueue(url, source)
+
+
+def _run_passes(
+    watcher: "Watcher", queue: "NotificationQueue | None", stop: threading.Event, messages: Messages, *,
+    pause: float | None,
+) -> None:  # fmt: skip
     """Run one pass, or passes until `stop` is set. When a store fails, a single pass raises; others are repeated."""
     left_out: Counter[str] = Counter()
     while not stop.is_set():
@@ -139,7 +165,32 @@ def _run_passes(watcher: "Watcher", stop: threading.Event, messages: Messages, *
                     f"{watcher.settle_seconds:g} s (--settle); repeat the command then"
                 )
             return
-        stop.wait(pause)
+        if queue is None:
+            stop.wait(pause)
+        else:
+            _follow(watcher, queue, stop, messages, pause)
+
+
+def _follow(
+    watcher: "Watcher", queue: "NotificationQueue", stop: threading.Event, messages: Messages, seconds: float
+) -> None:
+    """Hide in the objects that notifications name, until it is time for the next listing or `stop` is set."""
+    end, foreign = time.monotonic() + seconds, queue.foreign
+    while not stop.is_set() and (left := end - time.monotonic()) > 0:
+        try:
+            if keys := queue.receive(left):
+                watcher.hide_named(keys)
+                queue.confirm()
+        except (Unavailable, OutputFailed) as error:
+            if not stop.is_set():
+                messages.warn(f"{error}; trying again in {RETRY_SECONDS:g} s")
+                stop.wait(min(left, RETRY_SECONDS))
+        if queue.foreign > foreign:
+            messages.warn(
+                f"{queue.foreign - foreign} messages in {queue.url} are not about {watcher.source.url} and were left "
+                "there; give each watch a queue of its own, and let the bucket send its prefix only"
+            )
+            foreign = queue.foreign
 
 
 class _WatchPrinter:
