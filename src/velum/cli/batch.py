@@ -3,6 +3,7 @@
 import os
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from time import sleep
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -11,11 +12,14 @@ from velum.cli import common, jobs, options
 from velum.cli import evidence as signed
 from velum.cli.batch_run import ClusterOptions, CommandRun, prepare_batch, printable, serve_metrics
 from velum.cli.common import Messages, NoProgress, Quiet, default_command
-from velum.errors import BadInput, BadPlan, LimitExceeded
+from velum.errors import BadInput, BadPlan, LimitExceeded, Unavailable
 
 if TYPE_CHECKING:
     from velum.batch.manifest import BatchRun, OtherArithmetic
+    from velum.batch.metrics import BatchMetrics
 
+FOLLOW_SECONDS = 15.0
+"""Time between two looks at which shards were finished."""
 
 app = typer.Typer(
     cls=default_command("run"),
@@ -139,10 +143,13 @@ def run(
 
 
 @app.command()
-def status(place: Place, json: options.Json = False) -> None:
-    """Print the progress of the batches at a place of results."""
+def status(place: Place, json: options.Json = False, metrics: Metrics = None) -> None:
+    """Print the progress of the batches at a place of results, or serve that of one as metrics until Ctrl-C."""
     from velum.batch.summary import BatchSummary, files_done, shards_done
 
+    if (counted := serve_metrics(metrics)) is not None:
+        _follow_run(_open_run(place), counted)
+        return
     for found in _open_runs(place):
         summary, (done, total) = BatchSummary.of(found.latest()), files_done(found)
         shards_finished, shards = shards_done(found)
@@ -154,6 +161,18 @@ def status(place: Place, json: options.Json = False) -> None:
             typer.echo(
                 f"{found.name}: {done} of {total} files done{open_shards}; {summary}; from {found.config.source}"
             )
+
+
+def _follow_run(run: "BatchRun", metrics: "BatchMetrics") -> None:
+    try:
+        while True:
+            try:
+                metrics.add_finished(run)
+            except Unavailable as error:
+                common.warn(f"{error}; trying again in {FOLLOW_SECONDS:g} s")
+            sleep(FOLLOW_SECONDS)
+    except KeyboardInterrupt:
+        return
 
 
 @app.command()

@@ -227,20 +227,19 @@ class CommandRun:
 
         expected = listing.items * len(shards) // listing.shards
         with _hiding(self.messages, expected, summary) as show:
-            if self.cluster is not None:
-                self._hide_on_cluster(run, listing, shards, show, self.cluster)
-                return
             metrics = self.metrics
-            if metrics is None:
-                hide_shards(self.ready.runner(run), listing, shards, show)
-                return
-            metrics.expect(expected)
+            if metrics is not None:
+                metrics.expect(expected)
 
             def count(outcome: "ItemOutcome") -> None:
-                metrics.add(outcome)
+                if metrics is not None:
+                    metrics.add(outcome)
                 show(outcome)
 
-            hide_shards(self.ready.runner(run), listing, shards, count)
+            if self.cluster is not None:
+                self._hide_on_cluster(run, listing, shards, count, self.cluster)
+            else:
+                hide_shards(self.ready.runner(run), listing, shards, count)
 
     def _hide_on_cluster(
         self, run: "BatchRun", listing: "Listing", shards: Sequence[int], show: "Callable[[ItemOutcome], None]",
