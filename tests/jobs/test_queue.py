@@ -134,7 +134,7 @@ def test_a_database_of_a_later_velum_is_refused(office: Office) -> None:
 
 def drop_new_columns(connection: sql.Connection) -> None:
     connection.exec_driver_sql("DROP INDEX velum_jobs_keep_until")
-    for column in ("keep_until", "drafted"):
+    for column in ("keep_until", "drafted", "kind"):
         connection.exec_driver_sql(f"ALTER TABLE velum_jobs DROP COLUMN {column}")
 
 

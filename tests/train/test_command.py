@@ -10,7 +10,7 @@ from tests.train.factories import coco, discs
 
 from velum.cli.common import parse_duration
 from velum.errors import BadPlan, Unavailable
-from velum.train import training
+from velum.train import machine
 from velum.train.run_folder import TrainingRequest
 
 
@@ -73,16 +73,16 @@ def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else True)
     with pytest.raises(Unavailable, match=r"training needs torch, .* pip install torch 'velum-anonymizer\[train\]'"):
-        training.check_torch()
+        machine.check_torch()
 
 
 def test_too_little_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     request = TrainingRequest(truth="t", base="centerface", batch=12)
-    monkeypatch.setattr(training, "free_memory", lambda: 3 << 30)
+    monkeypatch.setattr(machine, "free_memory", lambda: 3 << 30)
     with pytest.raises(Unavailable, match="needs about 4096 MB of free memory, and 3072 MB are free"):
-        training.check_memory(request)
-    monkeypatch.setattr(training, "free_memory", lambda: 5 << 30)
-    training.check_memory(request)
+        machine.check_memory(request)
+    monkeypatch.setattr(machine, "free_memory", lambda: 5 << 30)
+    machine.check_memory(request)
 
 
 def test_durations_are_parsed() -> None:

@@ -175,3 +175,20 @@ def write_tiny_centerface(path: Path, seed: int = 0, operation: str = "Relu") ->
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=7)
     onnx.save(model, path)
     return path
+
+
+def write_disc_finder(path: Path, side: int) -> Path:
+    """Write a CenterFace that finds red discs, and takes all for so many pixels large; return its path."""
+    model = onnx.load(write_tiny_centerface(path))
+    weights = {item.name: numpy_helper.to_array(item).copy() for item in model.graph.initializer}
+    for name, values in weights.items():
+        values[...] = 0
+        if name in {"b.weight", "c.weight"}:
+            values[0, 0] = 1 / values[0, 0].size
+    weights["a.weight"][0, 0], weights["a.weight"][0, 1] = 1 / 9, -1 / 9
+    weights["heat logit.weight"][0, 0], weights["heat logit.bias"][0] = 0.1, -6
+    weights["538.bias"][:] = np.log(side / 4)
+    for item in model.graph.initializer:
+        item.CopyFrom(numpy_helper.from_array(weights[item.name], item.name))
+    onnx.save(model, path)
+    return path

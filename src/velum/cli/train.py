@@ -11,6 +11,9 @@ from velum.cli.common import default_command
 from velum.errors import BadPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from velum.plugins import RuntimeConfig
     from velum.settings import Settings
     from velum.train.finish import Finished
@@ -79,7 +82,7 @@ def start(
 ) -> None:  # fmt: skip
     """Train a network for labels of your own, and put it into your catalogue."""
     from velum.settings import Settings
-    from velum.train import training
+    from velum.train import machine, training
     from velum.train.run_folder import RunFolder, TrainingRequest
 
     # Mistakes show before the first picture is read, and those of the labels before the first step.
@@ -97,12 +100,12 @@ def start(
     training.check_name(folder.name, host, replace_model=replace)
     if not dry_run:
         folder.check_free(replace=replace)
-        training.check_torch()
+        machine.check_torch()
     prepared = _prepare(request, settings)
     if dry_run:
         _draw_labels(prepared, folder, settings, replace=replace)
         return
-    training.check_memory(request)
+    machine.check_memory(request)
     _train(folder, prepared, settings, replace=replace, resume=False)
 
 
@@ -112,7 +115,7 @@ def resume(name: Folder, budget: Budget = None, steps: Steps = None) -> None:
     from dataclasses import replace
 
     from velum.settings import Settings
-    from velum.train import training
+    from velum.train import machine
     from velum.train.run_folder import RunFolder
 
     if steps is not None and budget is not None:
@@ -123,14 +126,15 @@ def resume(name: Folder, budget: Budget = None, steps: Steps = None) -> None:
         request = replace(request, steps=steps, seconds=None)
     elif budget is not None:
         request = replace(request, steps=None, seconds=common.parse_duration(budget))
-    training.check_torch()
-    training.check_memory(request)
+    machine.check_torch()
+    machine.check_memory(request)
     _train(folder, _same_pictures(folder, request, settings), settings, replace=True, resume=True)
 
 
 @app.command()
 def report(name: Folder) -> None:
     """Make the model of the best state so far: files, threshold, report and card; put it into your catalogue."""
+    from velum.locate import user_models
     from velum.settings import Settings
     from velum.train.pictures import PictureStore
     from velum.train.run_folder import RunFolder
@@ -141,7 +145,8 @@ def report(name: Folder) -> None:
     prepared = _same_pictures(folder, run.request, settings)
     with PictureStore(settings.limits()) as store:
         store.extract_frames(prepared.parts.held_out)
-        done = Training(folder, prepared, run, host, settings.limits()).finish(store, replace_model=True)
+        done = Training(folder, prepared, run, host, settings.limits()).finish(store)
+    user_models.put(done.offer, host, replace=True)
     _print_finished(folder, done)
 
 
@@ -172,15 +177,10 @@ def _prepare(request: "TrainingRequest", settings: "Settings") -> "Prepared":
 
 def _same_pictures(folder: "RunFolder", request: "TrainingRequest", settings: "Settings") -> "Prepared":
     """Return the pictures of a training that has begun. Raises `BadInput` where they are others now."""
-    from velum.errors import BadInput
+    from velum.train import training
 
-    run, prepared = folder.read(), _prepare(request, settings)
-    now = prepared.run()
-    if (now.train, now.held_out, now.labels) != (run.train, run.held_out, run.labels):
-        raise BadInput(
-            f"the labelled pictures are not those that {folder.path} was begun with: a picture was changed, added or "
-            "taken away, and what was held out may have become known; begin anew with 'velum train' and --replace"
-        )
+    prepared = _prepare(request, settings)
+    training.check_same_pictures(folder, prepared)
     return prepared
 
 
@@ -204,11 +204,12 @@ def _train(
     folder: "RunFolder", prepared: "Prepared", settings: "Settings", *, replace: bool, resume: bool
 ) -> None:  # fmt: skip
     from velum.cli.progress import fetch_progress
-    from velum.train import training
+    from velum.locate import user_models
+    from velum.train import machine, training
     from velum.train.pictures import PictureStore
 
-    training.quiet_threads()
-    with fetch_progress() as fetching, PictureStore(settings.limits()) as store, training.stop_on_signals() as stop:
+    machine.quiet_threads()
+    with fetch_progress() as fetching, PictureStore(settings.limits()) as store, machine.stop_on_signals() as stop:
         host: RuntimeConfig = settings.host(fetching, mode="throughput")
         run = prepared.run()
         work = training.Training(folder, prepared, run, host, settings.limits())
@@ -221,7 +222,8 @@ def _train(
         state = work.train(store, _print_progress, stop, resume=resume)
         if stop():
             typer.echo(f"stopped after {state.step} steps; making the model of the best state", err=True)
-        done = work.finish(store, replace_model=True)
+        done = work.finish(store)
+        user_models.put(done.offer, host, replace=True)
     _print_finished(folder, done)
 
 
@@ -264,6 +266,25 @@ def _print_finished(folder: "RunFolder", done: "Finished") -> None:
             f"the wanted recall of {done.card['wanted_recall']:.0%} is not reached on the held-out pictures; label "
             "more pictures like those that are missed, or train longer"
         )
-    typer.echo(f"{done.model.name}: from a score of {done.model.threshold:g}, finds {', '.join(done.model.labels)}")
+    typer.echo(f"{done.offer.name}: from a score of {done.offer.threshold:g}, finds {', '.join(done.offer.labels)}")
     typer.echo(f"{folder.path}: model.onnx, model.xml, report.html, card.md")
-    typer.echo(f"use it: velum hide PICTURE --hide {','.join(done.model.labels)}")
+    _print_comparison(done.card["compared"])
+    typer.echo(f"use it: velum hide PICTURE --hide {','.join(done.offer.labels)}")
+
+
+def _print_comparison(compared: "Mapping[str, Any] | None") -> None:
+    """Print what the model that was replaced finds in the same held-out pictures."""
+    if compared is None:
+        return
+    for label, figures in compared["present"]["labels"].items():
+        found = figures["found"]
+        low, high = found["interval"]
+        typer.echo(
+            f"{label}: the model before found {found['hits']} of {found['total']} of them (95 % interval {low:.1%} to "
+            f"{high:.1%}); 'velum models switch-back' makes it the present one again"
+        )
+    if compared["seen"]:
+        common.warn(
+            f"the model before was trained with {compared['seen']} of the {compared['held_out']} held-out pictures, so "
+            "its figures are too good"
+        )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from velum.jobs.queue import JobQueue
     from velum.jobs.retention import RetentionSweeper
     from velum.jobs.values import (
+        JobKind,
         JobListing,
         JobRecord,
         Piece,
@@ -37,6 +38,7 @@ _HOMES = {
     "Database": "velum.jobs.database",
     "EngineProcessor": "velum.jobs.processor",
     "FolderStore": "velum.storage.folder",
+    "JobKind": "velum.jobs.values",
     "JobListing": "velum.jobs.values",
     "JobOutput": "velum.jobs.processor",
     "JobProcessor": "velum.jobs.processor",
@@ -71,6 +73,7 @@ __all__ = [
     "Database",
     "EngineProcessor",
     "FolderStore",
+    "JobKind",
     "JobListing",
     "JobOutput",
     "JobProcessor",

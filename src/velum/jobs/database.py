@@ -31,7 +31,7 @@ LOCK_ID = 0x76656C756D
 
 _ADDED: Mapping[int, Sequence[sql.Column[Any]]] = {
     2: (JOBS.c.found, JOBS.c.draft, PIECES.c.told), 3: (JOBS.c.former,),
-    9: (JOBS.c.keep_until, JOBS.c.drafted),
+    9: (JOBS.c.keep_until, JOBS.c.drafted), 10: (JOBS.c.kind,),
 }  # fmt: skip
 """Columns that each version of the tables added; missing tables are created without being listed here."""
 

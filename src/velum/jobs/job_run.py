@@ -1,8 +1,9 @@
 """One run of a job by a worker: from its source to the published result, piece by piece."""
 
+import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -40,8 +41,10 @@ class JobRun:
         self.reason: StopReason | None = None
         self.drain = threading.Event()
         """Set when the worker shuts down: no further piece may begin."""
-        self.noted = 0
-        """Number of finished frames last written to the database."""
+        self.noted: tuple[int, str | None] = (0, None)
+        """Number of finished frames, and interim report, last written to the database."""
+        self.interim: str | None = None
+        """The interim report as JSON, None where the processor gives none."""
         self._stop = threading.Event()
         self._processor, self._claims, self._store = processor, claims, store
         self._alone = True
@@ -61,7 +64,9 @@ class JobRun:
         submission = self.lease.job.submission
         source = self._store.fetch(submission.source, self.folder)
         regions = None if submission.regions is None else self._store.fetch(submission.regions, self.folder)
-        task = Task(self.lease.job.id, submission, source, regions, self.folder, self._count_frames, self._stop)
+        task = Task(
+            self.lease.job.id, submission, source, regions, self.folder, self._count_frames, self._stop, self._note
+        )
         records = self._load_or_cut(task)
         done: list[tuple[PieceResult, PieceRecord]] = []
         self._alone = len(records) == 1
@@ -164,6 +169,9 @@ class JobRun:
         assert record.stored is not None  # noqa: S101 - asked for finished pieces alone
         regions = None if record.hidden_regions is None else self._store.fetch(record.hidden_regions, self.folder)
         return PieceResult(self._store.fetch(record.stored.key, self.folder), record.note or {}, regions)
+
+    def _note(self, values: Mapping[str, Any]) -> None:
+        self.interim = json.dumps(values)
 
     def _count_frames(self, done: int, total: int | None) -> None:
         self._frames_now = done

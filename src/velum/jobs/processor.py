@@ -22,8 +22,16 @@ Progress = Callable[[int, int | None], None]
 """Called with the number of finished frames of the piece, and the number of all its frames, None if unknown."""
 
 
+Interim = Callable[[Mapping[str, Any]], None]
+"""Called with JSON values about the work so far: whoever watches the job sees the last ones."""
+
+
 def _ignore_progress(done: int, total: int | None) -> None:
     """Ignore progress."""
+
+
+def _ignore_interim(values: Mapping[str, Any]) -> None:
+    """Ignore the values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,7 @@ class Task:
     progress: Progress = _ignore_progress
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the job was cancelled or lost: the processor raises `Cancelled` soon."""
+    interim: Interim = _ignore_interim
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import sqlalchemy as sql
 from velum.errors import BadInput, BadPlan, VelumError
 from velum.jobs.database import Database
 from velum.jobs.schema import ASSIGNMENTS, COLUMNS, DRAFTS, ENDED, JOBS, PIECES, REQUESTS, job_of, new_id, row_of
-from velum.jobs.values import JobListing, JobRecord, Once, RegionsOrigin, State, Submission
+from velum.jobs.values import JobKind, JobListing, JobRecord, Once, RegionsOrigin, State, Submission
 from velum.jobs.webhooks import announce_deletion, announce_end
 from velum.plan import Plan
 from velum.storage import Store
@@ -78,16 +78,17 @@ class JobQueue:
             row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one_or_none()
         return None if row is None else job_of(row)
 
-    def report(self, job: str) -> Mapping[str, Any] | None:
-        """Return the report of a finished job; None for other states."""
+    def report(self, job: str, *, interim: bool = False) -> Mapping[str, Any] | None:
+        """Return the report of a finished job; with `interim`, in other states what was last reported of its work."""
         with self._database.reading() as connection:
-            query = sql.select(JOBS.c.report).where(JOBS.c.id == job, JOBS.c.state == State.DONE)
-            text = connection.scalar(query)
+            query = sql.select(JOBS.c.report).where(JOBS.c.id == job)
+            text = connection.scalar(query if interim else query.where(JOBS.c.state == State.DONE))
         return None if text is None else json.loads(text)
 
     def list(
-        self, *, state: State | None = None, owner: str | None = None, after: str | None = None, limit: int = 100
-    ) -> JobListing:
+        self, *, state: State | None = None, owner: str | None = None, after: str | None = None, limit: int = 100,
+        kind: JobKind = JobKind.HIDE,
+    ) -> JobListing:  # fmt: skip
         """Return a page of jobs, newest first, after the job `after`. New and deleted jobs do not shift the pages."""
         if not 1 <= limit <= MAX_PAGE_SIZE:
             raise BadPlan(f"limit is {limit}; a page has from 1 to {MAX_PAGE_SIZE} jobs")
@@ -96,6 +97,8 @@ class JobQueue:
             query = query if value is None else query.where(column == value)
         if after is not None:
             query = query.where(JOBS.c.id < after)
+        same_kind = JOBS.c.kind == kind
+        query = query.where(same_kind | JOBS.c.kind.is_(None) if kind is JobKind.HIDE else same_kind)
         with self._database.reading() as connection:
             jobs = tuple(map(job_of, connection.execute(query)))
         return JobListing(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)

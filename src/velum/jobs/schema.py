@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from velum.jobs.values import JobRecord, State, Submission
+from velum.jobs.values import JobKind, JobRecord, State, Submission
 from velum.plan import Plan
 
-SCHEMA = 9
+SCHEMA = 10
 """Version of the tables. Increase it with every change of them; an older velum then refuses the database."""
 
 METADATA = sql.MetaData()
@@ -62,6 +62,8 @@ JOBS = sql.Table(
     sql.Column("keep_until", sql.Double),
     # When a draft with corrections was saved that is not applied yet; None where there is none.
     sql.Column("drafted", sql.Double),
+    # A `JobKind`; None, in rows of earlier versions, is one that hides.
+    sql.Column("kind", sql.String(8)),
     sql.Index("velum_jobs_ready", "state", "not_before", "priority", "owner", "id"),
     sql.Index("velum_jobs_state", "state", "id"),
     sql.Index("velum_jobs_owner", "owner", "id"),
@@ -261,7 +263,7 @@ def row_of(submission: Submission) -> dict[str, Any]:
     return {
         "source": submission.source, "regions": submission.regions, "name": submission.name,
         "plan": json.dumps(submission.plan.to_json()), "owner": submission.owner, "priority": submission.priority,
-        "webhook": submission.webhook,
+        "webhook": submission.webhook, "kind": submission.kind.value,
     }  # fmt: skip
 
 
@@ -271,7 +273,8 @@ def job_of(row: sql.Row[Any]) -> JobRecord:
     plan = _plan(values["plan"])
     given = {name: values[name] for name in ("source", "name", "owner", "priority", "webhook", "regions")}
     return JobRecord(
-        id=values["id"], state=State(values["state"]), submission=Submission(plan=plan, **given),
+        id=values["id"], state=State(values["state"]),
+        submission=Submission(plan=plan, kind=JobKind(values["kind"] or JobKind.HIDE), **given),
         regions=values["draft"] or values["found"] or values["regions"],
         corrections_pending=values["draft"] is not None, **{name: values[name] for name in _SAME},
     )  # fmt: skip

@@ -33,6 +33,13 @@ class State(StrEnum):
         return self not in {State.WAITING, State.RUNNING}
 
 
+class JobKind(StrEnum):
+    """What a job does: hide regions in its source, or train a model from the labels in it."""
+
+    HIDE = "hide"
+    TRAIN = "train"
+
+
 class RegionsOrigin(StrEnum):
     """Origin of the regions that an earlier rendering of a job hid."""
 
@@ -56,6 +63,7 @@ class Submission:
     priority: int = 0
     webhook: str | None = None
     regions: str | None = None
+    kind: JobKind = JobKind.HIDE
 
     def __post_init__(self) -> None:
         for name, most in (("name", 255), ("owner", 255), ("webhook", 2000)):

@@ -267,11 +267,11 @@ class WorkerLoop:
 
     def _note_progress(self) -> None:
         for run in self._in_work().values():
-            values = run.progress()
-            if values["frames_done"] != run.noted:
+            values, interim = run.progress(), run.interim
+            if (now := (values["frames_done"], interim)) != run.noted:
                 try:
-                    self._claims.progress(run.lease, values)
-                    run.noted = values["frames_done"]
+                    self._claims.progress(run.lease, values | ({} if interim is None else {"report": interim}))
+                    run.noted = now
                 except LeaseLost:
                     run.stop("lost")
 

@@ -84,6 +84,8 @@ class ImportedModel:
     """See `Model.effort`."""
     good_for: str = ""
     """What is known about it, for the catalogue; empty: only where it comes from."""
+    card: Path | None = None
+    """Its card as JSON, which is kept beside its files."""
 
 
 def identify_model(path: Path, wish: ImportOptions, origin: str | None = None) -> ImportedModel:

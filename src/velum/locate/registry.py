@@ -3,13 +3,14 @@
 `velum.locate.user_models` adds and removes the latter. Also: which models find a label when a plan names none.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from platformdirs import user_data_path
 
@@ -33,6 +34,7 @@ __all__ = [
     "Web",
     "Wheel",
     "added_models",
+    "card_of",
     "catalog",
     "default_model",
     "embedding_models",
@@ -54,6 +56,9 @@ FILE = "models.toml"
 VERSIONS = "versions.toml"
 """Name of the file beside it with the present and the former version of models that were replaced. Its entries are
 called NAME+FOLDER, by the folder of their files; `models.toml` decides which version is the present one."""
+
+CARD = "card.json"
+"""Name of the card of a trained model, in the folder of its files."""
 
 A = TypeVar("A", bound=Asset)
 
@@ -91,6 +96,16 @@ def former_models(host: RuntimeConfig) -> Mapping[str, Model]:
     return MappingProxyType(
         {name: replace(model, name=name) for key, (name, model) in versions.items() if present.get(name, key) != key}
     )
+
+
+def card_of(model: Model, host: RuntimeConfig) -> Mapping[str, Any] | None:
+    """Return the card of an added model: what it was trained on, and how good it is; None where it has none."""
+    try:
+        folder = user_models_folder(host) / version_key(model).rpartition("+")[2]
+        card: Mapping[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return card
 
 
 def _read_models(file: Path) -> Mapping[str, Model]:

@@ -31,6 +31,7 @@ from velum.locate.import_model import ImportedModel, files_of
 from velum.locate.output_formats import Family, Input, Signature, Tensors, family
 from velum.locate.output_formats.semantic import MapFamily
 from velum.locate.registry import (
+    CARD,
     FILE,
     VERSIONS,
     EmbeddingModel,
@@ -71,7 +72,7 @@ def put(offer: ImportedModel, host: RuntimeConfig, *, replace: bool = False) -> 
             raise BadPlan(
                 f"there is a model {offer.name!r} already, which {whose}; choose another --name, or --replace"
             )
-        model, before = _model(offer, _store_files(offer, store)), known.get(offer.name)
+        model, before = entry_of(offer, _store_files(offer, store)), known.get(offer.name)
         # Of the versions before, only the present one stays.
         versions = _versions_of_others(offer.name, host)
         if before is not None and version_key(before) != version_key(model):
@@ -165,6 +166,8 @@ def _store_files(offer: ImportedModel, store: Path) -> tuple[File, ...]:
         target.mkdir(exist_ok=True)
         for path in paths:
             path.replace(target / path.name)
+        if offer.card is not None:
+            shutil.copyfile(offer.card, target / CARD)
     return tuple(
         File(
             file=path.name,
@@ -196,7 +199,8 @@ def _copy_files(files: tuple[Path, ...], room: Path) -> Path:
     return main
 
 
-def _model(offer: ImportedModel, files: tuple[File, ...]) -> Model:
+def entry_of(offer: ImportedModel, files: tuple[File, ...]) -> Model:
+    """Return the entry of a catalogue for a model with these files, the model file first."""
     main, parts = files[0], files[1:]
     return Model(
         name=offer.name,

@@ -33,6 +33,7 @@ from velum.service.tracing import spans
 from velum.settings import Settings
 from velum.settings.schema import JobsSettings
 from velum.storage.scratch import sweep_dead
+from velum.train.processor import TrainingProcessor, forget_training
 
 LOG = logging.getLogger("velum.service")
 
@@ -123,6 +124,7 @@ class JobBackend:
         """
         queue = self.open().queue
         sweep_dead(work_folder(self._settings))
+        forget_training(trainings_folder(self._settings), job)
         return queue.delete(job)
 
     def close(self) -> None:
@@ -203,8 +205,13 @@ def worker(settings: Settings, peers: HttpClient, make_processor: ProcessorFacto
     jobs = settings.jobs
     making = make_processor or observed_processor_factory(settings, Metrics(), audit_of(settings))
     store = _store(settings)
+
+    def make() -> JobProcessor:
+        host, limits = settings.host_factory(), settings.limits()
+        return TrainingProcessor(making(host, limits), host, limits, trainings_folder(settings), store)
+
     return Worker(
-        _database(settings), store, lambda: making(settings.host_factory(), settings.limits()),
+        _database(settings), store, make,
         folder=work_folder(settings), concurrency=jobs.concurrency, max_running=jobs.max_running or None,
         timing=WorkerTiming(drain_seconds=settings.service.grace_seconds), uploads=_uploads(settings, store),
         retention=retention_of(jobs),
@@ -223,6 +230,11 @@ def retention_of(jobs: JobsSettings) -> Retention:
 def work_folder(settings: Settings) -> Path:
     """Return the scratch folder for work in progress."""
     return settings.jobs.scratch_dir or settings.jobs.data / "work"
+
+
+def trainings_folder(settings: Settings) -> Path:
+    """Return the folder of what trainings keep to continue."""
+    return settings.jobs.data.absolute() / "trainings"
 
 
 def _database(settings: Settings) -> str:

@@ -26,6 +26,7 @@
                                                   results_seconds, records_seconds,
                                                   unclaimed_seconds, urls, webhooks
     VELUM_REVIEW_<NAME>    [review] <name>        approval of results: required_approvals
+    VELUM_TRAIN_<NAME>     [train] <name>         training in the service: folders, most_seconds
     VELUM_BMW_<NAME>       [bmw] <name>           the BMW Anonymization API: strict, folder, videos, local
     VELUM_REMOTE_<NAME>    [remote] <name>        inference APIs: allow, deny, private, connect_seconds, read_seconds,
                                                   total_seconds, attempts, parallel, answer_bytes
@@ -74,6 +75,7 @@ from velum.settings.schema import (
     ObservabilitySettings,
     ReviewSettings,
     ServiceSettings,
+    TrainSettings,
 )
 
 FILE = "velum.toml"
@@ -130,6 +132,7 @@ class Settings:
     remote: NetworkPolicy = field(default_factory=NetworkPolicy)
     access: AccessSettings = field(default_factory=AccessSettings)
     review: ReviewSettings = field(default_factory=ReviewSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
     observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)
     client: ClientSettings = field(default_factory=ClientSettings)
 
@@ -159,6 +162,7 @@ class Settings:
             remote=NetworkPolicy(**_section("remote", raw)),
             access=AccessSettings(**_section("access", raw)),
             review=ReviewSettings(**_section("review", raw)),
+            train=TrainSettings(**_section("train", raw)),
             observability=ObservabilitySettings(**_section("observability", raw)),
             client=ClientSettings(**_section("client", raw)),
         )

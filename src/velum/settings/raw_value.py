@@ -29,6 +29,10 @@ class RawValue:
         except RuntimeError as error:
             raise self.wrong("a path whose '~' can be resolved") from error
 
+    def paths(self) -> tuple[Path, ...]:
+        """Return a list of paths; relative ones start from the folder."""
+        return tuple(replace(self, value=text).path() for text in self.texts())
+
     def place(self) -> Path | str:
         """Return a path, or the URL of a bucket as it is."""
         if not isinstance(self.value, str) or "://" not in self.value:

@@ -126,6 +126,17 @@ class ReviewSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """Training of models in the service, by callers with the scope operate."""
+
+    folders: tuple[Path, ...] = ()
+    """Folders of labels and pictures that trainings may read, subfolders included. The results that people have
+    approved can be trained with in any case."""
+    most_seconds: float = 7200.0
+    """Longest time budget of a training, in seconds. It keeps a worker busy for that long."""
+
+
+@dataclass(frozen=True, slots=True)
 class AccessSettings:
     """Who may use the service, and how much."""
 
@@ -229,6 +240,7 @@ JOBS: Readers = MappingProxyType(
         "webhooks": RawValue.yes,
     }
 )
+TRAIN: Readers = MappingProxyType({"folders": RawValue.paths, "most_seconds": RawValue.seconds})
 REVIEW: Readers = MappingProxyType({"required_approvals": _COUNT})
 BMW: Readers = MappingProxyType(
     {"strict": RawValue.yes, "folder": RawValue.path, "videos": RawValue.path, "local": RawValue.yes}
@@ -277,6 +289,7 @@ SECTIONS: Mapping[str, Readers] = MappingProxyType(
         "service": SERVICE,
         "jobs": JOBS,
         "review": REVIEW,
+        "train": TRAIN,
         "bmw": BMW,
         "remote": REMOTE,
         "access": ACCESS,

@@ -174,6 +174,16 @@ def names_of_bases(task: str) -> str:
     return ", or ".join(head.takes for head in HEADS.values() if head.task == task)
 
 
+def list_bases(task: str, host: RuntimeConfig) -> list[str]:
+    """Return the models of the catalogue that a training of that task can start from."""
+    families = {name for name, head in HEADS.items() if head.task == task}
+    return [
+        name
+        for name, model in registry.catalog(host).items()
+        if model.family in families and Path(model.file).suffix.lower() == ".onnx"
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """A network to start from. `licence` and `copyright` go into the model card: what is trained inherits them."""

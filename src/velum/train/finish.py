@@ -22,10 +22,9 @@ from velum.evaluation.result import Evaluation
 from velum.file_hash import sha256_of
 from velum.frame import Rgb
 from velum.limits import Limits
-from velum.locate import user_models
 from velum.locate.import_model import ImportedModel
 from velum.locate.output_formats import Input
-from velum.locate.registry import Model
+from velum.locate.registry import CARD
 from velum.locate.runtime import open_network, to_tensor
 from velum.locate.runtime.inspect_model import to_ir
 from velum.plan import Plan, Rule
@@ -33,6 +32,7 @@ from velum.plugins import RuntimeConfig
 from velum.spec import PartSpec
 from velum.train import measure
 from velum.train.bases import Base
+from velum.train.compare import compare_with_present
 from velum.train.curve import best_of, draw_curve
 from velum.train.labels import LabelledPicture
 from velum.train.measure import Trial
@@ -55,9 +55,9 @@ COMPARED_SIDE = 448
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A model that is in the user's catalogue, and what is known about it."""
+    """A model that can be added to the user's catalogue, and what is known about it."""
 
-    model: Model
+    offer: ImportedModel
     evaluation: Evaluation
     card: dict[str, Any]
     reached: bool
@@ -79,10 +79,10 @@ class Finisher:
     limits: Limits
     torch_outputs: Any = None
 
-    def finish(self, *, replace_model: bool) -> Finished:
-        """Write the files of the model and put it in the catalogue.
+    def finish(self) -> Finished:
+        """Write the files of the model with its report and card, and compare it with the present model of its name.
 
-        Raises `OutputFailed` where the files differ from the trained network, `BadPlan` where the name is taken.
+        Raises `OutputFailed` where the files differ from the trained network.
         """
         model = onnx.load(self.folder.model)
         self._write_ir()
@@ -99,9 +99,9 @@ class Finisher:
                 masks = None
                 done, threshold, reached = self._choose_threshold(evaluate, engine, truth, plan)
         card = self._card(done, threshold, difference, masks, reached=reached)
+        card["compared"] = compare_with_present(self.folder.name, self.run, done, self.host, self.limits)
         self._write_papers(done, card)
-        entry = user_models.put(self._offer(threshold, done.observed), self.host, replace=replace_model)
-        return Finished(entry, done, card, reached)
+        return Finished(self._offer(threshold, done.observed), done, card, reached)
 
     def _choose_threshold(
         self, evaluate: Evaluate, engine: Engine, truth: GroundTruth, plan: Plan
@@ -185,7 +185,7 @@ class Finisher:
         }
         return replace(
             self.offer, path=self.folder.model, threshold=threshold, effort=effort, good_for=says,
-            origin=f"velum train {self.folder.name}",
+            origin=f"velum train {self.folder.name}", card=self.folder.path / CARD,
         )  # fmt: skip
 
     def _card(
@@ -222,7 +222,7 @@ class Finisher:
         course = ["<h2>Course of the training</h2>", draw_curve(self.folder.looks())]
         self.folder.write_text("report.html", render_page(done, drawn, course))
         self.folder.write_text("evaluation.json", json.dumps(done.to_json(), indent=1, ensure_ascii=False) + "\n")
-        self.folder.write_text("card.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+        self.folder.write_text(CARD, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
         self.folder.write_text("card.md", card_text(card))
 
 

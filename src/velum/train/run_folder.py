@@ -16,13 +16,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from velum import __version__
 from velum.atomic import publish
 from velum.errors import BadInput, BadPlan, OutputFailed
 
 FORMAT = "velum-training/1"
+
+Mode = Literal["start", "resume", "report"]
+"""Begin anew, continue from the last state, or make the model of the best state, which needs no torch."""
 
 TASKS = ("detect", "segment")
 """What can be trained: boxes, and outlines."""

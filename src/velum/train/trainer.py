@@ -6,12 +6,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
 
+from velum.atomic import publish
 from velum.errors import BadInput, Unavailable
 from velum.locate.import_model import ImportedModel
 from velum.locate.output_formats import Input
@@ -19,7 +21,7 @@ from velum.locate.runtime import to_tensor
 from velum.plugins import RuntimeConfig
 from velum.train import graph
 from velum.train.bases import HEADS
-from velum.train.crops import Crop, CropSampler
+from velum.train.crops import Crop, CropSampler, HardNegative
 from velum.train.labels import LabelledPicture
 from velum.train.measure import (
     HARD_SCORE,
@@ -32,6 +34,7 @@ from velum.train.measure import (
     measure,
     measure_masks,
 )
+from velum.train.run_folder import RunFolder
 from velum.train.torch_network import TorchNetwork, Weights
 
 LOOKS = (0.1, 0.4, 0.7, 0.9, 1.0)
@@ -235,3 +238,39 @@ def _average(average: dict[str, Any], network: TorchNetwork, step: int) -> None:
     with torch.no_grad():
         for name, tensor in average.items():
             tensor.mul_(share).add_(network.trained[name].cpu(), alpha=1 - share)
+
+
+def save_state(folder: RunFolder, state: TrainingState) -> None:
+    """Write all that is needed to continue. Raises `OutputFailed`."""
+
+    def tensors(weights: Any) -> Any:
+        return None if weights is None else {name: torch.from_numpy(values) for name, values in weights.items()}
+
+    value = {
+        "step": state.step, "seconds": state.seconds, "looks": state.looks, "optimizer": state.optimizer,
+        "weights": tensors(state.weights), "average": tensors(state.average), "best": tensors(state.best),
+        "best_score": state.best_score, "best_step": state.best_step,
+        "hard": [[place.picture, *place.xyxy] for place in state.hard],
+    }  # fmt: skip
+    with publish(folder.state, overwrite=True) as part:
+        torch.save(value, part)
+
+
+def load_state(folder: RunFolder, device: str) -> TrainingState:
+    """Return the state to continue from. Raises `BadInput` where there is none, or where it is damaged."""
+    if not folder.state.is_file():
+        return TrainingState()
+    try:
+        value = torch.load(folder.state, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+        cause = str(error).partition("\n")[0]
+        raise BadInput(f"{folder.state} is damaged: {cause}; begin anew with --replace") from error
+
+    def arrays(weights: Any) -> Any:
+        return None if weights is None else {name: tensor.cpu().numpy() for name, tensor in weights.items()}
+
+    return TrainingState(
+        value["step"], value["seconds"], arrays(value["weights"]), arrays(value["average"]), value["optimizer"],
+        arrays(value["best"]), value["best_score"], value["best_step"], value["looks"],
+        [HardNegative(int(place[0]), (place[1], place[2], place[3], place[4])) for place in value["hard"]],
+    )  # fmt: skip

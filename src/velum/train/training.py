@@ -1,22 +1,17 @@
 """One training from its request to its model: all checks first, then steps, then the model, its report and its card."""
 
 import importlib.util
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from pickle import UnpicklingError
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnx
 
-from velum.errors import BadInput, BadPlan, Unavailable
+from velum.errors import BadInput, BadPlan
 from velum.evaluation.ground_truth import read
 from velum.file_hash import sha256_of
 from velum.limits import Limits
@@ -37,12 +32,6 @@ from velum.train.labels import Progress as Reading
 from velum.train.pictures import PictureStore
 from velum.train.run_folder import Run, RunFolder, TrainingRequest
 from velum.train.split import Split, split
-
-LEAST_MEMORY = 2 << 30
-"""Bytes of free memory that a training of the usual size needs: as measured, 1.2 GB, and pictures on top."""
-
-USUAL_PIXELS = 6 * 288 * 288
-"""Pixels of a usual batch."""
 
 SMALLEST_OBJECTS = {"detect": (8.0, 16.0), "segment": (16.0, 400.0)}
 """Task -> shorter side, in pixels, of the smallest object that a trained model looks for: from the labels, within
@@ -91,17 +80,6 @@ def check_name(name: str, host: RuntimeConfig, *, replace_model: bool) -> None:
         raise BadPlan(f"you have a model named {name!r} already; choose another name with -o, or --replace it")
 
 
-def check_torch() -> None:
-    """Raise `Unavailable` where torch or onnx is missing, saying what to install."""
-    missing = [name for name in ("torch", "onnx") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise Unavailable(
-            f"training needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; "
-            "pip install torch 'velum-anonymizer[train]' (for a processor alone, torch's own index has a build of a "
-            "tenth of the size)"
-        )
-
-
 def prepare(request: TrainingRequest, limits: Limits, progress: Reading | None = None) -> Prepared:
     """Read and check the labels, and split them. Raises `BadInput` and `BadPlan` for every fault of theirs."""
     media = None if request.media is None else Path(request.media)
@@ -112,28 +90,14 @@ def prepare(request: TrainingRequest, limits: Limits, progress: Reading | None =
     return Prepared(request, found, split(found, request.seed, request.group))
 
 
-def check_memory(request: TrainingRequest) -> None:
-    """Raise `Unavailable` where less memory is free than the steps need."""
-    free = free_memory()
-    needed = int(LEAST_MEMORY * max(1.0, request.batch * request.side**2 / USUAL_PIXELS))
-    if free is not None and request.device == "cpu" and free < needed:
-        raise Unavailable(
-            f"training with {request.batch} crops of {request.side} pixels needs about {needed >> 20} MB of free "
-            f"memory, and {free >> 20} MB are free; end other programs, or choose a smaller --batch or --side"
+def check_same_pictures(folder: RunFolder, prepared: Prepared) -> None:
+    """Raise `BadInput` where the pictures are not those that the training in a folder was begun with."""
+    run, now = folder.read(), prepared.run()
+    if (now.train, now.held_out, now.labels) != (run.train, run.held_out, run.labels):
+        raise BadInput(
+            f"the labelled pictures are not those that {folder.path} was begun with: a picture was changed, added or "
+            "taken away, and what was held out may have become known; begin anew with 'velum train' and --replace"
         )
-
-
-def free_memory() -> int | None:
-    """Return the bytes that this process may still take, by the machine and its control group; None: not known."""
-    limits = []
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        limits += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
-        group = Path("/sys/fs/cgroup")
-        limits.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):
-        pass  # no Linux, no control group, or one without a limit
-    return min(limits) if limits else None
 
 
 class Training:
@@ -178,7 +142,13 @@ class Training:
 
     def train(self, store: PictureStore, tell: Callable[[Any], None], stop: Callable[[], bool], *, resume: bool) -> Any:
         """Take steps until the budget is spent, or `stop` returns True. Returns the last state."""
-        from velum.train.trainer import Trainer, TrainingOptions, TrainingState  # noqa: PLC0415 - of an extra
+        from velum.train.trainer import (  # noqa: PLC0415 - of an extra
+            Trainer,
+            TrainingOptions,
+            TrainingState,
+            load_state,
+            save_state,
+        )
 
         request, labels = self.run.request, self.run.labels
         size = self.base.form.size_wh
@@ -215,7 +185,7 @@ class Training:
         )  # fmt: skip
         return trainer.run(state)
 
-    def finish(self, store: PictureStore, *, replace_model: bool) -> Finished:
+    def finish(self, store: PictureStore) -> Finished:
         """Make the model of the best state so far. Raises `BadInput` where there is none yet."""
         if not self.folder.model.is_file():
             raise BadInput(
@@ -226,7 +196,7 @@ class Training:
             self.folder, self.run, self.base, self.offer, self.base.form, self.prepared.parts.held_out, store,
             self.host, self.limits, self._torch_outputs(),
         )  # fmt: skip
-        return finisher.finish(replace_model=replace_model)
+        return finisher.finish()
 
     def _torch_outputs(self) -> Callable[[Any], Sequence[Any]] | None:
         if importlib.util.find_spec("torch") is None:
@@ -268,80 +238,3 @@ def normalisation_facts(form: output_formats.Input) -> dict[str, str]:
     numbers = {"mean_values": form.mean, "scale_values": [1 / number for number in form.scale]}
     facts = {key: " ".join(f"{number:.9g}" for number in values) for key, values in numbers.items()}
     return {**facts, **({"reverse_input_channels": "true"} if form.order == "rgb" else {})}
-
-
-def save_state(folder: RunFolder, state: Any) -> None:
-    """Write all that is needed to continue. Raises `OutputFailed`."""
-    import torch  # noqa: PLC0415 - of an extra
-
-    from velum.atomic import publish  # noqa: PLC0415 - with it
-
-    def tensors(weights: Any) -> Any:
-        return None if weights is None else {name: torch.from_numpy(values) for name, values in weights.items()}
-
-    value = {
-        "step": state.step, "seconds": state.seconds, "looks": state.looks, "optimizer": state.optimizer,
-        "weights": tensors(state.weights), "average": tensors(state.average), "best": tensors(state.best),
-        "best_score": state.best_score, "best_step": state.best_step,
-        "hard": [[place.picture, *place.xyxy] for place in state.hard],
-    }  # fmt: skip
-    with publish(folder.state, overwrite=True) as part:
-        torch.save(value, part)
-
-
-def load_state(folder: RunFolder, device: str) -> Any:
-    """Return the state to continue from. Raises `BadInput` where there is none, or where it is damaged."""
-    import torch  # noqa: PLC0415 - of an extra
-
-    from velum.train.crops import HardNegative  # noqa: PLC0415 - with it
-    from velum.train.trainer import TrainingState  # noqa: PLC0415 - with it
-
-    if not folder.state.is_file():
-        return TrainingState()
-    try:
-        value = torch.load(folder.state, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
-        cause = str(error).partition("\n")[0]
-        raise BadInput(f"{folder.state} is damaged: {cause}; begin anew with --replace") from error
-
-    def arrays(weights: Any) -> Any:
-        return None if weights is None else {name: tensor.cpu().numpy() for name, tensor in weights.items()}
-
-    return TrainingState(
-        value["step"], value["seconds"], arrays(value["weights"]), arrays(value["average"]), value["optimizer"],
-        arrays(value["best"]), value["best_score"], value["best_step"], value["looks"],
-        [HardNegative(int(place[0]), (place[1], place[2], place[3], place[4])) for place in value["hard"]],
-    )  # fmt: skip
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether a signal asked to stop; the first signal ends the steps.
-
-    The second Ctrl-C ends everything at once.
-    """
-    asked = threading.Event()
-
-    def ask(number: int, _: Any) -> None:
-        if asked.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    former = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-
-def quiet_threads() -> None:
-    """Have torch's threads sleep while they wait: spinning makes a step several times dearer on a busy machine.
-
-    To be called before torch is imported.
-    """
-    for name, value in (("OMP_WAIT_POLICY", "passive"), ("KMP_BLOCKTIME", "0")):
-        os.environ.setdefault(name, value)

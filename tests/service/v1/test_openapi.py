@@ -27,6 +27,10 @@ ENDPOINTS = {
     ("POST", "/v1/jobs/{job}/preview"), ("GET", "/v1/jobs/{job}/preview"), ("HEAD", "/v1/jobs/{job}/preview"),
     ("POST", "/v1/session"), ("DELETE", "/v1/session"),
     ("GET", "/v1/keys"), ("POST", "/v1/keys"), ("DELETE", "/v1/keys/{key}"),
+    ("GET", "/v1/trainings"), ("POST", "/v1/trainings"), ("GET", "/v1/trainings/{job}"),
+    ("DELETE", "/v1/trainings/{job}"), ("POST", "/v1/trainings/{job}/cancel"), ("POST", "/v1/trainings/{job}/retry"),
+    ("POST", "/v1/trainings/{job}/switch"), ("GET", "/v1/trainings/{job}/result"),
+    ("POST", "/v1/models/{name}/switch-back"),
     ("POST", "/blur/"),
 }  # fmt: skip
 

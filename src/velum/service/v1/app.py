@@ -1,9 +1,10 @@
 """velum's own API: its parts, and the routers of its endpoints."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from velum.errors import OutputFailed
 from velum.service import panoramax
@@ -11,12 +12,25 @@ from velum.service.auth.api_keys import ApiKeys
 from velum.service.auth.middleware import Authenticator, keys_file
 from velum.service.job_backend import InProcessWorker, JobBackend, observed_processor_factory, retention_of, work_folder
 from velum.service.late_router import LateRouter
+from velum.service.observed_processor import write_audit
 from velum.service.state import ServiceParts
-from velum.service.v1 import api_keys, capabilities, drafts, galleries, images, jobs, previews, review, uploads
+from velum.service.v1 import (
+    api_keys,
+    capabilities,
+    drafts,
+    galleries,
+    images,
+    jobs,
+    previews,
+    review,
+    trainings,
+    uploads,
+)
 from velum.service.v1.capabilities import Obtainable
 from velum.service.v1.job_service import JobService
 from velum.service.v1.plans import REMOTE, Plans
 from velum.service.v1.previews import Previews
+from velum.service.v1.trainings import TrainingService
 from velum.storage.scratch import ScratchDirs
 
 LOG = logging.getLogger("velum.service")
@@ -37,6 +51,7 @@ class V1:
     job_service: JobService
     previews: Previews
     galleries: galleries.Galleries
+    trainings: TrainingService
     keys: ApiKeys
     required_approvals: int
     watchers: int
@@ -74,6 +89,7 @@ class V1:
         yield "/v1", drafts.routes(self.job_service, access)
         yield "/v1", galleries.routes(self.galleries, self.job_service, access)
         yield "/v1", review.queue_routes(self.job_service, access, required_approvals=self.required_approvals)
+        yield "/v1", trainings.routes(self.trainings, access)
         yield "/v1", capabilities.routes(self.offered)
         yield "/v1", api_keys.routes(self.keys, access)
         yield "/v1", api_keys.session_routes(access)
@@ -109,11 +125,19 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
         ),
         previews=Previews(scratch, parts.decoders, parts.engine.limits, partial(_keeps_source, jobs)),
         galleries=galleries.Galleries(parts.engine, scratch, partial(_keeps_source, jobs), is_allowed=service.people),
+        trainings=TrainingService(
+            jobs, parts.host, settings.train, settings.review.required_approvals, partial(_audit, parts)
+        ),
         keys=ApiKeys(keys_file(settings)),
         required_approvals=settings.review.required_approvals,
         watchers=max(1, service.requests // 2),
         ending=parts.ending.is_set,
     )  # fmt: skip
+
+
+def _audit(parts: ServiceParts, line: Mapping[str, Any]) -> None:
+    if parts.audit is not None:
+        write_audit(parts.audit, line, parts.metrics)
 
 
 def _keeps_source(backend: JobBackend, preview: str) -> bool:

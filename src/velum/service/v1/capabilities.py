@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from starlette.responses import JSONResponse, Response
 
 from velum.errors import VelumError
-from velum.locate.registry import catalog, default_model, findings
+from velum.locate.registry import catalog, default_model, findings, former_models
 from velum.locate.weights import fetch
 from velum.locate.weights.asset import Model, Npm, Web, Wheel
 from velum.locate.weights.https import is_reachable
@@ -102,14 +102,14 @@ class Capabilities:
 
     def models(self) -> Iterator[Mapping[str, Any]]:
         """Yield every model of the catalog, as JSON values."""
-        default = default_model().name
+        default, former = default_model().name, former_models(self.host)
         for name, model in catalog(self.host).items():
             installed = self.is_installed(model)
             yield {
                 "name": name, "labels": sorted({label for label in model.labels if label}), "family": model.family,
                 "threshold": model.threshold, "licence": model.licence, "good_for": model.good_for,
                 "not_for": model.not_for, "here": installed, "default": name == default,
-                "obtainable": installed or self.obtainable.can_download(model),
+                "obtainable": installed or self.obtainable.can_download(model), "former": name in former,
             }  # fmt: skip
 
     def labels(self) -> Iterator[Mapping[str, Any]]:
@@ -136,7 +136,8 @@ def routes(offered: Capabilities) -> LateRouter:
     def all_models() -> Response:
         """List the models; `here` tells whether a model's weights are on this machine.
 
-        `obtainable` tells whether they can be downloaded; it is null while that is being checked.
+        `obtainable` tells whether they can be downloaded; it is null while that is being checked. `former` tells
+        whether the model replaced another version, which can be switched back to.
         """
         return JSONResponse({"models": list(offered.models())})
 
@@ -194,6 +195,7 @@ _TECHNIQUE: Mapping[str, Any] = {
 _MODEL: Mapping[str, Any] = {
     "name": "centerface", "labels": ["face"], "family": "centerface", "threshold": 0.3, "licence": "MIT",
     "good_for": "faces", "not_for": "anything else", "here": True, "obtainable": True, "default": True,
+    "former": False,
 }  # fmt: skip
 _LABEL: Mapping[str, Any] = {"label": "face", "chosen": ["centerface"], "others": ["yunet"], "instead": []}
 _PLAN: Mapping[str, Any] = {

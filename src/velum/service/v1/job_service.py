@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from velum.annotations import Annotations
 from velum.errors import BadInput, BadPlan, VelumError
-from velum.jobs import JobListing, JobQueue, JobRecord, ResumableUpload, Retention, State, Store, Submission
+from velum.jobs import JobKind, JobListing, JobQueue, JobRecord, ResumableUpload, Retention, State, Store, Submission
 from velum.jobs.approvals import delete_draft, read_draft, save_draft
 from velum.jobs.values import Once
 from velum.net.client import HttpClient
@@ -120,7 +120,8 @@ class JobService:
     def get(self, job: str, caller: Principal) -> JobRecord:
         """Return a job that the caller has access to. Raises `Problem` (404)."""
         found = self.queue.get(job) if _ID.fullmatch(job) else None
-        if found is None or (found.submission.owner != caller.name and "operate" not in caller.scopes):
+        hides = found is not None and found.submission.kind is JobKind.HIDE
+        if found is None or not hides or (found.submission.owner != caller.name and "operate" not in caller.scopes):
             raise Problem(404, f"job {job[:40]!r} does not exist: it was never submitted, or it has been deleted")
         return found
 

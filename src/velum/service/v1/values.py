@@ -1,4 +1,4 @@
-"""JSON models of jobs and uploads, for requests, responses and the OpenAPI document."""
+"""JSON models of jobs, uploads and trainings, for requests, responses and the OpenAPI document."""
 
 from typing import Annotated, Any, Literal
 
@@ -135,3 +135,72 @@ class JobPage(BaseModel):
     jobs: list[JobState]
     after: str | None
     """Send it as `after` for the next page; null on the last one."""
+
+
+class TrainRequest(BaseModel):
+    """Body of a request for a training."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "helmet", "seconds": 600}]})
+
+    name: Annotated[str, Field(min_length=1, max_length=64, examples=["helmet"])]
+    """Name of the model; where you have one of that name, the new one is compared with it."""
+    truth: Annotated[str, Field(max_length=4000)] | None = None
+    """Labels, a file or folder in one of the operator's folders. Omitted: the results that people have approved."""
+    media: Annotated[str, Field(max_length=4000)] | None = None
+    """Folder of the pictures, in one of the operator's folders. For approved results: where the service has deleted its
+    copies."""
+    labels: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=100)] = []
+    """Labels to learn; omitted: all in the truth."""
+    task: Literal["detect", "segment"] = "detect"
+    base: Annotated[str, Field(max_length=100, examples=["centerface"])] | None = None
+    """Model of the catalogue to start from; omitted: the usual one of the task."""
+    seconds: Annotated[float, Field(ge=1)] = 600
+    """Time budget of the steps."""
+    recall: Annotated[float, Field(ge=0.01, le=1)] = 0.95
+    group: Annotated[str, Field(max_length=200)] | None = None
+    """Regular expression: names with the same match belong together when pictures are held out."""
+    side: Annotated[int, Field(ge=96, le=1024, multiple_of=32)] = 288
+    """Side of a crop in pixels."""
+
+
+class TrainingEntry(BaseModel):
+    """A training and its progress. Times are epoch seconds."""
+
+    id: str = Field(examples=["018f3c" + "ab" * 13])
+    name: str = Field(examples=["helmet"])
+    state: Literal["waiting", "running", "done", "failed", "cancelled", "dead"]
+    owner: str
+    submitted: float
+    started: float | None
+    ended: float | None
+    error: dict[str, Any] | None
+    report: dict[str, Any] | None
+    """While it runs: phase, step, share, loss, score and seconds_left. Then: figures of the model, `compared` with the
+    present one on the same held-out pictures, and `looks`, the course of the training."""
+    result: bool
+    """Whether there is a model to switch to, and to fetch."""
+    present: bool
+    """Whether its model is the present one of that name."""
+    retryable: bool
+    """Whether it can go on from its last state."""
+
+
+class TrainingList(BaseModel):
+    """Trainings, newest first, and what can be trained here."""
+
+    trainings: list[TrainingEntry]
+    needs: str | None
+    """What is missing to train here; null where nothing is."""
+    bases: dict[str, list[str]] = Field(examples=[{"detect": ["centerface"], "segment": ["pp-humanseg"]}])
+    """Models to start from, by task, the usual one first."""
+    folders: list[str]
+    """Folders in which labels and pictures may lie."""
+    most_seconds: float
+
+
+class ModelVersion(BaseModel):
+    """The present version of a model, and the former one."""
+
+    name: str = Field(examples=["helmet"])
+    present: str = Field(examples=["sha256:" + "9f" * 32])
+    former: str | None = Field(examples=["sha256:" + "8e" * 32])
