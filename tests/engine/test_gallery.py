@@ -141,8 +141,9 @@ def test_a_track_that_shows_two_persons_joins_neither(engine: Engine, tmp_path: 
     assert [(track.first_frame, track.person, track.doubt) for track in found] == [(8, 1, None), (0, 2, "several")]
 
 
-def test_a_track_has_a_picture_of_its_face(engine: Engine, tmp_path: Path) -> None:
-    (track,) = tracks_of(engine, Film.of(tmp_path / "film.mkv", ({"ben": MIDDLE}, 3)))
+def test_a_track_has_a_picture_of_its_face_and_the_time_of_it(engine: Engine, tmp_path: Path) -> None:
+    (track,) = tracks_of(engine, Film.of(tmp_path / "film.mkv", ({}, 4), ({"ben": MIDDLE}, 1)))
+    assert track.seconds == pytest.approx(0.4)
     pixels = picture_of(track)
     assert pixels.shape == (96, 96, 3)
     red, green, blue = pixels[40:56, 40:56].reshape(-1, 3).mean(axis=0)

@@ -1,4 +1,4 @@
-"""The people of a real video on the page, decided with few clicks."""
+"""The people of real videos and photographs on the page, decided with few clicks."""
 
 import json
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from tests.ui.conftest import served, watched
 from tests.ui.test_page import AXE
+from tests.waiting import until
 
 from velum import Annotations, Engine, Plan, RuntimeConfig
 from velum.errors import Unavailable
@@ -106,8 +107,9 @@ def finished_job(service: str, files: dict[str, bytes], **wanted: Any) -> str:
     return str(made)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def job(gallery_service: str, film: tuple[Path, Annotations]) -> str:
+    """A job that has hidden everybody in the film."""
     path, annotations = film
     files = {"upload": path.read_bytes(), "regions": json.dumps(annotations.to_json()).encode()}
     plan = {"rules": ["face: centerface -> blacken with grow=0"]}
@@ -181,12 +183,77 @@ def test_a_result_that_keeps_a_person_says_what_to_know_of_that(
     Image.fromarray(scene(shared, ("a2", "b"))).save(tmp_path / "two.png")
     made = finished_job(gallery_service, {"upload": (tmp_path / "two.png").read_bytes()}, name="two.png", plan="staff")
     page.goto(f"/#/jobs/{made}")
-    note = page.locator(".note.warn")
+    note = page.locator(".photo-body > .note.warn")
     note.wait_for()
     assert note.inner_text().startswith("Everybody but Anna is hidden.")
     assert "GDPR article 9" in note.inner_text()
     report = page.request.get(f"/v1/jobs/{made}/report").json()
     assert sorted(decision["result"] for decision in report["people"]["decisions"]) == ["hidden", "shown"]
+
+
+def hidden_photo(service: str, shared: Path, folder: Path, *names: str) -> str:
+    """Hide the faces of a photograph, and return the id of the job."""
+    path = folder / f"{'_'.join(names)}.png"
+    Image.fromarray(scene(shared, names)).save(path)
+    return finished_job(service, {"upload": path.read_bytes()}, name=path.name)
+
+
+def job_state(page: Any, job: str) -> dict[str, Any]:
+    return dict(page.request.get(f"/v1/jobs/{job}").json())
+
+
+def shown_faces(page: Any, job: str) -> list[bool]:
+    """Tell for each face of a photograph, from left to right, whether it is left visible."""
+    (frame,) = page.request.get(f"/v1/jobs/{job}/regions").json()["frames"]
+    return [region.get("off", False) for region in sorted(frame["regions"], key=lambda region: region["xyxy"][0])]
+
+
+def test_people_of_several_files_are_decided_together(
+    page: Any, gallery_service: str, job: str, shared: Path, tmp_path: Path
+) -> None:
+    first = hidden_photo(gallery_service, shared, tmp_path, "c", "a2")
+    second = hidden_photo(gallery_service, shared, tmp_path, "a", "d")
+    page.goto("/#/jobs")
+    for name in ("people.webm", "c_a2.png", "a_d.png"):
+        page.get_by_label(f"Choose {name}", exact=True).first.check()  # the newest
+    page.get_by_role("link", name="Decide by person in 3 files").click()
+    page.get_by_role("button", name="Group faces by person").click()
+    page.get_by_role("heading", name="Person 4").wait_for()
+    assert page.locator(".person").count() == PERSONS
+    counts = page.locator(".person > p.small").all_inner_texts()
+    assert sorted(counts) == ["3 faces in 1 file", "4 faces in 2 files", "4 faces in 2 files", "5 faces in 3 files"]
+    of_a = counts.index("5 faces in 3 files")
+    page.locator(".person").nth(of_a).locator("summary").click()
+    places = page.locator(".person").nth(of_a).locator("li button:first-of-type").all_inner_texts()
+    assert {"c_a2.png", "a_d.png"} < set(places)
+    page.get_by_role("button", name=f"Leave visible: Person {of_a + 1}").click()
+    page.get_by_role("button", name="Apply to 3 files").click()
+    page.get_by_text("Done: 3 files show your decisions.").last.wait_for()
+    assert shown_faces(page, first) == [False, True]
+    assert shown_faces(page, second) == [True, False]
+    assert visible_tracks(page, job) == tracks_of("a", "a2")
+
+    page.get_by_role("button", name=f"Leave visible: Person {of_a + 1}").click()
+    page.get_by_role("button", name="Apply to 3 files").wait_for()
+    until(lambda: all(job_state(page, made)["drafted"] for made in (first, second, job)))
+    page.reload()
+    page.get_by_role("button", name="Apply to 3 files").click()  # kept by the service
+    page.get_by_text("Done: 3 files show your decisions.").last.wait_for()
+    assert (shown_faces(page, first), visible_tracks(page, job)) == ([False, False], set())
+
+
+def test_people_of_a_photograph_are_decided_on_its_page(
+    page: Any, gallery_service: str, shared: Path, tmp_path: Path
+) -> None:
+    made = hidden_photo(gallery_service, shared, tmp_path, "b", "c")
+    page.goto(f"/#/jobs/{made}")
+    page.get_by_role("button", name="Group faces by person").click()
+    page.get_by_role("heading", name="Person 2").wait_for()
+    page.get_by_role("button", name="Leave visible: Person 1").click()
+    page.get_by_role("heading", name="1 region hidden").wait_for()
+    page.get_by_role("button", name="Apply").click()
+    until(lambda: job_state(page, made)["attempts"] == 2 and job_state(page, made)["result"])
+    assert sorted(shown_faces(page, made)) == [False, True]
 
 
 def test_persons_are_split_and_merged_by_mouse_and_keyboard(page: Any, job: str) -> None:

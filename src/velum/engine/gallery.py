@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -65,6 +66,8 @@ class GalleryTrack:
     """Person of a group that it is near to, without surely being the same."""
     picture: bytes
     """A JPEG file."""
+    seconds: float | None = None
+    """Time of the picture from the first frame on; None where frames have no times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class FaceCut:
     pixels: Rgb
     points: Points | None
     fault: Fault | None
+    time: Fraction | None = None
+    """Time of its frame."""
 
 
 Wanted = Mapping[int, Sequence[tuple[int, Region]]]
@@ -91,6 +96,7 @@ class _Track:
     vectors: list[npt.NDArray[np.float32]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     picture: bytes = b""
+    picture_time: Fraction | None = None
     picture_worth: float = -1.0
 
 
@@ -200,14 +206,14 @@ def _cut_face(frame: Frame, number: int, region: Region) -> FaceCut:
     around = Box(0, 0, 1, 1) if around is None else around
     inside = None if points is None else tuple((x - around.x0, y - around.y0) for x, y in points)
     fault = None if points is None else fault_of(frame, points)
-    return FaceCut(number, frame.rgb(around.width, around.height, around).copy(), inside, fault)
+    return FaceCut(number, frame.rgb(around.width, around.height, around).copy(), inside, fault, frame.time)
 
 
 def _take_face(track: _Track, face: FaceCut, embedder: FaceEmbedder) -> None:
     """Note the vector or the fault of a face, and keep its picture if it is the best one so far."""
     worth = float(face.pixels.size) * (0.01 if face.points is None or face.fault else 1.0)
     if worth > track.picture_worth:
-        track.picture, track.picture_worth = _picture(face.pixels), worth
+        track.picture, track.picture_time, track.picture_worth = _picture(face.pixels), face.time, worth
     if face.fault is not None:
         track.faults.append(face.fault)
     elif face.points is not None:
@@ -307,4 +313,15 @@ def _number_persons(
 
 def _gallery_track(track: _Track, number: int, doubt: Doubt | None) -> GalleryTrack:
     (first, region), (last, _) = track.places[0], track.places[-1]
-    return GalleryTrack(0, first, region.box, last, len(track.places), number + 1, doubt, None, track.picture)
+    return GalleryTrack(
+        0,
+        first,
+        region.box,
+        last,
+        len(track.places),
+        number + 1,
+        doubt,
+        None,
+        track.picture,
+        None if track.picture_time is None else float(track.picture_time),
+    )

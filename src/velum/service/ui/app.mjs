@@ -11,7 +11,8 @@ import { language, t } from './i18n.mjs';
  * Routes: the first part of the address, the module and the element for it, and those for one job. Each module is
  * loaded when it is first shown. The element is given the job's id as its attribute `job`, and `queue` where it was
  * opened on the way through the queue; where it has a method `mayLeave`, that is asked before another takes its place.
- * @type {{ name: string, module: string, element: string, one?: [string, string] }[]}
+ * Those that are `apart` are not in the navigation: for them, `job` has the ids of several jobs.
+ * @type {{ name: string, module: string, element: string, one?: [string, string], apart?: boolean }[]}
  */
 const ROUTES = [
   { name: '', module: './start/page.mjs', element: 'velum-start' },
@@ -19,11 +20,12 @@ const ROUTES = [
   { name: 'review', module: './review/page.mjs', element: 'velum-review', one: ['./video/page.mjs', 'velum-video'] },
   { name: 'models', module: './models/page.mjs', element: 'velum-models' },
   { name: 'settings', module: './settings/page.mjs', element: 'velum-settings' },
+  { name: 'people', module: './gallery/page.mjs', element: 'velum-people', apart: true },
 ];
 
 class VelumApp extends HTMLElement {
   #main = h('main', { id: 'main', tabIndex: -1 });
-  #links = ROUTES.map(({ name }) => h('a', { href: `#/${name}` }, t(`nav.${name || 'start'}`)));
+  #links = ROUTES.filter(({ apart }) => !apart).map(({ name }) => h('a', { href: `#/${name}` }, t(`nav.${name || 'start'}`)));
   #shown = '';
   #hash = '#/';
   #lost = h('p', { class: 'lost', role: 'alert', hidden: true }, t('lost'));

@@ -216,11 +216,16 @@ const en = {
   'jobs.nomatch': 'No jobs match', 'jobs.nomatch.how': 'Try another name or state.', 'jobs.count': '{n} jobs', 'jobs.count.one': '1 job', 'jobs.fps': '{n} frames/s',
   'jobs.download': 'Download', 'jobs.download.name': 'Download {name}', 'jobs.cancel': 'Cancel', 'jobs.cancel.name': 'Cancel {name}',
   'jobs.retry': 'Try again', 'jobs.retry.name': 'Try {name} again', 'jobs.delete': 'Delete', 'jobs.delete.name': 'Delete {name}',
+  'jobs.people': 'Decide by person in {n} files', 'jobs.people.one': 'Decide by person in 1 file', 'jobs.choose.all': 'Choose all', 'jobs.choose.name': 'Choose {name}',
   'jobs.delete.sure': 'Delete {name}?', 'jobs.delete.what': 'Its original, its result and its report are deleted from the server.',
   // models
   // settings
   // gallery
-  'gallery.title': 'People in this video', 'gallery.group': 'Group faces by person', 'gallery.again': 'Group them again',
+  'gallery.title': 'People in this file', 'gallery.title.jobs': 'People in these files', 'gallery.jobs': 'People in {n} files', 'gallery.jobs.one': 'People in 1 file', 'gallery.back': '← All jobs', 'nav.people': 'People',
+  'gallery.off': 'Recognising people is off in this service; its operator may allow it.', 'gallery.nojobs': 'There is nothing to decide here: choose finished files in the list of jobs.', 'gallery.cannot': '{name} is left out: {why}',
+  'gallery.apply': 'Apply to {n} files', 'gallery.apply.one': 'Apply to 1 file', 'gallery.apply.none': 'Nothing to apply', 'gallery.applying': '{done} of {all} files are made anew …', 'gallery.applied': 'Done: {n} files show your decisions.', 'gallery.applied.one': 'Done: 1 file shows your decisions.',
+  'gallery.faces': '{n} faces', 'gallery.faces.one': '1 face', 'gallery.files': '{faces} in {n} files', 'gallery.files.one': '{faces} in 1 file',
+  'gallery.group': 'Group faces by person', 'gallery.again': 'Group them again',
   'gallery.warning': 'Comparing faces to recognise people processes biometric data (GDPR article 9): do it only if an exception applies, such as the consent of everybody who is shown. What the faces are compared by is forgotten at once.',
   'gallery.making': 'Comparing faces: {done} % …', 'gallery.none': 'There are no faces to group.', 'gallery.person': 'Person {n}',
   'gallery.keep': 'Leave visible', 'gallery.keep.name': 'Leave visible: {name}', 'gallery.keep.all': 'Leave all visible', 'gallery.hide.all': 'Hide all',
@@ -454,11 +459,16 @@ const de = {
   'jobs.nomatch': 'Keine passenden Aufträge', 'jobs.nomatch.how': 'Versuchen Sie einen anderen Namen oder Stand.', 'jobs.count': '{n} Aufträge', 'jobs.count.one': '1 Auftrag', 'jobs.fps': '{n} Bilder/s',
   'jobs.download': 'Herunterladen', 'jobs.download.name': '{name} herunterladen', 'jobs.cancel': 'Abbrechen', 'jobs.cancel.name': '{name} abbrechen',
   'jobs.retry': 'Noch einmal', 'jobs.retry.name': '{name} noch einmal versuchen', 'jobs.delete': 'Löschen', 'jobs.delete.name': '{name} löschen',
+  'jobs.people': 'In {n} Dateien nach Personen entscheiden', 'jobs.people.one': 'In 1 Datei nach Personen entscheiden', 'jobs.choose.all': 'Alle auswählen', 'jobs.choose.name': '{name} auswählen',
   'jobs.delete.sure': '{name} löschen?', 'jobs.delete.what': 'Original, Ergebnis und Bericht werden auf dem Server gelöscht.',
   // models
   // settings
   // gallery
-  'gallery.title': 'Personen in diesem Video', 'gallery.group': 'Gesichter nach Personen ordnen', 'gallery.again': 'Neu ordnen',
+  'gallery.title': 'Personen in dieser Datei', 'gallery.title.jobs': 'Personen in diesen Dateien', 'gallery.jobs': 'Personen in {n} Dateien', 'gallery.jobs.one': 'Personen in 1 Datei', 'gallery.back': '← Alle Aufträge', 'nav.people': 'Personen',
+  'gallery.off': 'Personen zu erkennen ist in diesem Dienst abgeschaltet; der Betreiber kann es erlauben.', 'gallery.nojobs': 'Hier gibt es nichts zu entscheiden: Wählen Sie fertige Dateien in der Liste der Aufträge.', 'gallery.cannot': '{name} bleibt außen vor: {why}',
+  'gallery.apply': 'Auf {n} Dateien anwenden', 'gallery.apply.one': 'Auf 1 Datei anwenden', 'gallery.apply.none': 'Nichts anzuwenden', 'gallery.applying': '{done} von {all} Dateien sind neu gemacht …', 'gallery.applied': 'Fertig: {n} Dateien zeigen Ihre Entscheidungen.', 'gallery.applied.one': 'Fertig: 1 Datei zeigt Ihre Entscheidungen.',
+  'gallery.faces': '{n} Gesichter', 'gallery.faces.one': '1 Gesicht', 'gallery.files': '{faces} in {n} Dateien', 'gallery.files.one': '{faces} in 1 Datei',
+  'gallery.group': 'Gesichter nach Personen ordnen', 'gallery.again': 'Neu ordnen',
   'gallery.warning': 'Wer Gesichter vergleicht, um Personen zu erkennen, verarbeitet biometrische Daten (DSGVO Artikel 9). Das ist nur mit einer Ausnahme erlaubt, etwa wenn alle Gezeigten eingewilligt haben. Womit die Gesichter verglichen werden, wird sofort vergessen.',
   'gallery.making': 'Gesichter werden verglichen: {done} % …', 'gallery.none': 'Es gibt keine Gesichter zu ordnen.', 'gallery.person': 'Person {n}',
   'gallery.keep': 'Sichtbar lassen', 'gallery.keep.name': 'Sichtbar lassen: {name}', 'gallery.keep.all': 'Alle sichtbar lassen', 'gallery.hide.all': 'Alle verbergen',

@@ -71,6 +71,8 @@ class FaceTrack(BaseModel):
     """Index of the person that it may be."""
     picture: str
     """A JPEG file of the face, in base64."""
+    seconds: float | None = Field(examples=[12.4])
+    """Time of the picture in the video; null for images."""
 
 
 class GalleryPerson(BaseModel):
@@ -224,4 +226,5 @@ def _track_json(track: GalleryTrack, job: str) -> dict[str, Any]:
         "frames": track.frames, "doubt": track.doubt,
         "may_be": None if track.may_be is None else track.may_be - 1,
         "picture": base64.b64encode(track.picture).decode("ascii"),
+        "seconds": None if track.seconds is None else round(track.seconds, 3),
     }  # fmt: skip

@@ -7,6 +7,7 @@ import { VelumProgress } from '../parts/progress.mjs';
 import { saveResult } from '../parts/result.mjs';
 import { errorText, failure } from '../parts/error_text.mjs';
 import { keptText } from '../parts/kept.mjs';
+import { mayGroup } from '../gallery/people_note.mjs';
 import { thumbnail } from '../parts/thumbnail.mjs';
 import { tellError } from '../parts/toast.mjs';
 import { isVideo, loadFileTypes } from '../start/file_types.mjs';
@@ -47,12 +48,19 @@ class VelumJobs extends HTMLElement {
   #jobs = [];
   /** @type {Map<string, { row: HTMLTableRowElement, told: string }>} */
   #shown = new Map();
+  /** Jobs whose people are to be decided together. @type {Set<string>} */
+  #chosen = new Set();
+  #mayGroup = false;
+  /** Whether the service was asked if it may recognise people. */
+  #asked = false;
+  #all = h('input', { type: 'checkbox', 'aria-label': t('jobs.choose.all'), onchange: () => this.#choose(this.#jobs.filter(({ id }) => this.#shown.has(id)), this.#all.checked) });
+  #people = h('a', { class: 'button', hidden: true });
 
   connectedCallback() {
     this.className = 'stack';
     this.append(
       h('h1', {}, t('nav.jobs')),
-      h('div', { class: 'row jobs-filter' }, h('label', { class: 'row' }, h('span', {}, t('jobs.state')), this.#state), this.#name, this.#status),
+      h('div', { class: 'row jobs-filter' }, h('label', { class: 'row' }, h('span', {}, t('jobs.state')), this.#state), this.#name, this.#status, this.#people),
       this.#table, this.#none, h('div', { class: 'row' }, this.#more));
     this.#again();
   }
@@ -68,6 +76,11 @@ class VelumJobs extends HTMLElement {
     const chosen = this.#state.value;
     try {
       await loadFileTypes(this.#gone.signal);
+      if (!this.#asked) {
+        this.#mayGroup = await mayGroup(this.#gone.signal);
+        this.#asked = true;
+        if (this.#mayGroup) this.#table.querySelector('th')?.prepend(this.#all, ' ');
+      }
       /** @type {Job[]} */
       const jobs = [];
       let after = '';
@@ -107,6 +120,23 @@ class VelumJobs extends HTMLElement {
       this.#none.replaceChildren(h('h2', {}, t(any ? 'jobs.nomatch' : 'jobs.none')), h('p', {}, t(any ? 'jobs.nomatch.how' : 'jobs.none.how')), any ? '' : h('a', { class: 'button primary', href: '#/' }, t('jobs.begin')));
     }
     this.#status.textContent = t('jobs.count', { n: jobs.length });
+    this.#choose(this.#jobs.filter(({ id }) => this.#chosen.has(id)), true);
+  }
+
+  /** Whether the people of a job can be decided. @param {Job} job */
+  #canChoose(job) {
+    return this.#mayGroup && job.state === 'done' && job.regions && job.source_kept;
+  }
+
+  /** @param {Job[]} jobs @param {boolean} on */
+  #choose(jobs, on) {
+    if (on) this.#chosen = new Set([...this.#chosen].filter((id) => this.#jobs.some((job) => job.id === id && this.#canChoose(job))));
+    for (const job of jobs) this.#chosen[on && this.#canChoose(job) ? 'add' : 'delete'](job.id);
+    for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (this.#rows.querySelectorAll('input[data-job]'))) box.checked = this.#chosen.has(box.dataset.job ?? '');
+    this.#all.checked = this.#chosen.size > 0;
+    this.#people.hidden = !this.#chosen.size;
+    this.#people.textContent = t('jobs.people', { n: this.#chosen.size });
+    this.#people.href = `#/people/${[...this.#chosen].join(',')}`;
   }
 
   /** @param {Job} job @param {HTMLTableRowElement} [row] the one it had: what has the focus keeps it @returns {HTMLTableRowElement} */
@@ -114,7 +144,10 @@ class VelumJobs extends HTMLElement {
     const focus = row.contains(document.activeElement) ? document.activeElement?.getAttribute('data-do') : null;
     const look = job.state === 'done' && isVideo(job.name) ? `#/review/${job.id}` : `#/jobs/${job.id}`;
     row.replaceChildren(
-      h('td', { class: 'job-name' }, h('div', { class: 'with-picture' }, thumbnail(job), h('div', {}, h('a', { href: look }, job.name), h('div', { class: 'small quiet' }, kindOf(job))))),
+      h('td', { class: 'job-name' }, h('div', { class: 'with-picture' }, this.#canChoose(job) && h('input', {
+        type: 'checkbox', 'data-job': job.id, 'data-do': 'choose', checked: this.#chosen.has(job.id), 'aria-label': t('jobs.choose.name', { name: job.name }),
+        onchange: (/** @type {Event} */ event) => this.#choose([job], /** @type {HTMLInputElement} */ (event.target).checked),
+      }), thumbnail(job), h('div', {}, h('a', { href: look }, job.name), h('div', { class: 'small quiet' }, kindOf(job))))),
       h('td', {}, this.#how(job)),
       h('td', { class: 'number small quiet' }, moment(job.submitted), h('div', {}, keptText(job))),
       h('td', {}, h('div', { class: 'row job-actions' }, ...this.#actions(job))));

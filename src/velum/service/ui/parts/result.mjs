@@ -33,12 +33,17 @@ export async function applyPending(ids) {
   if (!pending.length) return true;
   if (!await agreed()) return false;
   for (const { id, drafted } of pending) {
-    const audio = drafted === null ? null : await applyDraft(id);
-    await send('POST', `${pathOf(id)}/render${audio ? `?audio=${audio}` : ''}`);
+    await renderDraft(id, drafted !== null);
     const job = await follow(id, () => {}, new AbortController().signal);
     if (job?.state !== 'done') throw jobProblem(job);
   }
   return true;
+}
+
+/** Have a job made anew with what its draft says. @param {string} id @param {boolean} [drafted] whether there is one */
+export async function renderDraft(id, drafted = true) {
+  const audio = drafted ? await applyDraft(id) : undefined;
+  await send('POST', `${pathOf(id)}/render${audio ? `?audio=${audio}` : ''}`);
 }
 
 /** Make the regions of a job what its draft says. @param {string} id @returns {Promise<string | undefined>} what is done with the audio, if that changes */

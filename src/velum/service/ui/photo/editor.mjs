@@ -134,11 +134,26 @@ export class VelumEditor extends HTMLElement {
     this.dispatchEvent(new Event('edit'));
   }
 
+  /** Switch regions of any page. @param {ReadonlyMap<number, readonly number[]>} ids by page @param {boolean} on */
+  switchAll(ids, on) {
+    for (const [page, chosen] of ids) this.histories[page].push(this.histories[page].now.map((region) => (chosen.includes(region.id) ? { ...region, on } : region)));
+    this.#refresh();
+    this.dispatchEvent(new Event('edit'));
+  }
+
   /** @param {number} id */
   select(id) {
     if (id === this.selected) return;
     this.selected = id;
     this.#refresh();
+  }
+
+  /** Select a region of the page and move to it. @param {number} id */
+  reveal(id) {
+    this.selected = id;
+    this.#refresh();
+    const region = this.history.now.find((other) => other.id === id);
+    if (region) this.viewer.reveal(region.xyxy);
   }
 
   /** @param {boolean} correcting */
@@ -242,12 +257,7 @@ export class VelumEditor extends HTMLElement {
         this.#button('render', t(this.#busy ? 'photo.rendering' : 'photo.render'), () => this.dispatchEvent(new Event('render')), { class: 'primary', disabled: this.#busy })));
     }
     parts.push(regionList(history.now, this.selected, this.#correcting, {
-      select: (id) => {
-        this.selected = id;
-        this.#refresh();
-        const region = history.now.find((other) => other.id === id);
-        if (region) this.viewer.reveal(region.xyxy);
-      },
+      select: (id) => this.reveal(id),
       toggle: (id, isOn) => this.commit(change(history.now, id, { on: isOn }), id),
     }));
     if (opened?.warnings.length) parts.splice(1, 0, remarks(opened.warnings));

@@ -16,7 +16,9 @@ import { VelumApprove } from '../review/queue.mjs';
 import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { regionsOf, stateOf } from './edits.mjs';
 import { VelumEditor } from './editor.mjs';
-import { peopleNote } from '../gallery/people_note.mjs';
+import { hiddenOnPages, idsByPage, keysByPlace, placesOfPages } from '../gallery/job_regions.mjs';
+import { mayGroup, peopleNote } from '../gallery/people_note.mjs';
+import { VelumGallery } from '../gallery/panel.mjs';
 import { drawnLabels } from './labels.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
@@ -39,6 +41,7 @@ class VelumPhoto extends HTMLElement {
   #approve = new VelumApprove();
   #kept = h('div');
   #strip = /** @type {VelumStrip} */ (document.createElement('velum-strip'));
+  #gallery = new VelumGallery();
   /** @type {Draft | null} */
   #draft = null;
 
@@ -160,6 +163,29 @@ class VelumPhoto extends HTMLElement {
     comments.addEventListener('look', (event) => editor.turn(/** @type {CustomEvent<number>} */ (event).detail));
     editor.querySelector('aside')?.append(comments);
     comments.open(this.#id, signal);
+    const faces = frames.flatMap((frame) => frame.regions.filter(({ points }) => points));
+    if (job.source_kept && faces.length > 1 && await mayGroup(signal)) this.#group(editor, frames);
+  }
+
+  /** Offer to decide by person. @param {VelumEditor} editor @param {Regions['frames']} frames */
+  #group(editor, frames) {
+    const gallery = this.#gallery, states = () => editor.histories.map(({ now }) => now);
+    gallery.jobs = [this.#id];
+    gallery.keys = () => keysByPlace(placesOfPages(states(), frames));
+    const pageOf = (/** @type {number} */ index) => frames.findIndex((frame) => frame.index === index);
+    gallery.placeOf = ({ from }) => (frames.length > 1 ? t('photo.page', { at: pageOf(from) + 1, all: frames.length }) : t('start.look'));
+    gallery.extentOf = (faces) => t('gallery.faces', { n: faces.length });
+    gallery.addEventListener('look', async (event) => {
+      const [page, id] = /** @type {CustomEvent<import('../gallery/persons.mjs').Face>} */ (event).detail.key.split(' ').map(Number);
+      if (editor.page !== page) await editor.turn(page);
+      editor.reveal(id);
+    });
+    gallery.addEventListener('decide', (event) => {
+      const { keys, on } = /** @type {CustomEvent<{ keys: string[], on: boolean }>} */ (event).detail;
+      editor.switchAll(idsByPage(keys), on);
+    });
+    gallery.show(hiddenOnPages(states()));
+    this.#body.append(gallery);
   }
 
   #edited() {
@@ -167,6 +193,7 @@ class VelumPhoto extends HTMLElement {
     if (!editor) return;
     const pages = Object.fromEntries(editor.histories.flatMap((history, i) => (history.changed ? [[i, regionsOf(history.now)]] : [])));
     this.#draft?.set({ pages }, editor.changed);
+    this.#gallery.show(hiddenOnPages(editor.histories.map(({ now }) => now)));
     this.#looked();
   }
 

@@ -8,6 +8,7 @@ import { errorNote, failure } from '../parts/error_text.mjs';
 import { keptText } from '../parts/kept.mjs';
 import { thumbnail } from '../parts/thumbnail.mjs';
 import { tell, tellError } from '../parts/toast.mjs';
+import { mayGroup } from '../gallery/people_note.mjs';
 import { labelText } from '../photo/labels.mjs';
 import { left, t } from '../i18n.mjs';
 import { batch, dropped } from './batch.mjs';
@@ -20,8 +21,8 @@ import { sample } from './technique_preview.mjs';
 
 /** What was chosen stays while other pages are looked at. */
 const choice = { labels: new Set(['face']), technique: 'blacken', effort: 'balanced', audio: 'copy', /** @type {Record<string, number>} */ degrees: Object.fromEntries(TECHNIQUES.map(({ name, usual }) => [name, usual])) };
-/** @type {{ labels: import('./plan.mjs').Label[], models: import('./plan.mjs').Model[] }} */
-const offered = { labels: [], models: [] };
+/** @type {{ labels: import('./plan.mjs').Label[], models: import('./plan.mjs').Model[], people: boolean }} */
+const offered = { labels: [], models: [], people: false };
 
 class VelumStart extends HTMLElement {
   #list = h('section', { 'aria-label': t('start.files') });
@@ -63,8 +64,8 @@ class VelumStart extends HTMLElement {
     if (!offered.labels.length) {
       this.#what.replaceChildren(h('legend', {}, t('start.what')), h('p', { class: 'quiet' }, '…'));
       try {
-        const [{ labels }, { models }] = await Promise.all([getJson('v1/labels'), getJson('v1/models'), loadFileTypes()]);
-        Object.assign(offered, { labels, models });
+        const [{ labels }, { models }, people] = await Promise.all([getJson('v1/labels'), getJson('v1/models'), mayGroup(this.#gone.signal), loadFileTypes()]);
+        Object.assign(offered, { labels, models, people });
       } catch (error) {
         this.#what.replaceChildren(h('legend', {}, t('start.what')), errorNote(error), h('button', { type: 'button', onclick: () => this.#load() }, t('start.retry')));
         return;
@@ -232,9 +233,10 @@ class VelumStart extends HTMLElement {
     const [head, list] = /** @type {HTMLElement[]} */ ([...this.#list.children]);
     list.hidden = !items.length;
     const summary = items.length ? t('start.summary', { done: done.length, all: items.length }) : '';
-    if (head.dataset.summary !== `${summary}${done.length}`) {
-      head.dataset.summary = `${summary}${done.length}`;
-      head.replaceChildren(h('h2', {}, summary), done.length > 1 ? h('button', { type: 'button', onclick: (/** @type {Event} */ event) => this.#zip(event) }, icon(ICONS.download), done.length < items.length ? t('start.zip.some', { n: done.length, all: items.length }) : t('start.zip')) : '');
+    if (head.dataset.summary !== `${summary}${done.length}${offered.people}`) {
+      head.dataset.summary = `${summary}${done.length}${offered.people}`;
+      const ids = done.flatMap(({ job }) => (job?.regions && job.source_kept ? [job.id] : []));
+      head.replaceChildren(h('h2', {}, summary), offered.people && ids.length > 1 ? h('a', { class: 'button', href: `#/people/${ids.join(',')}` }, t('jobs.people', { n: ids.length })) : '', done.length > 1 ? h('button', { type: 'button', onclick: (/** @type {Event} */ event) => this.#zip(event) }, icon(ICONS.download), done.length < items.length ? t('start.zip.some', { n: done.length, all: items.length }) : t('start.zip')) : '');
       this.#status.textContent = summary;
     }
     for (const [item, row] of this.#rows) {

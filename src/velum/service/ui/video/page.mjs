@@ -25,8 +25,9 @@ import { VelumTimeline } from './timeline.mjs';
 import { evenly, frameAt, readTimes } from './frame_times.mjs';
 import * as tracks from './tracks.mjs';
 import { coco, yolo } from './export_annotations.mjs';
-import { peopleNote } from '../gallery/people_note.mjs';
-import { VelumGallery, mayGroup } from '../gallery/panel.mjs';
+import { hiddenTracks, keysByPlace, placesOfTracks } from '../gallery/job_regions.mjs';
+import { mayGroup, peopleNote } from '../gallery/people_note.mjs';
+import { VelumGallery } from '../gallery/panel.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
 /** @typedef {import('../api.mjs').Regions} Regions */
@@ -158,7 +159,7 @@ class VelumVideo extends HTMLElement {
     this.#sound.value = this.#audio.next;
     this.#build(job, report);
     this.#note.before(...peopleNote(report).map((note) => h('div', { class: 'video-note' }, note)));
-    if (job.source_kept && await mayGroup(signal)) this.#group(path);
+    if (job.source_kept && await mayGroup(signal)) this.#group();
     this.#show();
     if (job.source_kept) await this.#play(`${path}/source`);
     else this.#note.replaceChildren(h('p', { class: 'note warn' }, t('photo.nosource')));
@@ -269,19 +270,21 @@ class VelumVideo extends HTMLElement {
     this.#use('switch');
   }
 
-  /** Offer to decide by person. @param {string} path of the job */
-  #group(path) {
-    const gallery = this.#gallery;
-    gallery.job = path;
-    gallery.clock = (frame) => this.#clock(frame).replace(/\.\d+$/, '');
+  /** Offer to decide by person. */
+  #group() {
+    const gallery = this.#gallery, clock = (/** @type {number} */ frame) => this.#clock(frame).replace(/\.\d+$/, '');
+    gallery.jobs = [this.#id];
+    gallery.keys = () => keysByPlace(placesOfTracks(this.#history.now));
+    gallery.placeOf = ({ from, to }) => `${clock(from)} – ${clock(to)}`;
+    gallery.extentOf = (faces) => `${t('gallery.frames', { n: faces.reduce((sum, face) => sum + face.frames, 0) })} · ${clock(Math.min(...faces.map(({ from }) => from)))} – ${clock(Math.max(...faces.map(({ to }) => to)))}`;
     gallery.addEventListener('look', (event) => {
-      const { id, frame } = /** @type {CustomEvent<{ id: number, frame: number }>} */ (event).detail;
+      const { key, from } = /** @type {CustomEvent<import('../gallery/persons.mjs').Face>} */ (event).detail;
       this.#stage.video.pause();
-      this.#stage.go(frame);
-      this.#choose(id);
+      this.#stage.go(from);
+      this.#choose(Number(key));
     });
     gallery.addEventListener('decide', (event) => {
-      const { ids, on } = /** @type {CustomEvent<{ ids: number[], on: boolean }>} */ (event).detail;
+      const { keys, on } = /** @type {CustomEvent<{ keys: string[], on: boolean }>} */ (event).detail, ids = keys.map(Number);
       for (const id of ids) this.#decided.add(id);
       this.#push(ids.reduce((state, id) => tracks.switched(state, id, on), this.#history.now));
     });
@@ -501,7 +504,7 @@ class VelumVideo extends HTMLElement {
     Object.assign(this.#stage, { state: now, chosen: this.#chosen });
     this.#stage.draw();
     this.#timeline.show(now, this.#doubts, this.#frames, this.#chosen);
-    this.#gallery.show(now);
+    this.#gallery.show(hiddenTracks(now));
     this.#list.show(now, this.#chosen, this.#decided);
     const decided = now.filter(({ id }) => this.#decided.has(id)).length;
     const off = now.filter(({ on }) => !on).length;
