@@ -17,10 +17,14 @@ from tests.service.factories import client, parts_of, picture, settings
 from velum import Engine, Plan
 from velum.annotations import Annotations
 from velum.errors import BadInput
+from velum.frame import Frame
 from velum.media.formats import SUFFIXES, VIDEO_SUFFIXES
 from velum.plugins import RuntimeConfig
+from velum.region import Region
+from velum.service.admission import Admission, ClientGone
 from velum.service.v1.http_bodies import KINDS
-from velum.service.v1.images import digest, suffix_of
+from velum.service.v1.images import ImageService, digest, suffix_of
+from velum.storage.scratch import ScratchDirs
 from velum.testing import FakeLocalizer
 
 
@@ -212,6 +216,23 @@ def test_requests_beyond_the_queue_are_refused(tmp_path: Path) -> None:
         go.set()
         first.join()
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "Busy", "1")
+
+
+def test_hiding_in_an_image_of_many_frames_ends_when_the_client_disconnects(tmp_path: Path) -> None:
+    gone, located = threading.Event(), list[int]()
+
+    def disconnect(frame: Frame) -> tuple[Region, ...]:
+        located.append(frame.index)
+        gone.set()
+        return ()
+
+    animation = io.BytesIO()
+    first, *others = (Image.new("L", (8, 8), grey) for grey in range(100))
+    first.save(animation, "GIF", save_all=True, append_images=others)
+    host = RuntimeConfig(localizers={"centerface": lambda: FakeLocalizer(disconnect)})
+    with Engine(host=host) as engine, pytest.raises(ClientGone):
+        ImageService(engine, Admission(1, 1), ScratchDirs(tmp_path)).hide(animation.getvalue(), Plan(), gone)
+    assert len(located) < 50
 
 
 def test_an_internal_error_shows_no_paths_and_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -96,7 +96,8 @@ class ImageService:
         suffix = suffix_of(data)
         with self._working(gone), self.scratch.folder() as folder:
             target = folder / f"hidden{suffix}"
-            report = self.engine.hide(BytesSource(NAME, data), target, plan)
+            # An image of many frames may take minutes: nobody waits for it any more.
+            report = self.engine.hide(BytesSource(NAME, data), target, plan, progress=lambda *_: stop_if_gone(gone))
             try:
                 hidden = target.read_bytes()
             except OSError as error:
