@@ -139,6 +139,19 @@ class LooksAgain(Protocol):
 
 
 @runtime_checkable
+class BeginsEarly(Protocol):
+    """A localizer that another machine does the work of: it can begin while this one still decodes the image."""
+
+    def begin(self, frame: Frame) -> Localizer:
+        """Return a localizer for this frame alone, which works on it already.
+
+        The frame has no planes yet, but `encoded`, an image file that shows it. What goes wrong is raised by the other
+        localizer's `locate`. Its `close` waits until the work has ended. Must not block.
+        """
+        ...
+
+
+@runtime_checkable
 class PerFrame(Protocol):
     """A localizer that sees every frame in any case, such as a zone that a person placed: it is no object to track."""
 

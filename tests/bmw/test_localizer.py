@@ -11,14 +11,15 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from velum import Engine, Plan
 from velum.bmw import inference_wire
 from velum.bmw import localizer as module
 from velum.bmw.localizer import Bmw, region_of
-from velum.errors import BadPlan, Unavailable
+from velum.errors import BadInput, BadPlan, Unavailable
 from velum.frame import Frame, Orientation, Plane, Role
+from velum.media.image import reader
 from velum.net import ANYWHERE, NetworkPolicy
 from velum.net.client import HttpClient
 from velum.plugins import RuntimeConfig
@@ -364,3 +365,80 @@ def test_raises_unavailable_when_the_server_is_gone(host: RuntimeConfig) -> None
     part = Bmw(stub.url, "yolo", host)
     with pytest.raises(Unavailable, match="accepted no connection"):
         _ = part.labels
+
+
+def file_of(pixels: Pixels, kind: str = "PNG", **options: Any) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, kind, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("profile", ["OVD", "GLU"])
+def test_decodes_an_image_while_the_server_works(
+    profile: str, host: RuntimeConfig, picture: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, decoded_here = threading.Event(), threading.Event()
+    in_time: dict[str, bool] = {}
+    decode = reader.decode_8_bits
+
+    def decode_when_sent(*args: Any) -> Any:
+        in_time["sent before it is decoded"] = sent.wait(20)
+        pixels = decode(*args)
+        decoded_here.set()
+        return pixels
+
+    def answer(_: bytes) -> None:
+        sent.set()
+        in_time["decoded before the server answers"] = decoded_here.wait(20)
+
+    def boxes(body: bytes) -> list[Shown]:
+        answer(body)
+        return [Shown("person", (1, 1, 5, 5))]
+
+    def mask(body: bytes) -> Pixels:
+        answer(body)
+        return painted_like(body)
+
+    monkeypatch.setattr(reader, "decode_8_bits", decode_when_sent)
+    kind = "detection" if profile in DETECTING else "segmentation"
+    with StubInference(profile, boxes, mask, labels=CLASSES) as stub, Engine(host=host) as engine:
+        plan = Plan.of(f"=person: {asked(stub, kind)} -> blacken with grow=0")
+        result, report = engine.hide_image_bytes(file_of(picture), plan)
+        assert [path for path in stub.paths() if path.startswith("POST")] == [stub.paths()[-1]], "asked once"
+    assert in_time == {"sent before it is decoded": True, "decoded before the server answers": True}
+    assert report.labels == {"=person": 1}
+    hidden = painted_like(file_of(picture)) > 0
+    if kind == "detection":
+        hidden[:] = False
+        hidden[1:5, 1:5] = True
+    assert np.array_equal(decoded(result), np.where(hidden[..., None], 0, picture))
+
+
+TURNED = Image.Exif()
+TURNED[ExifTags.Base.Orientation] = 6
+
+
+@pytest.mark.parametrize(("kind", "options"), [("TIFF", {}), ("JPEG", {"exif": TURNED})], ids=["other", "turned"])
+def test_sends_an_image_decoded_where_its_file_shows_another(
+    kind: str, options: dict[str, Any], host: RuntimeConfig, picture: Pixels
+) -> None:
+    with StubInference("OVD", [Shown("person", (1, 1, 5, 5))]) as stub, Engine(host=host) as engine:
+        engine.hide_image_bytes(file_of(picture, kind, **options), Plan.of(f"=person: {asked(stub)} -> blacken"))
+        (part,) = stub.asked[-1].parts
+    assert part.headers["content-type"] == "image/png"
+    assert decoded(part.content).shape[:2] == ((HEIGHT, WIDTH) if kind == "TIFF" else (WIDTH, HEIGHT))
+
+
+def test_a_damaged_image_is_refused_even_when_the_server_finds_nothing_wrong(
+    host: RuntimeConfig, picture: Pixels
+) -> None:
+    with StubInference("OVD", [Shown("person", (1, 1, 5, 5))]) as stub, Engine(host=host) as engine:
+        plan = Plan.of(f"=person: {asked(stub)} -> blacken")
+        with pytest.raises(BadInput, match="damaged or truncated"):
+            engine.hide_image_bytes(file_of(picture)[:-400], plan)
+        stub.replies["/models/yolo/predict"] = Reply.failed("out of memory", 500)
+        with pytest.raises(BadInput, match="damaged or truncated"):
+            engine.hide_image_bytes(file_of(picture)[:-400], plan)
+        with pytest.raises(Unavailable, match="out of memory"):
+            engine.hide_image_bytes(file_of(picture), plan)
+    assert not [thread for thread in threading.enumerate() if thread.name == "velum-inference"]

@@ -7,8 +7,10 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from velum.bmw import inference_wire, wire
@@ -86,6 +88,10 @@ class Bmw:
         with ThreadPoolExecutor(min(len(frames), AT_ONCE)) as pool:
             return list(pool.map(self._locate_one, frames))
 
+    def begin(self, frame: Frame) -> "BegunLocalizer":
+        """Send the frame's file at once; see `BeginsEarly`."""
+        return BegunLocalizer(self, frame)
+
     def close(self) -> None:
         """Close the connections, unless they are shared."""
         if self._own is not None:
@@ -132,6 +138,45 @@ class Bmw:
         return known[1]
 
 
+class BegunLocalizer:
+    """A localizer for one frame, on which another one works in a thread; `waiting` is entered to wait for that."""
+
+    def __init__(
+        self, part: "Bmw | RequestLocalizer", frame: Frame,
+        waiting: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:  # fmt: skip
+        self._part, self._waiting = part, waiting
+        self._answer: Future[list[list[Region]]] = Future()
+        work = partial(copy_context().run, self._work, frame)
+        threading.Thread(target=work, name="velum-inference", daemon=True).start()
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """All labels of the model. Raises as those of the other localizer do."""
+        return self._part.labels
+
+    @property
+    def description(self) -> Mapping[str, str]:
+        """The other localizer's description."""
+        return self._part.description
+
+    def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:  # noqa: ARG002 - the one that was begun with
+        """Return the regions in the frame. Raises as the other localizer does."""
+        with self._waiting():
+            return self._answer.result()
+
+    def close(self) -> None:
+        """Wait for the end of the work."""
+        with self._waiting():
+            wait([self._answer])
+
+    def _work(self, frame: Frame) -> None:
+        try:
+            self._answer.set_result(self._part.locate([frame]))
+        except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits
+            self._answer.set_exception(error)
+
+
 class NoAnswer(Unavailable):
     """An inference API gave no usable answer; `use` is its localizer in the plan."""
 
@@ -164,6 +209,10 @@ class RequestLocalizer:
         """Return the regions in each frame. Raises `NoAnswer`."""
         with self._inner_without_cpu() as inner:
             return inner.locate(frames)
+
+    def begin(self, frame: Frame) -> BegunLocalizer:
+        """Send the frame's file at once; see `BeginsEarly`."""
+        return BegunLocalizer(self, frame, self._admission.yield_cpu)
 
     def close(self) -> None:
         """Close the connections, if there are any."""

@@ -1,7 +1,7 @@
 """The engine: the one path that every source takes, with localizers and techniques kept loaded between calls."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
@@ -325,11 +325,11 @@ class Engine:
         work = self.check(plan)
         return sources.hide_image_bytes(partial(self.read_plain, data), work, self._limits, format, quality)
 
-    def read_plain(self, data: bytes) -> media.Rgb8Image:
+    def read_plain(self, data: bytes, begin: Callable[[Frame], None] | None = None) -> media.Rgb8Image:
         """Return the image in an image file's bytes, upright and in 8-bit RGB. Raises as `media.read_plain` does."""
         source = media.BytesSource("the picture", data)
         if self._decoders is None or not self._decoders.takes(source):
-            return media.read_plain(data, self._limits)
+            return media.read_plain(data, self._limits, begin)
         with self._decoders.read(source, self._limits) as reader:
             return media.plain_of(reader)
 

@@ -5,7 +5,8 @@ What is in memory is hidden by the same stages, in the caller's thread.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from velum.errors import BadInput, BadPlan
 from velum.frame import Frame, Plane, Role, Samples
 from velum.limits import Limits
 from velum.plan import Plan
+from velum.plugins import BeginsEarly
 from velum.region import Region
 from velum.report import Report
 
@@ -125,13 +127,32 @@ def decide_in_memory(
 
 
 def hide_image_bytes(
-    read: Callable[[], media.Rgb8Image], work: PreparedPlan, limits: Limits, format: media.PlainFormat,
+    read: Callable[[Callable[[Frame], None] | None], media.Rgb8Image], work: PreparedPlan, limits: Limits,
+    format: media.PlainFormat, quality: int | None,
+) -> tuple[bytes, Report]:  # fmt: skip
+    """Hide in the image that `read` returns; return the image file of the result and the report.
+
+    Before it decodes the image, `read` passes it on for localizers that can begin with the file.
+    """
+    stats = RunStats(limits=limits)
+    with ExitStack() as begun:
+        early = {i: part for i, part in enumerate(work.localizers) if isinstance(part, BeginsEarly)}
+        parts = list(work.localizers)
+
+        def begin(frame: Frame) -> None:
+            for i, part in early.items():
+                parts[i] = part.begin(frame)
+                begun.callback(parts[i].close)
+
+        with stats.stage("decode"):
+            source = read(begin if early else None)
+        return _hide_plain(source, replace(work, localizers=tuple(parts)), limits, stats, format, quality)
+
+
+def _hide_plain(
+    source: media.Rgb8Image, work: PreparedPlan, limits: Limits, stats: RunStats, format: media.PlainFormat,
     quality: int | None,
 ) -> tuple[bytes, Report]:  # fmt: skip
-    """Hide in the image that `read` returns; return the image file of the result and the report."""
-    stats = RunStats(limits=limits)
-    with stats.stage("decode"):
-        source = read()
     width, height, stats.frames = source.frame.width, source.frame.height, 1
     located = decide_in_memory(locate([source.frame], work, limits, stats), work, limits, stats)
     (hidden,) = hide(located, work, stats)

@@ -99,6 +99,14 @@ class ImageReader:
                 time += Fraction(page.duration_ms).limit_denominator(1000) / 1000
                 del plane
 
+    def encoded(self) -> bytes | None:
+        """Return the file without metadata where it can stand for its only frame, else None. Nothing is decoded."""
+        with translate_errors(self._source, self._data, self._format), self._open() as image:
+            if self.info.frames > 1 or self._format not in _SENDABLE:
+                return None
+            page, _ = probe_page(image, self._data, self._source, animated=False, profile=self._profile)
+            return strip_metadata(self._data, self._format) if self._is_sendable(page, image) else None
+
     def _open(self) -> ImageFile.ImageFile:
         return open_header(self._format, self._data)
 

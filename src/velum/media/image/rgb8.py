@@ -4,6 +4,7 @@ Errors of Pillow while encoding are translated here.
 """
 
 import io
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,16 +38,19 @@ class Rgb8Image:
     jpeg: Jpeg | None = None
 
 
-def read_plain(data: bytes, limits: Limits) -> Rgb8Image:
+def read_plain(data: bytes, limits: Limits, begin: Callable[[Frame], None] | None = None) -> Rgb8Image:
     """Return the first frame of an image file as RGB; alpha is dropped.
 
-    Raises `BadInput` when the file is empty, damaged, not an image or of a kind that velum does not read,
-    `LimitExceeded` when it is too large, and `Unavailable` for HEIF without the extra.
+    Before it is decoded, `begin` is called with the frame without planes, where the file can stand for it. Raises
+    `BadInput` when the file is empty, damaged, not an image or of a kind that velum does not read, `LimitExceeded` when
+    it is too large, and `Unavailable` for HEIF without the extra.
     """
     if not data:
         raise BadInput(f"cannot read {_NAME}: it is empty")
     limits.check("bytes", len(data), str(_NAME))
     with ImageReader(_NAME, data, limits) as reader:
+        if begin is not None and (encoded := reader.encoded()) is not None:
+            begin(Frame((), reader.info.width, reader.info.height, encoded=encoded))
         return plain_of(reader)
 
 
