@@ -1,15 +1,32 @@
 """Files that appear complete or not at all."""
 
+import fcntl
+import hashlib
 import os
+import re
 import secrets
+import shutil
+import socket
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from velum.errors import OutputFailed, VelumError
+
+_TEMPORARY = re.compile(r"\.velum-(?:([0-9a-f]{8})-)?[0-9a-f]{16}(?:\.part)?")
+"""Names of unfinished files and folders; group 1 is the machine that holds a lock on it."""
+
+_DAY_SECONDS = 86_400
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a file or folder of this name is one that velum has not finished, and so no source."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 @contextmanager
@@ -18,16 +35,21 @@ def publish(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     The file lies in the target's folder. Whatever goes wrong, it is removed and the target is as before. Raises
     `OutputFailed` when the target exists and `overwrite` is False, when its folder is missing or cannot be written
-    to, and when the disk is full.
+    to, and when the disk is full. Unfinished files that killed processes left in that folder are removed.
     """
     ensure_free(target, overwrite=overwrite)
+    _remove_abandoned(target.parent)
     # Not named after the target: that name may already be as long as the file system allows.
-    part = target.parent / f".velum-{secrets.token_hex(8)}.part"
+    fresh, part = _temporary_paths(target.parent, ".part")
     try:
-        part.touch(exist_ok=False)
-        yield part
-        _flush(part)
-        _rename(part, target, overwrite=overwrite)
+        fresh.touch(exist_ok=False)
+        with _lock(fresh):
+            fresh.rename(part)
+            yield part
+            # Whoever writes may have put another file in its place, which nobody has locked.
+            with _lock(part):
+                _flush(part)
+                _rename(part, target, overwrite=overwrite)
     except VelumError:
         raise
     except OSError as error:
@@ -36,7 +58,27 @@ def publish(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
             f"Check that the folder exists, can be written to and has room"
         ) from error
     finally:
+        fresh.unlink(missing_ok=True)
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_next_to(target: Path) -> Iterator[Path]:
+    """Give a folder on the target's file system that is removed afterwards. Raises `OutputFailed`."""
+    _remove_abandoned(target.parent)
+    fresh, folder = _temporary_paths(target.parent)
+    try:
+        fresh.mkdir(mode=0o700)
+        with _lock(fresh):
+            fresh.rename(folder)
+            yield folder
+    except OutputFailed:
+        raise
+    except OSError as error:
+        raise OutputFailed(f"cannot write {target}: {error.strerror or error}; nothing was published") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def ensure_free(target: Path, *, overwrite: bool) -> None:
@@ -59,6 +101,58 @@ def keep_original(target: Path, source: Path) -> None:
         raise OutputFailed(
             f"cannot write {target}: it is the source itself, which is never touched; choose another name"
         )
+
+
+@lru_cache
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _temporary_paths(folder: Path, suffix: str = "") -> tuple[Path, Path]:
+    """Return a new name, to be locked under, and the name after that: only the latter says that there is a lock."""
+    token = secrets.token_hex(8)
+    return folder / f".velum-{token}{suffix}", folder / f".velum-{_host()}-{token}{suffix}"
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold a lock on a temporary file or folder: when this process dies, the system frees it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some file systems know no locks, and there nothing is taken for abandoned
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@lru_cache(maxsize=256)
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes of this machine left in a folder; looks there once in the life of a process.
+
+    Locks of other machines are not seen on every file system: what they left goes after a day.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if is_temporary(entry.name)]
+        for name in names:
+            with suppress(OSError):
+                _remove_if_abandoned(folder / name)
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    found = _TEMPORARY.fullmatch(path.name)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        is_own = found is not None and found[1] == _host()
+        if not is_own and time.time() - os.fstat(descriptor).st_mtime < _DAY_SECONDS:
+            return
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def _flush(part: Path) -> None:

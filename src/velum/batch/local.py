@@ -15,6 +15,7 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 from velum import media
+from velum.atomic import is_temporary
 from velum.errors import BadInput, BadPlan, OutputFailed, VelumError
 from velum.media import archive
 from velum.plan import Plan
@@ -264,7 +265,8 @@ def result_suffix(source: Path) -> tuple[str, str]:
 
 def _media_files(folder: Path, target: Path) -> Iterator[Path]:
     with os.scandir(folder) as entries:
-        names = sort_texts(entry.name for entry in entries)
+        # A killed run may have left unfinished files.
+        names = sort_texts(entry.name for entry in entries if not is_temporary(entry.name))
     for name in names:
         entry = folder / name
         if entry.is_dir():

@@ -9,9 +9,9 @@ from typing import Any
 
 from velum import __version__, media
 from velum.annotations import Annotations
-from velum.atomic import keep_original, publish
+from velum.atomic import folder_next_to, keep_original, publish
 from velum.engine.stages import NOTHING_FOUND, OnRegions, Progress
-from velum.engine.verify_output import Verdict, folder_next_to, leak_message
+from velum.engine.verify_output import Verdict, leak_message
 from velum.errors import BadInput, BadPlan, LimitExceeded, NotHidden, VelumError, names_for_places
 from velum.file_hash import sha256_of
 from velum.limits import Limits

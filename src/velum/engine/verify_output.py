@@ -1,17 +1,15 @@
 """Publish a hidden file only when a check of the finished file has found nothing."""
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from velum import media
 from velum.annotations import Annotations
-from velum.atomic import ensure_free, publish
+from velum.atomic import ensure_free, folder_next_to, publish
 from velum.engine.stages import OnRegions
-from velum.errors import BadPlan, NotHidden, OutputFailed, VelumError
+from velum.errors import BadPlan, NotHidden, VelumError
 from velum.plan import Plan
 from velum.region import Region
 from velum.report import Report
@@ -80,15 +78,3 @@ def leak_message(target: Path, verdict: Verdict) -> str:
         f"{target.name} was hidden and then checked, and is not published: {named}{rest}. "
         f"Hide more (another model, a lower threshold, regions by hand), or leave verify out and look for yourself"
     )
-
-
-@contextmanager
-def folder_next_to(target: Path) -> Iterator[Path]:
-    """Give a folder on the target's file system that is removed afterwards."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=".velum-", dir=target.parent) as folder:
-            yield Path(folder)
-    except OutputFailed:
-        raise
-    except OSError as error:
-        raise OutputFailed(f"cannot write {target}: {error.strerror or error}; nothing was published") from error

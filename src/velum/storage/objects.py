@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import Protocol, TextIO
 
-from velum.atomic import publish
+from velum.atomic import is_temporary, publish
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
 from velum.storage import StoreAway
 
@@ -139,6 +139,7 @@ class FolderTree:
                 entries = sort_texts(
                     f"{entry.name}{'/' * entry.is_dir(follow_symlinks=False)}"
                     for entry in os.scandir(self._folder / prefix)
+                    if not is_temporary(entry.name)
                 )
         except ObjectGone:  # deleted since its own folder was listed
             return
