@@ -1,6 +1,8 @@
 """Objects under keys of others: folders, stores in memory, and a bucket behave alike."""
 
 import secrets
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -168,3 +170,43 @@ def test_credentials_without_the_needed_rights_are_reported(bucket: S3) -> None:
 def test_malformed_urls_are_refused(url: str) -> None:
     with pytest.raises(BadPlan, match="write"):
         open_tree(url)
+
+
+class AzureBlobs(BaseHTTPRequestHandler):
+    """One blob as Azure answers for it: the list writes its ETag without quotes, the header with them."""
+
+    def do_GET(self) -> None:
+        blob = (
+            "<Blob><Name>a.jpg</Name><Properties><Last-Modified>Mon, 30 Nov 2026 10:00:00 GMT</Last-Modified>"
+            "<Content-Length>4</Content-Length><Content-Type>image/jpeg</Content-Type><Etag>0x8DC1</Etag></Properties></Blob>"
+        )
+        self.answer(f"<EnumerationResults><Blobs>{blob}</Blobs><NextMarker/></EnumerationResults>".encode())
+
+    def do_HEAD(self) -> None:
+        self.answer(b"JPEG")
+
+    def answer(self, body: bytes) -> None:
+        self.send_response(200)
+        for name, value in {
+            "Content-Length": str(len(body)), "ETag": '"0x8DC1"', "Last-Modified": "Mon, 30 Nov 2026 10:00:00 GMT",
+        }.items():  # fmt: skip
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body if self.command == "GET" else b"")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_an_etag_of_azure_is_the_same_in_the_list_and_of_the_blob(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), AzureBlobs) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        monkeypatch.setenv("AZURE_STORAGE_USE_EMULATOR", "true")
+        monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", f"http://127.0.0.1:{server.server_port}")
+        try:
+            tree = open_tree("az://raw")
+            assert list(tree.list()) == [tree.head("a.jpg")]
+        finally:
+            server.shutdown()
+            thread.join()

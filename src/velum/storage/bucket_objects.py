@@ -28,6 +28,7 @@ from velum.storage.bucket import AT_ONCE, PART_BYTES, READ_BYTES, BucketStore, f
 from velum.storage.objects import ObjectChanged, ObjectGone, ObjectInfo
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 MEMORY = "memory://"
@@ -89,7 +90,7 @@ class BucketTree:
             if page is None:
                 return
             for entry in page:
-                yield ObjectInfo(entry["path"], entry["size"], entry["e_tag"] or str(entry["last_modified"]))
+                yield self._info(entry["path"], entry)
 
     def head(self, key: str) -> ObjectInfo:
         """Return an object's size and ETag."""
@@ -97,7 +98,13 @@ class BucketTree:
             raise ObjectGone
         with self._reading("read"):
             entry = obstore.head(self._objects, key)
-        return ObjectInfo(key, entry["size"], entry["e_tag"] or str(entry["last_modified"]))
+        return self._info(key, entry)
+
+    def _info(self, key: str, entry: "ObjectMeta") -> ObjectInfo:
+        tag = entry["e_tag"]
+        if tag and self.url.startswith("az:") and not tag.endswith('"'):
+            tag = f'"{tag}"'  # Azure writes it without quotes in lists, and with them in headers
+        return ObjectInfo(key, entry["size"], tag or str(entry["last_modified"]))
 
     def fetch(self, item: ObjectInfo, file: Path) -> None:
         """Write an object into a file, in ranges; each is read only while the ETag is the same."""
