@@ -23,7 +23,7 @@ from ray.cluster_utils import Cluster  # noqa: E402 - where Ray is
 
 from velum.batch.listing import Selection  # noqa: E402 - where Ray is
 from velum.batch.manifest import BatchRun, RunConfig  # noqa: E402 - where Ray is
-from velum.batch.ray import RayOptions, hide_on_ray  # noqa: E402 - where Ray is
+from velum.batch.ray import hide_on_ray  # noqa: E402 - where Ray is
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]
 
@@ -55,13 +55,17 @@ def test_a_node_that_goes_away_loses_nothing(tmp_path: Path, monkeypatch: pytest
 
         thread = threading.Thread(target=leave, daemon=True)
         thread.start()
-        options = RayOptions(2, cpus=1, address=cluster.address)
-        left = hide_on_ray(run, range(listing.shards), RuntimeConfig, Limits(), options, ended.append)
+        shards, left = range(listing.shards), dict[int, str]()
+        for shard, reason in hide_on_ray(
+            run, shards, RuntimeConfig, Limits(), most_actors=2, cpus=1, address=cluster.address
+        ):
+            ended.append(shard)
+            left[shard] = reason
         thread.join(60)
     finally:
         ray.shutdown()
         cluster.shutdown()
-    assert left == {}
+    assert left == dict.fromkeys(shards, "")
     assert list(run.unfinished_shards(listing)) == []
     outcomes = list(run.latest())
     assert [outcome.key for outcome in outcomes] == [found.key for found in source.list()]

@@ -89,6 +89,10 @@ def run(
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", metavar="ADDRESS", help="Of the cluster. Default: RAY_ADDRESS.")
     ] = None,
+    cpus_per_worker: Annotated[
+        float,
+        typer.Option("--cpus-per-worker", metavar="N", min=0, help="With ray: cores of each process, such as 0.5."),
+    ] = 1.0,
     gpus_per_worker: Annotated[
         float, typer.Option("--gpus-per-worker", metavar="N", min=0, help="With ray: share of a GPU of each process.")
     ] = 0.0,
@@ -125,7 +129,7 @@ def run(
         ) as ready:
             batch = CommandRun(ready, Selection(include, exclude), messages, json=json)
             if runner == "ray":
-                batch.cluster = ClusterOptions(workers, gpus_per_worker, ray_address)
+                batch.cluster = ClusterOptions(workers, cpus_per_worker, gpus_per_worker, ray_address)
             batch.metrics = serve_metrics(metrics)
             if dry_run:
                 batch.estimate(price_per_core_hour)

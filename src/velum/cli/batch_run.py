@@ -119,6 +119,7 @@ class ClusterOptions:
     """Options of the runner ray."""
 
     workers: int | None
+    cpus: float
     gpus: float
     address: str | None
 
@@ -236,7 +237,7 @@ class CommandRun:
                     metrics.add(outcome)
                 show(outcome)
 
-            if self.cluster is not None:
+            if self.cluster is not None and shards:
                 self._hide_on_cluster(run, listing, shards, count, self.cluster)
             else:
                 hide_shards(self.ready.runner(run), listing, shards, count)
@@ -245,16 +246,19 @@ class CommandRun:
         self, run: "BatchRun", listing: "Listing", shards: Sequence[int], show: "Callable[[ItemOutcome], None]",
         cluster: ClusterOptions,
     ) -> None:  # fmt: skip
-        from velum.batch.ray import RayOptions, hide_on_ray
+        from velum.batch.ray import hide_on_ray
         from velum.settings import Settings
 
-        def show_shard(shard: int) -> None:
+        host = partial(host_of_node, cast("Precision", run.config.precision))
+        left = {}
+        for shard, reason in hide_on_ray(
+            run, shards, host, Settings.load().limits(), most_actors=cluster.workers, cpus=cluster.cpus,
+            gpus=cluster.gpus, address=cluster.address,
+        ):  # fmt: skip
             for outcome in run.outcomes(listing, shard) or ():
                 show(outcome)
-
-        wanted = RayOptions(cluster.workers, gpus=cluster.gpus, address=cluster.address)
-        host = partial(host_of_node, cast("Precision", run.config.precision))
-        left = hide_on_ray(run, shards, host, Settings.load().limits(), wanted, show_shard)
+            if reason:
+                left[shard] = reason
         if left:
             shard, reason = next(iter(left.items()))
             raise Unavailable(f"{len(left)} shards are left for the next run, such as shard {shard}: {reason}")
