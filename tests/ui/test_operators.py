@@ -1,14 +1,19 @@
 """Pages for operators of the service: keys, inference APIs, and trying a model."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.bmw.fake_inference_api import StubInference
-from tests.ui.conftest import Locked, watched
-from tests.ui.test_page import picture
+from tests.train.training_jobs import TrainingJobs
+from tests.ui.conftest import Locked, served, watched
+from tests.ui.test_page import AXE, checked, picture
 from tests.ui.test_review import shows_brightness
+
+from velum.settings import Settings
+from velum.settings.schema import JobsSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -139,3 +144,38 @@ def test_two_reviewers_share_a_queue_and_send_a_photo_back(browser: Any, locked:
         page.get_by_role("link", name="Back to review").click()
         row.get_by_text("sent back").wait_for()
         page.complaints.clear()  # the first request, before the key was given
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(find_spec("torch") is not None, reason="what the page offers where torch is missing")
+def test_a_new_model_is_compared_switched_to_and_back(browser: Any, tmp_path: Path) -> None:
+    places = {"VELUM_MODELS": tmp_path / "models", "VELUM_CACHE": tmp_path / "cache"}
+    settings = Settings(
+        models=places["VELUM_MODELS"], cache=places["VELUM_CACHE"], jobs=JobsSettings(data=tmp_path / "data")
+    )
+    jobs = TrainingJobs.of(settings, tmp_path / "discs")
+    jobs.add_present()
+    jobs.leave_state(jobs.submit())  # the service's worker makes the model of what a dead process has left
+    for address in served(tmp_path, **{name: str(path) for name, path in places.items()}):
+        for page in watched(browser, address):
+            page.goto("/#/models")
+            page.get_by_text("pip install torch").wait_for()
+            assert page.get_by_role("button", name="Start training").count() == 0
+            article = page.get_by_role("article", name="round")
+            article.get_by_role("columnheader", name="Model in use").wait_for()
+            row = article.get_by_role("row", name=re.compile("disc: found")).text_content()
+            assert re.search(r"[0-3] of 4, .* \(.*\)4 of 4, 100 % \(\d+ % to 100 %\)$", row)
+            if AXE.exists():
+                checked(page)
+            page.set_viewport_size({"width": 360, "height": 740})
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360
+            article.get_by_role("button", name="Switch over to the new model round").click()
+            article.get_by_text("in use", exact=True).wait_for()
+            page.get_by_role("button", name="Switch back to the round before").click()
+            article.get_by_role("button", name="Switch over to the new model round").wait_for()
+            article.get_by_role("button", name="Delete the training of round").click()
+            page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+            article.wait_for(state="detached")
+        for page in watched(browser, address, locale="de-DE"):
+            page.goto("/#/models")
+            page.get_by_role("heading", name="Ein Modell trainieren").wait_for()

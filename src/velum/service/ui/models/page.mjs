@@ -1,29 +1,52 @@
 // @ts-check
 /** The models that the service has or can fetch, and what one of them finds in a picture. */
-import { getJson, request } from '../api.mjs';
+import { getJson, request, send } from '../api.mjs';
 import { h } from '../parts/dom.mjs';
 import { errorText } from '../parts/error_text.mjs';
 import { oneText } from '../photo/labels.mjs';
+import { tell, tellError } from '../parts/toast.mjs';
 import { t } from '../i18n.mjs';
+import './trainings.mjs';
 
-/** @typedef {{ name: string, labels: string[], good_for: string | null, licence: string | null, here: boolean, default: boolean }} Model */
+/** @typedef {{ name: string, labels: string[], good_for: string | null, licence: string | null, here: boolean, default: boolean, former: boolean }} Model */
 
 const MOST_NAMED = 60;
 
 class VelumModels extends HTMLElement {
+  #body = h('tbody', {});
+
   async connectedCallback() {
-    const body = h('tbody', {});
     this.append(h('h1', {}, t('nav.models')), h('p', { class: 'quiet' }, t('models.why')),
       h('div', { class: 'scroll panel', tabIndex: 0, role: 'region', 'aria-label': t('nav.models') }, h('table', {},
-        h('thead', {}, h('tr', {}, ...['name', 'finds', 'good', 'licence', 'here'].map((column) => h('th', { scope: 'col' }, t(`models.${column}`))))), body)));
+        h('thead', {}, h('tr', {}, ...['name', 'finds', 'good', 'licence', 'here'].map((column) => h('th', { scope: 'col' }, t(`models.${column}`))))), this.#body)));
+    const models = await this.#list();
+    this.addEventListener('switched', () => this.#list());
+    if (this.isConnected) this.append(document.createElement('velum-trainings'), this.#trial(models.filter(({ labels }) => labels.length)));
+  }
+
+  /** Show the models. @returns {Promise<Model[]>} */
+  async #list() {
     /** @type {{ models: Model[] }} */
     const { models } = await getJson('v1/models');
-    body.append(...models.map((model) => h('tr', {},
+    this.#body.replaceChildren(...models.map((model) => h('tr', {},
       h('th', { scope: 'row' }, model.name, model.default ? h('span', { class: 'badge good' }, t('models.default')) : null),
       h('td', {}, model.labels.length > 6 ? t('models.many', { some: model.labels.slice(0, 5).join(', '), n: model.labels.length - 5 }) : model.labels.join(', ')),
       h('td', { class: 'small' }, model.good_for ?? ''), h('td', { class: 'small' }, model.licence ?? ''),
-      h('td', {}, h('span', { class: `badge ${model.here ? 'good' : ''}` }, t(model.here ? 'models.yes' : 'models.no'))))));
-    if (this.isConnected) this.append(this.#trial(models.filter(({ labels }) => labels.length)));
+      h('td', {}, h('span', { class: `badge ${model.here ? 'good' : ''}` }, t(model.here ? 'models.yes' : 'models.no')),
+        model.former ? h('button', { type: 'button', 'aria-label': t('models.former.name', { name: model.name }), onclick: () => this.#switchBack(model.name) }, t('models.former')) : null))));
+    return models;
+  }
+
+  /** @param {string} name */
+  async #switchBack(name) {
+    try {
+      await send('POST', `v1/models/${encodeURIComponent(name)}/switch-back`);
+      tell(t('models.former.done', { name }));
+      this.querySelector('velum-trainings')?.dispatchEvent(new Event('look'));
+      await this.#list();
+    } catch (error) {
+      tellError(error);
+    }
   }
 
   /** @param {Model[]} models */
