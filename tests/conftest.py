@@ -54,7 +54,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _scheduled_as_others() -> Iterator[None]:
-    """Undo what SVT-AV1 does to the thread that opens it (velum.media.video.encoder_threads) where a test does so."""
+    """Undo what SVT-AV1 does to the thread that opens it (velum.media.video.encoders) where a test does so."""
     yield
     if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

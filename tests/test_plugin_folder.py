@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from velum.bmw.available_methods import list_techniques
+from velum.bmw.techniques import list_techniques
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, PluginFault, Unavailable
 from velum.parts import load, make, names

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from bench.fuzz import pictures, seeds
 from velum.annotations import Annotations
 from velum.bmw import inference_wire, wire
-from velum.bmw.folders import ConfigObject, read_label_map
+from velum.bmw.folders import ConfigObject
+from velum.bmw.label_map import read_label_map
 from velum.bmw.schema import read_configuration
 from velum.bmw.urls import Urls
 from velum.engine.engine import Engine

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from velum.bmw import available_methods
-from velum.bmw.available_methods import ApiDirectory, AvailableMethods, ListedTechnique, RemoteModel, list_techniques
+from velum.bmw.available_methods import ApiDirectory, AvailableMethods, RemoteModel
+from velum.bmw.techniques import ListedTechnique, list_techniques
 from velum.bmw.urls import Urls
 from velum.errors import Unavailable
 from velum.plugins import Patch, RuntimeConfig

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openvino import opset1, opset8
 
-from velum.bmw.folders import ModelFolderOptions, model_folders, read, read_label_map
+from velum.bmw.folders import ModelFolderOptions, model_folders, read
+from velum.bmw.label_map import read_label_map
 from velum.errors import BadInput
 from velum.locate import user_models
 from velum.locate.import_model import ImportedModel, ImportOptions

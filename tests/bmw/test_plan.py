@@ -2,9 +2,10 @@
 
 import pytest
 
-from velum.bmw.available_methods import AvailableMethods, ListedTechnique, RemoteModel
+from velum.bmw.available_methods import AvailableMethods, RemoteModel
 from velum.bmw.plan import ParsedRequest, Refusal, order
 from velum.bmw.schema import RequestRefused
+from velum.bmw.techniques import ListedTechnique
 from velum.bmw.wire import Entry
 from velum.service.admission import OWN_MODELS
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 from velum.batch import local
 from velum.batch.local import BatchItem, is_selected
 from velum.cli.common import Messages, Reports, command_again
-from velum.cli.hide import FolderRun
+from velum.cli.hide_folder import FolderRun
 from velum.cli.jobs import print_jobs
 from velum.cli.main import COMMANDS as REGISTERED
 from velum.cli.main import EXAMPLES, app, command_line

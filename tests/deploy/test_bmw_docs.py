@@ -10,9 +10,10 @@ import yaml
 from tests.deploy.reading import IMAGE, ROOT, check_command, stages
 
 from velum.bmw import wire
-from velum.bmw.available_methods import AvailableMethods, RemoteModel, list_techniques
+from velum.bmw.available_methods import AvailableMethods, RemoteModel
 from velum.bmw.plan import ParsedRequest, order
 from velum.bmw.schema import read_configuration
+from velum.bmw.techniques import list_techniques
 from velum.errors import BadPlan
 from velum.plugins import RuntimeConfig
 from velum.service.admission import OWN_MODELS

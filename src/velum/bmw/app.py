@@ -10,9 +10,10 @@ from fastapi import Depends, FastAPI
 from velum import __version__
 from velum.bmw import openapi, routes, wire
 from velum.bmw.anonymizer import Anonymizer
-from velum.bmw.available_methods import ApiDirectory, RemoteModel, list_techniques, own_models
+from velum.bmw.available_methods import ApiDirectory, RemoteModel, own_models
 from velum.bmw.client import InferenceApi
 from velum.bmw.localizer import REQUEST_LOCALIZER, request_localizer
+from velum.bmw.techniques import list_techniques
 from velum.bmw.urls import Urls
 from velum.errors import OutputFailed, VelumError
 from velum.net.client import HttpClient

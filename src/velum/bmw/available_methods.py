@@ -5,7 +5,6 @@ models are listed like those of one more inference API, but run in this process.
 """
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,17 +15,15 @@ from functools import partial
 from typing import Any
 
 from velum.bmw import wire
+from velum.bmw.techniques import ListedTechnique
 from velum.bmw.urls import Urls
 from velum.errors import BadInput, BadPlan, Unavailable, VelumError
 from velum.locate import registry
-from velum.locate.labels import covers
 from velum.locate.output_formats import family
 from velum.locate.weights.asset import Model
-from velum.parts import load, make, names, options_of
 from velum.plan import Rule
 from velum.plugins import RuntimeConfig
-from velum.spec import Option, PartSpec
-from velum.techniques import MOST_ENTRIES
+from velum.spec import PartSpec
 
 LOG = logging.getLogger("velum.service")
 
@@ -40,16 +37,6 @@ RETRY_SECONDS = 15.0
 AT_ONCE = 16
 """Most addresses queried at a time."""
 
-STEPS = 1000
-"""Number of distinct degrees. Each requested technique is cached, so there must be a bound."""
-
-BLUR = wire.TECHNIQUES["blurring"]
-
-PER_OBJECT, PER_OVERLAP = "per_object", "per_overlap"
-"""Options that make our techniques as strong as the original's; see `velum.techniques.count_passes`."""
-
-MOST_DEGREE = 30.0
-"""Highest degree of blurring, for entries that the original does not validate: sigma of 750 pixels."""
 
 Kinds = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Kind -> address -> models, in the order of discovery."""
@@ -67,39 +54,6 @@ class RemoteModel:
 
 Ask = Callable[[str], Sequence[RemoteModel]]
 """Returns the models at an address; raises `VelumError`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListedTechnique:
-    """A technique: its listed name, its own name, and the labels that it suits (None: all)."""
-
-    name: str
-    own: str
-    labels: frozenset[str] | None = None
-    graded: bool = True
-    """Whether it has a degree."""
-
-    def suits(self, label: str) -> bool:
-        """Tell whether the technique can hide a label."""
-        return self.labels is None or any(covers(known, label) for known in self.labels)
-
-    def use(self, degree: float, kind: str) -> PartSpec:
-        """Return the spec of the technique at a degree, rounded up to the next step, as strong as the original's.
-
-        The original processes the boxes of a detection as often as there are boxes, and the outlines of a segmentation
-        as often as their boxes overlap. Degrees above 1, which only blur, count as passes. At degree 0 its pixelating
-        fails; velum averages the whole region into one cell then, the strongest choice.
-        """
-        if not self.graded:
-            return PartSpec(self.own)
-        if self.own == wire.TECHNIQUES["pixelating"] and not degree:
-            degree = 1.0
-        options: dict[str, Option] = {"degree": math.ceil(round(min(degree, 1.0) * STEPS, 6)) / STEPS}
-        final = degree == 0 or (degree >= 1 and self.own != BLUR)
-        if self.own in wire.TECHNIQUES.values() and not final:
-            passes = math.ceil(min(max(1.0, degree), MOST_DEGREE) ** 2)
-            options[PER_OVERLAP if kind == wire.SEGMENTATION else PER_OBJECT] = passes
-        return PartSpec(self.own, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,35 +252,6 @@ class ApiDirectory:
             if fault is not None:
                 self._faults[self._own] = fault
         return served
-
-
-def repeat_technique(use: PartSpec, times: int) -> PartSpec:
-    """Return a technique with the passes of `times` equal entries: the original applies each of them."""
-    counts = {PER_OBJECT, PER_OVERLAP} & use.options.keys()
-    passes = {key: min(int(str(use.options[key])) * times, MOST_ENTRIES) for key in counts}
-    return PartSpec(use.name, {**use.options, **passes})
-
-
-def list_techniques(host: RuntimeConfig) -> tuple[ListedTechnique, ...]:
-    """Return all techniques: the three of the API, further general ones by their own names, then special ones.
-
-    A technique that cannot be made is left out: every request for it would fail.
-    """
-    ours = [ListedTechnique(name, own) for name, own in wire.TECHNIQUES.items()]
-    others = [
-        _try_technique(name, host) for name in names("velum.techniques", host) if name not in wire.TECHNIQUES.values()
-    ]
-    found = [technique for technique in others if technique is not None]
-    return (*ours, *sorted(found, key=lambda technique: technique.labels is not None))
-
-
-def _try_technique(name: str, host: RuntimeConfig) -> ListedTechnique | None:
-    try:
-        graded = "degree" in options_of(load("velum.techniques", name, host))
-        technique = make("velum.techniques", PartSpec(name, {"degree": 1.0} if graded else {}), host)
-    except VelumError:
-        return None
-    return ListedTechnique(name.casefold(), name, technique.labels, graded)
 
 
 # --- velum's own models ---

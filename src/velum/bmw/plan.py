@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from velum.bmw import wire
-from velum.bmw.available_methods import AvailableMethods, ListedTechnique, own_rule, repeat_technique
+from velum.bmw.available_methods import AvailableMethods, own_rule
 from velum.bmw.localizer import REQUEST_LOCALIZER
 from velum.bmw.schema import RequestRefused
+from velum.bmw.techniques import ListedTechnique, repeat_technique
 from velum.bmw.wire import Entry
 from velum.locate.labels import exact
 from velum.plan import Plan, Rule, Video

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,14 +10,12 @@ import typer
 
 from velum.cli import common, options, stream_options
 from velum.cli import evidence as signed
-from velum.cli.common import Messages, NoProgress, Quiet, Reports, Verbose, command_again, count_labels
+from velum.cli.common import Messages, NoProgress, Quiet, Reports, Verbose, count_labels
+from velum.cli.hide_folder import FolderRun
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from velum.batch.local import ArrangedItems, BatchItem, ItemResult
+    from velum.batch.local import BatchItem
     from velum.plan import Plan
-    from velum.report import Report
 
 Sources = Annotated[
     list[str],
@@ -262,92 +259,3 @@ def _hide_one(
         seconds = time.perf_counter() - start
         target_name = stream_options.target_name(job)
         typer.echo(f"{target_name}: {count_labels(report.labels)} hidden{frames}, {seconds:.2f} s", err=aside)
-
-
-@dataclass(slots=True)
-class FolderRun:
-    """One run over many files. When one fails, the others go on."""
-
-    jobs: "Sequence[BatchItem] | ArrangedItems"
-    folder: Path
-    plan: "Plan"
-    keeper: signed.EvidenceWriter | None
-    reports: Reports
-    messages: Messages
-    done: int = 0
-    skipped: int = 0
-    failed: int = 0
-    empty: int = 0
-    labels: dict[str, int] = field(default_factory=dict)
-
-    def hide(self, *, workers: int, resume: bool, overwrite: bool) -> None:
-        """Hide in all files and print a summary. Exits with 1 when some failed, with 130 when it was stopped."""
-        try:
-            self._hide_all(workers=workers, resume=resume, overwrite=overwrite)
-        except KeyboardInterrupt:
-            from velum.batch.local import MANIFEST, count_finished
-
-            # Some were finished after the last outcome that arrived here.
-            finished = count_finished(self.jobs, self.folder / MANIFEST, self.plan)
-            self.messages.summary()
-            self.messages.fail(
-                f"stopped; {finished} of {len(self.jobs)} files are finished and complete, and nothing "
-                f"half-written was left; go on with: {command_again('--resume')}"
-            )
-            raise typer.Exit(130) from None
-        if self.keeper and self.failed < len(self.jobs):
-            self.keeper.write(self.plan)
-        self.messages.summary()
-        if not self.reports.printed and not self.messages.quiet:
-            typer.echo(
-                f"{self.folder}: {self.done} file{'s' * (self.done != 1)}, {count_labels(self.labels)} hidden; "
-                f"{self.empty} with nothing found, {self.skipped} skipped, {self.failed} failed"
-            )
-        if self.failed:
-            raise typer.Exit(1)
-
-    def _hide_all(self, *, workers: int, resume: bool, overwrite: bool) -> None:
-        from velum.batch.local import MANIFEST, run
-        from velum.cli.progress import batch_progress
-
-        workers = min(workers, len(self.jobs))
-        with common.engine_processes(workers) as (engines, fetching):
-            work = engines.check(self.plan, fetching)
-            for warning in work.warnings:
-                self.messages.warn(warning)
-            manifest = self.folder / MANIFEST
-            outcomes = run(
-                engines, self.jobs, self.plan, workers=workers, overwrite=overwrite, manifest=manifest, resume=resume
-            )
-            # Close the progress in any case: files in progress must end before the engines do.
-            with closing(outcomes):
-                for outcome in batch_progress(outcomes, len(self.jobs), self.messages):
-                    self._count(outcome, known=work.warnings)
-                    if self.keeper:
-                        self.keeper.add_outcome(outcome)
-
-    def _count(self, outcome: "ItemResult", *, known: tuple[str, ...]) -> None:
-        source = outcome.item.source
-        if outcome.error:
-            self.failed += 1
-            message = str(outcome.error)
-            self.messages.fail(message if str(source) in message else f"{source}: {message}")
-            error = {"kind": outcome.error.code, "message": message}
-            self.reports.add({"source": str(source), "target": None, "error": error})
-        elif outcome.report is None:
-            self.skipped += 1
-            self.messages.note(f"{source}: finished before, skipped")
-        else:
-            self._add(outcome.item, outcome.report, known)
-
-    def _add(self, job: "BatchItem", report: "Report", known: tuple[str, ...]) -> None:
-        self.done += 1
-        self.empty += not report.labels
-        for label, count in report.labels.items():
-            self.labels[label] = self.labels.get(label, 0) + count
-        for warning in report.warnings:
-            if warning not in known:
-                self.messages.warn(warning, of=job.source)
-        seconds = sum(report.seconds.values())
-        self.messages.note(f"{job.source} -> {job.target}: {count_labels(report.labels)} hidden, {seconds:.2f} s")
-        self.reports.add(report.to_json())

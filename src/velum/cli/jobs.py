@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from velum.cli import common, options
+from velum.cli.progress import fetch_result, wait_for_end
 from velum.errors import BadPlan, VelumError
 from velum.report import say_count
 
@@ -232,30 +233,6 @@ def server_address(server: str | None) -> str:
     from velum.settings import Settings
 
     return (server or Settings.load().client.server).rstrip("/")
-
-
-def wait_for_end(client: "Client", job: "Job | str") -> "Job":
-    """Wait for the end of a job, showing a progress bar; return the job as it then is."""
-    from velum.cli.progress import frame_progress
-
-    current = client.job(job)
-    with frame_progress(current.name) as progress:
-        for event_job in client.events(job):
-            current = event_job
-            if current.state == "running":
-                progress(current.frames_done, current.frames_total)
-    return current
-
-
-def fetch_result(client: "Client", job: "Job", target: Path, *, overwrite: bool) -> Path:
-    """Download the result of a job to `target`, showing a progress bar; return the path written."""
-    from velum.cli.progress import fetch_progress
-
-    with fetch_progress() as progress:
-        name = target.name
-        return client.result(
-            job, target, overwrite=overwrite, progress=lambda done, total: progress(name, done, total)
-        )  # fmt: skip
 
 
 def result_name(job: "Job") -> str:

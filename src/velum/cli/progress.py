@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from velum.cli.common import Messages
@@ -10,6 +11,8 @@ from velum.plugins import Progress as Fetching
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
+
+    from velum.client import Client, Job
 
 T = TypeVar("T")
 
@@ -119,3 +122,23 @@ def count_bar(text: str, console: "Console | None" = None, *, enabled: bool = Tr
         TextColumn(text), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn(),
         console=console, transient=True, disable=not (enabled and console.is_terminal),
     )  # fmt: skip
+
+
+def wait_for_end(client: "Client", job: "Job | str") -> "Job":
+    """Wait for the end of a job, showing a progress bar; return the job as it then is."""
+    current = client.job(job)
+    with frame_progress(current.name) as progress:
+        for event_job in client.events(job):
+            current = event_job
+            if current.state == "running":
+                progress(current.frames_done, current.frames_total)
+    return current
+
+
+def fetch_result(client: "Client", job: "Job", target: Path, *, overwrite: bool) -> Path:
+    """Download the result of a job to `target`, showing a progress bar; return the path written."""
+    with fetch_progress() as progress:
+        name = target.name
+        return client.result(
+            job, target, overwrite=overwrite, progress=lambda done, total: progress(name, done, total)
+        )  # fmt: skip

@@ -10,6 +10,7 @@ import typer
 
 from velum.cli import common, jobs, options
 from velum.cli.common import count_labels
+from velum.cli.progress import fetch_result, wait_for_end
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, VelumError
 
 if TYPE_CHECKING:
@@ -209,12 +210,12 @@ class _Run:
         return job
 
     def _see_through(self, source: str, job: "Job") -> None:
-        made = jobs.wait_for_end(self.client, job)
+        made = wait_for_end(self.client, job)
         if error := jobs.job_error(made):
             if self.json:
                 common.print_json(jobs.as_json(made, source=source, target=None))
             raise error
-        target = jobs.fetch_result(self.client, made, self._target(source, made), overwrite=self.overwrite)
+        target = fetch_result(self.client, made, self._target(source, made), overwrite=self.overwrite)
         report = self.client.report(made)
         for warning in report.get("warnings", ()):
             common.warn(f"{source}: {warning}")

@@ -1,10 +1,9 @@
 """The engine: the one path that every source takes, with localizers and techniques kept loaded between calls."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,27 +16,20 @@ from velum.annotations import Annotations
 from velum.engine import segments, sources
 from velum.engine.containers import ContainerJob, hide_container
 from velum.engine.gallery import Cuts, GalleryTrack, SourceFaces, Wanted, cut_faces, faces_of, group_faces
-from velum.engine.people import FaceObserver, decide_people
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PartCache, PreparedPlan, prepare
-from velum.engine.schedule import EVERY_FRAME, Schedule
+from velum.engine.schedule import Schedule
 from velum.engine.stages import (
-    FrameRegions,
     OnRegions,
     Progress,
-    RunStats,
-    hidden_by_rule,
     hide,
-    locate,
+    locate_or_use,
     notify,
-    timed_decode,
-    unique,
-    use_annotations,
 )
 from velum.engine.tracking import MOST_SECONDS, TrackingWindow, decode, track, track_one_object
 from velum.engine.verify_output import hide_verified
 from velum.errors import BadPlan
-from velum.frame import Frame, Samples
+from velum.frame import Samples
 from velum.limits import Limits
 from velum.media import archive
 from velum.parts import load
@@ -128,19 +120,17 @@ class Engine:
         For videos and animations, each stage runs in a thread of its own, ahead of the next one.
         """
         sources.refuse_second_pass(source, plan)
-        work = self.check(plan, regions=regions)
+        work, limits = self.check(plan, regions=regions), self._limits
         given = regions is not None
         # A stream is written by this process, so its source is read here as well.
         decoders = None if isinstance(target, media.StreamSink) else self._decoders
-        with sources.open_reader(source, plan, self._limits, decoders, segment) as (reader, stats):
+        with sources.open_reader(source, plan, limits, decoders, segment) as (reader, stats):
             info = reader.info
             total = info.frames if segment is None else segment.frames_total
             if regions is not None:
                 regions.check(width=info.width, height=info.height, frames=total, sha256=reader.sha256)
-            elif segment is None and _is_located_first(work, info.fps):
-                first_pass = RunStats(seconds=stats.seconds, limits=stats.limits)
-                regions = self._locate_all(reader, work, first_pass)
-                stats.people, stats.people_warnings = first_pass.people, first_pass.people_warnings
+            elif segment is None and sources.needs_first_pass(work, info.fps):
+                regions = sources.locate_first(reader, work, stats, limits, batch=self._batch)
             stage = nullcontext if info.fps is None else prefetch
             window = None if given else TrackingWindow.of(plan, reader)
             schedule = Schedule.of(plan, info.fps, None if window is None else window.window_frames)
@@ -148,7 +138,9 @@ class Engine:
             with (
                 sources.open_writer(target, reader, work, segment, regions, overwrite=overwrite) as writer,
                 stage(decode(reader, stats, segment, window)) as frames,
-                stage(self._locate(frames, work, regions, stats, schedule)) as located,
+                stage(
+                    locate_or_use(regions, frames, work, self._limits, stats, schedule, batch=self._batch)
+                ) as located,
                 stage(hide(notify(track(located, work, window, segment), work, on_regions), work, stats)) as hidden,
             ):
                 first, count = (0, info.frames) if segment is None else (segment.first.frame, segment.frames)
@@ -166,43 +158,6 @@ class Engine:
             **stats.report_fields(work, writer.warnings, regions),
         )  # fmt: skip
 
-    def _locate(
-        self, frames: Iterable[Frame], work: PreparedPlan, regions: Annotations | None, stats: RunStats,
-        schedule: Schedule,
-    ) -> Iterator[FrameRegions]:  # fmt: skip
-        """Yield the frames with the regions that localizers find in each, or with those that are given."""
-        if regions is not None:
-            return use_annotations(frames, work, regions, self._limits)
-        batch = self._batch if stats.by_track else 1
-        return locate(frames, work, self._limits, stats, schedule, batch=batch)
-
-    def _locate_all(
-        self, reader: media.Reader, work: PreparedPlan, stats: RunStats, progress: Progress | None = None
-    ) -> Annotations:
-        """Return the regions of all frames, from one pass over the source; with people, those to show are ignored."""
-        info = reader.info
-        observer = None if work.people is None else FaceObserver(work.people)
-        stage = nullcontext if info.fps is None else prefetch
-        # Whoever takes a kept person's place between two frames that are looked at would show.
-        schedule = EVERY_FRAME if observer else Schedule.of(work.plan, info.fps, None)
-        work = work if info.fps is None else schedule.prepare(work)
-        found = {}
-        with (
-            stage(timed_decode(reader.frames(), stats)) as frames,
-            stage(self._locate(frames, work, None, stats, schedule)) as found_regions,
-            stage(observer.observe(found_regions)) if observer else nullcontext(found_regions) as located,
-        ):
-            for item in track(located, work, TrackingWindow.of(work.plan, reader, whole=True)):
-                found[item.frame.index] = unique(hidden_by_rule(work, item))
-                if progress is not None:
-                    progress(item.frame.index + 1, info.frames)
-        annotations = Annotations(info.width, info.height, found, reader.sha256, work.models)
-        if observer is None:
-            return annotations
-        outcome = decide_people(observer, annotations, None if info.fps is None else float(info.fps))
-        stats.people, stats.people_warnings = outcome.report, outcome.warnings
-        return outcome.annotations
-
     def locate(
         self, source: str | Path | media.BytesSource, plan: Plan = DEFAULT_PLAN, *, progress: Progress | None = None
     ) -> Annotations:
@@ -214,7 +169,7 @@ class Engine:
         """
         work = self.check(plan)
         with sources.open_reader(media.source_of(source), plan, self._limits, self._decoders) as (reader, stats):
-            return self._locate_all(reader, work, stats, progress)
+            return sources.locate_all(reader, work, stats, self._limits, batch=self._batch, progress=progress)
 
     def follow(self, source: str | Path, frame: int, region: Region, *, seconds: float = MOST_SECONDS) -> Annotations:
         """Track the object that `region` shows in one frame of a video, in that frame and in those around it.
@@ -354,12 +309,6 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _is_located_first(work: PreparedPlan, fps: Fraction | None) -> bool:
-    """Tell whether the whole source is located before anything is hidden in it."""
-    video = work.plan.video
-    return work.people is not None or (fps is not None and (video.two_pass or video.smart))
 
 
 def anonymize(source: str | Path, target: str | Path, plan: Plan = DEFAULT_PLAN, *, overwrite: bool = False) -> Report:

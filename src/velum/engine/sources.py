@@ -1,12 +1,14 @@
 """Where frames come from and where they go: files, streams and segments of videos; arrays and image files in memory.
 
-What is in memory is hidden by the same stages, in the caller's thread.
+A source is read twice where all its regions must be known before the first frame is hidden. What is in memory is
+hidden by the same stages, in the caller's thread.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +16,23 @@ import numpy as np
 from velum import media
 from velum.annotations import Annotations
 from velum.engine.people import FaceObserver, decide_people
+from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PreparedPlan
+from velum.engine.schedule import EVERY_FRAME, Schedule
 from velum.engine.stages import (
     FrameRegions,
+    Progress,
     RunStats,
     hidden_by_rule,
     hide,
     locate,
+    locate_or_use,
     timed_decode,
     touched_frames,
     unique,
     use_annotations,
 )
+from velum.engine.tracking import TrackingWindow, track
 from velum.errors import BadInput, BadPlan
 from velum.frame import Frame, Plane, Role, Samples
 from velum.limits import Limits
@@ -61,6 +68,51 @@ def refuse_second_pass(source: Path | media.LiveSource | media.BytesSource, plan
     video = plan.video
     if isinstance(source, media.LiveSource) and (video.two_pass or video.smart or video.size or plan.people):
         raise BadPlan(f"{source} comes once; leave out two_pass, smart, size and people, or save it to a file first")
+
+
+def needs_first_pass(work: PreparedPlan, fps: Fraction | None) -> bool:
+    """Tell whether the whole source is located before anything is hidden in it; `fps` is None for an image."""
+    video = work.plan.video
+    return work.people is not None or (fps is not None and (video.two_pass or video.smart))
+
+
+def locate_first(
+    reader: media.Reader, work: PreparedPlan, stats: RunStats, limits: Limits, *, batch: int
+) -> Annotations:
+    """Return what `locate_all` does, for a source that is hidden next; only seconds and people count for its report."""
+    first_pass = RunStats(seconds=stats.seconds, limits=stats.limits)
+    regions = locate_all(reader, work, first_pass, limits, batch=batch)
+    stats.people, stats.people_warnings = first_pass.people, first_pass.people_warnings
+    return regions
+
+
+def locate_all(
+    reader: media.Reader, work: PreparedPlan, stats: RunStats, limits: Limits, *, batch: int,
+    progress: Progress | None = None,
+) -> Annotations:  # fmt: skip
+    """Return the regions of all frames, from one pass over the source; with people, those to show are ignored."""
+    info = reader.info
+    observer = None if work.people is None else FaceObserver(work.people)
+    stage = nullcontext if info.fps is None else prefetch
+    # Whoever takes a kept person's place between two frames that are looked at would show.
+    schedule = EVERY_FRAME if observer else Schedule.of(work.plan, info.fps, None)
+    work = work if info.fps is None else schedule.prepare(work)
+    regions: dict[int, tuple[Region, ...]] = {}
+    with (
+        stage(timed_decode(reader.frames(), stats)) as frames,
+        stage(locate_or_use(None, frames, work, limits, stats, schedule, batch=batch)) as raw_regions,
+        stage(observer.observe(raw_regions)) if observer else nullcontext(raw_regions) as located,
+    ):
+        for item in track(located, work, TrackingWindow.of(work.plan, reader, whole=True)):
+            regions[item.frame.index] = unique(hidden_by_rule(work, item))
+            if progress is not None:
+                progress(item.frame.index + 1, info.frames)
+    annotations = Annotations(info.width, info.height, regions, reader.sha256, work.models)
+    if observer is None:
+        return annotations
+    outcome = decide_people(observer, annotations, None if info.fps is None else float(info.fps))
+    stats.people, stats.people_warnings = outcome.report, outcome.warnings
+    return outcome.annotations
 
 
 def open_writer(

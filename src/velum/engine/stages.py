@@ -136,6 +136,19 @@ def timed_decode(frames: Iterable[Frame], stats: RunStats) -> Iterator[Frame]:
         del frame  # or its buffers would be held while the next one is decoded
 
 
+def locate_or_use(
+    regions: Annotations | None, frames: Iterable[Frame], work: PreparedPlan, limits: Limits, stats: RunStats,
+    schedule: Schedule, *, batch: int,
+) -> Iterator[FrameRegions]:  # fmt: skip
+    """Yield the frames with the regions that are given, or else with those that localizers find in each.
+
+    Localizers get `batch` frames of a video at a time.
+    """
+    if regions is not None:
+        return use_annotations(frames, work, regions, limits)
+    return locate(frames, work, limits, stats, schedule, batch=batch if stats.by_track else 1)
+
+
 def locate(
     frames: Iterable[Frame], work: PreparedPlan, limits: Limits, stats: RunStats, schedule: Schedule = EVERY_FRAME,
     *, batch: int = 1,

@@ -32,7 +32,7 @@ from velum.engine.subprocess_engine import SubprocessRequest
 from velum.errors import BadInput, OutputFailed, Unavailable, VelumError
 from velum.limits import Limits
 from velum.media import VIDEO_SUFFIXES, Segment
-from velum.media.video.encoder_threads import use_one_thread
+from velum.media.video.encoders import use_one_thread
 from velum.plan import Plan
 from velum.plugins import Fingerprinted, RuntimeConfig
 from velum.report import Report

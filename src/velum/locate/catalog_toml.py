@@ -6,11 +6,11 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from velum.errors import BadPlan
-from velum.locate.labels import COCO
+from velum.locate.catalog_entry import NAME, CatalogEntry
 from velum.locate.output_formats import Input
 from velum.locate.weights.asset import (
     Asset,
@@ -29,12 +29,8 @@ from velum.locate.weights.asset import (
 from velum.plan import Effort
 from velum.spec import PartSpec
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9._+-]*")
-"""Allowed model names: a plan can write them, and a shell needs no quotes around them."""
-
 _FILE = re.compile(r"[A-Za-z0-9][\w.-]*")
 _STORED = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_HASH = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha384": re.compile(r"[0-9a-f]{96}")}
 # The five parts of a wheel's name without a build number, from the binary distribution format of the PyPA.
 _WHEEL = re.compile(r"(\w[\w.]*)-([\w.!+]+)-([\w.]+)-([\w.]+)-([\w.]+)\.whl")
 # Name, with a scope or without, and version, as npm allows them since its second version.
@@ -61,7 +57,7 @@ def read_catalog(text: str, origin: str) -> Catalog:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadPlan(f"{origin} is not valid TOML: {error}") from error
-    top = _Entry(values, origin)
+    top = CatalogEntry(values, origin)
     top.only({"default", "model", "sample", "embedding"})
     found = Catalog(
         MappingProxyType({name: _model(name, entry) for name, entry in top.entries("model")}),
@@ -80,86 +76,11 @@ def write_models(models: Iterable[Model]) -> str:
     return "\n\n".join(_model_text(model) for model in models) + "\n"
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One table of a catalogue; `where` names it in errors."""
-
-    values: Mapping[str, Any]
-    where: str
-
-    def only(self, known: Iterable[str]) -> None:
-        if unknown := sorted(self.values.keys() - set(known)):
-            raise BadPlan(f"{self.where} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-
-    def get(self, key: str, *, valid: bool, must: str) -> Any:
-        if key not in self.values:
-            raise BadPlan(f"{self.where} has no {key}; it must be {must}")
-        if not valid:
-            raise BadPlan(f"{key} of {self.where} is {self.values[key]!r}; it must be {must}")
-        return self.values[key]
-
-    def text(self, key: str, pattern: re.Pattern[str] | None = None, must: str = "a non-empty string") -> str:
-        value = self.values.get(key)
-        valid = isinstance(value, str) and bool(pattern.fullmatch(value) if pattern else value)
-        return str(self.get(key, valid=valid, must=must))
-
-    def size(self) -> int:
-        value = self.values.get("size")
-        valid = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        return int(self.get("size", valid=valid, must="a whole number of bytes above 0"))
-
-    def hash(self, key: Literal["sha256", "sha384"]) -> str:
-        digits = {"sha256": 64, "sha384": 96}[key]
-        return self.text(key, _HASH[key], f"{digits} hexadecimal digits in lower case")
-
-    def labels(self) -> tuple[str, ...]:
-        value = self.values.get("labels")
-        if value == "coco":
-            return COCO
-        valid = isinstance(value, list) and any(value) and all(isinstance(label, str) for label in value)
-        return tuple(self.get("labels", valid=valid, must="'coco', or a list of strings, not all of them empty"))
-
-    def share(self, key: str) -> float:
-        value = self.values.get(key)
-        valid = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-        return float(self.get(key, valid=valid, must="a number from 0 to 1"))
-
-    def number(self, key: str) -> float:
-        value = self.values.get(key)
-        valid = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-        return float(self.get(key, valid=valid, must="a number above 0"))
-
-    def table(self, key: str) -> "_Entry":
-        value = self.values.get(key, {})
-        if not isinstance(value, dict):
-            raise BadPlan(f"{key} of {self.where} is {value!r}; it must be a table")
-        return _Entry(value, f"{key} of {self.where}")
-
-    def tables(self, key: str, each: str) -> list["_Entry"]:
-        tables = self.values.get(key)
-        if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-            raise BadPlan(f"{key} of {self.where} are {tables!r}; it needs at least one, each with {each}")
-        return [_Entry(table, f"{key[:-1]} {n} of {self.where}") for n, table in enumerate(tables, start=1)]
-
-    def entries(self, kind: Literal["model", "sample", "embedding"]) -> Iterable[tuple[str, "_Entry"]]:
-        tables = self.values.get(kind, {})
-        if not isinstance(tables, dict):
-            raise BadPlan(f"{self.where}: {kind} is {tables!r}; write tables such as [{kind}.name]")
-        for name, table in tables.items():
-            where = f"{self.where}: {kind} {name!r}"
-            if not NAME.fullmatch(name) or not isinstance(table, dict):
-                raise BadPlan(
-                    f"{where} is not allowed; write a table [{kind}.name], the name of letters, digits, '.', '_', '+' "
-                    "and '-'"
-                )
-            yield name, _Entry(table, where)
-
-
 def _field_names(kind: type) -> set[str]:
     return {field.name for field in fields(kind)}
 
 
-def _file(entry: _Entry) -> dict[str, Any]:
+def _file(entry: CatalogEntry) -> dict[str, Any]:
     hashes: dict[str, Any] = {"sha384": entry.hash("sha384")} if "sha384" in entry.values else {}
     if "sha256" in entry.values or not hashes:
         hashes["sha256"] = entry.hash("sha256")
@@ -171,12 +92,12 @@ def _file(entry: _Entry) -> dict[str, Any]:
     }
 
 
-def _part(entry: _Entry) -> File:
+def _part(entry: CatalogEntry) -> File:
     entry.only(_field_names(File))
     return File(**_file(entry))
 
 
-def _facts(name: str, entry: _Entry) -> dict[str, Any]:
+def _facts(name: str, entry: CatalogEntry) -> dict[str, Any]:
     facts = {"name": name, "licence": entry.text("licence"), **_file(entry)}
     if "copyright" in entry.values:
         facts["copyright"] = entry.text("copyright")
@@ -188,17 +109,17 @@ def _facts(name: str, entry: _Entry) -> dict[str, Any]:
     return facts
 
 
-def _asset(name: str, entry: _Entry) -> Asset:
+def _asset(name: str, entry: CatalogEntry) -> Asset:
     entry.only(_field_names(Asset) - {"name"})
     return Asset(**_facts(name, entry))
 
 
-def _embedding(name: str, entry: _Entry) -> EmbeddingModel:
+def _embedding(name: str, entry: CatalogEntry) -> EmbeddingModel:
     entry.only(_field_names(EmbeddingModel) - {"name"})
     return EmbeddingModel(**_facts(name, entry), good_for=entry.text("good_for"), not_for=entry.text("not_for"))
 
 
-def _model(name: str, entry: _Entry) -> Model:
+def _model(name: str, entry: CatalogEntry) -> Model:
     entry.only(_field_names(Model) - {"name"})
     return Model(
         **_facts(name, entry),
@@ -216,14 +137,14 @@ def _model(name: str, entry: _Entry) -> Model:
     )
 
 
-def _instead(entry: _Entry) -> tuple[PartSpec, ...]:
+def _instead(entry: CatalogEntry) -> tuple[PartSpec, ...]:
     specs = entry.values.get("instead", [])
     if not isinstance(specs, list) or not all(isinstance(spec, str) for spec in specs):
         raise BadPlan(f"instead of {entry.where} is {specs!r}; it must be a list of localizers, as rules name them")
     return tuple(map(PartSpec.parse, specs))
 
 
-def _sizes(entry: _Entry) -> tuple[float, ...]:
+def _sizes(entry: CatalogEntry) -> tuple[float, ...]:
     sizes = entry.values.get("sizes", [])
     if sizes and not (
         isinstance(sizes, list) and len(sizes) == 2 and all(isinstance(side, int | float) for side in sizes)
@@ -233,25 +154,25 @@ def _sizes(entry: _Entry) -> tuple[float, ...]:
     return tuple(map(float, sizes))
 
 
-def _effort(entry: _Entry) -> Mapping[str, Looks]:
+def _effort(entry: CatalogEntry) -> Mapping[str, Looks]:
     tables = entry.table("effort")
     tables.only(get_args(Effort))
     return MappingProxyType({level: _looks(tables.table(level)) for level in tables.values})
 
 
-def _looks(entry: _Entry) -> Looks:
+def _looks(entry: CatalogEntry) -> Looks:
     entry.only(_field_names(Looks))
     opinion = _opinion(entry.table("opinion")) if entry.values.get("opinion") else None
     return Looks(_look(entry.table("image")), _look(entry.table("video")), opinion)
 
 
-def _opinion(entry: _Entry) -> Opinion:
+def _opinion(entry: CatalogEntry) -> Opinion:
     entry.only(_field_names(Opinion))
     unsure, sure, alone = (entry.share(key) for key in ("unsure", "sure", "alone"))
     return Opinion(entry.text("model", NAME, "the name of a model"), _look(entry.table("look")), unsure, sure, alone)
 
 
-def _look(entry: _Entry) -> Look:
+def _look(entry: CatalogEntry) -> Look:
     entry.only(_field_names(Look))
     side, closest, pixels = (entry.number(key) for key in ("min_side", "closest_side", "closest_pixels"))
     turned = entry.share("turned_threshold") if "turned_threshold" in entry.values else 0.0
@@ -259,14 +180,14 @@ def _look(entry: _Entry) -> Look:
     return Look(entry.share("threshold"), side, closest, round(pixels), turned, again)
 
 
-def _input(entry: _Entry) -> Mapping[str, Any]:
+def _input(entry: CatalogEntry) -> Mapping[str, Any]:
     table = entry.table("input")
     table.only(_field_names(Input))
     values = table.values
     return MappingProxyType({key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
 
-def _source(entry: _Entry) -> Source:
+def _source(entry: CatalogEntry) -> Source:
     if "stored" in entry.values:
         entry.only({"stored"})
         return UserStoreFile(entry.text("stored", _STORED, "the path of a file in a folder of the store"))

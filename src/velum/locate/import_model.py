@@ -11,7 +11,7 @@ import yaml
 
 from velum.errors import BadInput, BadPlan
 from velum.locate import detect_family, output_formats
-from velum.locate.catalog_toml import NAME
+from velum.locate.catalog_entry import NAME
 from velum.locate.normalization import NORMALISATIONS, stated_input
 from velum.locate.output_formats import Signature
 from velum.locate.runtime.inspect_model import signature

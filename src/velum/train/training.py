@@ -16,7 +16,7 @@ from velum.evaluation.ground_truth import read
 from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.locate import output_formats, registry
-from velum.locate.catalog_toml import NAME
+from velum.locate.catalog_entry import NAME
 from velum.locate.detect_family import STATED
 from velum.locate.import_model import THRESHOLD, ImportedModel
 from velum.locate.output_formats import Signature

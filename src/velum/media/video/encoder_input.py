@@ -10,8 +10,8 @@ from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.media.sources import StreamSink
 from velum.media.video import alpha
-from velum.media.video.encoder_settings import EncoderSettings, configure, tag_of
-from velum.media.video.encoder_threads import open_encoder
+from velum.media.video.encoder_settings import EncoderSettings, configure
+from velum.media.video.encoders import open_encoder, tag_of
 from velum.media.video.info import VideoFormat, VideoSource
 from velum.media.video.output_format import PixelConverter
 from velum.media.video.pixel_formats import native_of

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from velum.errors import BadPlan
 from velum.media.video import alpha
 from velum.media.video.containers import CONTAINERS, supported_codecs
+from velum.media.video.encoders import CODEC_OF_NAME, ENCODERS, NO_ALT_REF, Encoder, choose_quality, tag_of
 from velum.media.video.info import VideoFormat, VideoInfo, content_light, mastering_decimals, mastering_units
 from velum.media.video.output_format import EncoderPixels, EncoderTarget, fit_pixels
 from velum.media.video.pixel_formats import PixelLayout
@@ -19,77 +20,14 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
 
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """One encoder of FFmpeg, with its defaults in velum."""
-
-    name: str
-    crf: int | None = None
-    """Default quality, on the encoder's own scale; None where it has no such scale."""
-    crf_option: str = "crf"
-    preset: str | None = None
-    preset_option: str = "preset"
-    options: tuple[tuple[str, str], ...] = ()
-    tuning: tuple[tuple[str, str], ...] = ()
-    """Options next to the default preset; none of them where a plan names a preset."""
-    lossless: bool = False
-    coarsest: int | None = None
-    """Quantiser to which quality may give way for a bound on the size; None where the size cannot be bounded."""
-    spread: int = 0
-    """Without a bound, quantisers are at most this much above the crf."""
-    constant_rate: bool = False
-    """True when the encoder needs a constant frame rate: its time stamps are frame numbers."""
-
-
-_FIXED = (("flags", "+qscale"),)
-ENCODERS = {
-    "h264": Encoder(
-        "libx264", 21, preset="superfast", tuning=(("bf", "0"), ("mbtree", "1"), ("rc-lookahead", "10")),
-        coarsest=38, spread=6,
-    ),
-    "hevc": Encoder("libx265", 22, preset="superfast", coarsest=38, spread=9),
-    "vp9": Encoder(
-        "libvpx-vp9", 28, preset="6", preset_option="cpu-used",
-        options=(("b", "0"), ("row-mt", "1"), ("deadline", "good")), coarsest=52, spread=1,
-    ),
-    "vp8": Encoder(
-        "libvpx", 8, preset="6", preset_option="cpu-used", options=(("b", "20M"), ("deadline", "good")),
-        coarsest=52, spread=1,
-    ),
-    "av1": Encoder("libsvtav1", 26, preset="10", coarsest=63, spread=1),
-    "mpeg4": Encoder("mpeg4", 3, "global_quality", options=_FIXED, constant_rate=True),
-    "mpeg2video": Encoder("mpeg2video", 3, "global_quality", options=_FIXED, constant_rate=True),
-    "mpeg1video": Encoder("mpeg1video", 3, "global_quality", options=_FIXED, constant_rate=True),
-    "mjpeg": Encoder("mjpeg", 3, "global_quality", options=(*_FIXED, ("strict", "unofficial"))),
-    "prores": Encoder("prores_ks", options=(("vendor", "apl0"),)),
-    "ffv1": Encoder("ffv1", options=(("level", "3"), ("slicecrc", "1")), lossless=True),
-    "ffvhuff": Encoder("ffvhuff", lossless=True),
-    "huffyuv": Encoder("huffyuv", lossless=True),
-    "utvideo": Encoder("utvideo", lossless=True),
-    "png": Encoder("png", lossless=True),
-    "qtrle": Encoder("qtrle", lossless=True),
-    "rawvideo": Encoder("rawvideo", lossless=True),
-}  # fmt: skip
-"""By FFmpeg's name of the codec. The defaults of H.264 were measured: see docs/benchmarks.md."""
-
-_ALIASES = {"h265": "hevc", "x264": "h264", "x265": "hevc", "avc": "h264", "mpeg2": "mpeg2video"}
-_NAMES = {encoder.name: codec for codec, encoder in ENCODERS.items()} | _ALIASES
 _QUANTISER_STEP = 118  # FF_QP2LAMBDA of libavcodec: quantisers are given in its units
 _MPEG_RATES = (*(Fraction(n * 1000, 1001) for n in (24, 30, 60)), *map(Fraction, (24, 25, 30, 50, 60)))
-_NO_ALT_REF = ("auto-alt-ref", "0")
-"""libvpx cannot use hidden reference frames together with transparency."""
 
 _UNTURNED = frozenset({"avi", "mpegts", "vob"})
 """Muxers whose containers cannot store a display matrix (rotation)."""
 
 _FEW_FRAMES = 10
 """For fewer frames than its lookahead, x265 returns invalid decoding time stamps unless B-frames are off."""
-
-_PRESETS = {
-    "h264": ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
-}
-_PRESETS["hevc"] = _PRESETS["h264"]
-_NUMBERED = {"av1": range(-1, 14), "vp9": range(-8, 9), "vp8": range(-16, 17)}
 
 
 @dataclass(slots=True)
@@ -123,7 +61,7 @@ def choose_encoder(
     coding, warnings = info.coding, list[str]()
     codec, name, fit = _choose_codec(coding, video, format, warnings)
     encoder = ENCODERS[codec]
-    crf, preset = _choose_quality(codec, encoder, video)
+    crf, preset = choose_quality(codec, encoder, video)
     options = dict(encoder.options)
     lossless = fit.exact and (encoder.lossless or (crf == 0 and codec in {"h264", "hevc"}))
     _set_quality(options, codec, encoder, crf, preset)
@@ -135,7 +73,7 @@ def choose_encoder(
     if codec == "hevc" and _estimate_frames(info) < _FEW_FRAMES:
         options["bf"] = "0"
     if fit.layout.alpha and codec in alpha.SIDE_ALPHA_CODECS:
-        options |= [_NO_ALT_REF]
+        options |= [NO_ALT_REF]
     _set_stream_headers(options, codec, coding, warnings)
     if coding.matrix and CONTAINERS[format].muxer in _UNTURNED:
         warnings.append(f"the rotation (display matrix) was dropped: {format} cannot hold it; MP4 and MKV can")
@@ -235,9 +173,11 @@ def _fit_for_players(coding: VideoFormat, format: str) -> tuple[str, EncoderPixe
 def _candidate_codecs(coding: VideoFormat, video: Video, format: str, possible: list[str]) -> Iterator[tuple[str, str]]:
     """Yield the codecs to try, best first, each with the reason why it is not the source's codec (empty if it is)."""
     if video.codec is not None:
-        codec = _NAMES.get(video.codec.lower(), video.codec.lower())
+        codec = CODEC_OF_NAME.get(video.codec.lower(), video.codec.lower())
         if codec not in ENCODERS:
-            raise BadPlan(f"video.codec is {video.codec!r}; allowed are {', '.join(sorted({*ENCODERS, *_NAMES}))}")
+            raise BadPlan(
+                f"video.codec is {video.codec!r}; allowed are {', '.join(sorted({*ENCODERS, *CODEC_OF_NAME}))}"
+            )
         if codec not in possible:
             raise BadPlan(f"{format} cannot hold {codec}; it can hold {', '.join(possible)}")
         yield codec, ""
@@ -256,29 +196,9 @@ def _candidate_codecs(coding: VideoFormat, video: Video, format: str, possible: 
 def _encoder_target(codec: str, name: str, format: str) -> EncoderTarget:
     encoder, muxer = ENCODERS[codec], CONTAINERS[format].muxer
     clear = muxer in {"matroska", "webm"} if codec in alpha.SIDE_ALPHA_CODECS else codec != "hevc"
-    codec_options = {"hevc": ("x265-params", "log-level=error")} | dict.fromkeys(alpha.SIDE_ALPHA_CODECS, _NO_ALT_REF)
+    codec_options = {"hevc": ("x265-params", "log-level=error")} | dict.fromkeys(alpha.SIDE_ALPHA_CODECS, NO_ALT_REF)
     options = (*encoder.options, *([codec_options[codec]] if codec in codec_options else []))
     return EncoderTarget(name, muxer, encoder.lossless, codec in {"h264", "hevc"}, clear, options, tag_of(codec, muxer))
-
-
-def tag_of(codec: str, muxer: str) -> str:
-    """Return the codec tag for a container; empty for the muxer's default."""
-    return "hvc1" if codec == "hevc" and muxer in {"mp4", "mov"} else ""  # the one that Apple's players know
-
-
-def _choose_quality(codec: str, encoder: Encoder, video: Video) -> tuple[int | None, str | None]:
-    if video.crf is not None and encoder.crf is None:
-        raise BadPlan(f"video.crf is {video.crf}; {codec} has no such setting, leave it out")
-    if video.preset is not None:
-        names = _PRESETS.get(codec) or tuple(map(str, _NUMBERED.get(codec, ())))
-        if video.preset not in names:
-            raise BadPlan(f"video.preset is {video.preset!r}; for {codec} allowed are {', '.join(names) or 'none'}")
-    crf = encoder.crf if video.crf is None else video.crf
-    if crf is not None and codec in {"h264", "hevc"} and crf > 51:
-        raise BadPlan(f"video.crf is {crf}; for {codec} it must be from 0 to 51")
-    if crf is not None and encoder.crf_option == "global_quality" and not 1 <= crf <= 31:
-        raise BadPlan(f"video.crf is {crf}; for {codec} it must be from 1 to 31")
-    return crf, video.preset or encoder.preset
 
 
 def _set_quality(

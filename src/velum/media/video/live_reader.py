@@ -9,10 +9,11 @@ from typing import Self
 
 from velum.limits import Limits
 from velum.media.sources import LiveSource
+from velum.media.video.decode_pass import DecodePass
 from velum.media.video.info import VideoInfo
 from velum.media.video.live_input import LiveInput
 from velum.media.video.pixel_formats import VideoFrame
-from velum.media.video.reader import DecodePass, open_video
+from velum.media.video.reader import open_video
 from velum.report import say_count
 
 MAX_LAG_SECONDS = 2

@@ -19,7 +19,7 @@ from av.video.format import VideoFormat
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from velum.media.video import info
-from velum.media.video.encoder_threads import open_encoder
+from velum.media.video.encoders import open_encoder
 from velum.media.video.info import Colour
 from velum.media.video.pixel_formats import (
     KEPT_LAYOUTS,

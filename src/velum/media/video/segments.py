@@ -10,11 +10,12 @@ import av
 from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media.segment import Segment
+from velum.media.video.decode_pass import DecodePass
 from velum.media.video.file_input import Demuxer, translate_read_errors
 from velum.media.video.gops import ClosedGops, find_closed_gops
 from velum.media.video.info import VideoInfo, VideoSource
 from velum.media.video.pixel_formats import VideoFrame
-from velum.media.video.reader import DecodePass, VideoReader
+from velum.media.video.reader import VideoReader
 
 if TYPE_CHECKING:
     from av.packet import Packet

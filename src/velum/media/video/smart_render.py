@@ -13,7 +13,7 @@ from velum.errors import OutputFailed
 from velum.media.sources import LiveSource
 from velum.media.video.containers import CONTAINERS
 from velum.media.video.encoder_settings import EncoderSettings, configure
-from velum.media.video.encoder_threads import open_encoder
+from velum.media.video.encoders import open_encoder
 from velum.media.video.gops import ClosedGops, CopyPacket, find_closed_gops, open_copy_packets
 from velum.media.video.info import VideoSource
 
