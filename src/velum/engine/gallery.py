@@ -303,12 +303,12 @@ def _number_persons(
     persons = sorted(members, key=rank)
     person_of = {number: index + 1 for index, group in enumerate(persons) for number in group}
 
-    def numbered(number: int) -> GalleryTrack:
+    def with_person(number: int) -> GalleryTrack:
         other = near.get(number)
         track = replace(tracks[number], person=person_of[number])
         return track if other is None else replace(track, doubt="may be another", may_be=person_of[other])
 
-    return tuple(numbered(number) for group in persons for number in sorted(group))
+    return tuple(with_person(number) for group in persons for number in sorted(group))
 
 
 def _gallery_track(track: _Track, number: int, doubt: Doubt | None) -> GalleryTrack:
