@@ -29,7 +29,7 @@ from velum.engine.stages import (
 from velum.engine.tracking import MOST_SECONDS, TrackingWindow, decode, track, track_one_object
 from velum.engine.verify_output import hide_verified
 from velum.errors import BadPlan
-from velum.frame import Samples
+from velum.frame import Frame, Samples
 from velum.limits import Limits
 from velum.media import archive
 from velum.parts import load
