@@ -19,7 +19,7 @@ from velum.service.auth.principal import SCOPES
 from velum.service.health import Health
 from velum.service.health import routes as health_routes
 from velum.service.job_backend import work_folder
-from velum.service.late_router import LateRouter
+from velum.service.late_router import LateApp, LateRouter
 from velum.service.middleware.limits import RequestLimits
 from velum.service.middleware.observe import ObserveRequests
 from velum.service.middleware.origins import SiteCheck, Sites
@@ -55,7 +55,7 @@ def assemble(parts: ServiceParts, mounted: MountedApi | None = None) -> FastAPI:
     v1 = None if parts.jobs is None else create_v1(parts, parts.jobs)
     health = _health(parts, mounted, v1)
     parts.metrics.watch(lambda: health.ready()[0], _watched_folders(parts, mounted))
-    app = FastAPI(
+    app = LateApp(
         title="velum" if mounted is None else mounted.title,
         version=__version__ if mounted is None else mounted.version,
         description=DESCRIPTION if mounted is None else mounted.description,
@@ -132,7 +132,7 @@ def _watched_folders(parts: ServiceParts, mounted: MountedApi | None) -> Mapping
 
 
 def _include_routers(
-    app: FastAPI, parts: ServiceParts, mounted: MountedApi | None, v1: V1 | None, health: Health
+    app: LateApp, parts: ServiceParts, mounted: MountedApi | None, v1: V1 | None, health: Health
 ) -> None:
     access, observability = parts.access, parts.settings.observability
     if mounted is not None:
