@@ -55,6 +55,11 @@ class TrainingJobs:
         key = opened.store.move_in(path).key
         return opened.queue.submit(Submission(key, NAME, Plan(), owner="op", kind=JobKind.TRAIN))
 
+    def add_base(self) -> None:
+        """Add the base as a model of the catalogue."""
+        offer = identify_model(self.folder / "base.onnx", ImportOptions(name="tiny", labels=("face",)))
+        user_models.put(offer, self.settings.host())
+
     def leave_state(self, training: JobRecord, request: TrainingRequest | None = None) -> RunFolder:
         """Leave what a training has whose process was killed after the first look at the held-out pictures."""
         prepared = prepare(request or self.request, Limits())

@@ -208,7 +208,9 @@ def worker(settings: Settings, peers: HttpClient, make_processor: ProcessorFacto
 
     def make() -> JobProcessor:
         host, limits = settings.host_factory(), settings.limits()
-        return TrainingProcessor(making(host, limits), host, limits, trainings_folder(settings), store)
+        return TrainingProcessor(
+            making(host, limits), host, limits, trainings_folder(settings), store, jobs.records_seconds
+        )
 
     return Worker(
         _database(settings), store, make,

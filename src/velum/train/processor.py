@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -35,6 +35,9 @@ SILENT_SECONDS = 3600.0
 CRASHES = 3
 """After so many runs that died, the model of the best state is made, if there is one."""
 
+LEAST_KEPT_SECONDS = 7 * 86400.0
+"""Seconds after the start of its last run in which the folder of a training is not deleted."""
+
 RUNS = "runs"
 """File with a byte for each run that has begun and not ended by itself."""
 
@@ -52,6 +55,8 @@ class TrainingProcessor:
     limits: Limits
     folder: Path
     store: Store
+    kept_seconds: float = LEAST_KEPT_SECONDS
+    """Time after which what a training would continue from is deleted, at least `LEAST_KEPT_SECONDS`."""
 
     def cut(self, task: Task) -> Sequence[Piece]:
         """Return one piece for a training."""
@@ -64,6 +69,7 @@ class TrainingProcessor:
         """
         if task.submission.kind is JobKind.HIDE:
             return self.hiding.make(task, piece)
+        self._delete_old()
         room = self.folder / task.id
         folder = RunFolder(room / task.submission.name)
         request, left_out = self._request(task, room)
@@ -89,6 +95,13 @@ class TrainingProcessor:
     def close(self) -> None:
         """Close `hiding`."""
         self.hiding.close()
+
+    def _delete_old(self) -> None:
+        """Delete the folders of trainings that failed or were cancelled long ago, and never went on."""
+        for room in self.folder.glob("*"):
+            with suppress(OSError):  # another worker deletes it, too
+                if time.time() - room.stat().st_mtime > max(self.kept_seconds, LEAST_KEPT_SECONDS):
+                    shutil.rmtree(room, ignore_errors=True)
 
     def _request(self, task: Task, room: Path) -> tuple[TrainingRequest, int]:
         """Return the request with the places of labels and pictures here, and how many files are gone.

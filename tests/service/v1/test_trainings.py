@@ -12,16 +12,20 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 from tests.service.factories import client, settings
+from tests.service.v1.test_jobs import ended, handed_in, worked
 from tests.train.training_jobs import NAME, TrainingJobs
+from tests.waiting import until
 
 from velum.jobs import State
 from velum.service.auth.api_keys import ApiKeys
 from velum.service.job_backend import trainings_folder
 from velum.settings.schema import TrainSettings
 from velum.train import machine
+from velum.train.job import read_order
 
 pytestmark = pytest.mark.slow
 
+WITH_TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="training needs torch")
 WITHOUT_TORCH = pytest.mark.skipif(find_spec("torch") is not None, reason="what happens where torch is missing")
 
 
@@ -106,10 +110,10 @@ def test_pictures_that_the_present_model_was_trained_with_are_counted(jobs: Trai
 
 
 @WITHOUT_TORCH
-def test_without_torch_the_service_says_what_to_install(jobs: TrainingJobs, service: TestClient) -> None:
-    listed = service.get("/v1/trainings").json()
+def test_without_torch_the_service_says_what_to_install(usual_service: TestClient) -> None:
+    listed = usual_service.get("/v1/trainings").json()
     assert "pip install torch 'velum-anonymizer[train]'" in listed["needs"]
-    refused = service.post("/v1/trainings", json={"name": NAME})
+    refused = usual_service.post("/v1/trainings", json={"name": NAME})
     assert (refused.status_code, refused.json()["detail"]) == (409, listed["needs"])
 
 
@@ -176,3 +180,66 @@ def test_wrong_requests_are_refused_before_anything_is_queued(
     assert refused.status_code == 422
     assert says in refused.json()["detail"]
     assert jobs.backend.counts()["waiting"] == 0
+
+
+@WITHOUT_TORCH
+@pytest.mark.exhaustive
+def test_a_model_is_trained_from_approved_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "discs"
+    chosen = replace(settings(tmp_path), train=TrainSettings(folders=(folder,)))
+    jobs = TrainingJobs.of(chosen, folder)
+    jobs.add_present()
+    jobs.add_base()
+    plan = {"rules": [{"label": "disc", "locate": NAME, "hide": "blacken"}]}
+    with client(chosen) as service:
+        with worked(chosen):
+            for number in range(8):
+                name = f"p{number}.png"
+                ended(service, handed_in(service, (folder / name).read_bytes(), name=name, plan=plan))
+        reviews = service.get("/v1/reviews").json()["reviews"]
+        approved = [{"job": review["job"]["id"], "result": review["result"]} for review in reviews[:6]]
+        assert service.post("/v1/reviews", json={"approve": approved}).status_code == 204
+        with monkeypatch.context() as patched:
+            patched.setattr(machine, "check_torch", lambda: None)
+            wanted = {"name": NAME, "base": "tiny", "media": ".", "side": 96, "recall": 0.5}
+            started = service.post("/v1/trainings", json=wanted)
+        assert started.status_code == 201, started.text
+        training = jobs.backend.open().queue.get(started.json()["id"])
+        assert training is not None
+        order = read_order(jobs.backend.open().store.fetch(training.submission.source, tmp_path), tmp_path)
+        names = sorted(review["job"]["name"] for review in reviews[:6])
+        assert sorted(order.sources) == names
+        assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == [
+            f"{name}.regions.json" for name in names
+        ]
+        request = replace(order.request, truth=str(tmp_path / "labels"), media=str(folder))
+        jobs.leave_state(training, request)
+        with jobs.working():
+            assert jobs.ended(training).state is State.DONE, jobs.ended(training).message
+        report = service.get(f"/v1/trainings/{training.id}").json()["report"]
+        assert (report["trained_on"] + report["held_out"], report["left_out"]) == (6, 0)
+
+
+@WITH_TORCH
+@pytest.mark.timeout(600)
+def test_a_training_that_is_cancelled_goes_on_from_its_last_state(tmp_path: Path) -> None:
+    folder = tmp_path / "discs"
+    chosen = replace(settings(tmp_path), train=TrainSettings(folders=(folder,)))
+    jobs = TrainingJobs.of(chosen, folder)
+    jobs.add_base()
+    with client(chosen) as service, jobs.working():
+        wanted = {"name": NAME, "truth": "truth.json", "base": "tiny", "side": 96, "recall": 0.5, "seconds": 20}
+        started = service.post("/v1/trainings", json=wanted)
+        assert started.status_code == 201, started.text
+        place = f"/v1/trainings/{started.json()['id']}"
+        looks = until(lambda: (service.get(place).json()["report"] or {}).get("looks"))
+        assert looks[0]["measure"] == "AP50"
+        service.post(f"{place}/cancel")
+        until(lambda: service.get(place).json()["state"] == "cancelled")
+        assert service.post(f"{place}/retry").json()["state"] == "waiting"
+        until(lambda: service.get(place).json()["state"] == "done")
+        report = service.get(place).json()["report"]
+        assert report["looks"][0] == looks[0], "it did not begin anew"
+        assert (report["held_out"], report["compared"]) == (4, None)
+        assert service.post(f"{place}/switch").status_code == 200
+        assert NAME in {model["name"] for model in service.get("/v1/models").json()["models"]}

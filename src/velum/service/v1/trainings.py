@@ -66,6 +66,11 @@ class TrainingService:
             seconds=wanted.seconds, recall=wanted.recall, side=wanted.side,
         )  # fmt: skip
         labels, sources = self._export_approved() if truth is None else ({}, {})
+        if truth is None and media is None and not sources:
+            raise BadInput(
+                "the service has deleted its copies of all approved files, as it does after their approval; name the "
+                "folder where the submitted files lie with media"
+            )
         opened = self.backend.open()
         with tempfile.TemporaryDirectory(prefix="velum-train-") as folder:
             path = Path(folder) / "order.zip"
