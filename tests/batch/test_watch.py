@@ -222,7 +222,9 @@ def test_one_pass_of_the_command(velum_command: Command) -> None:  # noqa: F811
     Image.new("RGB", (16, 16), "red").save(folder / "a.png")
     (folder / "broken.jpg").write_bytes(b"no picture")
     call = ("watch", "in", "-o", "out", *RULE, "--once")
-    assert velum_command(*call).stdout == ""  # seen for the first time, so not settled
+    first = velum_command(*call)
+    assert first.stdout == ""
+    assert "2 files wait until unchanged for 10 s (--settle); repeat the command then" in first.stderr
     move = ("--originals", "move", "--move-to", "archive", "--after", "0s")
     done = velum_command(*call, "--settle", "0s", *move, code=1)
     assert "a.png: 1 face hidden" in done.stdout

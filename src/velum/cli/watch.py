@@ -160,7 +160,7 @@ def _run_passes(
             warn_left_out(messages, left_out)
         if pause is None:
             if watcher.unsettled:
-                messages.note(
+                messages.warn(
                     f"{say_count(watcher.unsettled, 'file waits', 'files wait')} until unchanged for "
                     f"{watcher.settle_seconds:g} s (--settle); repeat the command then"
                 )
