@@ -179,3 +179,28 @@ def test_a_new_model_is_compared_switched_to_and_back(browser: Any, tmp_path: Pa
         for page in watched(browser, address, locale="de-DE"):
             page.goto("/#/models")
             page.get_by_role("heading", name="Ein Modell trainieren").wait_for()
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(find_spec("torch") is None, reason="training needs torch")
+def test_a_training_is_started_watched_cancelled_and_continued(browser: Any, tmp_path: Path) -> None:
+    places = {"VELUM_MODELS": tmp_path / "models", "VELUM_TRAIN_FOLDERS": tmp_path / "discs"}
+    jobs = TrainingJobs.of(
+        Settings(models=places["VELUM_MODELS"], jobs=JobsSettings(data=tmp_path / "data")), tmp_path / "discs"
+    )
+    jobs.add_base()
+    for address in served(tmp_path, **{name: str(path) for name, path in places.items()}):
+        for page in watched(browser, address):
+            page.goto("/#/models")
+            page.get_by_label("Name of the model").fill("round")
+            page.get_by_label("Learn from").select_option("folder")
+            page.get_by_label("File or folder of the labels").fill("truth.json")
+            page.get_by_label("Start from").select_option("tiny")
+            page.get_by_label("Minutes").fill("1")
+            page.get_by_role("button", name="Start training").click()
+            article = page.get_by_role("article", name="round")
+            article.get_by_text(re.compile(r"step \d+, loss \d+\.\d+ · AP50 \d\.\d+ · \d+ s left")).wait_for()
+            article.get_by_role("button", name="Cancel the training of round").click()
+            article.get_by_role("button", name="Continue the training of round").click()
+            article.get_by_role("button", name="Cancel the training of round").click()
+            article.get_by_role("button", name="Delete the training of round").wait_for()
