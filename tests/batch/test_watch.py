@@ -208,6 +208,32 @@ def test_a_store_in_trouble_ends_the_pass_and_the_next_one_goes_on(desk: Desk) -
     assert desk.names("out") == ["a.png", "b.png", "c.png", "d.png"]
 
 
+@pytest.mark.parametrize("most", [100, 2])
+def test_named_objects_are_hidden_without_a_listing_and_not_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(watch, "MOST_ITEMS", most)  # as many are kept in memory
+    desk.save("a.png", "b/c.png", "later.png")
+    (desk.folder / "in" / "text.jpg").write_text("no picture")
+    (desk.folder / "in" / "notes.txt").write_text("no picture")
+    watcher = desk.new_watcher(release="delete", after_seconds=10)
+    assert watcher.hide_named(["b/c.png", "a.png", "gone.png", "text.jpg", "notes.txt", "_velum/x.png"], 0) == 3
+    assert watcher.hide_named(["b/c.png", "a.png"], 1) == 0
+    desk.save("a.png")
+    assert watcher.hide_named(["a.png"], 2) == 1
+    assert watcher.run_pass(3) == 1  # the one that no notification has named
+    watcher.run_pass(10)
+    assert desk.names("in") == ["a.png", "later.png", "notes.txt", "text.jpg"]
+    assert desk.new_watcher().run_pass(11) == 0
+    assert desk.hidden.count("a.png") == 2
+    assert desk.hidden.count("text.jpg") == desk.hidden.count("later.png") == 1
+    (name,) = BatchRun.names(desk.target)
+    outcomes = list(BatchRun.open(desk.target, name).latest())
+    assert [(outcome.key, outcome.status) for outcome in outcomes] == [
+        ("a.png", "hidden"), ("b/c.png", "hidden"), ("later.png", "hidden"), ("text.jpg", "refused"),
+    ]  # fmt: skip
+
+
 def test_more_objects_than_a_pass_takes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "MOST_ITEMS", 2)
     desk.save("a.png", "b.png", "c.png")
