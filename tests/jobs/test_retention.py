@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import sqlalchemy as sql
 
 from velum import Plan
-from velum.errors import BadPlan
+from velum.errors import BadPlan, OutputFailed
 from velum.jobs import Database, Retention, RetentionSweeper, State, Submission, SweepResult, Uploads, retention
 from velum.jobs.schema import JOBS, PIECES, row_of
 from velum.storage import StoredObject
@@ -124,6 +125,61 @@ def test_a_source_is_deleted_with_the_last_job_that_needs_it(office: Office) -> 
     assert office.desk.cancel(other.id)
     age(office, other.id, 100)
     assert sweep(office, originals_seconds=50) == SweepResult(originals=1)
+
+
+def test_a_source_that_somebody_has_kept_longer_during_a_sweep_stays(office: Office) -> None:
+    jobs = [office.submit(pieces=1) for _ in range(2)]
+    with office.working(retention=RETENTION):
+        office.ended(*jobs)
+    kept, files = dict[str, bool](), {job.submission.source: job.id for job in jobs}
+
+    class Store(FolderStore):
+        """While it deletes one source, somebody has both kept longer."""
+
+        def delete(self, key: str) -> None:
+            for job in files.values() if key in files and not kept else ():
+                try:
+                    office.desk.keep_source(job, KEEP, 10 * KEEP)
+                except BadPlan:
+                    kept[job] = False
+                else:
+                    kept[job] = True
+            super().delete(key)
+
+    for job in jobs:
+        age(office, job.id, 100)
+    retention = replace(RETENTION, originals_seconds=50)
+    swept = RetentionSweeper(office.database, Store(Path(str(office.place))), retention).sweep()
+    assert swept.failed == ()
+    assert sorted(kept.values()) == [False, True], "one source is being deleted, the other one stays"
+    for job in jobs:
+        assert office.now(job).source_kept is kept[job.id] is (office.store.size(job.submission.source) is not None)
+
+
+def test_a_source_that_cannot_be_deleted_is_tried_again(office: Office) -> None:
+    job = office.submit(pieces=1)
+    with office.working(retention=RETENTION):
+        office.ended(job)
+    age(office, job.id, 100)
+
+    class Full(FolderStore):
+        def delete(self, key: str) -> None:
+            raise OutputFailed(f"cannot delete {key}")
+
+    retention = replace(RETENTION, originals_seconds=50)
+    assert len(RetentionSweeper(office.database, Full(Path(str(office.place))), retention).sweep().failed) == 1
+    assert office.now(job).source_kept
+    assert sweep(office, originals_seconds=50) == SweepResult(originals=1)
+
+
+def test_a_source_that_a_crash_left_behind_belongs_to_no_job(office: Office) -> None:
+    job = office.submit(pieces=1)
+    with office.working(retention=RETENTION):
+        office.ended(job)
+    with office.database.writing() as connection:
+        connection.execute(JOBS.update().where(JOBS.c.id == job.id).values(source_kept=False))
+    assert sweep(office, unclaimed_seconds=0) == SweepResult(unclaimed=1)
+    assert office.store.size(job.submission.source) is None
 
 
 def test_a_retention_of_zero_keeps_nothing(back_office: Office) -> None:

@@ -313,6 +313,8 @@ def _find_unreferenced(connection: sql.Connection, keys: set[str | None]) -> set
 
 
 def referenced_keys(connection: sql.Connection, keys: set[str]) -> set[str]:
-    """Return those of the keys that any job still refers to."""
+    """Return those of the keys that any job still refers to. A source whose time is over is none of them."""
     columns = (*_OF_JOBS, *_OF_PIECES)
-    return {key for column in columns for key in connection.scalars(sql.select(column).where(column.in_(keys)))}
+    queries = {column: sql.select(column).where(column.in_(keys)) for column in columns}
+    queries[JOBS.c.source] = queries[JOBS.c.source].where(JOBS.c.source_kept)
+    return {key for query in queries.values() for key in connection.scalars(query)}

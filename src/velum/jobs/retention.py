@@ -126,21 +126,11 @@ class RetentionSweeper:
     def _originals(self, before: float, failed: list[str]) -> int:
         with self._database.reading() as connection:
             now = self._database.now(connection)
-            # A source is due when the last job that uses it ended that long ago, or as long ago as people said.
-            other = JOBS.alias()
-            within_time = (other.c.keep_until >= now) | (other.c.keep_until.is_(None) & (other.c.ended >= before))
-            still = other.c.ended.is_(None) | within_time
-            # Not by EXISTS, for which PostgreSQL would read all waiting jobs.
-            last = sql.select(other.c.id).where(other.c.source == JOBS.c.source, still).limit(1).scalar_subquery()
             sources = dict[str, None]()
             # Two queries, each of which reads only what is due, by an index of its own.
-            for due, by in (
-                ((JOBS.c.ended < before, JOBS.c.keep_until.is_(None)), JOBS.c.ended),
-                ((JOBS.c.keep_until < now, JOBS.c.keep_until.is_not(None)), JOBS.c.keep_until),
-            ):
-                query = sql.select(JOBS.c.source).where(JOBS.c.source_kept, *due, last.is_(None))
+            for query, by in _due_sources(before, now):
                 sources |= dict.fromkeys(connection.scalars(query.order_by(by).limit(BATCH_SIZE)))
-        return _count(self._drop_source, sources, failed)
+        return _count(lambda source: self._drop_source(source, before), sources, failed)
 
     def _pieces(self, now: float, failed: list[str]) -> int:
         """Delete the pieces of jobs that cannot be rendered again or whose result has been deleted."""
@@ -152,14 +142,29 @@ class RetentionSweeper:
             parts = list(connection.scalars(pieces.limit(BATCH_SIZE)))
         return _count(self._drop_piece, parts, failed)
 
-    def _drop_source(self, source: str) -> None:
+    def _drop_source(self, source: str, before: float) -> None:
+        """Delete a source with the regions that belong to it, unless somebody has asked for it meanwhile.
+
+        The record comes first, under a lock: from then on no job is rendered again with this source. What a crash
+        leaves in the store belongs to no job.
+        """
         theirs = JOBS.c.source == source
-        with self._database.reading() as connection:
-            regions = list(connection.scalars(sql.select(JOBS.c.regions).where(theirs, JOBS.c.regions.is_not(None))))
-        for key in (source, *regions):
-            self._store.delete(key)
         with self._database.writing() as connection:
-            connection.execute(JOBS.update().where(theirs).values(source_kept=False, regions=None))
+            jobs = connection.execute(sql.select(JOBS.c.id, JOBS.c.regions).where(theirs).with_for_update()).all()
+            now = self._database.now(connection)
+            queries = _due_sources(before, now)
+            if not any(connection.scalars(query.where(theirs).limit(1)).first() for query, _ in queries):
+                return
+            connection.execute(JOBS.update().where(theirs).values(source_kept=False))
+        try:
+            for key in (source, *(job.regions for job in jobs if job.regions is not None)):
+                self._store.delete(key)
+        except VelumError:
+            with self._database.writing() as connection:
+                connection.execute(JOBS.update().where(theirs).values(source_kept=True))
+            raise
+        with self._database.writing() as connection:
+            connection.execute(JOBS.update().where(theirs).values(regions=None))
 
     def _drop_piece(self, key: str) -> None:
         same = PIECES.c.key == key
@@ -177,6 +182,25 @@ class RetentionSweeper:
         while keys := list(islice(old, BATCH_SIZE)):
             with self._database.reading() as connection:
                 yield sorted(set(keys) - referenced_keys(connection, set(keys)))
+
+
+def _due_sources(before: float, now: float) -> tuple[tuple[sql.Select[tuple[str]], sql.ColumnElement[float]], ...]:
+    """Return queries for sources that are due, each with the column of its index.
+
+    A source is due when the last job that uses it ended before `before`, or is to be kept until `now` at the latest.
+    """
+    other = JOBS.alias()
+    within_time = (other.c.keep_until >= now) | (other.c.keep_until.is_(None) & (other.c.ended >= before))
+    still = other.c.ended.is_(None) | within_time
+    # Not by EXISTS, for which PostgreSQL would read all waiting jobs.
+    last = sql.select(other.c.id).where(other.c.source == JOBS.c.source, still).limit(1).scalar_subquery()
+    return tuple(
+        (sql.select(JOBS.c.source).where(JOBS.c.source_kept, *due, last.is_(None)), by)
+        for due, by in (
+            ((JOBS.c.ended < before, JOBS.c.keep_until.is_(None)), JOBS.c.ended),
+            ((JOBS.c.keep_until < now, JOBS.c.keep_until.is_not(None)), JOBS.c.keep_until),
+        )
+    )
 
 
 def _count(delete: Callable[[str], object], keys: Iterable[str], failed: list[str]) -> int:

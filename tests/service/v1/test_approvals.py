@@ -126,6 +126,9 @@ def test_approved_corrections_become_labels_of_the_files_where_they_lie(tmp_path
         for place in places:
             ended(it, place)
         assert it.put(f"{places[0]}/regions", json=CORNER.to_json()).status_code == 200
+        assert it.post(f"{places[0]}/keep", json={"seconds": 3600}).status_code == 200, (
+            "an approval deletes the original otherwise"
+        )
         assert "approve results on the page" in str(velum().exception)
         (review,) = [one for one in it.get("/v1/reviews").json()["reviews"] if one["job"]["name"] == "a.png"]
         assert approved(it, review).status_code == 204
