@@ -29,9 +29,9 @@ class Annotations:
     @property
     def techniques(self) -> frozenset[tuple[PartSpec, str, bool]]:
         """Techniques that people chose for regions, each with the region's label, and whether it is ignored."""
-        found = (region for regions in self.frames.values() for region in regions)
+        all_regions = (region for regions in self.frames.values() for region in regions)
         return frozenset(
-            (region.technique, region.label, region.ignored) for region in found if region.technique is not None
+            (region.technique, region.label, region.ignored) for region in all_regions if region.technique is not None
         )
 
     def check(self, *, width: int, height: int, frames: int | None, sha256: str | None) -> None:

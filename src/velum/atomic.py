@@ -140,10 +140,10 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _remove_if_abandoned(path: Path) -> None:
-    found = _TEMPORARY.fullmatch(path.name)
+    match = _TEMPORARY.fullmatch(path.name)
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        is_own = found is not None and found[1] == _host()
+        is_own = match is not None and match[1] == _host()
         if not is_own and time.time() - os.fstat(descriptor).st_mtime < _DAY_SECONDS:
             return
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -77,11 +77,11 @@ def _embedded_parts(group: Group, host: RuntimeConfig | None) -> Mapping[str, Ca
 
 @cache
 def _installed_parts(group: Group) -> dict[str, tuple[EntryPoint, ...]]:
-    found: dict[str, dict[str, EntryPoint]] = {}
+    installed: dict[str, dict[str, EntryPoint]] = {}
     for point in entry_points(group=group):
         # One installation can be listed twice (a path twice on sys.path): equal values are one part.
-        found.setdefault(point.name, {})[point.value] = point
-    return {name: tuple(points.values()) for name, points in found.items()}
+        installed.setdefault(point.name, {})[point.value] = point
+    return {name: tuple(points.values()) for name, points in installed.items()}
 
 
 def _load(point: EntryPoint, kind: str) -> Callable[..., Any]:

@@ -96,7 +96,7 @@ class People:
             if not sign or not name.strip() or not path:
                 raise BadPlan(f"cannot read person {text!r}; write NAME=photo.jpg")
             photos.setdefault(name.strip(), []).append(PersonPhoto(path))
-        return cls(mode, tuple(Person(name, tuple(found)) for name, found in photos.items()))
+        return cls(mode, tuple(Person(name, tuple(paths)) for name, paths in photos.items()))
 
     def with_hashes(self) -> Self:
         """Return the people with the hash of each photo. Raises `BadInput` for a photo that cannot be read."""

@@ -116,24 +116,24 @@ def _techniques(file: Path) -> dict[str, _TechniqueSource]:
         raise BadPlan(
             f"{file} has no technique in it; write a class with a method 'hide', or start the file's name with '_'"
         )
-    found: dict[str, _TechniqueSource] = {}
+    sources: dict[str, _TechniqueSource] = {}
     for kind in kinds:
         name = kind.lower()
-        if not _NAME.fullmatch(name) or name in found:
+        if not _NAME.fullmatch(name) or name in sources:
             raise BadPlan(f"{file}: class {kind} cannot be technique {name!r}; its name must be plain, and there once")
-        found[name] = _TechniqueSource(file, kind, source, code)
-    return found
+        sources[name] = _TechniqueSource(file, kind, source, code)
+    return sources
 
 
 def _with_hide(tree: ast.Module) -> list[str]:
     """Return the classes that have a method `hide`, of their own or from a class above them in the file."""
-    found: list[str] = []
+    names: list[str] = []
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             own = any(isinstance(item, ast.FunctionDef) and item.name == "hide" for item in node.body)
-            if own or any(isinstance(base, ast.Name) and base.id in found for base in node.bases):
-                found.append(node.name)
-    return found
+            if own or any(isinstance(base, ast.Name) and base.id in names for base in node.bases):
+                names.append(node.name)
+    return names
 
 
 def _run(place: _TechniqueSource) -> ModuleType:
@@ -161,8 +161,8 @@ def _run(place: _TechniqueSource) -> ModuleType:
 def _check_class(kind: object, name: str, place: _TechniqueSource) -> Callable[..., Any]:
     if not inspect.isclass(kind):
         raise PluginFault(f"{place.file}: {place.kind} is no class; technique {name!r} must be one")
-    known = {*dir(kind), *getattr(kind, "__dataclass_fields__", ())}
-    if lacking := [attribute for attribute in _ATTRIBUTES if attribute not in known]:
+    attributes = {*dir(kind), *getattr(kind, "__dataclass_fields__", ())}
+    if lacking := [attribute for attribute in _ATTRIBUTES if attribute not in attributes]:
         raise PluginFault(
             f"{place.file}: technique {name!r} has no {' and no '.join(lacking)}; "
             "it must say whether it destroys, and its labels or None"

@@ -162,15 +162,15 @@ class Region:
         if unknown := entry.keys() - _FIELDS:
             raise BadInput(f"region has unknown fields {sorted(unknown)}; known are {', '.join(sorted(_FIELDS))}")
         label, xyxy, score = entry.get("label"), entry.get("xyxy"), entry.get("score", 1.0)
-        found, track, runs = entry.get("found", "manual"), entry.get("track"), entry.get("mask_runs")
+        origin, track, runs = entry.get("found", "manual"), entry.get("track"), entry.get("mask_runs")
         if not isinstance(label, str) or not label:
             raise BadInput(f"region label {label!r} is not a non-empty string")
         if not isinstance(xyxy, list) or len(xyxy) != 4 or not all(map(_is_number, xyxy)):
             raise BadInput(f"region xyxy {xyxy!r} is not a list of four numbers [x0, y0, x1, y1] in pixels")
         if not _is_number(score) or not 0 <= score <= 1:
             raise BadInput(f"region score {score!r} is not a number from 0 to 1")
-        if found not in get_args(Origin):
-            raise BadInput(f"region found {found!r} is unknown; allowed are {', '.join(get_args(Origin))}")
+        if origin not in get_args(Origin):
+            raise BadInput(f"region found {origin!r} is unknown; allowed are {', '.join(get_args(Origin))}")
         if track is not None and (not isinstance(track, int) or isinstance(track, bool)):
             raise BadInput(f"region track {track!r} is not a whole number")
         if not isinstance(off := entry.get("off", False), bool):
@@ -178,7 +178,7 @@ class Region:
         box = Box.around(*xyxy)
         mask = None if runs is None else mask_from_runs(runs, box.height, box.width)
         technique, points = _technique(entry.get("technique")), points_from_json(entry.get("points"))
-        return cls(box, label, float(score), mask, track, found, technique, off, points)
+        return cls(box, label, float(score), mask, track, origin, technique, off, points)
 
 
 # Thousands of regions name the same technique.

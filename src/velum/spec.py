@@ -81,10 +81,10 @@ def whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def refuse_unknown(value: Mapping[str, Any], known: set[str], subject: str) -> None:
+def refuse_unknown(value: Mapping[str, Any], keys: set[str], subject: str) -> None:
     """Raise `BadPlan` that names the unknown keys, and the known ones."""
-    if unknown := sorted(map(str, value.keys() - known)):
-        raise BadPlan(f"{subject} has no {', '.join(unknown)}; allowed are {', '.join(sorted(known))}")
+    if unknown := sorted(map(str, value.keys() - keys)):
+        raise BadPlan(f"{subject} has no {', '.join(unknown)}; allowed are {', '.join(sorted(keys))}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,8 @@ def frames_of_every_kind(width: int = 61, height: int = 47, seed: int = 0) -> di
     random = np.random.default_rng(seed)
 
     def samples(bits: int, *shape: int) -> Samples:
-        drawn = random.integers(0, 1 << bits, shape)
-        return drawn.astype(np.uint8) if bits == 8 else drawn.astype(np.uint16)
+        noise = random.integers(0, 1 << bits, shape)
+        return noise.astype(np.uint8) if bits == 8 else noise.astype(np.uint16)
 
     def yuv(bits: int, scale_x: int, scale_y: int) -> Frame:
         chroma = -(-height // scale_y), -(-width // scale_x)

@@ -90,7 +90,9 @@ def test_sends_images_as_every_variant_expects_them(profile: str, peers: HttpCli
         api = InferenceApi(stub.url.rstrip("/"), peers)
         with pytest.raises(Unavailable, match="enough"):
             if profile in SEGMENTING:
-                api.mask("yolo", PNG, "image.png", "image/png", size=(4, 4), known=Description(("a",), "segmentation"))
+                api.mask(
+                    "yolo", PNG, "image.png", "image/png", size=(4, 4), description=Description(("a",), "segmentation")
+                )
             else:
                 api.detect("yolo", PNG, "image.png", "image/png")
         (asked,) = stub.asked
@@ -215,7 +217,7 @@ def test_reports_the_failures_of_every_variant(profile: str, peers: HttpClient) 
         for model, picture in (("nope", PNG), ("yolo", b"no picture")):
             with pytest.raises(Unavailable, match=rf"{stub.url} gave no usable answer to models/{model}/"):
                 if profile in SEGMENTING:
-                    api.mask(model, picture, "image.png", "image/png", size=(4, 4), known=known)
+                    api.mask(model, picture, "image.png", "image/png", size=(4, 4), description=known)
                 else:
                     api.detect(model, picture, "image.png", "image/png")
 
@@ -294,7 +296,7 @@ def test_accepts_every_status_from_200_to_299(status: int) -> None:
     assert len(answering(boxes(), status).detect("yolo", PNG, "image.png", "image/png")) == 2
     known = Description(("a", "b"), "segmentation")
     body = painted(np.eye(4, dtype=np.uint8), voc_palette(2))
-    ids = answering(body, status).mask("m", PNG, "image.png", "image/png", size=(4, 4), known=known)
+    ids = answering(body, status).mask("m", PNG, "image.png", "image/png", size=(4, 4), description=known)
     assert set(ids.values) == {0, 1}
 
 
@@ -360,7 +362,7 @@ def test_any_response_is_read_or_raises_unavailable(answered: Any, status: int) 
         api.models,
         lambda: api.describe("person"),
         lambda: api.detect("person", PNG, "image.png", "image/png"),
-        lambda: api.mask("person", PNG, "image.png", "image/png", size=(3, 3), known=known),
+        lambda: api.mask("person", PNG, "image.png", "image/png", size=(3, 3), description=known),
     ):
         with contextlib.suppress(Unavailable):
             ask()

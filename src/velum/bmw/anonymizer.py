@@ -52,35 +52,45 @@ class Anonymizer:
     strict: bool = False
 
     def anonymize_image(
-        self, image: bytes, configuration: bytes, kind: PlainFormat, gone: threading.Event, note: Callable[[str], None]
+        self,
+        image: bytes,
+        configuration: bytes,
+        kind: PlainFormat,
+        disconnect: threading.Event,
+        note: Callable[[str], None],
     ) -> tuple[bytes, Report] | Refusal:
         """Return the image with what the configuration names hidden, and the report; or why entries cannot be served.
 
         `kind` is the format of the result. Raises `BadInput` for an image that cannot be read, whatever the
         configuration is, `RequestRefused` for a configuration that cannot, `Overloaded` for a full queue, and
-        `ClientGone` once `gone` is set.
+        `ClientGone` once `disconnect` is set.
         """
         try:
             request = self._parse(configuration)
         except (RequestRefused, LimitExceeded):
-            self._check_image(image, gone)
+            self._check_image(image, disconnect)
             raise
         if isinstance(request, Refusal):
-            self._check_image(image, gone)
+            self._check_image(image, disconnect)
             return request
 
         def run(plan: Plan) -> tuple[bytes, Report]:
-            with self._working(gone):
+            with self._working(disconnect):
                 return self.engine.hide_image_bytes(image, plan, format=kind)
 
         with self.admission.reserve(request.services):
             result = self._run_or_refuse(request, run, note)
             if isinstance(result, Refusal):
-                self._check_image(image, gone)
+                self._check_image(image, disconnect)
             return result
 
     def anonymize_video(
-        self, upload: BinaryIO, filename: str, configuration: bytes, gone: threading.Event, note: Callable[[str], None]
+        self,
+        upload: BinaryIO,
+        filename: str,
+        configuration: bytes,
+        disconnect: threading.Event,
+        note: Callable[[str], None],
     ) -> tuple[Path, Report] | Refusal:
         """Hide in a video what the configuration names, and move the result to the folder of finished videos.
 
@@ -97,7 +107,7 @@ class Anonymizer:
                 target = folder / "done.mp4"
 
                 def run(plan: Plan) -> Report:
-                    return self._hide_video(folder / "upload", target, plan, gone, note)
+                    return self._hide_video(folder / "upload", target, plan, disconnect, note)
 
                 report = self._run_or_refuse(request, run, note)
                 if isinstance(report, Refusal):
@@ -107,13 +117,15 @@ class Anonymizer:
             self.video_slots.release()
 
     def _hide_video(
-        self, source: Path, target: Path, plan: Plan, gone: threading.Event, note: Callable[[str], None]
+        self, source: Path, target: Path, plan: Plan, disconnect: threading.Event, note: Callable[[str], None]
     ) -> Report:
         """Hide in a video; sound that cannot be copied into MP4 is dropped."""
 
         def hide(plan: Plan) -> Report:
             with names_for_places(source, "the video"):
-                return self.engine.hide(source, target, plan, progress=lambda *_: stop_if_gone(gone), overwrite=True)
+                return self.engine.hide(
+                    source, target, plan, progress=lambda *_: stop_if_gone(disconnect), overwrite=True
+                )
 
         try:
             return hide(plan)
@@ -134,9 +146,9 @@ class Anonymizer:
         """
         failed = self._unusable(request.plan, note)
         result: T | None = None
-        while left := tuple(rule for rule in request.plan.rules if rule.locate not in failed):
+        while rules := tuple(rule for rule in request.plan.rules if rule.locate not in failed):
             try:
-                result = run(replace(request.plan, rules=left))
+                result = run(replace(request.plan, rules=rules))
                 break
             except NoAnswer as error:
                 note(str(error))
@@ -157,15 +169,15 @@ class Anonymizer:
                 failed.add(use)
         return failed
 
-    def _check_image(self, image: bytes, gone: threading.Event) -> None:
+    def _check_image(self, image: bytes, disconnect: threading.Event) -> None:
         """Raise `BadInput` when the image cannot be read: a refused configuration must not hide that."""
-        with self._working(gone):
+        with self._working(disconnect):
             self.engine.read_plain(image)
 
     @contextmanager
-    def _working(self, gone: threading.Event) -> Iterator[None]:
+    def _working(self, disconnect: threading.Event) -> Iterator[None]:
         with self.admission.working():
-            stop_if_gone(gone)
+            stop_if_gone(disconnect)
             yield
 
 

@@ -238,8 +238,8 @@ class ApiDirectory:
             self._served = {url: self._served.get(url) for url in urls}
             self._faults = {url: why for url, why in self._faults.items() if url in {*urls, self._own, "list"}}
             self._broken_models = {key: why for key, why in self._broken_models.items() if key[0] in urls}
-            known = [(url, served) for url, served in self._served.items() if served is not None]
-            self._current = AvailableMethods.of([*known, *local], self._techniques)
+            available = [(url, served) for url, served in self._served.items() if served is not None]
+            self._current = AvailableMethods.of([*available, *local], self._techniques)
             return self._current
 
     def _own_models(self) -> Sequence[RemoteModel]:
@@ -262,10 +262,10 @@ OUTLINING = frozenset({"mask_rcnn", "yolact"})
 
 def own_models(host: RuntimeConfig, is_installed: Callable[[Model], bool]) -> Sequence[RemoteModel]:
     """Return velum's own models: the default one, which is always listed, then the user's, then others installed."""
-    known, added = registry.catalog(host), registry.added_models(host)
-    default = known[registry.default_model().name]
-    order = dict.fromkeys([default.name, *added, *known])
-    return [_remote_model(known[name]) for name in order if name == default.name or is_installed(known[name])]
+    models, added = registry.catalog(host), registry.added_models(host)
+    default = models[registry.default_model().name]
+    order = dict.fromkeys([default.name, *added, *models])
+    return [_remote_model(models[name]) for name in order if name == default.name or is_installed(models[name])]
 
 
 def own_rule(label: str, model: str, hide: PartSpec) -> Rule:

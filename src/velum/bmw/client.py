@@ -74,18 +74,18 @@ class InferenceApi:
         )
 
     def mask(
-        self, model: str, image: bytes, filename: str, kind: str, *, size: tuple[int, int], known: Description
+        self, model: str, image: bytes, filename: str, kind: str, *, size: tuple[int, int], description: Description
     ) -> mask.Ids:
         """Return the class map of a segmentation model for an image file of `size` (width, height).
 
-        `known` is the description of the model. Raises `Unavailable`.
+        `description` is the description of the model. Raises `Unavailable`.
         """
         path = _path(model, inference_wire.INFERENCE)
         answer = self._peers.post(self.url + path, FormFile(inference_wire.INPUT, filename, image, kind))
         if not inference_wire.is_success(answer.status):
             raise self._unusable_answer(path, f"status {answer.status} and {inference_wire.excerpt(answer.body)}")
         try:
-            return mask.read(answer.body, size, len(known.labels), known.palette, merged=known.merged)
+            return mask.read(answer.body, size, len(description.labels), description.palette, merged=description.merged)
         except BadInput as error:
             raise self._unusable_answer(path, str(error)) from error
 

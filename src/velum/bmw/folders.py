@@ -287,11 +287,11 @@ def _files_with(folder: Path, suffix: str) -> list[Path]:
 
 
 def _only_file(folder: Path, suffix: str) -> Path:
-    found = _files_with(folder, suffix)
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    files = _files_with(folder, suffix)
+    if len(files) != 1:
+        names = ", ".join(path.name for path in files) or "none"
         raise BadInput(f"{folder} must have one {suffix} file; it has {names}")
-    return found[0]
+    return files[0]
 
 
 def _required_file(folder: Path, name: str) -> Path:

@@ -86,8 +86,10 @@ def read_models(data: Any) -> dict[str, str]:
     if not isinstance(listed, list | dict) or not all(map(_is_text, listed)):
         raise BadInput(f"there is no list of model names in {excerpt(data)}")
     hashes = listed if isinstance(listed, dict) else {}
-    known = {name: hashes.get(name) for name in listed}
-    return {name: hash_ if isinstance(hash_, str) and _UUID.fullmatch(hash_) else "" for name, hash_ in known.items()}
+    hash_by_name = {name: hashes.get(name) for name in listed}
+    return {
+        name: hash_ if isinstance(hash_, str) and _UUID.fullmatch(hash_) else "" for name, hash_ in hash_by_name.items()
+    }
 
 
 def read_labels(data: Any) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def read_label_map(path: Path) -> tuple[str, ...]:
 def _items(text: str, path: Path) -> Iterator[dict[str, str]]:
     """Yield the values of each `item { ... }` by key, without deeper nesting."""
     depth, key, item = 0, "", dict[str, str]()
-    for match in _WORD.finditer(_COMMENT.sub(lambda found: found[1] or "", text)):
+    for match in _WORD.finditer(_COMMENT.sub(lambda comment: comment[1] or "", text)):
         word = match[0]
         if word in "{<":
             depth += 1

@@ -105,18 +105,18 @@ class Bmw:
         return sorted(filter(None, regions), key=lambda region: -region.score)
 
     def _locate_by_mask(self, frame: Frame) -> list[Region]:
-        known, image_file = self._description(), _image_file(frame)
-        ids = self._mask(frame, image_file, known)
-        if ids.has_unknown_values and known is not self._confirmed:
+        description, image_file = self._description(), _image_file(frame)
+        ids = self._mask(frame, image_file, description)
+        if ids.has_unknown_values and description is not self._confirmed:
             # Values without a label: another model may have the name by now.
-            self._known, before = None, known
-            known = self._confirmed = self._description()
-            ids = ids if known == before else self._mask(frame, image_file, known)
-        return [Region(box, exact(known.labels[label]), mask=mask) for label, box, mask in components(ids)]
+            self._known, before = None, description
+            description = self._confirmed = self._description()
+            ids = ids if description == before else self._mask(frame, image_file, description)
+        return [Region(box, exact(description.labels[label]), mask=mask) for label, box, mask in components(ids)]
 
-    def _mask(self, frame: Frame, image_file: tuple[bytes, str, str], known: Description) -> Ids:
+    def _mask(self, frame: Frame, image_file: tuple[bytes, str, str], description: Description) -> Ids:
         try:
-            return self._api.mask(self._model, *image_file, size=(frame.width, frame.height), known=known)
+            return self._api.mask(self._model, *image_file, size=(frame.width, frame.height), description=description)
         except Unavailable:
             self._known = None  # the description may be outdated
             raise
@@ -126,16 +126,16 @@ class Bmw:
 
         There is no lock: threads that fetch it at the same time get the same, and none waits for another's time-out.
         """
-        known = self._known
-        if known is None or time.monotonic() - known[0] > FRESH_SECONDS:
-            known = time.monotonic(), self._api.describe(self._model)
-            if known[1].kind in {wire.DETECTION, wire.SEGMENTATION} - {self._kind}:
+        cached = self._known
+        if cached is None or time.monotonic() - cached[0] > FRESH_SECONDS:
+            cached = time.monotonic(), self._api.describe(self._model)
+            if cached[1].kind in {wire.DETECTION, wire.SEGMENTATION} - {self._kind}:
                 raise BadPlan(
-                    f"model {self._model!r} of {self._api.url} is of kind {known[1].kind}, not {self._kind}; "
-                    f"write bmw(..., kind={known[1].kind!r})"
+                    f"model {self._model!r} of {self._api.url} is of kind {cached[1].kind}, not {self._kind}; "
+                    f"write bmw(..., kind={cached[1].kind!r})"
                 )
-            self._known = known
-        return known[1]
+            self._known = cached
+        return cached[1]
 
 
 class BegunLocalizer:
@@ -262,7 +262,7 @@ def region_of(detection: inference_wire.ApiDetection, width: int, height: int) -
 def _image_file(frame: Frame) -> tuple[bytes, str, str]:
     """Return an image file of the upright frame, with name and content type: its source file where that is equal."""
     if frame.encoded is not None:
-        known = _KINDS.get(format_of(frame.encoded, "the frame"))
-        if known is not None:
-            return frame.encoded, *known
+        kind = _KINDS.get(format_of(frame.encoded, "the frame"))
+        if kind is not None:
+            return frame.encoded, *kind
     return encode_png(frame.rgb(frame.width, frame.height)), *_KINDS["PNG"]

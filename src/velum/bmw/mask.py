@@ -137,12 +137,12 @@ def _from_colours(pixels: Plane, colours: list[int]) -> tuple[Plane, dict[int, l
     # 65535 marks a colour that is not in the palette.
     places = np.full(1 << 24, 0xFFFF, np.uint16)
     places[list(sharing)] = [labels[0] for labels in sharing.values()]
-    found = places[codes]
-    unknown = np.argwhere(found == 0xFFFF)
+    ids = places[codes]
+    unknown = np.argwhere(ids == 0xFFFF)
     if len(unknown):
         row, column = unknown[0]
         raise BadInput(f"the mask has colour {pixels[row, column].tolist()}, which is not in the model's palette")
-    return found.astype(np.uint8), {labels[0]: labels for labels in sharing.values()}
+    return ids.astype(np.uint8), {labels[0]: labels for labels in sharing.values()}
 
 
 def _meanings(

@@ -111,14 +111,14 @@ class Api:
             raise Unavailable(str(error)) from error
 
     def anonymize(
-        self, image: UploadFile, configuration: UploadFile, request: Request, gone: threading.Event
+        self, image: UploadFile, configuration: UploadFile, request: Request, disconnect: threading.Event
     ) -> bytes | Response:
         """Return the processed image, or the errors of its configuration."""
         self._note_names(request, image)
         source = _read(image, self.picture_bytes, "the image")
         kind: PlainFormat = "JPEG" if _wants_jpeg(request) and not self.anonymizer.strict else "PNG"
         settings = _read(configuration, MOST_BYTES, "the configuration")
-        result = self.anonymizer.anonymize_image(source, settings, kind, gone, _cause_noter(request))
+        result = self.anonymizer.anonymize_image(source, settings, kind, disconnect, _cause_noter(request))
         if isinstance(result, Refusal):
             self._note_refusal(request, result)
             return wire.needs_change(result.errors)
@@ -128,13 +128,13 @@ class Api:
         return Response(data, media_type="image/jpeg", headers=_headers(report))
 
     def anonymize_video(
-        self, video: UploadFile, configuration: UploadFile, request: Request, gone: threading.Event
+        self, video: UploadFile, configuration: UploadFile, request: Request, disconnect: threading.Event
     ) -> bytes | Response:
         """Move the processed video to the folder of finished videos, or return the errors of its configuration."""
         self._note_names(request, video)
         settings = _read(configuration, MOST_BYTES, "the configuration")
         result = self.anonymizer.anonymize_video(
-            video.file, video.filename or "", settings, gone, _cause_noter(request)
+            video.file, video.filename or "", settings, disconnect, _cause_noter(request)
         )
         if isinstance(result, Refusal):
             self._note_refusal(request, result)
@@ -196,12 +196,14 @@ def routes(api: Api, access: Authenticator, dependencies: Sequence[params.Depend
     @router.post("/anonymize/", responses=openapi.image_responses(), **hiding)
     async def anonymize(image: Image, configuration: Configuration, request: Request) -> Response:
         """Hide in an image what the configuration names, and return the image."""
-        return await api.respond(request, lambda gone: api.anonymize(image, configuration, request, gone))
+        return await api.respond(request, lambda disconnect: api.anonymize(image, configuration, request, disconnect))
 
     @router.post("/anonymize_video/", responses=openapi.video_responses(), **hiding)
     async def anonymize_video(video: Video, configuration: Configuration, request: Request) -> Response:
         """Hide in a video what the configuration names, and put it into the folder of finished videos."""
-        return await api.respond(request, lambda gone: api.anonymize_video(video, configuration, request, gone))
+        return await api.respond(
+            request, lambda disconnect: api.anonymize_video(video, configuration, request, disconnect)
+        )
 
     return router
 

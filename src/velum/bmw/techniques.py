@@ -35,7 +35,7 @@ class ListedTechnique:
 
     def suits(self, label: str) -> bool:
         """Tell whether the technique can hide a label."""
-        return self.labels is None or any(covers(known, label) for known in self.labels)
+        return self.labels is None or any(covers(suited, label) for suited in self.labels)
 
     def use(self, degree: float, kind: str) -> PartSpec:
         """Return the spec of the technique at a degree, rounded up to the next step, as strong as the original's.
@@ -72,8 +72,8 @@ def list_techniques(host: RuntimeConfig) -> tuple[ListedTechnique, ...]:
     others = [
         _try_technique(name, host) for name in names("velum.techniques", host) if name not in wire.TECHNIQUES.values()
     ]
-    found = [technique for technique in others if technique is not None]
-    return (*ours, *sorted(found, key=lambda technique: technique.labels is not None))
+    usable = [technique for technique in others if technique is not None]
+    return (*ours, *sorted(usable, key=lambda technique: technique.labels is not None))
 
 
 def _try_technique(name: str, host: RuntimeConfig) -> ListedTechnique | None:

@@ -191,8 +191,8 @@ class CommandRun:
 
         run, summary = self._start(), BatchSummary()
         listings = run.listings()
-        if listings and (left := shards_to_hide(run, listings[-1])):
-            self._hide_shards(run, listings[-1], left, summary)
+        if listings and (unfinished := shards_to_hide(run, listings[-1])):
+            self._hide_shards(run, listings[-1], unfinished, summary)
         resumed = summary.total
         listing, unchanged = self._list(run, retry)
         if listing is not None:

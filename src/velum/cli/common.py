@@ -40,8 +40,8 @@ def default_command(name: str) -> type[TyperGroup]:
     class DefaultCommandGroup(TyperGroup):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             """Name the command where the first word is neither a command nor a call for help."""
-            known = {*self.commands, *ctx.help_option_names}
-            if (args and args[0] not in known) or (not args and not self.no_args_is_help):
+            names = {*self.commands, *ctx.help_option_names}
+            if (args and args[0] not in names) or (not args and not self.no_args_is_help):
                 args = [name, *args]
             return super().parse_args(ctx, args)
 
@@ -131,10 +131,10 @@ def write_text(path: Path, text: str, *, overwrite: bool) -> None:
 
 def parse_duration(text: str, option: str = "--budget") -> float:
     """Return the seconds of a time written as 90s, 10m, 2h, 7d or 90. Raises `BadPlan` with the name of the option."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip().lower())
-    if found is None:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip().lower())
+    if match is None:
         raise BadPlan(f"{option} is {text!r}; write it as 90s, 10m or 2h; days are 7d")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}[found[2]]
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}[match[2]]
 
 
 def split_commas(groups: Sequence[str]) -> list[str]:

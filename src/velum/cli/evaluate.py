@@ -115,26 +115,26 @@ def evaluate(
     from velum.settings import Settings
 
     # Report mistakes before the first image is read.
-    asked = options.PlanOptions(plan, rule, hide_labels, effort=effort).plan()
+    chosen_plan = options.PlanOptions(plan, rule, hide_labels, effort=effort).plan()
     if (recall is None) != (output is None):
         raise BadPlan("--recall chooses thresholds and --output writes them to a plan; give both options, or none")
     wanted = None if recall is None else thresholds.RecallTarget(recall, min_height)
     against = None if profile is None else requirements.load_profile(profile)
     settings = Settings.load()
-    known = read(truth, media, settings.limits())
+    files = read(truth, media, settings.limits())
     with fetch_progress() as fetching, file_progress("evaluating") as progress:
         host = settings.host(fetching, mode="throughput")
         with Engine(host=host, limits=settings.limits()) as engine:
             run = Evaluate(engine, settings.limits(), MATCH_IOU if iou is None else iou)
             choices: tuple[thresholds.ThresholdChoice, ...] = ()
             if wanted is not None:
-                asked, choices = _choose_thresholds(run, known, asked, wanted, progress)
-            observed = run(known, asked, progress=progress)
-    labels = tuple(rule.label for rule in asked.rules)
+                chosen_plan, choices = _choose_thresholds(run, files, chosen_plan, wanted, progress)
+            observed = run(files, chosen_plan, progress=progress)
+    labels = tuple(rule.label for rule in chosen_plan.rules)
     standing = None if against is None else requirements.judge_requirements(observed, against, labels)
-    done = Evaluation(known, asked, observed, run.least_iou, standing, wanted, choices)
+    done = Evaluation(files, chosen_plan, observed, run.least_iou, standing, wanted, choices)
     if output is not None:
-        common.write_text(output, _plan_text(output, asked), overwrite=overwrite)
+        common.write_text(output, _plan_text(output, chosen_plan), overwrite=overwrite)
     if html is not None:
         _write_page(html, done, overwrite=overwrite)
     _print_result(done, json=json)
@@ -163,10 +163,10 @@ def strength(
             # Report mistakes before the first image is read.
             named = {"nothing": None} | {text: _technique(text, parts) for text in techniques or TECHNIQUES}
             pictures = [job.source for source in sources for job in arrange([source], None)[0]]
-            found = faces(pictures, parts.localizer(PartSpec.parse(locate)), settings.limits(), min_height)
+            samples = faces(pictures, parts.localizer(PartSpec.parse(locate)), settings.limits(), min_height)
             embedder = parts.embedder(DEFAULT_EMBEDDING) if network else None
             heights = tuple(dict.fromkeys(face_height)) or (FACE_HEIGHT,)
-            trial = AttackTrial(list(islice(found, most)), network=embedder, face_heights=heights)
+            trial = AttackTrial(list(islice(samples, most)), network=embedder, face_heights=heights)
         finally:
             parts.close()
     results: list[AttackResult] = []
@@ -196,8 +196,8 @@ def _write_page(path: Path, done: "Evaluation", *, overwrite: bool) -> None:
     from velum.settings import Settings
 
     paths = {item.name: item.path for item in done.truth.items}
-    drawn = draw_misses(done.misses[:MOST_DRAWN], paths, Settings.load().limits())
-    common.write_text(path, render_page(done, drawn), overwrite=overwrite)
+    pictures = draw_misses(done.misses[:MOST_DRAWN], paths, Settings.load().limits())
+    common.write_text(path, render_page(done, pictures), overwrite=overwrite)
 
 
 def _print_result(done: "Evaluation", *, json: bool) -> None:
@@ -210,9 +210,11 @@ def _print_result(done: "Evaluation", *, json: bool) -> None:
     for note in done.notes:
         typer.echo(f"note: {note}")
     for choice in done.choices:
-        found, right = choice.chosen.found, choice.chosen.right
+        found_rate, right = choice.chosen.found, choice.chosen.right
         says = "" if right.share is None else f"; {right.share:.1%} of all detections are right"
-        typer.echo(f"chosen: {choice.label} at {choice.chosen.threshold:g} finds {found.hits} of {found.total}{says}")
+        typer.echo(
+            f"chosen: {choice.label} at {choice.chosen.threshold:g} finds {found_rate.hits} of {found_rate.total}{says}"
+        )
     if done.standing is not None:
         for result in done.standing.results:
             typer.echo(f"{'met' if result.is_met else 'NOT MET'}  {result.demand.label}: {_demand_text(result)}")

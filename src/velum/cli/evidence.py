@@ -151,8 +151,8 @@ def embed(
     target = output or out.with_name(f"{out.stem}.c2pa{out.suffix}")
     beside = target.with_name(target.name + ".report.json")
     ensure_free(beside, overwrite=overwrite)
-    made = embed(out, target, _read_report(report, out, None), credentials, overwrite=overwrite)
-    common.write_text(beside, json.dumps(made.to_json(), indent=2) + "\n", overwrite=overwrite)
+    result = embed(out, target, _read_report(report, out, None), credentials, overwrite=overwrite)
+    common.write_text(beside, json.dumps(result.to_json(), indent=2) + "\n", overwrite=overwrite)
     typer.echo(f"{target}: signed; {beside}: its report")
 
 
@@ -247,8 +247,8 @@ class EvidenceWriter:
         from velum.file_hash import sha256_of
 
         name = str(target.relative_to(self._folder)) if self._folder else target.name
-        known = report if report.output_sha256 else replace(report, output_sha256=sha256_of(target))
-        self.add(file_entry(known, name, evaluation=self._evaluation), report.models)
+        complete = report if report.output_sha256 else replace(report, output_sha256=sha256_of(target))
+        self.add(file_entry(complete, name, evaluation=self._evaluation), report.models)
 
     def add_outcome(self, outcome: "ItemResult") -> None:
         """Add the outcome of one file of a batch: hidden, skipped or failed."""

@@ -77,11 +77,11 @@ class FolderRun:
             # Close the progress in any case: files in progress must end before the engines do.
             with closing(outcomes):
                 for outcome in batch_progress(outcomes, len(self.jobs), self.messages):
-                    self._count(outcome, known=work.warnings)
+                    self._count(outcome, general_warnings=work.warnings)
                     if self.keeper:
                         self.keeper.add_outcome(outcome)
 
-    def _count(self, outcome: "ItemResult", *, known: tuple[str, ...]) -> None:
+    def _count(self, outcome: "ItemResult", *, general_warnings: tuple[str, ...]) -> None:
         source = outcome.item.source
         if outcome.error:
             self.failed += 1
@@ -93,15 +93,15 @@ class FolderRun:
             self.skipped += 1
             self.messages.note(f"{source}: finished before, skipped")
         else:
-            self._add(outcome.item, outcome.report, known)
+            self._add(outcome.item, outcome.report, general_warnings)
 
-    def _add(self, job: "BatchItem", report: "Report", known: tuple[str, ...]) -> None:
+    def _add(self, job: "BatchItem", report: "Report", general_warnings: tuple[str, ...]) -> None:
         self.done += 1
         self.empty += not report.labels
         for label, count in report.labels.items():
             self.labels[label] = self.labels.get(label, 0) + count
         for warning in report.warnings:
-            if warning not in known:
+            if warning not in general_warnings:
                 self.messages.warn(warning, of=job.source)
         seconds = sum(report.seconds.values())
         self.messages.note(f"{job.source} -> {job.target}: {count_labels(report.labels)} hidden, {seconds:.2f} s")

@@ -60,15 +60,15 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     with service(server, token_file) as client:
-        found = list(islice(client.jobs(state=_checked_state(state), owner=owner), limit))
+        listed = list(islice(client.jobs(state=_checked_state(state), owner=owner), limit))
     if json:
-        for job in found:
+        for job in listed:
             common.print_json(asdict(job))
         return
     from rich.console import Console
 
     console = Console()
-    print_jobs(found, console if console.is_terminal else Console(width=WIDE))
+    print_jobs(listed, console if console.is_terminal else Console(width=WIDE))
 
 
 @app.command()
@@ -196,10 +196,12 @@ def download(
 ) -> None:
     """Download the result of a finished job."""
     with service(server, token_file) as client:
-        made = client.job(job)
+        current = client.job(job)
         place = output or Path()
         typer.echo(
-            fetch_result(client, made, place / result_name(made) if place.is_dir() else place, overwrite=overwrite)
+            fetch_result(
+                client, current, place / result_name(current) if place.is_dir() else place, overwrite=overwrite
+            )
         )
 
 
@@ -207,9 +209,9 @@ def download(
 def watch(job: JobId, json: options.Json = False, server: Server = None, token_file: TokenFile = None) -> None:
     """Wait until a job ends, showing progress. Exit 0: done; otherwise the code of its error."""
     with service(server, token_file) as client:
-        made = wait_for_end(client, job)
-    _print_job(made, json=json)
-    if error := job_error(made):
+        ended = wait_for_end(client, job)
+    _print_job(ended, json=json)
+    if error := job_error(ended):
         raise error
 
 
@@ -262,10 +264,10 @@ def _read_token(file: Path) -> str:
 def _checked_state(text: str | None) -> "State | None":
     from velum.client.models import STATES
 
-    found = next((state for state in STATES if state == text), None)
-    if text is not None and found is None:
+    checked = next((state for state in STATES if state == text), None)
+    if text is not None and checked is None:
         raise BadPlan(f"--state is {text!r}; it must be one of {', '.join(STATES)}")
-    return found
+    return checked
 
 
 def _print_job(job: "Job", *, json: bool) -> None:
@@ -299,9 +301,9 @@ def print_jobs(jobs: Sequence["Job"], console: "Console") -> None:
 def _cells(job: "Job") -> tuple[str, ...]:
     moment = datetime.fromtimestamp(job.submitted, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
     frames = f"{job.frames_done}/{'?' if job.frames_total is None else job.frames_total}"
-    left = f"{job.seconds_left:.0f} s" if job.state == "running" and job.seconds_left is not None else ""
+    remaining = f"{job.seconds_left:.0f} s" if job.state == "running" and job.seconds_left is not None else ""
     why = "" if job.error is None else f"{job.error.code}: {job.error.message}"
-    return job.id, job.state, moment, frames, left, job.name, why
+    return job.id, job.state, moment, frames, remaining, job.name, why
 
 
 def as_json(job: "Job", **more: Any) -> dict[str, Any]:

@@ -139,10 +139,10 @@ def export(name: Name, target: ExportFolder, kind: ExportKind, size: ExportSize 
     from velum.bmw.model_export import export_model
     from velum.settings import Settings
 
-    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", size)
-    if found is None:
+    match = re.fullmatch(r"(\d{1,4})x(\d{1,4})", size)
+    if match is None:
         raise BadPlan(f"--size is {size!r}; write it as 960x544")
-    export_model(name, kind, target, Settings.load().host(), (int(found[1]), int(found[2])))
+    export_model(name, kind, target, Settings.load().host(), (int(match[1]), int(match[2])))
     typer.echo(target)
 
 
@@ -164,17 +164,22 @@ def quantize(
     pictures = [partial(_first_frame, job.source, settings.limits()) for job in jobs]
     # NNCF prints to standard output; keep that free for the result.
     with fetch_progress() as progress, redirect_stdout(sys.stderr):
-        made = work.quantize(
+        quantized = work.quantize(
             name, settings.host(progress), pictures,
             new_name=new_name, preset=_preset(preset), replace_old=replace, say=_print_step,
         )  # fmt: skip
     if as_json:
-        trials = [trial.to_json() for trial in made.trials]
+        trials = [trial.to_json() for trial in quantized.trials]
         common.print_json(
-            {"name": made.model.name, "pictures": made.pictures, "held_back": made.held_back, "trials": trials}
+            {
+                "name": quantized.model.name,
+                "pictures": quantized.pictures,
+                "held_back": quantized.held_back,
+                "trials": trials,
+            }
         )
     else:
-        _print_trials(name, made)
+        _print_trials(name, quantized)
 
 
 @app.command(hidden=True)
@@ -211,10 +216,10 @@ def _describe_model(model: "Model | EmbeddingModel", host: "RuntimeConfig") -> d
     from velum.locate.registry import Model
     from velum.locate.weights.fetch import copies, is_bundled
 
-    found = list(copies(model, host))
-    good = next((copy for copy in found if copy.fault is None), None)
+    files = list(copies(model, host))
+    good = next((copy for copy in files if copy.fault is None), None)
     unreachable = host.offline and not is_bundled(model, host)
-    lacking = "damaged" if found else "not here, and offline" if unreachable else "obtainable"
+    lacking = "damaged" if files else "not here, and offline" if unreachable else "obtainable"
     finder = model if isinstance(model, Model) else None
     return {
         "name": model.name, "labels": list(finder.labels) if finder else [],
@@ -264,30 +269,32 @@ def _first_frame(path: Path, limits: "Limits") -> "Frame":
         return next(reader.frames())
 
 
-def _print_trials(name: str, made: "Quantized") -> None:
+def _print_trials(name: str, quantized: "Quantized") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    sizes = list(made.trials[0].by_size)
+    sizes = list(quantized.trials[0].by_size)
     table = Table(box=None, pad_edge=False)
     for title in ("arithmetic", "ms", "found again", "more", "score drop", *(f"{size} px" for size in sizes)):
         table.add_column(title, justify="left" if title == "arithmetic" else "right", no_wrap=True)
-    for trial in made.trials:
+    for trial in quantized.trials:
         table.add_row(*_trial_row(trial, sizes))
     Console().print(table)
-    source = "images that were not used for calibration" if made.held_back else "images, the same as for calibration"
-    typer.echo(f"{made.model.name}: made from {name}, compared on {made.pictures} {source}")
-    if not made.trials[0].share.of:
+    source = (
+        "images that were not used for calibration" if quantized.held_back else "images, the same as for calibration"
+    )
+    typer.echo(f"{quantized.model.name}: made from {name}, compared on {quantized.pictures} {source}")
+    if not quantized.trials[0].share.of:
         common.warn(
             "the original model finds nothing in these images, so nothing can be compared; give images with objects"
         )
 
 
 def _trial_row(trial: "QuantizationTrial", sizes: list[str]) -> list[str]:
-    found = [_share(trial.by_size[size]) for size in sizes]
+    shares = [_share(trial.by_size[size]) for size in sizes]
     return [
         trial.precision, f"{trial.ms_per_picture:.1f}", _share(trial.share), str(trial.more),
-        f"{trial.largest_drop:.2f}", *found,
+        f"{trial.largest_drop:.2f}", *shares,
     ]  # fmt: skip
 
 

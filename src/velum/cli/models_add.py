@@ -165,32 +165,32 @@ def _add(path: Path, wish: "ImportOptions", host: "RuntimeConfig", *, replace: b
     from velum.locate.registry import EmbeddingModel
     from velum.locate.weights import known_files
 
-    known = None if path.is_dir() or reproduce else known_files.model_of_file(path)
-    if isinstance(known, EmbeddingModel):
-        if wish != ImportOptions(name=wish.name) or wish.name not in {None, known.name}:
-            raise BadPlan(f"{path} is that of {known.name}, which compares faces; add it without options")
-        user_models.put_known(known, path, host)
-        typer.echo(f"{known.name}: its file is known by its hash, compares faces")
-        return known
-    if known and wish == ImportOptions(name=wish.name) and wish.name in {None, known.name}:
-        user_models.put_known(known, path, host)
-        return _tell(known, "its file is known by its hash, ")
+    known_model = None if path.is_dir() or reproduce else known_files.model_of_file(path)
+    if isinstance(known_model, EmbeddingModel):
+        if wish != ImportOptions(name=wish.name) or wish.name not in {None, known_model.name}:
+            raise BadPlan(f"{path} is that of {known_model.name}, which compares faces; add it without options")
+        user_models.put_known(known_model, path, host)
+        typer.echo(f"{known_model.name}: its file is known by its hash, compares faces")
+        return known_model
+    if known_model and wish == ImportOptions(name=wish.name) and wish.name in {None, known_model.name}:
+        user_models.put_known(known_model, path, host)
+        return _tell(known_model, "its file is known by its hash, ")
     with TemporaryDirectory(prefix="velum-") as folder:
-        wish = _as_known(wish, known) if known else wish
+        wish = _as_known(wish, known_model) if known_model else wish
         return _tell(user_models.put(_import(path, wish, Path(folder), reproduce=reproduce), host, replace=replace))
 
 
-def _as_known(wish: "ImportOptions", known: "Model") -> "ImportOptions":
+def _as_known(wish: "ImportOptions", model: "Model") -> "ImportOptions":
     """Return the options for a file of the catalogue: options that the user leaves out are those of the catalogue."""
     from velum.locate.import_model import ImportOptions
 
     return ImportOptions(
         name=wish.name,
-        labels=wish.labels or known.labels,
-        family=wish.family or known.family,
-        threshold=known.threshold if wish.threshold is None else wish.threshold,
-        licence=known.licence if wish.licence == ImportOptions().licence else wish.licence,
-        input={**known.input, **wish.input},
+        labels=wish.labels or model.labels,
+        family=wish.family or model.family,
+        threshold=model.threshold if wish.threshold is None else wish.threshold,
+        licence=model.licence if wish.licence == ImportOptions().licence else wish.licence,
+        input={**model.input, **wish.input},
     )
 
 

@@ -129,11 +129,11 @@ def worker(
         stack.enter_context(lines_of_libraries())
         peers = stack.enter_context(closing(HttpClient(settings.remote)))
         stack.enter_context(tracing.sending(traces=settings.observability.traces))
-        seen = counting.Metrics(stack.enter_context(closing(job_backend.JobBackend(settings))) if address else None)
+        observer = counting.Metrics(stack.enter_context(closing(job_backend.JobBackend(settings))) if address else None)
         if address:
-            stack.enter_context(counting.serve_metrics(seen, address))
+            stack.enter_context(counting.serve_metrics(observer, address))
         job_backend.worker(
-            settings, peers, job_backend.observed_processor_factory(settings, seen, audit_of(settings))
+            settings, peers, job_backend.observed_processor_factory(settings, observer, audit_of(settings))
         ).run(stop)
 
 

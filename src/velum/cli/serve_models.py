@@ -107,8 +107,8 @@ def _load_app_factory() -> "Callable[..., FastAPI]":
 
 def _split_names(names: list[str]) -> list[str]:
     """Return the model names in repeated options; commas outside parentheses separate names."""
-    found = [name.strip() for text in names for name in re.split(r",(?![^(]*\))", text)]
-    return [name for name in found if name]
+    parts = [name.strip() for text in names for name in re.split(r",(?![^(]*\))", text)]
+    return [name for name in parts if name]
 
 
 @contextmanager

@@ -158,13 +158,13 @@ def verify(
 
     usual = key_file(Settings.load())
     secret = read_key(key or usual) if key is not None or usual.exists() else None
-    found = check(file, key=secret, noted=last)
-    torn = f", {found.torn} of them torn by a crash" if found.torn else ""
+    outcome = check(file, key=secret, noted=last)
+    torn = f", {outcome.torn} of them torn by a crash" if outcome.torn else ""
     sealed = (
-        f"{found.sealed} have a code of the key" if secret else "codes were not checked: there is no key here (--key)"
+        f"{outcome.sealed} have a code of the key" if secret else "codes were not checked: there is no key here (--key)"
     )
-    typer.echo(f"{found.lines} lines{torn}, each follows the one before it; {sealed}")
-    typer.echo(f"before {found.before}\nlast   {found.last}")
+    typer.echo(f"{outcome.lines} lines{torn}, each follows the one before it; {sealed}")
+    typer.echo(f"before {outcome.before}\nlast   {outcome.last}")
 
 
 def _open_keys(config: Path | None, data: Path | None) -> "ApiKeys":

@@ -128,11 +128,11 @@ def _rules(client: "Client", labels: Sequence[str], technique: str | None) -> It
         return
     from velum.locate.labels import canonical
 
-    found = {entry.label: entry.chosen for entry in client.labels()}
+    techniques = {entry.label: entry.chosen for entry in client.labels()}
     for label in map(canonical, chosen):
-        if label not in found:
-            raise BadPlan(f"the service cannot detect {label!r}; it detects {', '.join(sorted(found))}")
-        for name in found[label]:
+        if label not in techniques:
+            raise BadPlan(f"the service cannot detect {label!r}; it detects {', '.join(sorted(techniques))}")
+        for name in techniques[label]:
             yield f"{label}: {name} -> {technique or 'blacken'}"
 
 
@@ -210,17 +210,17 @@ class _Run:
         return job
 
     def _see_through(self, source: str, job: "Job") -> None:
-        made = wait_for_end(self.client, job)
-        if error := jobs.job_error(made):
+        ended = wait_for_end(self.client, job)
+        if error := jobs.job_error(ended):
             if self.json:
-                common.print_json(jobs.as_json(made, source=source, target=None))
+                common.print_json(jobs.as_json(ended, source=source, target=None))
             raise error
-        target = fetch_result(self.client, made, self._target(source, made), overwrite=self.overwrite)
-        report = self.client.report(made)
+        target = fetch_result(self.client, ended, self._target(source, ended), overwrite=self.overwrite)
+        report = self.client.report(ended)
         for warning in report.get("warnings", ()):
             common.warn(f"{source}: {warning}")
         if self.json:
-            common.print_json(jobs.as_json(made, source=source, target=str(target)))
+            common.print_json(jobs.as_json(ended, source=source, target=str(target)))
         else:
             typer.echo(f"{target}: {count_labels(_label_counts(report))} hidden")
 

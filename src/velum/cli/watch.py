@@ -176,15 +176,15 @@ def _follow(
 ) -> None:
     """Hide in the objects that notifications name, until it is time for the next listing or `stop` is set."""
     end, foreign = time.monotonic() + seconds, queue.foreign
-    while not stop.is_set() and (left := end - time.monotonic()) > 0:
+    while not stop.is_set() and (remaining := end - time.monotonic()) > 0:
         try:
-            if keys := queue.receive(left):
+            if keys := queue.receive(remaining):
                 watcher.hide_named(keys)
                 queue.confirm()
         except (Unavailable, OutputFailed) as error:
             if not stop.is_set():
                 messages.warn(f"{error}; trying again in {RETRY_SECONDS:g} s")
-                stop.wait(min(left, RETRY_SECONDS))
+                stop.wait(min(remaining, RETRY_SECONDS))
         if queue.foreign > foreign:
             messages.warn(
                 f"{queue.foreign - foreign} messages in {queue.url} are not about {watcher.source.url} and were left "

@@ -91,8 +91,8 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, where: str) ->
         code, text = str(problem.get("code", "")), printable(str(problem["detail"]))
         if status >= 500 and (request := headers.get("x-request-id")):
             text += f" (request {printable(request)})"
-        known = _CODES.get(code) or _STATUSES.get(status) or (BadInput if status < 500 else Unavailable)
-        error = known(text)
+        kind = _CODES.get(code) or _STATUSES.get(status) or (BadInput if status < 500 else Unavailable)
+        error = kind(text)
     if isinstance(error, Busy):
         error.seconds = _seconds(headers.get("retry-after", ""))
     if isinstance(error, Oversized) and problem is not None:

@@ -110,12 +110,12 @@ def paint(
     """
     techniques = (*work.region_techniques.values(), *(rule.technique for rule in work.rules))
     tasks: dict[int, tuple[Technique, list[Area]]] = {id(part): (part, []) for part in techniques}
-    for rule, found in zip(work.rules, regions, strict=True):
-        for region in found:
+    for rule, rule_regions in zip(work.rules, regions, strict=True):
+        for region in rule_regions:
             area = outline(region, rule.rule, frame.width, frame.height)
             if area is not None:
                 _, areas = tasks[id(work.technique(rule, region))]
-                areas.append(replace(area, objects=len(found)))
+                areas.append(replace(area, objects=len(rule_regions)))
     done = [Area(region.box, region.mask) for region in exclusions]
     touched: list[tuple[Box, Mask | None]] = []
     for technique, areas in sorted(tasks.values(), key=lambda task: not task[0].destroys):

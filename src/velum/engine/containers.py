@@ -122,7 +122,7 @@ class _ContainerRun:
             hidden=tuple(hidden), tracks=tuple(tracks), plan=job.plan.digest, rules=tuple(map(str, job.plan.rules)),
             models=tuple(models.values()), seconds=dict(seconds), input_sha256=input_sha256,
             output_sha256=output_sha256, encoding="member by member", version=__version__,
-            warnings=self._warnings(found=bool(hidden or tracks)), members=tuple(self.members),
+            warnings=self._warnings(anything_hidden=bool(hidden or tracks)), members=tuple(self.members),
         )  # fmt: skip
 
     def _begin(self, document: Document, container: MediaContainer, prefix: str) -> None:
@@ -228,10 +228,10 @@ class _ContainerRun:
         return True
 
     def _hide_media(self, file: Path, out: Path, name: str) -> None:
-        first, job, found = self.frames, self.job, {}
+        first, job, frames = self.frames, self.job, {}
 
         def remember(index: int, regions: tuple[Region, ...]) -> None:
-            found[index] = regions
+            frames[index] = regions
             if job.on_regions is not None:
                 job.on_regions(first + index, regions)
 
@@ -243,7 +243,7 @@ class _ContainerRun:
             report = self.hide(file, out, job.plan, overwrite=True, progress=progress, on_regions=remember)
         self.frames += report.frames
         self.reports.append((name, first, report))
-        self.regions[name] = Annotations(report.width, report.height, found, report.input_sha256)
+        self.regions[name] = Annotations(report.width, report.height, frames, report.input_sha256)
         self.notes += [(name, text) for text in report.warnings if text != NOTHING_FOUND]
         self._note(
             name, "hidden", first_frame=first, frames=report.frames, format=report.format, width=report.width,
@@ -293,11 +293,11 @@ class _ContainerRun:
     def _is_named(patterns: tuple[str, ...], name: str) -> bool:
         return any(fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern) for pattern in patterns)
 
-    def _warnings(self, *, found: bool) -> tuple[str, ...]:
+    def _warnings(self, *, anything_hidden: bool) -> tuple[str, ...]:
         by_text: dict[str, list[str]] = {}
         for name, text in self.notes:
             by_text.setdefault(text, []).append(name)
-        return (*(() if found else (NOTHING_FOUND,)), *(_say(names, text) for text, names in by_text.items()))
+        return (*(() if anything_hidden else (NOTHING_FOUND,)), *(_say(names, text) for text, names in by_text.items()))
 
 
 def unpack_member(container: MediaContainer, member: Member, file: Path) -> None:

@@ -151,30 +151,34 @@ def group_faces(sources: Sequence[SourceFaces], embedder: FaceEmbedder) -> tuple
         for start, faces in zip(starts, sources, strict=False)
         for first, second in faces.apart
     ]
-    known = sorted((number for number, mean in enumerate(means) if mean is not None), key=lambda n: -tracks[n].frames)
-    known = sorted(known[:MOST_TRACKS])
-    index_of = {number: index for index, number in enumerate(known)}
-    vectors = np.array([means[number] for number in known], np.float64).reshape(len(known), -1 if known else 0)
+    comparable = sorted(
+        (number for number, mean in enumerate(means) if mean is not None), key=lambda n: -tracks[n].frames
+    )
+    comparable = sorted(comparable[:MOST_TRACKS])
+    index_of = {number: index for index, number in enumerate(comparable)}
+    vectors = np.array([means[number] for number in comparable], np.float64).reshape(
+        len(comparable), -1 if comparable else 0
+    )
     apart = [(index_of[a], index_of[b]) for a, b in together if a in index_of and b in index_of]
     groups, near = group_vectors(vectors, apart, embedder)
-    members = [[known[index] for index in group] for group in groups]
+    members = [[comparable[index] for index in group] for group in groups]
     members += [[number] for number in range(len(tracks)) if number not in index_of]
-    return _number_persons(tracks, members, {known[index]: known[other] for index, other in near.items()})
+    return _number_persons(tracks, members, {comparable[index]: comparable[other] for index, other in near.items()})
 
 
 def cut_faces(source: Path, limits: Limits, wanted: Wanted) -> Cuts:
     """Decode a source up to the last wanted frame, and yield the wanted regions of faces. Raises as reading does."""
     last = max(wanted, default=-1)
     with media.open_source(source, limits) as reader:
-        found: list[FaceCut] = []
+        cuts: list[FaceCut] = []
         for frame in reader.frames():
-            found += [_cut_face(frame, number, region) for number, region in wanted.get(frame.index, ())]
+            cuts += [_cut_face(frame, number, region) for number, region in wanted.get(frame.index, ())]
             if frame.index >= last:
                 break
             if frame.index % REPORT_FRAMES == 0:
-                yield frame.index + 1, last + 1, found
-                found = []
-        yield last + 1, last + 1, found
+                yield frame.index + 1, last + 1, cuts
+                cuts = []
+        yield last + 1, last + 1, cuts
 
 
 def _face_tracks(annotations: Annotations) -> list[_Track]:
@@ -191,13 +195,13 @@ def _face_tracks(annotations: Annotations) -> list[_Track]:
 
 def _samples(track: _Track) -> Iterator[tuple[int, Region]]:
     """Yield the largest face in each of a few stretches of a track: those with points, or one where none has them."""
-    seen = [(frame, region) for frame, region in track.places if region.points is not None]
-    if not seen:
+    faces = [(frame, region) for frame, region in track.places if region.points is not None]
+    if not faces:
         yield next((place for place in track.places if place[1].origin == "detected"), track.places[0])
         return
-    parts = np.array_split(np.arange(len(seen)), min(MOST_SAMPLES, len(seen)))
+    parts = np.array_split(np.arange(len(faces)), min(MOST_SAMPLES, len(faces)))
     for part in parts:
-        yield max((seen[index] for index in part), key=lambda entry: entry[1].box.width * entry[1].box.height)
+        yield max((faces[index] for index in part), key=lambda entry: entry[1].box.width * entry[1].box.height)
 
 
 def _cut_face(frame: Frame, number: int, region: Region) -> FaceCut:
@@ -250,8 +254,8 @@ def _seen_together(tracks: Mapping[int, _Track]) -> set[tuple[int, int]]:
             if region.origin == "detected":
                 at[frame].append((number, region))
     pairs = set()
-    for seen in at.values():
-        for (number, region), (other, other_region) in combinations(seen, 2):
+    for tracks_in_frame in at.values():
+        for (number, region), (other, other_region) in combinations(tracks_in_frame, 2):
             if number != other and (number, other) not in pairs and not is_same_place(region, other_region):
                 pairs.add((number, other))
     return pairs

@@ -54,7 +54,7 @@ class KnownPeople:
         vectors = embed(self.embedder, frame, faces)
         pick = np.mean if self.people.mode == "keep" else np.min
         return [
-            {name: float(pick(np.linalg.norm(known - vector, axis=1))) for name, known in self.vectors.items()}
+            {name: float(pick(np.linalg.norm(several - vector, axis=1))) for name, several in self.vectors.items()}
             for vector in vectors
         ]
 
@@ -127,8 +127,8 @@ def _vector_of(
     return embed(embedder, frame, [points])
 
 
-def _only_face(photo: PersonPhoto, found: Sequence[Region]) -> Points:
-    faces = [region for region in found if covers("face", region.label) and region.score >= REFERENCE_SCORE]
+def _only_face(photo: PersonPhoto, regions: Sequence[Region]) -> Points:
+    faces = [region for region in regions if covers("face", region.label) and region.score >= REFERENCE_SCORE]
     largest = max((min(region.box.width, region.box.height) for region in faces), default=0)
     faces = [region for region in faces if min(region.box.width, region.box.height) >= SMALL_SHARE * largest]
     if not faces:

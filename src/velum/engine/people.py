@@ -80,14 +80,14 @@ class FaceObserver:
             yield item
 
     def _observe_frame(self, item: "FrameRegions") -> None:
-        found = [region for regions in item.regions for region in regions or () if _is_comparable(region)]
-        every = dict.fromkeys(region.points for region in found if region.points is not None)
+        faces = [region for regions in item.regions for region in regions or () if _is_comparable(region)]
+        every = dict.fromkeys(region.points for region in faces if region.points is not None)
         faults = {points: fault_of(item.frame, points) for points in every}
         usable = [points for points, fault in faults.items() if fault is None]
         distances = self.known.distances(item.frame, usable) if usable else []
         index = item.frame.index
         self.sights |= {(index, points): FaceSight(fault=fault) for points, fault in faults.items()}
-        self.sights |= {(index, points): FaceSight(found) for points, found in zip(usable, distances, strict=True)}
+        self.sights |= {(index, points): FaceSight(faces) for points, faces in zip(usable, distances, strict=True)}
 
     def sight_of(self, frame: int, region: Region) -> FaceSight | None:
         """Return what was seen of a region's face in a frame; None where it was filled in, or has no landmarks."""
@@ -118,44 +118,44 @@ class _Face:
 
 def decide_people(observer: FaceObserver, annotations: Annotations, fps: float | None) -> PeopleOutcome:
     """Decide for each face of a source whether it is shown. `fps` None: an image, in which nothing is tracked."""
-    known = observer.known
+    people = observer.known
     faces = _faces_of(observer, annotations, tracked=fps is not None)
     least = 1 if fps is None else LEAST_FACES
-    decisions = [decide_face(known, [sight for _, sight in face.sights], least) for face in faces]
-    decisions, alike = _hide_alike(known, faces, decisions)
+    decisions = [decide_face(people, [sight for _, sight in face.sights], least) for face in faces]
+    decisions, alike = _hide_alike(people, faces, decisions)
     shown = {
         (frame, id(region))
         for face, decision in zip(faces, decisions, strict=True)
         if decision.result == "shown"
-        for frame, region in _sure_places(known, face, decision, fps)
+        for frame, region in _sure_places(people, face, decision, fps)
     }
     frames = {
         frame: tuple(replace(region, ignored=True) if (frame, id(region)) in shown else region for region in regions)
         for frame, regions in annotations.frames.items()
     }
     entries = [_entry(face, decision) for face, decision in zip(faces, decisions, strict=True)]
-    warnings = (*alike, *_warnings(known, annotations, decisions))
-    report = {**known.facts(), "decisions": entries}
+    warnings = (*alike, *_warnings(people, annotations, decisions))
+    report = {**people.facts(), "decisions": entries}
     return PeopleOutcome(replace(annotations, frames=frames), report, warnings)
 
 
-def decide_face(known: KnownPeople, sights: Sequence[FaceSight], least: int) -> FaceDecision:
+def decide_face(people: KnownPeople, sights: Sequence[FaceSight], least: int) -> FaceDecision:
     """Decide about one face by its comparisons: it is shown only where it is surely the person to keep, or another."""
     compared = [sight.distances for sight in sights if sight.fault is None]
     count = len(compared)
     if not count:
         return FaceDecision("hidden", "not compared", _say_faults(sights), 0)
-    means = {name: float(np.mean([found[name] for found in compared])) for name in known.vectors}
+    means = {name: float(np.mean([found[name] for found in compared])) for name in people.vectors}
     name = min(means, key=lambda person: means[person])
     farthest = max(found[name] for found in compared)
     least_of_all = min(min(found.values()) for found in compared)
-    near = means[name] <= known.embedder.same and farthest <= known.middle
-    far = means[name] >= known.embedder.different and least_of_all >= known.middle
+    near = means[name] <= people.embedder.same and farthest <= people.middle
+    far = means[name] >= people.embedder.different and least_of_all >= people.middle
     if not near and not far:
         return FaceDecision("hidden", "in doubt", f"it may be {name}, and may be another", count)
-    if near and known.people.mode == "only":
+    if near and people.people.mode == "only":
         return FaceDecision("hidden", "near", f"it is {name}", count, name)
-    if far and known.people.mode == "keep":
+    if far and people.people.mode == "keep":
         return FaceDecision("hidden", "far", "it is somebody else", count)
     if count < least:
         return FaceDecision("hidden", "in doubt", f"only {count} of its faces could be compared", count)
@@ -186,10 +186,10 @@ def _faces_of(observer: FaceObserver, annotations: Annotations, *, tracked: bool
 
 
 def _hide_alike(
-    known: KnownPeople, faces: Sequence[_Face], decisions: Sequence[FaceDecision]
+    people: KnownPeople, faces: Sequence[_Face], decisions: Sequence[FaceDecision]
 ) -> tuple[list[FaceDecision], list[str]]:
     """Hide all who look like one person to keep where two of them are seen at the same time; return warnings."""
-    if known.people.mode != "keep":
+    if people.people.mode != "keep":
         return list(decisions), []
     shown_at: dict[tuple[str, int], list[tuple[int, Region]]] = defaultdict(list)
     for number, (face, decision) in enumerate(zip(faces, decisions, strict=True)):
@@ -199,8 +199,8 @@ def _hide_alike(
                     shown_at[decision.person, frame].append((number, region))
     twice = {
         name
-        for (name, _), seen in shown_at.items()
-        for (number, region), (other, other_region) in combinations(seen, 2)
+        for (name, _), frames in shown_at.items()
+        for (number, region), (other, other_region) in combinations(frames, 2)
         if number != other and not is_same_place(region, other_region)
     }
     hidden = [
@@ -223,16 +223,16 @@ def is_same_place(first: Region, second: Region) -> bool:
 
 
 def _sure_places(
-    known: KnownPeople, face: _Face, decision: FaceDecision, fps: float | None
+    people: KnownPeople, face: _Face, decision: FaceDecision, fps: float | None
 ) -> Iterator[tuple[int, Region]]:
     """Yield the places of a face that is shown where this frame alone is sure, and those in short gaps between such."""
     longest_gap, fade = (0.0, 0.0) if fps is None else (GAP_SECONDS * fps, FADE_SECONDS * fps)
-    sure = np.array([frame for frame, sight in face.sights if _is_sure(known, sight, decision.person)])
+    sure = np.array([frame for frame, sight in face.sights if _is_sure(people, sight, decision.person)])
     doubtful = [
         frame
         for frame, sight in face.sights
         if sight.fault is None
-        and not _is_sure(known, sight, decision.person)
+        and not _is_sure(people, sight, decision.person)
         and not _is_between(frame, sure, longest_gap)
     ]
     sure = _far_from(sure, np.array(doubtful), fade)
@@ -257,13 +257,13 @@ def _far_from(frames: npt.NDArray[np.int_], others: npt.NDArray[np.int_], least:
     return far
 
 
-def _is_sure(known: KnownPeople, sight: FaceSight, person: str | None) -> bool:
+def _is_sure(people: KnownPeople, sight: FaceSight, person: str | None) -> bool:
     """Tell whether what was seen in one frame is surely the person, or for None surely nobody whom the plan names."""
     if sight.fault is not None:
         return False
     if person is not None:
-        return sight.distances[person] <= known.embedder.same
-    return min(sight.distances.values()) >= known.embedder.different
+        return sight.distances[person] <= people.embedder.same
+    return min(sight.distances.values()) >= people.embedder.different
 
 
 def _entry(face: _Face, decision: FaceDecision) -> dict[str, Any]:
@@ -274,15 +274,15 @@ def _entry(face: _Face, decision: FaceDecision) -> dict[str, Any]:
     return {**where, **span, **decision.to_json()}
 
 
-def _warnings(known: KnownPeople, annotations: Annotations, decisions: Sequence[FaceDecision]) -> Iterator[str]:
-    found = [region for regions in annotations.frames.values() for region in regions if covers("face", region.label)]
-    if found and not any(region.points for region in found):
+def _warnings(people: KnownPeople, annotations: Annotations, decisions: Sequence[FaceDecision]) -> Iterator[str]:
+    faces = [region for regions in annotations.frames.values() for region in regions if covers("face", region.label)]
+    if faces and not any(region.points for region in faces):
         yield (
             "the localizer gives no landmarks of faces, so nobody could be recognised and all are hidden; name "
             "centerface or yunet in the rule for faces"
         )
-    missing = sorted(known.vectors.keys() - {decision.person for decision in decisions})
-    if missing and known.people.mode == "keep":
+    missing = sorted(people.vectors.keys() - {decision.person for decision in decisions})
+    if missing and people.people.mode == "keep":
         yield f"{', '.join(missing)} was not recognised for sure, and is hidden where the plan hides faces"
-    if missing and known.people.mode == "only":
+    if missing and people.people.mode == "only":
         yield f"{', '.join(missing)} was not recognised for sure; look at the result before you pass it on"

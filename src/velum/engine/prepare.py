@@ -188,7 +188,11 @@ def prepare(
         if suited is not None and not any(covers(other, plain(label)) for other in suited):
             raise BadPlan(f"{spec.name} hides only {', '.join(sorted(suited))}, not {label!r}")
     localizers, exclusions, notes = _make_localizers(specs, plan, parts)
-    given = set() if regions is None else {region.label for found in regions.frames.values() for region in found}
+    given = (
+        set()
+        if regions is None
+        else {region.label for frame_regions in regions.frames.values() for region in frame_regions}
+    )
     rules = []
     for rule, technique in zip(plan.rules, techniques, strict=True):
         place = specs.index(rule.locate) if locate else 0
@@ -271,19 +275,19 @@ def _resolve_model(spec: PartSpec, effort: Effort, host: RuntimeConfig) -> PartS
     """Return the spec of an installed localizer; a model's name stands for the localizer of its family with it."""
     if spec.name in names("velum.localizers", host):
         return spec
-    known = registry.catalog(host)
-    name = registry.catalog_spelling(spec.name, known)
-    if name not in known:
+    models = registry.catalog(host)
+    name = registry.catalog_spelling(spec.name, models)
+    if name not in models:
         raise BadPlan(
-            f"localizer {spec.name!r} is unknown; models are {', '.join(sorted(known))}; "
+            f"localizer {spec.name!r} is unknown; models are {', '.join(sorted(models))}; "
             f"other localizers are {', '.join(names('velum.localizers', host))}"
         )
     if "name" in spec.options:
         raise BadPlan(f"{spec.name} is the name of a model and takes no option 'name'; leave the option out")
     if not spec.options and effort == "fast":
-        name = known[name].fast or name
-    more = {"effort": effort} if effort in known[name].effort else {}
-    return PartSpec(family(known[name].family).localizer, {"name": name, **more, **spec.options})
+        name = models[name].fast or name
+    more = {"effort": effort} if effort in models[name].effort else {}
+    return PartSpec(family(models[name].family).localizer, {"name": name, **more, **spec.options})
 
 
 def _warnings(techniques: Mapping[PartSpec, Technique]) -> list[str]:

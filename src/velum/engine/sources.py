@@ -172,8 +172,8 @@ def decide_in_memory(
         return
     observer = FaceObserver(work.people)
     (item,) = observer.observe(located)
-    found = {item.frame.index: unique(hidden_by_rule(work, item))}
-    outcome = decide_people(observer, Annotations(item.frame.width, item.frame.height, found), None)
+    frame_regions = {item.frame.index: unique(hidden_by_rule(work, item))}
+    outcome = decide_people(observer, Annotations(item.frame.width, item.frame.height, frame_regions), None)
     stats.people, stats.people_warnings = outcome.report, outcome.warnings
     yield from use_annotations([item.frame], work, outcome.annotations, limits)
 
@@ -187,14 +187,14 @@ def hide_image_bytes(
     Before it decodes the image, `read` passes it on for localizers that can begin with the file.
     """
     stats = RunStats(limits=limits)
-    with ExitStack() as begun:
+    with ExitStack() as decoding:
         early = {i: part for i, part in enumerate(work.localizers) if isinstance(part, BeginsEarly)}
         parts = list(work.localizers)
 
         def begin(frame: Frame) -> None:
             for i, part in early.items():
                 parts[i] = part.begin(frame)
-                begun.callback(parts[i].close)
+                decoding.callback(parts[i].close)
 
         with stats.stage("decode"):
             source = read(begin if early else None)

@@ -112,7 +112,7 @@ class RunStats:
 
     def report_fields(self, work: PreparedPlan, notes: Sequence[str], given: Annotations | None) -> dict[str, Any]:
         """Return the fields of a `Report` that are the same for every kind of source; `notes` are more warnings."""
-        shown = any(found["result"] == "shown" for found in (self.people or {}).get("decisions", ()))
+        shown = any(decision["result"] == "shown" for decision in (self.people or {}).get("decisions", ()))
         warnings = [] if self.hidden or self.tracks else [ALL_SHOWN if shown else NOTHING_FOUND]
         return {
             "frames": self.frames, "hidden": tuple(self.hidden), "tracks": self.tracks, "plan": work.plan.digest,
@@ -194,8 +194,8 @@ def hide(located: Iterable[FrameRegions], work: PreparedPlan, stats: RunStats) -
         regions = hidden_by_rule(work, item)
         with stats.stage("hide"):
             touched = paint(item.frame, regions, work, item.exclusions)
-        for index, (rule, found) in enumerate(zip(work.rules, regions, strict=True)):
-            for region in found:
+        for index, (rule, rule_regions) in enumerate(zip(work.rules, regions, strict=True)):
+            for region in rule_regions:
                 stats.count(item.frame, index, str(region.technique or rule.rule.hide), region)
         # The bytes of the source file still show what is hidden now.
         yield replace(item.frame, encoded=None, touched=touched)

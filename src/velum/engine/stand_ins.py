@@ -63,8 +63,8 @@ class StandIns:
         """Return the model of the catalogue that a spec without options names, None for others."""
         if spec.options or spec.name in names("velum.localizers", self.host):
             return None
-        known = registry.catalog(self.host)
-        return known.get(registry.catalog_spelling(spec.name, known))
+        models = registry.catalog(self.host)
+        return models.get(registry.catalog_spelling(spec.name, models))
 
     def _choose(self, spec: PartSpec, model: Model, make: Make) -> _Choice:
         failed: list[MissingWeights] = []

@@ -150,8 +150,8 @@ def _execute(
 
 def _fingerprint_of(work: PreparedPlan) -> str:
     """Return one hash for the arithmetic of all models of a plan; empty where none of them has a fingerprint."""
-    found = [part.fingerprint() for part in work.localizers if isinstance(part, Fingerprinted)]
-    return hashlib.sha256("".join(found).encode()).hexdigest() if found else ""
+    fingerprints = [part.fingerprint() for part in work.localizers if isinstance(part, Fingerprinted)]
+    return hashlib.sha256("".join(fingerprints).encode()).hexdigest() if fingerprints else ""
 
 
 @contextmanager

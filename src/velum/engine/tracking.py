@@ -172,7 +172,8 @@ def track_one_object(
         raise BadInput(f"the video has no frame {at}; frames are counted from 0")
     target = Region(box, region.label, origin="manual")
     tracked = track_object(observations, start, target, math.ceil(PAD_SECONDS * float(fps)))
-    return Annotations(info.width, info.height, {index: (found,) for index, found in sorted(tracked.items())}, sha256)
+    regions = {index: (tracked_region,) for index, tracked_region in sorted(tracked.items())}
+    return Annotations(info.width, info.height, regions, sha256)
 
 
 def _split(items: Iterator[T], readers: int) -> list[Iterator[T]]:
@@ -210,7 +211,7 @@ def _keep_untracked(
 
     Those that a second look has `dropped` do not stay.
     """
-    gone = {id(region) for region in dropped}
+    dropped_ids = {id(region) for region in dropped}
 
     def is_inside(region: Region) -> bool:
         return any(other.box.join(region.box) == other.box for other in tracked)
@@ -221,7 +222,7 @@ def _keep_untracked(
     return [
         region
         for region in located or ()
-        if region.origin == "manual" or (id(region) not in gone and is_hidden(region) and not is_inside(region))
+        if region.origin == "manual" or (id(region) not in dropped_ids and is_hidden(region) and not is_inside(region))
     ]  # fmt: skip
 
 

@@ -74,15 +74,15 @@ class Evaluate:
             raise BadInput(
                 f"the truth has the size {item.size}, the upright image {size} pixels; label the upright image"
             )
-        found = self.engine.locate(item.path, plan)
-        if beyond := [index for index in item.frames if index not in found.frames]:
+        annotations = self.engine.locate(item.path, plan)
+        if beyond := [index for index in item.frames if index not in annotations.frames]:
             raise BadInput(
-                f"the truth labels frame {beyond[0]}; the file has {len(found.frames)} frames, counted from 0"
+                f"the truth labels frame {beyond[0]}; the file has {len(annotations.frames)} frames, counted from 0"
             )
         excluded = self._excluded_regions(item, plan)
         videos = {} if fps is None else {item.name: fps}
-        frames = [self._judge(item, index, found, excluded.get(index, ()), plan) for index in sorted(item.frames)]
-        return replace(_join(frames), videos=videos, files=1, models=tuple(found.models))
+        frames = [self._judge(item, index, annotations, excluded.get(index, ()), plan) for index in sorted(item.frames)]
+        return replace(_join(frames), videos=videos, files=1, models=tuple(annotations.models))
 
     def _excluded_regions(self, item: LabelledFile, plan: Plan) -> Mapping[int, tuple[Region, ...]]:
         """Return by frame the regions that `keep_out` never hides."""
@@ -97,17 +97,17 @@ class Evaluate:
         return self.engine.locate(item.path, Plan(tuple(rules), video=Video(track=False))).frames
 
     def _judge(
-        self, item: LabelledFile, index: int, found: Annotations, excluded: tuple[Region, ...], plan: Plan
+        self, item: LabelledFile, index: int, annotations: Annotations, excluded: tuple[Region, ...], plan: Plan
     ) -> Observations:
         """Return the observations of one frame."""
         rules = [replace(rule, label=plain(rule.label)) for rule in plan.rules]
-        detections = [replace(region, label=plain(region.label)) for region in found.frames[index]]
+        detections = [replace(region, label=plain(region.label)) for region in annotations.frames[index]]
         is_related = make_label_relation(rules)
         wanted = [truth for truth in item.frames[index] if is_related(truth.label, truth.label)]
         not_asked = Counter(
             truth.label for truth in item.frames[index] if not truth.ignore and not is_related(truth.label, truth.label)
         )
-        mask = hidden_mask(detections, excluded, rules, found.width, found.height)
+        mask = hidden_mask(detections, excluded, rules, annotations.width, annotations.height)
         hits, wrong = match(detections, wanted, is_related, self.least_iou)
         outcomes = [
             _truth_outcome(
@@ -170,7 +170,7 @@ def match(
     overlaps an ignored object as much, or when its centre lies in an ignored area.
     """
     overlap = ious(_boxes(region.box.xyxy for region in detections), _boxes(truth.xyxy for truth in truths))
-    found: dict[int, int] = {}
+    pairs: dict[int, int] = {}
     wrong = []
     for i in sorted(range(len(detections)), key=lambda i: -detections[i].score):
         candidates = [
@@ -178,12 +178,12 @@ def match(
             for j, truth in enumerate(truths)
             if overlap[i, j] >= least_iou and is_related(detections[i].label, truth.label)
         ]
-        free = [j for j in candidates if not truths[j].ignore and j not in found]
+        free = [j for j in candidates if not truths[j].ignore and j not in pairs]
         if free:
-            found[max(free, key=lambda j: overlap[i, j])] = i
+            pairs[max(free, key=lambda j: overlap[i, j])] = i
         elif not any(truths[j].ignore for j in candidates) and not _is_excused(detections[i], truths, is_related):
             wrong.append(i)
-    return found, wrong
+    return pairs, wrong
 
 
 def hidden_mask(

@@ -56,7 +56,7 @@ _SIDE = 192
 _COLOUR = (230, 40, 60)
 
 
-def render_page(evaluation: Evaluation, drawn: Sequence[DrawnMiss], more: Sequence[str] = ()) -> str:
+def render_page(evaluation: Evaluation, pictures: Sequence[DrawnMiss], more: Sequence[str] = ()) -> str:
     """Return the HTML page with drawings of the worst misses; `more` is HTML that comes before what was evaluated."""
     observed = evaluation.observed
     parts = [
@@ -68,7 +68,7 @@ def render_page(evaluation: Evaluation, drawn: Sequence[DrawnMiss], more: Sequen
         "<h2>How much is hidden</h2>", _legend("hidden", "missed"), _plot_hidden_shares(observed.outcomes),
         "<h2>False detections</h2>", _precision_section(evaluation),
         *_tag_section(evaluation), *_video_section(evaluation), *_threshold_section(evaluation),
-        *_miss_section(evaluation, drawn), *more,
+        *_miss_section(evaluation, pictures), *more,
         "<h2>What was evaluated</h2>", html_page.table(_provenance(evaluation)),
     ]  # fmt: skip
     return html_page.document("Evaluation", _STYLE, parts)
@@ -173,16 +173,16 @@ def _threshold_section(evaluation: Evaluation) -> Iterable[str]:
         yield _plot_thresholds(choice)
 
 
-def _miss_section(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> Iterable[str]:
+def _miss_section(evaluation: Evaluation, pictures: Sequence[DrawnMiss]) -> Iterable[str]:
     yield f"<h2>The worst of {len(evaluation.misses)} misses</h2>"
-    if not drawn:
+    if not pictures:
         yield "<p>Nothing was missed.</p>" if not evaluation.misses else ""
         return
     yield '<p class="bad">These images show people that should be hidden: protect this page like the sources.</p>'
     yield '<div class="misses">'
-    for outcome, jpeg in drawn:
-        found = "not found" if outcome.score is None else f"found at {outcome.score:.2f}"
-        description = f"{outcome.label}, {outcome.height:.0f} px high, {found}, hidden {outcome.covered:.0%}"
+    for outcome, jpeg in pictures:
+        outcome_text = "not found" if outcome.score is None else f"found at {outcome.score:.2f}"
+        description = f"{outcome.label}, {outcome.height:.0f} px high, {outcome_text}, hidden {outcome.covered:.0%}"
         says = f"<figcaption>{escape(f'{outcome.file}, frame {outcome.frame}: {description}')}</figcaption>"
         image = base64.b64encode(jpeg).decode()
         yield f'<figure><img src="data:image/jpeg;base64,{image}" alt="">{says}</figure>'
@@ -254,10 +254,10 @@ def _plot_hidden_shares(outcomes: Sequence[TruthOutcome]) -> str:
 def _plot_thresholds(choice: ThresholdChoice) -> str:
     """Return the curves of recall and precision by threshold; the chosen threshold is marked."""
     x = _LEFT + choice.chosen.threshold * _ACROSS
-    found = [(point.threshold, point.found) for point in choice.curve]
+    curve = [(point.threshold, point.found) for point in choice.curve]
     right = [(point.threshold, point.right) for point in choice.curve]
     marks = [
-        *_grid_lines(), _line(found, "found"), _line(right, "right"),
+        *_grid_lines(), _line(curve, "found"), _line(right, "right"),
         f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_TOP + _DOWN}"/>',
         *(_text(_LEFT + at / 10 * _ACROSS, HEIGHT - 28, f"{at / 10:g}", "middle") for at in range(0, 11, 2)),
         _text(_LEFT + _ACROSS / 2, HEIGHT - 10, f"threshold; chosen: {choice.chosen.threshold:g}", "middle", "faint"),
@@ -273,8 +273,8 @@ def _bar(x: float, wide: float, rate: Rate, kind: str) -> list[str]:
 
 
 def _line(points: Sequence[tuple[float, Rate]], kind: str) -> str:
-    known = [(at, rate.share) for at, rate in points if rate.share is not None]
-    path = " ".join(f"{_LEFT + at * _ACROSS:.1f},{_y(share):.1f}" for at, share in known)
+    rates = [(at, rate.share) for at, rate in points if rate.share is not None]
+    path = " ".join(f"{_LEFT + at * _ACROSS:.1f},{_y(share):.1f}" for at, share in rates)
     return f'<polyline class="line {kind}" points="{path}"/>'
 
 

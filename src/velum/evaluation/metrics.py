@@ -126,9 +126,9 @@ class MetricsRow:
     def of(cls, label: str, kind: str, outcomes: Sequence[TruthOutcome]) -> "MetricsRow":
         """Return the row of at least one outcome."""
         total = len(outcomes)
-        found = Rate(sum(outcome.score is not None for outcome in outcomes), total)
+        found_rate = Rate(sum(outcome.score is not None for outcome in outcomes), total)
         hidden = tuple(Rate(sum(outcome.covered >= level for outcome in outcomes), total) for level in COVERED)
-        return cls(label, kind, found, hidden, sum(outcome.covered for outcome in outcomes) / total)
+        return cls(label, kind, found_rate, hidden, sum(outcome.covered for outcome in outcomes) / total)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -206,8 +206,8 @@ def tracks(observed: Observations) -> list[TrackExposure]:
         (outcome for outcome in observed.outcomes if outcome.track is not None and outcome.file in observed.videos),
         lambda outcome: (outcome.file, outcome.track, outcome.label),
     )
-    found = [_track(key, group, observed.videos[key[0]]) for key, group in of_track]
-    return sorted(found, key=lambda track: (-track.longest_seconds, -track.exposed, track.file, track.track))
+    summaries = [_track(key, group, observed.videos[key[0]]) for key, group in of_track]
+    return sorted(summaries, key=lambda track: (-track.longest_seconds, -track.exposed, track.file, track.track))
 
 
 def _track(key: tuple[str, str, str], outcomes: Sequence[TruthOutcome], fps: Fraction) -> TrackExposure:

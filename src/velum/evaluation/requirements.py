@@ -65,9 +65,9 @@ class RequirementResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
-        asked = {name: getattr(self.demand, name) for name in Requirement.__slots__}
+        demanded = {name: getattr(self.demand, name) for name in Requirement.__slots__}
         measured = {"detected": self.detected.to_json(), "false": self.false.to_json()}
-        return asked | measured | {"passed": self.is_met, "sure": self.is_sure}
+        return demanded | measured | {"passed": self.is_met, "sure": self.is_sure}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +98,14 @@ def load_profile(name: str) -> RequirementSet:
     Raises `BadInput` for a wrong file, `BadPlan` for an unknown name or a number out of range.
     """
     text = (files("velum.evaluation") / "profiles.toml").read_text(encoding="utf-8")
-    known = tomllib.loads(text)
-    if name in known:
-        return _read_profile(name, known[name])
+    profiles = tomllib.loads(text)
+    if name in profiles:
+        return _read_profile(name, profiles[name])
     path = Path(name)
     if path.suffix.lower() != ".toml":
-        raise BadPlan(f"profile {name!r} is unknown; there are {', '.join(known)}, or give a TOML file with your own")
+        raise BadPlan(
+            f"profile {name!r} is unknown; there are {', '.join(profiles)}, or give a TOML file with your own"
+        )
     try:
         own = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -114,11 +116,11 @@ def load_profile(name: str) -> RequirementSet:
     return _read_profile(key, value)
 
 
-def judge_requirements(observations: Observations, asked: RequirementSet, labels: tuple[str, ...]) -> Compliance:
+def judge_requirements(observations: Observations, demanded: RequirementSet, labels: tuple[str, ...]) -> Compliance:
     """Return whether the observations meet the profile; `labels` are those of the plan's rules."""
     results, missing = [], []
     right = precision(observations)
-    for demand in asked.demands:
+    for demand in demanded.demands:
         if not any(covers(label, demand.label) for label in labels):
             missing.append(demand.label)
             continue
@@ -131,7 +133,7 @@ def judge_requirements(observations: Observations, asked: RequirementSet, labels
         finds = [rate for label, rate in right.items() if covers(demand.label, label)]
         total = sum(rate.total for rate in finds)
         results.append(RequirementResult(demand, detected, Rate(total - sum(rate.hits for rate in finds), total)))
-    return Compliance(asked, tuple(results), tuple(missing))
+    return Compliance(demanded, tuple(results), tuple(missing))
 
 
 def _read_profile(name: str, value: Any) -> RequirementSet:

@@ -92,11 +92,11 @@ class Evaluation:
     def _videos_json(self) -> Mapping[str, Any] | None:
         if not self.observed.videos:
             return None
-        found = metrics.tracks(self.observed)
+        tracks = metrics.tracks(self.observed)
         return {
             "files": len(self.observed.videos), "exposed_frames": metrics.frames(self.observed).to_json(),
-            "tracks": len(found), "exposed_tracks": sum(track.exposed > 0 for track in found),
-            "worst_tracks": [track.to_json() for track in found[:MOST_NAMED]],
+            "tracks": len(tracks), "exposed_tracks": sum(track.exposed > 0 for track in tracks),
+            "worst_tracks": [track.to_json() for track in tracks[:MOST_NAMED]],
         }  # fmt: skip
 
     def _thresholds_json(self) -> Mapping[str, Any] | None:

@@ -90,9 +90,9 @@ def _choice(observed: Observations, label: str, target: RecallTarget) -> Thresho
     needed = math.ceil(target.recall * len(large) - 1e-9)
     scores = sorted((outcome.score for outcome in large if outcome.score is not None), reverse=True)
     if len(scores) < needed:
-        found = Rate(len(scores), len(large))
+        found_rate = Rate(len(scores), len(large))
         raise BadInput(
-            f"even at a threshold of {LOWEST} only {found.share:.1%} ({found.hits} of {found.total}) of "
+            f"even at a threshold of {LOWEST} only {found_rate.share:.1%} ({found_rate.hits} of {found_rate.total}) of "
             f"{plain(label)} from {target.min_height} px are found, {target.recall:.1%} are wanted; "
             "try another model, smaller min_side, or a larger --min-height"
         )

@@ -59,9 +59,9 @@ def verify_batch(document: Mapping[str, Any], shards: Shards, key: PublicKey | N
     """Return the result for the signature, and for the outcomes as they are in the store now."""
     signed = [entry for entry in document["shards"] if isinstance(entry, Mapping)]
     roots = {str(entry.get("shard")): entry for entry in signed}
-    found = {str(entry["shard"]): entry for entry in _roots(shards)}
-    wrong = sorted(name for name, entry in roots.items() if found.get(name) != entry)
-    new = len(found.keys() - roots.keys())
+    entry_by_shard = {str(entry["shard"]): entry for entry in _roots(shards)}
+    wrong = sorted(name for name, entry in roots.items() if entry_by_shard.get(name) != entry)
+    new = len(entry_by_shard.keys() - roots.keys())
     verdicts = [check_signature(document, key)]
     if wrong:
         names = ", ".join(wrong[:5])

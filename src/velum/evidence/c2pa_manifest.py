@@ -146,9 +146,9 @@ def _description(hidden_items: list[tuple[str, str]]) -> str:
 
 def _algorithm(key: Any, path: Path) -> Any:
     if isinstance(key, ec.EllipticCurvePrivateKey):
-        known = {256: C2paSigningAlg.ES256, 384: C2paSigningAlg.ES384, 521: C2paSigningAlg.ES512}
-        if (found := known.get(key.key_size)) is not None:
-            return found
+        algorithms = {256: C2paSigningAlg.ES256, 384: C2paSigningAlg.ES384, 521: C2paSigningAlg.ES512}
+        if (algorithm := algorithms.get(key.key_size)) is not None:
+            return algorithm
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= 2048:
         return C2paSigningAlg.PS256
     if isinstance(key, ed25519.Ed25519PrivateKey):

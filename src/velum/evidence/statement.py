@@ -64,8 +64,8 @@ def compose(
     parts = PartCache(host or RuntimeConfig())
     prepare(plan, parts, Limits(), locate=False)
     # People may have chosen other techniques for single regions.
-    brought = (text for entry in entries for text in entry.get("techniques", ()))
-    used = dict.fromkeys((*(str(rule.hide) for rule in plan.rules), *brought))
+    from_entries = (text for entry in entries for text in entry.get("techniques", ()))
+    used = dict.fromkeys((*(str(rule.hide) for rule in plan.rules), *from_entries))
     weak = [text for text in used if not parts.technique(PartSpec.parse(text)).destroys]
     reasons = _reasons(entries, weak, declared)
     return {
@@ -101,13 +101,13 @@ def sign(document: Mapping[str, Any], key: PrivateKey) -> dict[str, Any]:
 
 def software() -> dict[str, str]:
     """Return the versions of velum, Python and the libraries that detect, hide and encode."""
-    found = {"velum": __version__, "python": platform.python_version()}
+    versions = {"velum": __version__, "python": platform.python_version()}
     for name, package in _PACKAGES.items():
         try:
-            found[name] = version(package)
+            versions[name] = version(package)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions
 
 
 def same_plan(report: Report, plan: Plan | None) -> Plan:
@@ -247,7 +247,7 @@ def _region_counts(report: Report) -> list[dict[str, Any]]:
 
 def _origins(report: Report) -> Counter[str]:
     """Return how regions were found, by origin: regions of an image, or frames of the tracks of a video."""
-    found: Counter[str] = Counter(region.found for region in report.hidden)
+    counts: Counter[str] = Counter(region.found for region in report.hidden)
     for track in report.tracks:
-        found.update(track.found)
-    return found
+        counts.update(track.found)
+    return counts

@@ -87,18 +87,18 @@ def _check_file(document: Mapping[str, Any], path: Path) -> Verdict:
 
 
 def _check_folder(document: Mapping[str, Any], folder: Path) -> Iterator[Verdict]:
-    known = {entry["file"]: entry["output_sha256"] for entry in document["files"]}
+    hashes = {entry["file"]: entry["output_sha256"] for entry in document["files"]}
     present = {
         str(path.relative_to(folder)): path
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix.lower() in media.SUFFIXES
     }
-    for name in sorted(known.keys() | present.keys()):
+    for name in sorted(hashes.keys() | present.keys()):
         if name not in present:
             yield (False, f"{folder / name} is missing")
-        elif name not in known:
+        elif name not in hashes:
             yield (False, f"{present[name]} is not in the evidence")
-        elif sha256_of(present[name]) != known[name]:
+        elif sha256_of(present[name]) != hashes[name]:
             yield (False, f"{present[name]} was changed")
         else:
             yield (True, f"{present[name]} is as the evidence says")

@@ -240,8 +240,8 @@ class WorkerClaims:
         self._looked = now
         before, self._heard = self._heard, {}
         for worker, beat in beats.items():
-            known, since = before.get(worker, (beat, now))
-            self._heard[worker] = (beat, since if known == beat else now)
+            last_beat, since = before.get(worker, (beat, now))
+            self._heard[worker] = (beat, since if last_beat == beat else now)
         return [worker for worker, (_, since) in self._heard.items() if now - since >= self._timing.dead_seconds]
 
     def _beat(self, connection: sql.Connection) -> float:

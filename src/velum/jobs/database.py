@@ -262,8 +262,8 @@ def join(database: Database, store: Store) -> None:
 
 
 def _establish(connection: sql.Connection, store: Store) -> str:
-    if (found := store.identity()) is not None:
-        return found
+    if (present := store.identity()) is not None:
+        return present
     newest = sql.select(JOBS.c.source).where(JOBS.c.source_kept).order_by(JOBS.c.id.desc()).limit(SOURCES_TRIED)
     sources = list(connection.scalars(newest))
     identity = secrets.token_hex(16)

@@ -79,11 +79,11 @@ class JobRun:
                 self._frames_before += record.piece.frames or 0
                 self._start_frames = self._frames_before
             done.append(finished or self._make_piece(task, record.piece))
-        result = self._processor.join(task, [made for made, _ in done])
+        result = self._processor.join(task, [result_piece for result_piece, _ in done])
         if self._stop.is_set():
             raise Cancelled
         # The piece of a job with a single piece is the result; it is not stored again.
-        same = next((record.stored for made, record in done if made.file == result.file), None)
+        same = next((record.stored for result_piece, record in done if result_piece.file == result.file), None)
         published = same or self._store.move_in(result.file)
         hidden = None if result.regions is None else self._store.move_in(result.regions).key
         retry_unavailable(lambda: self._claims.finish(self.lease, published.key, result, hidden, self.progress()))
@@ -108,8 +108,8 @@ class JobRun:
         done, total = self._frames_before + self._frames_now, self._frames_total
         spent = time.monotonic() - self._start_seconds
         fps = (done - self._start_frames) / spent if spent > 0 and done > self._start_frames else None
-        left = None if fps is None or total is None else max(total - done, 0) / fps
-        return {"frames_done": done, "frames_total": total, "fps": fps, "seconds_left": left}
+        seconds_left = None if fps is None or total is None else max(total - done, 0) / fps
+        return {"frames_done": done, "frames_total": total, "fps": fps, "seconds_left": seconds_left}
 
     def _load_or_cut(self, task: Task) -> list[tuple[PieceRecord, PieceResult | None]]:
         """Return each piece with its result where that can be reused from an earlier rendering, else None."""
@@ -118,9 +118,9 @@ class JobRun:
             pieces = list(self._processor.cut(task))
             retry_unavailable(lambda: self._claims.cut(self.lease, pieces))
             records = [PieceRecord(piece) for piece in pieces]
-        known = [record.piece.frames for record in records if record.piece.frames is not None]
-        if len(known) == len(records):
-            self._frames_total = sum(known)
+        frame_counts = [record.piece.frames for record in records if record.piece.frames is not None]
+        if len(frame_counts) == len(records):
+            self._frames_total = sum(frame_counts)
         if self.lease.former is None:
             return [(record, None) for record in records]
         return self._reuse_pieces(task, records, self.lease.former)
@@ -129,8 +129,8 @@ class JobRun:
         self, task: Task, records: list[PieceRecord], former: RegionsOrigin
     ) -> list[tuple[PieceRecord, PieceResult | None]]:
         finished = [self._fetch_finished(record) for record in records]
-        made = self._processor.renew(task, [piece and piece[0] for piece in finished], former)
-        pairs = [self._update_piece(*pair) for pair in zip(records, finished, made, strict=True)]
+        renewed = self._processor.renew(task, [piece and piece[0] for piece in finished], former)
+        pairs = [self._update_piece(*pair) for pair in zip(records, finished, renewed, strict=True)]
         retry_unavailable(lambda: self._claims.renew(self.lease, [record for record, _ in pairs]))
         for before, (after, _) in zip(records, pairs, strict=True):
             for key in before.keys - after.keys:
@@ -152,15 +152,15 @@ class JobRun:
         """Return a piece that is already finished; None when it is not, or when its file is missing or has changed."""
         if record.stored is None or any(self._store.size(key) is None for key in record.keys):
             return None
-        made = self._fetch_piece(record)
-        return (made, record) if hash_of(made.file) == record.stored.sha256 else None
+        piece_result = self._fetch_piece(record)
+        return (piece_result, record) if hash_of(piece_result.file) == record.stored.sha256 else None
 
     def _make_piece(self, task: Task, piece: Piece) -> tuple[PieceResult, PieceRecord]:
-        made = self._processor.make(task, piece)
-        stored = self._store.move_in(made.file)
-        regions = None if made.hidden_regions is None else self._store.move_in(made.hidden_regions).key
+        piece_result = self._processor.make(task, piece)
+        stored = self._store.move_in(piece_result.file)
+        regions = None if piece_result.hidden_regions is None else self._store.move_in(piece_result.hidden_regions).key
         frames = piece.frames or self._frames_now or None
-        record = PieceRecord(replace(piece, frames=frames), stored, made.note, regions)
+        record = PieceRecord(replace(piece, frames=frames), stored, piece_result.note, regions)
         retry_unavailable(lambda: self._claims.finish_piece(self.lease, record))
         self._frames_before, self._frames_now = self._frames_before + (frames or 0), 0
         return self._fetch_piece(record), record

@@ -56,8 +56,8 @@ class JobQueue:
                 raise BadInput(f"file {key[:40]!r} is not in the store; upload it first")
         with self._database.writing(alone=sole or once is not None) as connection:
             now, job = self._database.now(connection), new_id()
-            if once is not None and (made := _find_request(connection, once)) is not None:
-                return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == made)).one())
+            if once is not None and (earlier := _find_request(connection, once)) is not None:
+                return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == earlier)).one())
             if sole and connection.scalar(sql.select(JOBS.c.id).where(JOBS.c.source == submission.source)) is not None:
                 raise Occupied("another job has taken the source; upload it again for this one")
             connection.execute(JOBS.insert().values(id=job, state=State.WAITING, submitted=now, **row_of(submission)))
@@ -107,8 +107,8 @@ class JobQueue:
         """Return the number of jobs in each state."""
         query = sql.select(JOBS.c.state, sql.func.count()).group_by(JOBS.c.state)
         with self._database.reading() as connection:
-            found = {State(state): number for state, number in connection.execute(query)}
-        return {state: found.get(state, 0) for state in State}
+            numbers = {State(state): number for state, number in connection.execute(query)}
+        return {state: numbers.get(state, 0) for state in State}
 
     def longest_wait_seconds(self) -> float:
         """Return how long ago the oldest waiting job was submitted, in seconds; 0 where none waits."""
@@ -164,8 +164,8 @@ class JobQueue:
                 raise BadPlan(f"someone else has corrected the regions of job {job}; load their corrections first")
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(draft=regions, drafted=None))
             connection.execute(DRAFTS.delete().where(DRAFTS.c.job == job))
-            left = _find_unreferenced(connection, {row.draft})
-        self._delete_or_warn(left)
+            unreferenced = _find_unreferenced(connection, {row.draft})
+        self._delete_or_warn(unreferenced)
         return self.get(job)
 
     def render(self, job: str, *, audio: str | None = None, once: Once | None = None) -> JobRecord | None:
@@ -207,9 +207,9 @@ class JobQueue:
                 connection.execute(PIECES.delete().where(PIECES.c.job == job))
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again, **counts))
             connection.execute(ASSIGNMENTS.update().where(ASSIGNMENTS.c.job == job).values(sent_back=None))
-            left = _find_unreferenced(connection, theirs)
+            unreferenced = _find_unreferenced(connection, theirs)
             _remember(connection, once, job, self._database.now(connection))
-        self._delete_or_warn(left)
+        self._delete_or_warn(unreferenced)
         return self.get(job)
 
     def keep_source(self, job: str, seconds: float, most: float) -> JobRecord | None:
@@ -242,8 +242,8 @@ class JobQueue:
             keys = {*row, *(key for piece in pieces for key in piece)}
             announce_deletion(connection, job, self._database.now(connection))
             connection.execute(JOBS.delete().where(JOBS.c.id == job))
-            left = _find_unreferenced(connection, keys)
-        self._delete_files(left)
+            unreferenced = _find_unreferenced(connection, keys)
+        self._delete_files(unreferenced)
         return True
 
     def watch(
@@ -261,8 +261,8 @@ class JobQueue:
     def release(self, key: str) -> None:
         """Delete a file of the store unless a job refers to it."""
         with self._database.reading() as connection:
-            left = _find_unreferenced(connection, {key})
-        self._delete_files(left)
+            unreferenced = _find_unreferenced(connection, {key})
+        self._delete_files(unreferenced)
 
     def _delete_or_warn(self, keys: set[str]) -> None:
         """Delete the files that no job refers to; a later sweep finds those that cannot be deleted now."""

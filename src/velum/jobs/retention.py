@@ -91,8 +91,8 @@ class RetentionSweeper:
         with self._database.writing() as connection:
             old = NOTICES.c.due < self._database.now(connection) - KEPT_SECONDS
             connection.execute(NOTICES.delete().where(old))  # nobody delivers them here
-            known = REQUESTS.c.at < self._database.now(connection) - REQUEST_KEY_SECONDS
-            connection.execute(REQUESTS.delete().where(known))
+            expired = REQUESTS.c.at < self._database.now(connection) - REQUEST_KEY_SECONDS
+            connection.execute(REQUESTS.delete().where(expired))
         temporary = self._store.sweep(self._retention.unclaimed_seconds)
         if self._uploads is not None:
             temporary += self._uploads.sweep(self._retention.unclaimed_seconds)
@@ -116,10 +116,10 @@ class RetentionSweeper:
             for file in {key, *(regions for row in rows for regions in row)} - {None}:
                 self._store.delete(file)
             with self._database.writing() as connection:
-                gone = JOBS.update().where(JOBS.c.result == key)
+                update = JOBS.update().where(JOBS.c.result == key)
                 jobs = sql.select(JOBS.c.id).where(JOBS.c.result == key)
                 connection.execute(DRAFTS.delete().where(DRAFTS.c.job.in_(jobs)))
-                connection.execute(gone.values(result=None, found=None, draft=None, drafted=None))
+                connection.execute(update.values(result=None, found=None, draft=None, drafted=None))
 
         return _count(forget, keys, failed)
 

@@ -21,10 +21,10 @@ class CatalogEntry:
     values: Mapping[str, Any]
     where: str
 
-    def only(self, known: Iterable[str]) -> None:
-        """Raise `BadPlan` for a key that is not `known`."""
-        if unknown := sorted(self.values.keys() - set(known)):
-            raise BadPlan(f"{self.where} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    def only(self, keys: Iterable[str]) -> None:
+        """Raise `BadPlan` for a key that is not `keys`."""
+        if unknown := sorted(self.values.keys() - set(keys)):
+            raise BadPlan(f"{self.where} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(keys))}")
 
     def get(self, key: str, *, valid: bool, must: str) -> Any:
         """Return a value that is `valid`; the error says what it `must` be."""

@@ -59,16 +59,16 @@ def read_catalog(text: str, origin: str) -> Catalog:
         raise BadPlan(f"{origin} is not valid TOML: {error}") from error
     top = CatalogEntry(values, origin)
     top.only({"default", "model", "sample", "embedding"})
-    found = Catalog(
+    catalog = Catalog(
         MappingProxyType({name: _model(name, entry) for name, entry in top.entries("model")}),
         MappingProxyType({name: _asset(name, entry) for name, entry in top.entries("sample")}),
         MappingProxyType({name: _embedding(name, entry) for name, entry in top.entries("embedding")}),
         top.text("default") if "default" in values else None,
     )
-    if found.default is not None and found.default not in found.models:
-        known = ", ".join(sorted(found.models)) or "none"
-        raise BadPlan(f"{origin}: default model {found.default!r} is unknown; known are {known}")
-    return found
+    if catalog.default is not None and catalog.default not in catalog.models:
+        names = ", ".join(sorted(catalog.models)) or "none"
+        raise BadPlan(f"{origin}: default model {catalog.default!r} is unknown; known are {names}")
+    return catalog
 
 
 def write_models(models: Iterable[Model]) -> str:

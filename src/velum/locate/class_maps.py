@@ -83,21 +83,21 @@ class Mapper:
     def _read_tile(self, outputs: Tensors, tile: Tile) -> Floats:
         """Return the probabilities of the kept classes in one tile (classes, rows, columns), without its padding."""
         (width, height), (across, down) = tile.fit.input_wh, tile.fit.content_wh
-        found = self.family.read(outputs, self.labels)
-        rows = max(1, round(found.shape[1] * down / height))
-        columns = max(1, round(found.shape[2] * across / width))
-        return found[list(self.keep), :rows, :columns]
+        layers = self.family.read(outputs, self.labels)
+        rows = max(1, round(layers.shape[1] * down / height))
+        columns = max(1, round(layers.shape[2] * across / width))
+        return layers[list(self.keep), :rows, :columns]
 
 
 def map_family(model: Model) -> MapFamily:
     """Return the model's family. Raises `BadPlan` when its networks give boxes instead of maps."""
-    found: object = family(model.family)
-    if not isinstance(found, MapFamily):
+    kind: object = family(model.family)
+    if not isinstance(kind, MapFamily):
         raise BadPlan(
             f"model {model.name} is of family {model.family}, which finds boxes, not outlines; "
             f"write model(name={model.name!r})"
         )
-    return found
+    return kind
 
 
 def resize_layers(layers: Floats | Map, width: int, height: int) -> Floats | Map:

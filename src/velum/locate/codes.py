@@ -53,8 +53,8 @@ class Codes:
     @cached_property
     def description(self) -> Mapping[str, str]:
         """The libraries that search, for the report."""
-        found = {"model": "codes", "opencv": cv2.__version__}
-        return found if self._zxing is None else found | {"zxing-cpp": version("zxing-cpp")}
+        facts = {"model": "codes", "opencv": cv2.__version__}
+        return facts if self._zxing is None else facts | {"zxing-cpp": version("zxing-cpp")}
 
     def for_video(self, *, sparse: bool) -> "Codes":  # noqa: ARG002 - the same for both
         """Return itself: codes are found in a few frames a second, and tracked between them."""
@@ -69,11 +69,11 @@ class Codes:
 
     def _codes_in(self, frame: Frame) -> Iterator[Region]:
         grey = frame.grey(frame.width, frame.height)
-        kept: list[Box] = []
-        for box in sorted(self._boxes(grey), key=lambda found: -found.width * found.height):
+        distinct: list[Box] = []
+        for box in sorted(self._boxes(grey), key=lambda candidate: -candidate.width * candidate.height):
             inside = box.clip(frame.width, frame.height)
-            if inside is not None and not any(_is_same(inside, other) for other in kept):
-                kept.append(inside)
+            if inside is not None and not any(_is_same(inside, other) for other in distinct):
+                distinct.append(inside)
                 yield Region(inside, LABEL)
 
     def _boxes(self, grey: Grey) -> Iterator[Box]:
@@ -121,14 +121,14 @@ _DETECTORS: tuple[Callable[[Grey], Corners], ...] = (_find_qr_codes, _find_barco
 def _find_matrix_codes(zxing: Any, grey: Grey) -> Corners:
     formats = [getattr(zxing.BarcodeFormat, name) for name in MATRIX_FORMATS if hasattr(zxing.BarcodeFormat, name)]
     # What it cannot read is mostly no code.
-    found = zxing.read_barcodes(grey, formats=formats)
+    barcodes = zxing.read_barcodes(grey, formats=formats)
     names = ("top_left", "top_right", "bottom_right", "bottom_left")
-    places = [[getattr(code.position, name) for name in names] for code in found]
+    places = [[getattr(code.position, name) for name in names] for code in barcodes]
     return _corners([[(point.x, point.y) for point in place] for place in places])
 
 
-def _corners(found: object) -> Corners:
-    return np.array([] if found is None else found, np.float32).reshape(-1, 4, 2)
+def _corners(barcode: object) -> Corners:
+    return np.array([] if barcode is None else barcode, np.float32).reshape(-1, 4, 2)
 
 
 def _box_around(corners: npt.NDArray[np.float32]) -> Box:
@@ -137,8 +137,8 @@ def _box_around(corners: npt.NDArray[np.float32]) -> Box:
     return Box.around(x0 - margin, y0 - margin, x1 + margin, y1 + margin)
 
 
-def _is_same(one: Box, other: Box) -> bool:
-    boxes = [np.array([box.xyxy], np.float32) for box in (one, other)]
+def _is_same(first: Box, other: Box) -> bool:
+    boxes = [np.array([box.xyxy], np.float32) for box in (first, other)]
     return bool(ious(*boxes)[0, 0] >= SAME_IOU)
 
 

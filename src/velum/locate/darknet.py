@@ -67,17 +67,17 @@ class Section:
 
 def read_cfg(path: Path) -> tuple[Section, ...]:
     """Return the sections of a .cfg file, `net` first. Raises `BadInput` naming the line or section that is wrong."""
-    found: list[tuple[str, dict[str, str], str]] = []
+    entries: list[tuple[str, dict[str, str], str]] = []
     for number, raw in enumerate(read_text(path).splitlines(), start=1):
         line = raw.partition("#")[0].partition(";")[0].strip()
         if line.startswith("[") and line.endswith("]"):
-            found.append((line[1:-1].strip().lower(), {}, f"[{line[1:-1].strip()}] in line {number} of {path}"))
+            entries.append((line[1:-1].strip().lower(), {}, f"[{line[1:-1].strip()}] in line {number} of {path}"))
         elif line:
             key, equals, value = line.partition("=")
-            if not equals or not found:
+            if not equals or not entries:
                 raise BadInput(f"line {number} of {path} is {raw!r}; it must be [section] or key=value within one")
-            found[-1][1][key.strip()] = value.strip()
-    sections = tuple(Section(*section) for section in found)
+            entries[-1][1][key.strip()] = value.strip()
+    sections = tuple(Section(*section) for section in entries)
     if not sections or sections[0].kind not in {"net", "network"}:
         raise BadInput(f"{path} does not begin with [net]; it is not the .cfg of a darknet network")
     for section in sections[1:]:
@@ -128,21 +128,21 @@ class Weights:
 
     def finish(self) -> None:
         """Raise `BadInput` when numbers are left over: the two files do not belong together."""
-        if left := len(self._numbers) - self._at:
+        if surplus := len(self._numbers) - self._at:
             raise BadInput(
-                f"{self._path} has {left:,} numbers more than its .cfg describes; they are not of one network"
+                f"{self._path} has {surplus:,} numbers more than its .cfg describes; they are not of one network"
             )
 
     def _take(self, count: int, section: Section) -> Floats:
-        found = self._numbers[self._at : self._at + count]
-        if len(found) < count:
+        numbers = self._numbers[self._at : self._at + count]
+        if len(numbers) < count:
             raise BadInput(
                 f"{self._path} ends within {section.where}: it is cut off, or not of the same network as the .cfg"
             )
-        if not np.isfinite(found).all():
+        if not np.isfinite(numbers).all():
             raise BadInput(f"{self._path} holds values that are no numbers, within {section.where}; copy it again")
         self._at += count
-        return found.astype(np.float32)
+        return numbers.astype(np.float32)
 
 
 def _header(start: bytes, path: Path) -> int:

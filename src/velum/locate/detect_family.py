@@ -45,11 +45,11 @@ def family_of(signature: Signature, file: str) -> str:
     """
     if (stated := signature.metadata.get(STATED)) in output_formats.names():
         return str(stated)
-    found = candidates(signature)
-    if len(found) == 1:
-        return next(iter(found))
-    if found:
-        listed = "\n".join(f"- {name}: {reason}" for name, reason in found.items())
+    families = candidates(signature)
+    if len(families) == 1:
+        return next(iter(families))
+    if families:
+        listed = "\n".join(f"- {name}: {reason}" for name, reason in families.items())
         raise BadInput(f"{file} can be of several families; choose one with --family:\n{listed}")
     raise BadInput(
         f"{file} is of no family that velum recognises: it takes {_shapes(signature.inputs)} and gives "

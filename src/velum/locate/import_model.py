@@ -94,13 +94,15 @@ def identify_model(path: Path, wish: ImportOptions, origin: str | None = None) -
     Raises `BadInput` when its file, family or labels cannot be determined, and `BadPlan` for an option out of range.
     """
     files_of(path)
-    seen = signature(path.parent if path.name == "saved_model.pb" else path)
-    family = wish.family or detect_family.family_of(seen, path.name)
+    network = signature(path.parent if path.name == "saved_model.pb" else path)
+    family = wish.family or detect_family.family_of(network, path.name)
     output_formats.family(family)  # raises for one that does not exist
-    labels = detect_family.number_labels(wish.labels or detect_family.labels_of(seen, family, path.name), seen, family)
-    detect_family.check_labels(labels, seen, family, path.name)
-    stated = detect_family.input_of(seen) | stated_input(seen, path.name) | dict(wish.input)
-    _check_input(stated, seen, family, path.name)
+    labels = detect_family.number_labels(
+        wish.labels or detect_family.labels_of(network, family, path.name), network, family
+    )
+    detect_family.check_labels(labels, network, family, path.name)
+    stated = detect_family.input_of(network) | stated_input(network, path.name) | dict(wish.input)
+    _check_input(stated, network, family, path.name)
     return ImportedModel(
         name=model_name(wish.name or path.stem, stated=wish.name is not None),
         path=path,
@@ -113,9 +115,13 @@ def identify_model(path: Path, wish: ImportOptions, origin: str | None = None) -
     )
 
 
-def _check_input(stated: Mapping[str, Any], seen: Signature, family: str, file: str) -> None:
+def _check_input(stated: Mapping[str, Any], network: Signature, family: str, file: str) -> None:
     """Raise `BadInput` when the family's networks need different normalisation and none is stated for this one."""
-    if output_formats.family(family).input_varies(seen) and stated.get("scale") is None and stated.get("mean") is None:
+    if (
+        output_formats.family(family).input_varies(network)
+        and stated.get("scale") is None
+        and stated.get("mean") is None
+    ):
         raise BadInput(
             f"{file} does not state how to normalise pixels for its network, and with wrong values it finds nothing; "
             f"look it up where the network was trained and give --normalise, one of {', '.join(NORMALISATIONS)} "
@@ -221,14 +227,14 @@ def _saved_model(folder: Path) -> tuple[Path, ...]:
         raise BadInput(f"{folder} is not a model: as a SavedModel it needs saved_model.pb; give a file, or that folder")
     _start(graph)
     # A SavedModel without variables has no such folder, or an empty one.
-    found = sorted(path for path in variables.iterdir() if path.is_file()) if variables.is_dir() else []
-    names = {path.name.partition(".data-")[0] if ".data-" in path.name else path.name for path in found}
-    if found and not {"variables", "variables.index"} <= names:
+    files = sorted(path for path in variables.iterdir() if path.is_file()) if variables.is_dir() else []
+    names = {path.name.partition(".data-")[0] if ".data-" in path.name else path.name for path in files}
+    if files and not {"variables", "variables.index"} <= names:
         raise BadInput(
             f"{folder} is not a whole SavedModel: variables/ needs variables.index and variables.data-..., and has "
-            f"{', '.join(path.name for path in found)}"
+            f"{', '.join(path.name for path in files)}"
         )
-    for path in found:
+    for path in files:
         _start(path)
     return (folder,)
 

@@ -55,10 +55,10 @@ def input_for(mean: Rgb3 | None, divisor: Rgb3 | None, name: str | None) -> dict
 
 def parse_rgb(text: str, option: str) -> Rgb3:
     """Return three numbers written as `123.7,116.3,103.5`, or one for all three. Raises `BadPlan`."""
-    found = re.fullmatch(rf"\s*({_NUMBER})(?:[,\s]+({_NUMBER})[,\s]+({_NUMBER}))?\s*", text)
-    if found is None:
+    match = re.fullmatch(rf"\s*({_NUMBER})(?:[,\s]+({_NUMBER})[,\s]+({_NUMBER}))?\s*", text)
+    if match is None:
         raise BadPlan(f"{option} is {text!r}; write the numbers for red, green and blue as 123.675,116.28,103.53")
-    first, *rest = (float(number) for number in found.groups() if number is not None)
+    first, *rest = (float(number) for number in match.groups() if number is not None)
     return (first, rest[0], rest[1]) if rest else (first, first, first)
 
 

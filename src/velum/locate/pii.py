@@ -83,10 +83,10 @@ def luhn(digits: str) -> bool:
 def find(text: str, kinds: frozenset[str], pattern: re.Pattern[str] | None = None) -> list[Match]:
     """Return the matches of the kinds and of the pattern, sorted by position. Matches can overlap."""
     plain = text.translate(_PLAIN)
-    found = [match for kind in kinds for match in KINDS[kind](plain)]
+    matches = [match for kind in kinds for match in KINDS[kind](plain)]
     if pattern is not None:
-        found += [Match(*hit.span(), "regex") for hit in pattern.finditer(text) if hit.group()]
-    return sorted(found, key=lambda match: (match.start, match.end, match.kind))
+        matches += [Match(*hit.span(), "regex") for hit in pattern.finditer(text) if hit.group()]
+    return sorted(matches, key=lambda match: (match.start, match.end, match.kind))
 
 
 def parse_kinds(match: str) -> frozenset[str]:
@@ -109,8 +109,8 @@ def compile_pattern(regex: str) -> re.Pattern[str] | None:
 
 
 def _everywhere(kind: str, pattern: str, flags: int = 0) -> Callable[[str], Iterator[Match]]:
-    found = re.compile(pattern, flags)
-    return lambda text: (Match(*hit.span(), kind) for hit in found.finditer(text))
+    expression = re.compile(pattern, flags)
+    return lambda text: (Match(*hit.span(), kind) for hit in expression.finditer(text))
 
 
 _WORD = r"[\w+%'-]"

@@ -198,9 +198,9 @@ def _trials(
     tallies = [_Tally({size: Share(0, 0) for size in _bins()}, []) for _ in finders]
     for picture in pictures:
         frame = picture()
-        found = [each.find(frame) for each in finders]  # untimed: the first run at a size prepares for it
-        for tally, seconds, other in zip(tallies, _time_each(finders, frame), found, strict=True):
-            tally.add(seconds, found[0], other)
+        answers = [each.find(frame) for each in finders]  # untimed: the first run at a size prepares for it
+        for tally, seconds, other in zip(tallies, _time_each(finders, frame), answers, strict=True):
+            tally.add(seconds, answers[0], other)
     return tuple(tally.trial(each.network.precision) for tally, each in zip(tallies, finders, strict=True))
 
 

@@ -164,20 +164,20 @@ def _shipped_catalog() -> Catalog:
     return read_catalog(file.read_text(encoding="utf-8"), "catalog.toml")
 
 
-def catalog_spelling(name: str, known: Iterable[str]) -> str:
+def catalog_spelling(name: str, names: Iterable[str]) -> str:
     """Return a model's name as the catalogue spells it, where `name` has `_` for `-` or the other way round.
 
     A name that fits no model, or several, is returned unchanged.
     """
-    alike = [other for other in known if other.replace("_", "-") == name.replace("_", "-")]
+    alike = [other for other in names if other.replace("_", "-") == name.replace("_", "-")]
     return name if name in alike or len(alike) != 1 else alike[0]
 
 
-def _find(kind: str, name: str, known: Mapping[str, A]) -> A:
-    name = catalog_spelling(name, known)
-    if name not in known:
-        raise BadPlan(f"{kind} {name!r} is unknown; known are {', '.join(sorted(known)) or 'none'}")
-    return known[name]
+def _find(kind: str, name: str, entries: Mapping[str, A]) -> A:
+    name = catalog_spelling(name, entries)
+    if name not in entries:
+        raise BadPlan(f"{kind} {name!r} is unknown; known are {', '.join(sorted(entries)) or 'none'}")
+    return entries[name]
 
 
 TEXT_MODEL = "ppocr-det"
@@ -218,9 +218,9 @@ def findings(host: RuntimeConfig) -> list[tuple[str, tuple[str, ...], tuple[str,
 
 def model_of(spec: PartSpec, host: RuntimeConfig) -> Model | None:
     """Return the model of the catalogue whose weights the localizer of a spec needs, None where it needs none."""
-    known = catalog(host)
+    models = catalog(host)
     name = spec.options.get("name", TEXT_MODEL if spec.name == "text" else spec.name)
-    return known.get(catalog_spelling(str(name), known))
+    return models.get(catalog_spelling(str(name), models))
 
 
 def _finders(label: str, host: RuntimeConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:

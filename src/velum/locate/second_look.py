@@ -58,12 +58,13 @@ class SecondLook:
         most = max(1, int(COST * pixels / self.side**2))
         fits = [self._fit(region.box, frame) for region in regions[:most]]
         outputs = self.network.infer_many(fit.view(frame, self.form.pad) for fit in fits)
-        found = [self.family.decode(out, fit.input_wh, self.threshold) for out, fit in zip(outputs, fits, strict=True)]
-        seen = [
+        pairs = zip(outputs, fits, strict=True)
+        answers = [self.family.decode(out, fit.input_wh, self.threshold) for out, fit in pairs]
+        pictures = [
             _score_of(region, detections, fit, labels)
-            for region, detections, fit in zip(regions, found, fits, strict=False)
+            for region, detections, fit in zip(regions, answers, fits, strict=False)
         ]
-        return [*seen, *[None] * (len(regions) - len(seen))]
+        return [*pictures, *[None] * (len(regions) - len(pictures))]
 
     def _fit(self, box: Box, frame: Frame) -> Letterbox:
         half = PART * max(box.width, box.height) / 2
@@ -74,14 +75,16 @@ class SecondLook:
         return Letterbox(part, content_wh, (self.side, self.side))
 
 
-def _score_of(region: Region, found: Detections, fit: Letterbox, labels: Sequence[str]) -> float:
+def _score_of(region: Region, detections: Detections, fit: Letterbox, labels: Sequence[str]) -> float:
     """Return the best score of the detections that show a region."""
-    if not len(found):
+    if not len(detections):
         return 0.0
-    overlaps = ious(np.array([region.box.xyxy], np.float32), fit.to_picture(found.xyxy))[0]
+    overlaps = ious(np.array([region.box.xyxy], np.float32), fit.to_picture(detections.xyxy))[0]
     same = [
         score
-        for score, overlap, kind in zip(found.score.tolist(), overlaps.tolist(), found.kind.tolist(), strict=True)
+        for score, overlap, kind in zip(
+            detections.score.tolist(), overlaps.tolist(), detections.kind.tolist(), strict=True
+        )
         if overlap >= SAME_IOU and 0 <= kind < len(labels) and labels[kind] == region.label
     ]
     return max(same, default=0.0)
@@ -100,12 +103,16 @@ def add_turned(
 
 def _new_regions(regions: Sequence[Region], frame: Frame, turned: Sequence[list[Region]]) -> Iterator[Region]:
     """Yield the regions of the turned views, as they lie in the frame, which are neither in `regions` nor yielded."""
-    known = list(regions)
-    views = [_back(region, turn, frame) for turn, found in zip(TURNS, turned, strict=False) for region in found]
+    all_regions = list(regions)
+    views = [
+        _back(region, turn, frame)
+        for turn, turned_regions in zip(TURNS, turned, strict=False)
+        for region in turned_regions
+    ]
     for region in sorted(views, key=lambda view: -view.score):
-        same = np.array([other.box.xyxy for other in known if other.label == region.label], float).reshape(-1, 4)
+        same = np.array([other.box.xyxy for other in all_regions if other.label == region.label], float).reshape(-1, 4)
         if not (ious(np.array([region.box.xyxy], float), same) >= SAME_IOU).any():
-            known.append(region)
+            all_regions.append(region)
             yield region
 
 
@@ -124,13 +131,15 @@ def join_opinions(first: Sequence[Region], second: Sequence[Region], *, sure: fl
     from the score `alone`, unless the first has the same.
     """
     overlaps = ious(_boxes(first), _boxes(second))
-    overlaps *= np.array([[one.label == other.label for other in second] for one in first]).reshape(overlaps.shape)
+    overlaps *= np.array(
+        [[region_of_first.label == other.label for other in second] for region_of_first in first]
+    ).reshape(overlaps.shape)
     agreed = np.any(overlaps >= AGREEMENT_IOU, axis=1)
-    kept = np.array([region.score >= sure for region in first], bool) | agreed
-    known = np.any(overlaps[kept] >= KNOWN_IOU, axis=0).tolist()
-    regions = [region for region, counts in zip(first, kept, strict=True) if counts]
+    is_kept = np.array([region.score >= sure for region in first], bool) | agreed
+    already_found = np.any(overlaps[is_kept] >= KNOWN_IOU, axis=0).tolist()
+    regions = [region for region, counts in zip(first, is_kept, strict=True) if counts]
     regions += [
-        region for region, is_known in zip(second, known, strict=True) if region.score >= alone and not is_known
+        region for region, is_known in zip(second, already_found, strict=True) if region.score >= alone and not is_known
     ]
     return sorted(regions, key=lambda region: -region.score)
 

@@ -74,10 +74,10 @@ class Outliner:
 
     def find(self, frame: Frame) -> list[Region]:
         """Return the regions, each with its outline as a mask, best first. Raises `PluginFault`."""
-        found = []
+        outlines = []
         for label, whole in zip(self.labels, self.merged_layers(frame), strict=True):
-            found += [Region(box, label, score, mask) for box, score, mask in self._components(whole, frame)]
-        return sorted(found, key=lambda region: -region.score)
+            outlines += [Region(box, label, score, mask) for box, score, mask in self._components(whole, frame)]
+        return sorted(outlines, key=lambda region: -region.score)
 
     def merged_layers(self, frame: Frame) -> Iterator[Grey]:
         """Yield each label's probabilities (rows, columns): in each cell the highest that a pass gives it."""

@@ -56,8 +56,8 @@ class TiledDetector:
 
     def find(self, frame: Frame) -> Detections:
         """Return the detections in one frame, as `find_all` yields them."""
-        (found,) = self.find_all([frame])
-        return found
+        (detections,) = self.find_all([frame])
+        return detections
 
     def find_all(self, frames: Sequence[Frame]) -> Iterator[Detections]:
         """Yield the detections of each frame, best first, one box per object, in pixels of the upright image.
@@ -71,12 +71,12 @@ class TiledDetector:
         for frame, plan in zip(frames, plans, strict=True):
             large = self.twice_from * max(frame.width, frame.height)
             parts = [self._decode_tile(next(outputs), tile, tile_pass, large) for tile, tile_pass in plan]
-            found = concatenate([detections for detections, _ in parts])
+            all_detections = concatenate([detections for detections, _ in parts])
             cut = np.concatenate([cut for _, cut in parts])
             if large:
-                counts = self._shown_twice(found, [len(part) for part, _ in parts], plan, large)
-                found, cut = found.take(counts), cut[counts]
-            yield found.take(suppress(found, cut, self.family.nms_iou or SAME_IOU))
+                counts = self._shown_twice(all_detections, [len(part) for part, _ in parts], plan, large)
+                all_detections, cut = all_detections.take(counts), cut[counts]
+            yield all_detections.take(suppress(all_detections, cut, self.family.nms_iou or SAME_IOU))
 
     def tiles(self, frame: Frame) -> list[tuple[Tile, TilePass]]:
         """Return all tiles of a frame, each with its pass."""
@@ -88,14 +88,14 @@ class TiledDetector:
 
         A tile that covers the whole frame is scaled down from the previous tile that did, not from the frame again.
         """
-        seen = frame
+        resized = frame
         for tile, _ in plan:
             if tile.fit.box != frame.box:
                 yield tile.fit.view(frame, self.form.pad)
                 continue
-            view = replace(tile.fit, box=seen.box).view(seen, self.form.pad)
+            view = replace(tile.fit, box=resized.box).view(resized, self.form.pad)
             width, height = tile.fit.content_wh
-            seen = Frame.of(Plane(view[:height, :width], Role.RGB))
+            resized = Frame.of(Plane(view[:height, :width], Role.RGB))
             yield view
 
     def _decode_tile(self, outputs: Tensors, tile: Tile, of: TilePass, large: float) -> tuple[Detections, Flags]:
@@ -103,19 +103,19 @@ class TiledDetector:
 
         Unless `large` is 0, those about as long as so many image pixels may have a lower score.
         """
-        found = self.family.decode(outputs, tile.fit.input_wh, self.threshold * (TWICE_FACTOR if large else 1.0))
+        detections = self.family.decode(outputs, tile.fit.input_wh, self.threshold * (TWICE_FACTOR if large else 1.0))
         sure = min(self.threshold * self.sure_factor, (self.threshold + 1) / 2)
-        sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
+        sides = detections.xyxy[:, 2:] - detections.xyxy[:, :2]
         shorter, longer = sides.min(axis=1), sides.max(axis=1)
-        fits = (shorter > 0) & ((shorter >= of.smallest) | (found.score >= sure)) & (longer <= of.largest)
+        fits = (shorter > 0) & ((shorter >= of.smallest) | (detections.score >= sure)) & (longer <= of.largest)
         if large:
-            fits &= (found.score >= self.threshold) | ((sides / tile.fit.scale).max(axis=1) >= large * TWICE_IOU)
-        found = found.take(fits)
-        points = None if found.points is None else tile.fit.points_to_picture(found.points)
-        return replace(found, xyxy=tile.fit.to_picture(found.xyxy), points=points), _cut(found, tile)
+            fits &= (detections.score >= self.threshold) | ((sides / tile.fit.scale).max(axis=1) >= large * TWICE_IOU)
+        detections = detections.take(fits)
+        points = None if detections.points is None else tile.fit.points_to_picture(detections.points)
+        return replace(detections, xyxy=tile.fit.to_picture(detections.xyxy), points=points), _cut(detections, tile)
 
     def _shown_twice(
-        self, found: Detections, lengths: Sequence[int], plan: Sequence[tuple[Tile, TilePass]], large: float
+        self, detections: Detections, lengths: Sequence[int], plan: Sequence[tuple[Tile, TilePass]], large: float
     ) -> Flags:
         """Return a flag for each detection that counts, given how many of them each tile of the plan has, in its order.
 
@@ -125,21 +125,21 @@ class TiledDetector:
         number = {id(tile_pass): i for i, (_, tile_pass) in enumerate(plan)}
         pass_of = np.repeat([number[id(tile_pass)] for _, tile_pass in plan], lengths)
         whole = [(number[id(of)], min(tile.fit.scale)) for tile, of in plan if len(of.tiles) == 1]
-        sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
-        counts: Flags = found.score >= self.threshold
-        asked = np.flatnonzero(counts & (sides.max(axis=1) >= large))
-        same = (pass_of[asked, None] != pass_of) & (found.kind[asked, None] == found.kind)
-        confirmed = (same & (ious(found.xyxy[asked], found.xyxy) >= TWICE_IOU)).any(axis=1)
+        sides = detections.xyxy[:, 2:] - detections.xyxy[:, :2]
+        counts: Flags = detections.score >= self.threshold
+        large_alone = np.flatnonzero(counts & (sides.max(axis=1) >= large))
+        same = (pass_of[large_alone, None] != pass_of) & (detections.kind[large_alone, None] == detections.kind)
+        confirmed = (same & (ious(detections.xyxy[large_alone], detections.xyxy) >= TWICE_IOU)).any(axis=1)
         numbers, scales = np.array(whole, float).reshape(-1, 2).T
-        least, most = sides[asked].min(axis=1)[:, None] * scales, sides[asked].max(axis=1)[:, None] * scales
+        least, most = sides[large_alone].min(axis=1)[:, None] * scales, sides[large_alone].max(axis=1)[:, None] * scales
         fits = (least >= TWICE_SIDE * self.family.smallest_side) & (most <= self.family.largest_side)
-        counts[asked] = confirmed | ~(fits & (pass_of[asked, None] != numbers)).any(axis=1)
+        counts[large_alone] = confirmed | ~(fits & (pass_of[large_alone, None] != numbers)).any(axis=1)
         return counts
 
 
-def _cut(found: Detections, tile: Tile) -> Flags:
+def _cut(detections: Detections, tile: Tile) -> Flags:
     """Return a flag for each box, in input pixels, that the tile's edges may have cut."""
-    low, high = found.xyxy[:, :2], found.xyxy[:, 2:]
+    low, high = detections.xyxy[:, :2], detections.xyxy[:, 2:]
     reach = (high - low) * CUT_MARGIN
     beyond = np.concatenate((low < reach, high > np.array(tile.fit.content_wh) - reach), axis=1)
     cut: Flags = (beyond & np.array(tile.inner)).any(axis=1)

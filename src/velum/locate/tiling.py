@@ -123,14 +123,14 @@ def passes(width: int, height: int, scale: float, area: int, family: Family, for
 
     `area` bounds the pixels of one tile. A network of fixed size determines the tiles' size.
     """
-    found: list[TilePass] = []
+    tile_passes: list[TilePass] = []
     while True:
         tiles = _tiles(width, height, scale, area, form)
         last = len(tiles) == 1 and max(width, height) * scale <= LAST
-        smallest = family.smallest_side if found else 0.0
-        found.append(TilePass(tiles, smallest, math.inf if last else family.largest_side))
+        smallest = family.smallest_side if tile_passes else 0.0
+        tile_passes.append(TilePass(tiles, smallest, math.inf if last else family.largest_side))
         if last:
-            return tuple(found)
+            return tuple(tile_passes)
         scale /= SHRINK
 
 
@@ -200,12 +200,12 @@ def _cheapest_axes(whole_wh: tuple[int, int], area: int, stride: int) -> tuple[_
 
 def _lengths(whole: int, stride: int) -> list[tuple[int, int]]:
     """Return the ways to cut a side into overlapping tiles, as (number of tiles, length of each)."""
-    found = [(1, up_to(whole, stride))]
+    lengths = [(1, up_to(whole, stride))]
     for count in range(2, 2 + whole // OVERLAP):
         length = up_to((whole + (count - 1) * OVERLAP) / count, stride)
-        if length < found[-1][1]:
-            found.append((count, length))
-    return found
+        if length < lengths[-1][1]:
+            lengths.append((count, length))
+    return lengths
 
 
 INSIDE = 0.9
@@ -217,23 +217,23 @@ CUT_INSIDE = 0.5
 Flags = npt.NDArray[np.bool_]
 
 
-def suppress(found: Detections, cut: Flags, iou: float) -> npt.NDArray[np.intp]:
+def suppress(detections: Detections, cut: Flags, iou: float) -> npt.NDArray[np.intp]:
     """Return the indices of the boxes to keep, best first.
 
     Greedy, from the highest score down, with all boxes that `cut` flags after the whole ones. Each box removes those of
     its kind whose intersection over union with it is at least `iou`, or that lie in it by the shares above.
     """
-    order = np.lexsort((-found.score, cut))
-    xyxy, kind = found.xyxy[order], found.kind[order]
+    order = np.lexsort((-detections.score, cut))
+    xyxy, kind = detections.xyxy[order], detections.kind[order]
     inside = np.where(cut[order], CUT_INSIDE, INSIDE)
     area = np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1)
-    left, survivors = np.arange(len(order)), []
-    while len(left):
-        best, left = left[0], left[1:]
+    waiting, survivors = np.arange(len(order)), []
+    while len(waiting):
+        best, waiting = waiting[0], waiting[1:]
         survivors.append(best)
-        shared = intersections(xyxy[best], xyxy[left])
-        same = (shared >= iou * (area[best] + area[left] - shared)) | (shared >= inside[left] * area[left])
-        left = left[~(same & (kind[left] == kind[best]))]
+        shared = intersections(xyxy[best], xyxy[waiting])
+        same = (shared >= iou * (area[best] + area[waiting] - shared)) | (shared >= inside[waiting] * area[waiting])
+        waiting = waiting[~(same & (kind[waiting] == kind[best]))]
     return order[np.array(survivors, np.intp)]
 
 
@@ -249,10 +249,10 @@ def locate_with_seam(
 ) -> list[list[Region]]:
     """Return the regions that `locate` finds in each frame and, in panoramas, across the seam as well."""
     seams = [(i, seam) for i, frame in enumerate(frames) if (seam := seam_view(frame))]
-    found = locate([*frames, *(seam for _, seam in seams)])
-    for (i, _), across in zip(seams, found[len(frames) :], strict=True):
-        found[i] += split_at_seam(across, frames[i])
-    return found[: len(frames)]
+    regions = locate([*frames, *(seam for _, seam in seams)])
+    for (i, _), across in zip(seams, regions[len(frames) :], strict=True):
+        regions[i] += split_at_seam(across, frames[i])
+    return regions[: len(frames)]
 
 
 def seam_view(frame: Frame) -> Frame | None:
@@ -265,14 +265,14 @@ def seam_view(frame: Frame) -> Frame | None:
     return Frame.of(Plane(np.hstack((right, left)), Role.RGB), index=frame.index, time=frame.time)
 
 
-def split_at_seam(found: Iterable[Region], frame: Frame) -> list[Region]:
+def split_at_seam(regions: Iterable[Region], frame: Frame) -> list[Region]:
     """Split each region of the seam view in two, one at each edge of the panorama, in pixels of the panorama.
 
     Regions that do not cross the seam are left out: the panorama itself shows them whole.
     """
     reach = frame.height // REACH
     parts = []
-    for region in found:
+    for region in regions:
         box = region.box
         if not box.x0 < reach < box.x1:
             continue

@@ -66,20 +66,20 @@ def put(offer: ImportedModel, host: RuntimeConfig, *, replace: bool = False) -> 
     when OpenVINO cannot read the copy, `OutputFailed` when the store cannot be written.
     """
     with _locked_store(host) as store:
-        known = dict(added_models(host))
+        models = dict(added_models(host))
         if offer.name in listed_weights(host) and not replace:
-            whose = "you added" if offer.name in known else "velum ships"
+            whose = "you added" if offer.name in models else "velum ships"
             raise BadPlan(
                 f"there is a model {offer.name!r} already, which {whose}; choose another --name, or --replace"
             )
-        model, before = entry_of(offer, _store_files(offer, store)), known.get(offer.name)
+        model, before = entry_of(offer, _store_files(offer, store)), models.get(offer.name)
         # Of the versions before, only the present one stays.
         versions = _versions_of_others(offer.name, host)
         if before is not None and version_key(before) != version_key(model):
             versions |= _entries(before, model)
         elif before is not None and (former := former_models(host).get(offer.name)) is not None:
             versions |= _entries(former, model)
-        _write(store, {**known, model.name: model}, versions)
+        _write(store, {**models, model.name: model}, versions)
         return model
 
 
@@ -90,11 +90,11 @@ def switch_back(name: str, host: RuntimeConfig) -> Model:
     replaced none; `OutputFailed` when the store cannot be written.
     """
     with _locked_store(host) as store:
-        known, former = dict(added_models(host)), former_models(host).get(name)
-        if name not in known or former is None:
-            added = "you added no model of that name" if name not in known else "it has not replaced another one"
+        models, former = dict(added_models(host)), former_models(host).get(name)
+        if name not in models or former is None:
+            added = "you added no model of that name" if name not in models else "it has not replaced another one"
             raise BadPlan(f"model {name!r} has no former version: {added}")
-        _write(store, {**known, name: former}, model_versions(host))
+        _write(store, {**models, name: former}, model_versions(host))
         return former
 
 
@@ -115,14 +115,14 @@ def put_known(model: Model | EmbeddingModel, path: Path, host: RuntimeConfig) ->
 def remove(name: str, host: RuntimeConfig) -> None:
     """Take a model out of the store, with its files. Raises `BadPlan` when the user added none of that name."""
     with _locked_store(host) as store:
-        known = dict(added_models(host))
-        if name not in known:
+        models = dict(added_models(host))
+        if name not in models:
             if name in listed_weights() and known_files.remove_from_store(listed_weights()[name], store):
                 return
             shipped = f"; {name} is shipped with velum and cannot be removed" if name in listed_weights() else ""
-            raise BadPlan(f"you added no model {name!r}; added are {', '.join(sorted(known)) or 'none'}{shipped}")
-        del known[name]
-        _write(store, known, _versions_of_others(name, host))
+            raise BadPlan(f"you added no model {name!r}; added are {', '.join(sorted(models)) or 'none'}{shipped}")
+        del models[name]
+        _write(store, models, _versions_of_others(name, host))
 
 
 def _versions_of_others(name: str, host: RuntimeConfig) -> dict[str, Model]:
@@ -182,10 +182,10 @@ def _store_files(offer: ImportedModel, store: Path) -> tuple[File, ...]:
 def _check(main: Path, offer: ImportedModel) -> None:
     """Read the copy and run it once. Raises `BadInput` when it needs further files that only the original has."""
     try:
-        seen = signature(main)
+        network = signature(main)
     except BadInput as error:
         raise BadInput(f"{offer.path} can be read only where it lies; save it as one file, weights included") from error
-    check_runs(main, offer, seen)
+    check_runs(main, offer, network)
 
 
 def _copy_files(files: tuple[Path, ...], room: Path) -> Path:
@@ -236,8 +236,8 @@ def _write(store: Path, models: Mapping[str, Model], versions: Mapping[str, Mode
     """
     _replace_file(store / VERSIONS, versions)
     _replace_file(store / FILE, models)
-    kept = (*models.values(), *versions.values())
-    used = {source.path.partition("/")[0] for m in kept for source in m.sources if isinstance(source, UserStoreFile)}
+    entries = (*models.values(), *versions.values())
+    used = {source.path.partition("/")[0] for m in entries for source in m.sources if isinstance(source, UserStoreFile)}
     for entry in store.iterdir():
         stale = entry.name.startswith(".part-") or (re.fullmatch("[0-9a-f]{16}", entry.name) and entry.name not in used)
         if entry.is_dir() and stale:
@@ -258,7 +258,7 @@ def _replace_file(file: Path, models: Mapping[str, Model]) -> None:
     temporary.replace(file)
 
 
-def check_runs(path: Path, offer: ImportedModel, seen: Signature) -> None:
+def check_runs(path: Path, offer: ImportedModel, stated: Signature) -> None:
     """Run the network at `path` once, on noise, and decode its outputs as the model's family does.
 
     Raises `BadInput` when the network does not run, when its outputs do not have the family's layout, and when they
@@ -271,13 +271,13 @@ def check_runs(path: Path, offer: ImportedModel, seen: Signature) -> None:
         network = open_network(path, form, RuntimeConfig())
         outputs = network.infer(_noise(form))
     except (Unavailable, PluginFault) as error:
-        raise BadInput(f"{file} was tried once and cannot be run: {error}{_batch_advice(seen)}") from error
+        raise BadInput(f"{file} was tried once and cannot be run: {error}{_batch_advice(stated)}") from error
     try:
         _read(outputs, kind, form, offer.labels)
     except (PluginFault, ValueError, LookupError, TypeError) as error:
         raise BadInput(
             f"{file} was tried once, and what it gives cannot be read as family {offer.family} with "
-            f"{len(offer.labels)} labels: {error}{_batch_advice(seen)}"
+            f"{len(offer.labels)} labels: {error}{_batch_advice(stated)}"
         ) from error
 
 
@@ -290,13 +290,15 @@ def _read(outputs: Tensors, kind: Family | MapFamily, form: Input, labels: tuple
     if isinstance(kind, MapFamily):
         kind.read(outputs, len(labels))
         return
-    found = kind.for_labels(len(labels)).decode(outputs, form.size_wh or (TRIAL_SIDE, TRIAL_SIDE), LOWEST_SCORE)
-    if len(found) and not 0 <= found.kind.min() <= found.kind.max() < len(labels):
-        raise ValueError(f"it speaks of class {found.kind.max()}, and the last label is of class {len(labels) - 1}")
-    if not np.isfinite(found.xyxy).all():
+    detections = kind.for_labels(len(labels)).decode(outputs, form.size_wh or (TRIAL_SIDE, TRIAL_SIDE), LOWEST_SCORE)
+    if len(detections) and not 0 <= detections.kind.min() <= detections.kind.max() < len(labels):
+        raise ValueError(
+            f"it speaks of class {detections.kind.max()}, and the last label is of class {len(labels) - 1}"
+        )
+    if not np.isfinite(detections.xyxy).all():
         raise ValueError("it gives boxes that are no numbers")
 
 
-def _batch_advice(seen: Signature) -> str:
-    batch = next((shape[0] for shape in seen.inputs.values() if len(shape) == 4), None)
+def _batch_advice(network: Signature) -> str:
+    batch = next((shape[0] for shape in network.inputs.values() if len(shape) == 4), None)
     return f"; it takes {batch} pictures at once: export it for one (batch=1)" if batch not in {None, 1} else ""

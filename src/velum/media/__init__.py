@@ -135,8 +135,8 @@ def open_source(source: Path | LiveSource | BytesSource, limits: Limits, *, cove
         return LiveReader(source, limits, cover_damage=cover_damage)
     if isinstance(source, BytesSource):
         return reader.read_bytes(source, limits)
-    if found := archive.container_of(source):
-        raise archive.refuse_alone(source, found)
+    if container := archive.container_of(source):
+        raise archive.refuse_alone(source, container)
     if _is_video(source):
         from velum.media.video.reader import VideoReader  # noqa: PLC0415  # images do without PyAV
 

@@ -142,8 +142,8 @@ def ebml_elements(data: Sliceable, at: int, end: int, *, whole: bool = False) ->
 
     With `whole`, ends at the first one that is incomplete or whose size is unknown.
     """
-    while found := ebml_head(data, at, end):
-        name, content, size = found
+    while head := ebml_head(data, at, end):
+        name, content, size = head
         stop = end if size is None else content + size
         last = min(stop, end)
         if whole and (size is None or stop > end):

@@ -64,7 +64,7 @@ def place_in(text: str) -> str | None:
     Subtitle markup (`<b>`, `{\an8}`) inside the coordinates is ignored.
     """
     for reading in dict.fromkeys((text, _TAGS.sub("", text))):
-        found = _PLACES.search(reading) or _GRID_PLACES.search(reading)
-        if found:
-            return found[0].strip()
+        match = _PLACES.search(reading) or _GRID_PLACES.search(reading)
+        if match:
+            return match[0].strip()
     return None

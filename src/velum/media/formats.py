@@ -99,8 +99,8 @@ def format_of(data: bytes, name: str) -> str:
             return format_
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    if data[4:8] == b"ftyp" and (found := _image_brands(data)):
-        return found
+    if data[4:8] == b"ftyp" and (brand := _image_brands(data)):
+        return brand
     raise BadInput(f"{name} is of an unknown kind; supported are {', '.join((*FORMATS, *VIDEO_FORMATS))}")
 
 
@@ -153,14 +153,14 @@ def format_for(target: Path) -> str:
 def kind_of(path: Path) -> str | None:
     """Return the format of a file by its content; None when velum does not read the format, or cannot read the file."""
     head = _head(path)
-    if found := video_format_of(head):
-        return found
+    if kind := video_format_of(head):
+        return kind
     try:
-        found = format_of(head, "")
+        kind = format_of(head, "")
     except BadInput:
         return None
     # The signature of a BMP is two letters only, with which a text may start, too.
-    return None if found == "BMP" and int.from_bytes(head[14:18], "little") not in _BITMAP_HEADERS else found
+    return None if kind == "BMP" and int.from_bytes(head[14:18], "little") not in _BITMAP_HEADERS else kind
 
 
 def is_picture(path: Path) -> bool:
@@ -183,8 +183,8 @@ def is_suffix_of(suffix: str, format: str) -> bool:
 
 def suffix_of(format: str) -> str:
     """Return the usual suffix of a result whose source has this format."""
-    known = {**SUFFIXES, **VIDEO_SUFFIXES}
-    return _USUAL.get(format) or next(suffix for suffix, kind in known.items() if kind == format)
+    suffixes = {**SUFFIXES, **VIDEO_SUFFIXES}
+    return _USUAL.get(format) or next(suffix for suffix, kind in suffixes.items() if kind == format)
 
 
 def _head(path: Path) -> bytes:

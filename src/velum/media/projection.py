@@ -39,11 +39,11 @@ def projection(xmp: bytes) -> dict[str, str]:
 
     Empty where the XMP does not name a projection.
     """
-    found = {
+    values = {
         name: value for name, value in properties(xmp, _PROJECTION).items()
         if value in _WORDS or re.fullmatch(_NUMBER, value)
     }  # fmt: skip
-    return found if _NEEDED in found else {}
+    return values if _NEEDED in values else {}
 
 
 def properties(xmp: bytes, names: Collection[str]) -> dict[str, str]:
@@ -51,19 +51,19 @@ def properties(xmp: bytes, names: Collection[str]) -> dict[str, str]:
     spaces = "|".join(sorted({name.partition(":")[0] for name in names}))
     value = r"[ -!#-%'(-;=?-~]{1,40}?"  # no quotes, brackets or entities
     pattern = rf"\b({spaces}):(\w{{1,40}})\s*(?:=\s*[\"']\s*({value})\s*[\"']|>\s*({value})\s*<)"
-    found: dict[str, str] = {}
+    value_by_name: dict[str, str] = {}
     for space, name, *values in re.findall(pattern.encode(), xmp, re.ASCII):
         full = f"{space.decode()}:{name.decode()}"
         if full in names:
-            found.setdefault(full, (values[0] or values[1]).decode())
-    return found
+            value_by_name.setdefault(full, (values[0] or values[1]).decode())
+    return value_by_name
 
 
-def packet(found: Mapping[str, str]) -> bytes:
+def packet(properties: Mapping[str, str]) -> bytes:
     """Return an XMP packet of these properties, whose values need no escaping."""
-    spaces = {name.partition(":")[0] for name in found}
+    spaces = {name.partition(":")[0] for name in properties}
     named = "".join(f' xmlns:{space}="{SPACES[space]}"' for space in sorted(spaces))
-    values = "".join(f' {name}="{value}"' for name, value in found.items())
+    values = "".join(f' {name}="{value}"' for name, value in properties.items())
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -73,8 +73,8 @@ def packet(found: Mapping[str, str]) -> bytes:
 
 def is_projection_alone(xmp: bytes) -> bool:
     """Tell whether XMP equals what `packet` writes for its projection."""
-    found = projection(xmp)
-    return bool(found) and packet(found) == xmp
+    kept = projection(xmp)
+    return bool(kept) and packet(kept) == xmp
 
 
 V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
@@ -141,13 +141,13 @@ def _box(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", 8 + len(data)) + kind + data
 
 
-def to_boxes(found: Spherical) -> bytes:
+def to_boxes(spherical: Spherical) -> bytes:
     """Return the boxes of V2 for a sample entry. They do not name a program."""
-    views = b"" if found.views is None else _box(b"st3d", bytes(4) + bytes([found.views]))
-    if not found.kind:
+    views = b"" if spherical.views is None else _box(b"st3d", bytes(4) + bytes([spherical.views]))
+    if not spherical.kind:
         return views
-    header = _box(b"prhd", bytes(4) + struct.pack(">3i", *found.pose))
-    data = _box(found.kind, bytes(4) + struct.pack(f">{len(found.values)}I", *found.values))
+    header = _box(b"prhd", bytes(4) + struct.pack(">3i", *spherical.pose))
+    data = _box(spherical.kind, bytes(4) + struct.pack(f">{len(spherical.values)}I", *spherical.values))
     return views + _box(b"sv3d", _box(b"svhd", bytes(5)) + _box(b"proj", header + data))
 
 
@@ -164,8 +164,8 @@ def of_boxes(data: bytes, start: int, end: int) -> Spherical | None:
                 kind, values, pose = _parse_projection(data, box.content, box.end)
     except (struct.error, KeyError):
         return None
-    found = Spherical(kind, values, pose, views)
-    return found if found.is_sound else None
+    spherical = Spherical(kind, values, pose, views)
+    return spherical if spherical.is_sound else None
 
 
 def says_alone(data: bytes, start: int, end: int) -> bool:
@@ -173,8 +173,8 @@ def says_alone(data: bytes, start: int, end: int) -> bool:
     whole = bytes(data[start:end])
     if whole[4:8] == b"st3d":
         return len(whole) == len(to_boxes(Spherical(views=0))) and whole[12] in _MATROSKA_VIEWS.values()
-    found = of_boxes(whole, 0, len(whole))
-    return found is not None and to_boxes(found) == whole
+    spherical = of_boxes(whole, 0, len(whole))
+    return spherical is not None and to_boxes(spherical) == whole
 
 
 def _parse_projection(data: bytes, start: int, end: int) -> tuple[bytes, tuple[int, ...], tuple[int, int, int]]:
@@ -186,9 +186,9 @@ def _parse_projection(data: bytes, start: int, end: int) -> tuple[bytes, tuple[i
     return kind, struct.unpack_from(f">{_VALUES[kind]}I", values), pose
 
 
-def to_xml(found: Spherical) -> bytes:
+def to_xml(spherical: Spherical) -> bytes:
     """Return the content of the `uuid` box of V1. Players require a program's name there: it is `unknown`."""
-    values = dict(found.xml)
+    values = dict(spherical.xml)
     order = (*_FLAGS, "StitchingSoftware", *(name.partition(":")[2] for name in _NAMES[len(_FLAGS) :]))
     words = values | {"StitchingSoftware": "unknown"}
     text = "".join(f"<GSpherical:{name}>{words[name]}</GSpherical:{name}>" for name in order if name in words)
@@ -206,17 +206,17 @@ def of_xml(text: bytes) -> Spherical | None:
     given = {name.partition(":")[2]: value.lower() for name, value in properties(text, _NAMES).items()}
     if given.get("Spherical") != "true" or given.get("ProjectionType") != "equirectangular":
         return None
-    known = {
+    kept_values = {
         name: value for name, value in given.items()
         if (name in _AREA and re.fullmatch(r"[0-9]{1,6}", value)) or (name in _FLAGS and value in {"true", "false"})
         or name == "ProjectionType" or (name == "StereoMode" and value in _V1_VIEWS)
     }  # fmt: skip
-    if known.keys() != given.keys():
+    if kept_values.keys() != given.keys():
         return None
-    views = _V1_VIEWS[known["StereoMode"]] if "StereoMode" in known else None
-    area = _crop_shares({name: int(known[name]) for name in _AREA if name in known})
-    found = Spherical(EQUIRECTANGULAR, area, views=views, xml=tuple(sorted(known.items())), boxed=False)
-    return found if found.is_sound else None
+    views = _V1_VIEWS[kept_values["StereoMode"]] if "StereoMode" in kept_values else None
+    area = _crop_shares({name: int(kept_values[name]) for name in _AREA if name in kept_values})
+    spherical = Spherical(EQUIRECTANGULAR, area, views=views, xml=tuple(sorted(kept_values.items())), boxed=False)
+    return spherical if spherical.is_sound else None
 
 
 def _crop_shares(area: Mapping[str, int]) -> tuple[int, ...]:
@@ -231,25 +231,25 @@ def _crop_shares(area: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(part * _WHOLE // full for part, full in shares)
 
 
-def to_elements(found: Spherical) -> bytes:
+def to_elements(spherical: Spherical) -> bytes:
     """Return the elements for Matroska's Video element."""
     views = {ours: theirs for theirs, ours in _MATROSKA_VIEWS.items()}
-    made = ebml_element(STEREO_MODE, bytes([views[found.views]])) if found.views is not None else b""
+    element = ebml_element(STEREO_MODE, bytes([views[spherical.views]])) if spherical.views is not None else b""
     kinds = {ours: theirs for theirs, ours in _MATROSKA_TYPES.items()}
-    if not found.kind:
-        return made
-    data = ebml_element(_TYPE, bytes([kinds[found.kind]]))
-    data += ebml_element(_PRIVATE, bytes(4) + struct.pack(f">{len(found.values)}I", *found.values))
-    for name, angle in zip(_POSE, found.pose, strict=True):
+    if not spherical.kind:
+        return element
+    data = ebml_element(_TYPE, bytes([kinds[spherical.kind]]))
+    data += ebml_element(_PRIVATE, bytes(4) + struct.pack(f">{len(spherical.values)}I", *spherical.values))
+    for name, angle in zip(_POSE, spherical.pose, strict=True):
         data += ebml_element(name, struct.pack(">f", angle / _ONE)) if angle else b""
-    return made + ebml_element(PROJECTION, data)
+    return element + ebml_element(PROJECTION, data)
 
 
 def of_elements(data: bytes) -> Spherical | None:
     """Parse the content of Matroska's Video element; None when it states nothing known."""
-    found = element_contents(data)
-    views = int.from_bytes(found.get(STEREO_MODE, b""))
-    inside = element_contents(found.get(PROJECTION, b""))
+    contents = element_contents(data)
+    views = int.from_bytes(contents.get(STEREO_MODE, b""))
+    inside = element_contents(contents.get(PROJECTION, b""))
     number = int.from_bytes(inside.get(_TYPE, b""))
     if views not in _MATROSKA_VIEWS or number not in {0, *_MATROSKA_TYPES}:
         return None
@@ -260,7 +260,7 @@ def of_elements(data: bytes) -> Spherical | None:
         yaw, pitch, roll = (round(_real(inside.get(name, b"")) * _ONE) if kind else 0 for name in _POSE)
     except (struct.error, ValueError, OverflowError):
         return None
-    stereo = _MATROSKA_VIEWS[views] if STEREO_MODE in found else None
+    stereo = _MATROSKA_VIEWS[views] if STEREO_MODE in contents else None
     whole = Spherical(kind, values, (yaw, pitch, roll), stereo)
     return whole if whole.is_sound else None
 

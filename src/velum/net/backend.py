@@ -72,10 +72,10 @@ class GuardedBackend(httpcore2.NetworkBackend):
 
     def _remaining(self, timeout: float | None) -> float:
         """Return the seconds left of this thread's call, at most `timeout`. Raises `ReadTimeout` after its deadline."""
-        left = getattr(self._call, "deadline", math.inf) - time.monotonic()
-        if left <= 0:
+        seconds = getattr(self._call, "deadline", math.inf) - time.monotonic()
+        if seconds <= 0:
             raise httpcore2.ReadTimeout("the time for the whole answer is over")
-        return left if timeout is None else min(timeout, left)
+        return seconds if timeout is None else min(timeout, seconds)
 
 
 class DeadlineStream(httpcore2.NetworkStream):
@@ -144,13 +144,13 @@ class PerHostLimit:
     def slot(self, address: str, seconds: float) -> Iterator[bool]:
         """Hold a slot of the address; yield False when none became free within `seconds`."""
         with self._changed:
-            got = self._changed.wait_for(lambda: self._busy[address] < self._each, seconds)
-            self._busy[address] += got
+            is_free = self._changed.wait_for(lambda: self._busy[address] < self._each, seconds)
+            self._busy[address] += is_free
         try:
-            yield got
+            yield is_free
         finally:
             with self._changed:
-                self._busy[address] -= got
+                self._busy[address] -= is_free
                 if not self._busy[address]:
                     del self._busy[address]
                 self._changed.notify_all()

@@ -169,8 +169,8 @@ class HttpClient:
             files=dict(form) if form else None,
         )
         call = _Call(method.encode(), parsed, tuple(request.headers.raw), request.read(), seconds)
-        with self._limit.slot(guard.base(parsed), seconds) as got:
-            if not got:
+        with self._limit.slot(guard.base(parsed), seconds) as is_free:
+            if not is_free:
                 raise Unavailable(
                     f"{guard.redact(parsed)} was not called: {self._policy.parallel} other calls to it took more than "
                     f"{seconds:g} s; try again later, or allow more at a time"
@@ -279,8 +279,8 @@ class HttpClient:
     def _note(self, url: httpx2.URL, detail: str, *, reachable: bool) -> None:
         base = guard.base(url)
         with self._lock:
-            known = self._health.pop(base, None)
-            since = known.since if known and known.reachable == reachable else time.time()
+            health = self._health.pop(base, None)
+            since = health.since if health and health.reachable == reachable else time.time()
             self._health[base] = EndpointHealth(reachable, detail, since)
             if len(self._health) > REMEMBERED:
                 del self._health[next(iter(self._health))]

@@ -89,14 +89,14 @@ class Guard:
         Raises `AddressRefused` when none of its addresses is allowed, `Unavailable` when it has none.
         """
         try:
-            found = list(dict.fromkeys(self._resolve(host, port)))
+            resolved = list(dict.fromkeys(self._resolve(host, port)))
         except (OSError, UnicodeError) as error:
             raise Unavailable(
                 f"host {host!r} is not known here ({error}); check its spelling and the network"
             ) from error
-        if not found:
+        if not resolved:
             raise Unavailable(f"host {host!r} has no address; check its spelling and the network")
-        refused = {address: self.refusal(host, address) for address in found}
+        refused = {address: self.refusal(host, address) for address in resolved}
         good = [address for address, why in refused.items() if why is None]
         if not good:
             address, why = next(iter(refused.items()))
@@ -136,9 +136,9 @@ def embedded_ipv4(address: Address) -> Address:
 
 def addresses_of(host: str, port: int) -> list[str]:
     """Return the addresses that the system's resolver knows for a host, in its order and its own time."""
-    found = [info[4] for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    resolved = [info[4] for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     # The fourth part of an IPv6 one is the interface that a link-local address belongs to.
-    return [f"{pair[0]}%{pair[3]}" if len(pair) == 4 and pair[3] else str(pair[0]) for pair in found]
+    return [f"{pair[0]}%{pair[3]}" if len(pair) == 4 and pair[3] else str(pair[0]) for pair in resolved]
 
 
 def _network(entry: str) -> Network | None:

@@ -37,9 +37,9 @@ class ClientGone(Unavailable):
     http_status = 499
 
 
-def stop_if_gone(gone: threading.Event) -> None:
+def stop_if_gone(disconnect: threading.Event) -> None:
     """Raise `ClientGone` once the event is set."""
-    if gone.is_set():
+    if disconnect.is_set():
         raise ClientGone("the client has disconnected, or the service is shutting down")
 
 
@@ -118,18 +118,18 @@ class RequestThreads:
         Its event is set when the client disconnects or the service shuts down. The request's body must have been read
         before.
         """
-        gone = threading.Event()
+        disconnect = threading.Event()
         loop = asyncio.get_running_loop()
-        job: asyncio.Future[T] = loop.run_in_executor(self._pool, copy_context().run, work, gone)
+        job: asyncio.Future[T] = loop.run_in_executor(self._pool, copy_context().run, work, disconnect)
         leaving = asyncio.ensure_future(_wait_for_disconnect(request))
         try:
             waited: set[asyncio.Future[Any]] = {job, leaving}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if not job.done():
-                gone.set()
+                disconnect.set()
             return await job
         finally:
-            gone.set()
+            disconnect.set()
             leaving.cancel()
             job.add_done_callback(_drop_exception)
 

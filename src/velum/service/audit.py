@@ -232,13 +232,13 @@ def _open_locked(file: Path) -> BinaryIO:
     return opened
 
 
-def _last_of(file: BinaryIO, known: str) -> tuple[str, bool]:
+def _last_of(file: BinaryIO, default: str) -> tuple[str, bool]:
     """Return the hash of the last line, and whether that line is incomplete (after a crash, or on a full disk).
 
-    An empty file was rotated: then the hash is `known`, that of the line written last.
+    An empty file was rotated: then the hash is `default`, that of the line written last.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - LONGEST))
     data = file.read(LONGEST)
     last = data.removesuffix(b"\n").rsplit(b"\n", 1)[-1]
-    return (hashlib.sha256(last).hexdigest(), not data.endswith(b"\n")) if last else (known, False)
+    return (hashlib.sha256(last).hexdigest(), not data.endswith(b"\n")) if last else (default, False)

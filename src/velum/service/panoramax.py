@@ -71,11 +71,11 @@ class PanoramaxService:
         data, _ = await read_image(request, "picture", ("keep",), self.most, bare=False)
         both = accepts(request, "multipart/form-data")
 
-        def work(gone: threading.Event) -> Response:
+        def work(disconnect: threading.Event) -> Response:
             if not data.startswith(JPEG):
                 raise Problem(415, "the picture is not a JPEG file; send a JPEG, or another format to /v1/images")
             plan = self.plan()
-            image, report = self.image_service.hide(data, plan, gone)
+            image, report = self.image_service.hide(data, plan, disconnect)
             report = replace(report, warnings=(*report.warnings, *self._warnings(plan)))
             image, headers = with_pose_of(data, image), report_headers(report)
             note(request, hidden=len(report.hidden))
@@ -104,14 +104,14 @@ class PanoramaxService:
 
     def _missing(self, plan: Plan) -> list[str]:
         """Return the models of the catalog that a plan needs and that are not installed, nor any in their place."""
-        known = catalog(self.host)
-        needed = dict.fromkeys(rule.locate for rule in plan.rules if rule.locate.name in known)
+        models_known = catalog(self.host)
+        needed = dict.fromkeys(rule.locate for rule in plan.rules if rule.locate.name in models_known)
         return [
             spec.name
             for spec in needed
             if spec.name not in self.host.localizers
-            and not self.is_installed(known[spec.name])
-            and (spec.options or self._stand_in(known[spec.name]) is None)
+            and not self.is_installed(models_known[spec.name])
+            and (spec.options or self._stand_in(models_known[spec.name]) is None)
         ]
 
     def _stand_in(self, model: Model) -> PartSpec | None:
@@ -135,13 +135,13 @@ class PanoramaxService:
     def _choose_plan(self) -> tuple[Plan, bool]:
         """Return the plan that blurs faces and licence plates, and whether all models for plates are installed."""
         blur = PartSpec("blur")
-        known = catalog(self.host)
+        catalogue = catalog(self.host)
         plates = rules_for([PLATE], blur, self.host)
-        models = {rule: known[rule.locate.name] for rule in plates if rule.locate.name in known}
+        models = {rule: catalogue[rule.locate.name] for rule in plates if rule.locate.name in catalogue}
         able = tuple(rule for rule, model in models.items() if self.is_installed(model))
         if not able:
-            found = {rule: self._stand_in(model) for rule, model in models.items()}
-            able = tuple(replace(rule, locate=spec) for rule, spec in found.items() if spec is not None)[:1]
+            stand_ins = {rule: self._stand_in(model) for rule, model in models.items()}
+            able = tuple(replace(rule, locate=spec) for rule, spec in stand_ins.items() if spec is not None)[:1]
         if not able:
             raise NotInstalled(
                 "no installed model finds licence plates, and an image with readable plates is never returned; "
@@ -152,8 +152,8 @@ class PanoramaxService:
 
     def _warnings(self, plan: Plan) -> tuple[str, ...]:
         """Return a warning where velum's own plan has to find plates without a model of them."""
-        known = catalog(self.host)
-        if self.plan_name or all(rule.label != PLATE or rule.locate.name in known for rule in plan.rules):
+        catalogue = catalog(self.host)
+        if self.plan_name or all(rule.label != PLATE or rule.locate.name in catalogue for rule in plan.rules):
             return ()
         warning = (
             "no model of licence plates is installed, so text of their shape is blurred, which is more than plates; "
@@ -236,10 +236,10 @@ def with_pose_of(source: bytes, result: bytes) -> bytes:
 
     XMP that `result` has is replaced.
     """
-    found = pose(source)
-    if not found:
+    values = pose(source)
+    if not values:
         return result
-    body = _HEAD + packet(found)
+    body = _HEAD + packet(values)
     segment = b"\xff\xe1" + (len(body) + 2).to_bytes(2) + body
     for kind, start, stop in reversed(list(_segments(result))):
         if kind == _APP1 and result.startswith(_HEAD, start + 4):
@@ -254,15 +254,15 @@ def with_pose_of(source: bytes, result: bytes) -> bytes:
 
 def pose(jpeg: bytes) -> dict[str, str]:
     """Return the orientation properties in a JPEG's XMP, by name such as `GPano:PoseHeadingDegrees`."""
-    found: dict[str, str] = {}
+    angles: dict[str, str] = {}
     for kind, start, stop in _segments(jpeg):
         segment = jpeg[start + 4 : stop]
         if kind != _APP1 or not segment.startswith(_HEAD):
             continue
         for space, name, *values in _PROPERTY.findall(segment):
             if name.decode() in _NAMES[space.decode()]:
-                found.setdefault(f"{space.decode()}:{name.decode()}", (values[0] or values[1]).decode())
-    return found
+                angles.setdefault(f"{space.decode()}:{name.decode()}", (values[0] or values[1]).decode())
+    return angles
 
 
 def _segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:

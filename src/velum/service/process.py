@@ -84,5 +84,5 @@ def _pump(reading: int) -> None:
 
 def _handlers() -> list["logging.StreamHandler[Any]"]:
     loggers = [logging.getLogger(name) for name in ("", "velum", "uvicorn")]
-    found = {handler for logger in loggers for handler in logger.handlers}
-    return [handler for handler in found if type(handler) is logging.StreamHandler]
+    handlers = {handler for logger in loggers for handler in logger.handlers}
+    return [handler for handler in handlers if type(handler) is logging.StreamHandler]

@@ -56,9 +56,9 @@ def sending(*, traces: bool) -> Iterator[None]:
 
     # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override the name given here.
     name = Resource({"service.name": "velum-worker"})
-    known = Resource.create()
-    unnamed = str(known.attributes.get("service.name", "")).startswith("unknown_service")
-    provider = TracerProvider(resource=known.merge(name) if unnamed else known, shutdown_on_exit=False)
+    resource = Resource.create()
+    unnamed = str(resource.attributes.get("service.name", "")).startswith("unknown_service")
+    provider = TracerProvider(resource=resource.merge(name) if unnamed else resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     try:

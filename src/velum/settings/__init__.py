@@ -255,16 +255,16 @@ def _variable(key: str) -> str:
 
 
 def _from_environment(environ: Mapping[str, str], folder: Path) -> dict[str, RawValue]:
-    known = {**variables(), **{_variable(key): key for key in FORMER_KEYS}}
-    for name in environ.keys() - known.keys():
+    key_of = {**variables(), **{_variable(key): key for key in FORMER_KEYS}}
+    for name in environ.keys() - key_of.keys():
         # VELUM_ variables that look like no setting belong to others.
         if _OF_KUBERNETES.fullmatch(name):
             continue
-        meant = name.startswith(_OURS) or (name.startswith("VELUM_") and get_close_matches(name, known, cutoff=0.85))
+        meant = name.startswith(_OURS) or (name.startswith("VELUM_") and get_close_matches(name, key_of, cutoff=0.85))
         if meant:
             raise BadPlan(f"variable {name} is unknown; known are {', '.join(sorted(variables()))}")
     return _by_present_names(
-        {key: RawValue(environ[name], name, folder) for name, key in known.items() if environ.get(name)}
+        {key: RawValue(environ[name], name, folder) for name, key in key_of.items() if environ.get(name)}
     )
 
 
@@ -278,9 +278,9 @@ def _from_file(file: Path) -> dict[str, RawValue]:
     flat: dict[str, object] = {}
     for key, value in values.items():
         flat |= {f"{key}.{name}": entry for name, entry in value.items()} if isinstance(value, dict) else {key: value}
-    known = variables().values()
-    if unknown := sorted(flat.keys() - known - FORMER_KEYS.keys()):
-        raise BadPlan(f"{file} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    keys = variables().values()
+    if unknown := sorted(flat.keys() - keys - FORMER_KEYS.keys()):
+        raise BadPlan(f"{file} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(keys))}")
     return _by_present_names({key: RawValue(value, f"{key} in {file}", file.parent) for key, value in flat.items()})
 
 

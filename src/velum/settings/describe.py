@@ -66,7 +66,7 @@ def _meanings(settings: Settings) -> dict[str, str]:
     """Return the meaning of each setting, by key: the docstring under its field in the source of its class."""
     classes: dict[str, type] = {"": Settings, "limits": type(settings.limits())}
     classes |= {name: type(getattr(settings, name)) for name in SECTIONS}
-    found = {}
+    meanings = {}
     for section, kind in classes.items():
         body = ast.parse(inspect.cleandoc(inspect.getsource(kind))).body[0]
         lines = body.body if isinstance(body, ast.ClassDef) else []
@@ -75,8 +75,8 @@ def _meanings(settings: Settings) -> dict[str, str]:
             is_text = isinstance(text, ast.Constant) and isinstance(text.value, str)
             if is_text and isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
                 key = f"{section}.{line.target.id}" if section else line.target.id
-                found[key] = " ".join(str(text.value).split())  # type: ignore[union-attr]  # a docstring is a constant expression
-    return found
+                meanings[key] = " ".join(str(text.value).split())  # type: ignore[union-attr]  # a docstring is a constant expression
+    return meanings
 
 
 def _value(settings: Settings, key: str) -> object:

@@ -131,9 +131,9 @@ def new_key() -> str:
     return secrets.token_hex(16)
 
 
-def wrong_store(name: str, mark: str, identity: str, found: str | None) -> StoreAway:
+def wrong_store(name: str, mark: str, identity: str, other_identity: str | None) -> StoreAway:
     """Return the error for a store whose identity is not the expected one."""
-    fault = "has no identity" if found is None else f"is a different store, {found[:40]!r}"
+    fault = "has no identity" if other_identity is None else f"is a different store, {other_identity[:40]!r}"
     return StoreAway(
         f"the store {name} {fault}: {mark} must hold {identity}; check that the right one is mounted (where all its "
         "files are lost for good, write that there: velum then goes on with an empty one)"

@@ -105,8 +105,8 @@ class BucketStore:
 
     def check(self) -> None:
         """Read the identity; see `Store.check`. Unlike a folder, a bucket is checked only when a file is missing."""
-        if self._identity is not None and (found := self.identity()) != self._identity:
-            raise wrong_store(self._name, f"its object {MARK}", self._identity, found)
+        if self._identity is not None and (identity := self.identity()) != self._identity:
+            raise wrong_store(self._name, f"its object {MARK}", self._identity, identity)
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> PutResult:
         """Store a stream; see `Store.put`."""
@@ -264,10 +264,10 @@ class _Checked:
             self._digest.update(chunk)
             if chunk:
                 yield chunk
-        found = self._digest.hexdigest()
-        if self._sha256 is not None and found != self._sha256.lower():
+        digest = self._digest.hexdigest()
+        if self._sha256 is not None and digest != self._sha256.lower():
             raise BadInput(
-                f"the received bytes have sha256 {found}, not {self._sha256[:80]} as announced; send them again"
+                f"the received bytes have sha256 {digest}, not {self._sha256[:80]} as announced; send them again"
             )
 
     def result(self, key: str) -> PutResult:

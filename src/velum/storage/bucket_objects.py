@@ -135,10 +135,10 @@ class BucketTree:
             return {}
         try:
             with self._reading("read"):
-                found = obstore.get(self._objects, key, options={"head": True}).attributes
+                attributes = obstore.get(self._objects, key, options={"head": True}).attributes
         except ObjectGone:
             return {}
-        return {str(name).lower(): str(value) for name, value in found.items()}
+        return {str(name).lower(): str(value) for name, value in attributes.items()}
 
     def put_file(self, key: str, file: Path, metadata: Mapping[str, str]) -> None:
         """Store a file, in parts where it is large."""
@@ -262,8 +262,8 @@ class S3Tree(BucketTree):
         """Return an object's size and ETag."""
         if not _ODD_KEY.search(key):
             return super().head(key)
-        found = self._head(key)
-        return ObjectInfo(key, found["ContentLength"], found["ETag"])
+        info = self._head(key)
+        return ObjectInfo(key, info["ContentLength"], info["ETag"])
 
     def metadata(self, key: str) -> Mapping[str, str]:
         """Return the metadata of an object."""

@@ -68,8 +68,8 @@ class FolderStore:
 
     def check(self) -> None:
         """Read the identity; see `Store.check`."""
-        if self._identity is not None and (found := self.identity()) != self._identity:
-            raise wrong_store(str(self._path), str(self._path / MARK), self._identity, found)
+        if self._identity is not None and (identity := self.identity()) != self._identity:
+            raise wrong_store(str(self._path), str(self._path / MARK), self._identity, identity)
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> PutResult:
         """Store a stream; see `Store.put`."""

@@ -66,12 +66,12 @@ class NotificationQueue:
 
     def _hold(self, message: dict[str, Any]) -> None:
         try:
-            found = list(_new_objects(json.loads(message["Body"])))
+            names = list(_new_objects(json.loads(message["Body"])))
         except (ValueError, KeyError, TypeError, AttributeError):
             self.foreign += 1
             return
-        if all(bucket == self._bucket and key.startswith(self._prefix) for bucket, key in found):
-            keys = [key.removeprefix(self._prefix) for _, key in found]
+        if all(bucket == self._bucket and key.startswith(self._prefix) for bucket, key in names):
+            keys = [key.removeprefix(self._prefix) for _, key in names]
             self._held[message["MessageId"]] = message["ReceiptHandle"], keys
         else:
             self.foreign += 1

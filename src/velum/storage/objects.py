@@ -154,8 +154,8 @@ class FolderTree:
     def _info(self, key: str) -> ObjectInfo:
         path, shown = self._folder / key, _escape(key)
         if path.is_file():
-            found = self.head(key)
-            return found if shown == key else replace(found, key=shown, fault=_NOT_UTF8)
+            head = self.head(key)
+            return head if shown == key else replace(head, key=shown, fault=_NOT_UTF8)
         with self._reading():
             stat = path.lstat()
         fault = _NO_REGULAR_FILE if not path.is_symlink() else _FOLDER_LINK if path.is_dir() else _DEAD_LINK
@@ -185,13 +185,13 @@ class FolderTree:
 
     def metadata(self, key: str) -> Mapping[str, str]:
         """Return the extended attributes of a file."""
-        found = {}
+        values = {}
         with suppress(OSError, ObjectGone):
             path = self._path(key)
             for name in os.listxattr(path):
                 if name.startswith(ATTRIBUTE):
-                    found[name.removeprefix(ATTRIBUTE)] = os.getxattr(path, name).decode("utf-8", "replace")
-        return found
+                    values[name.removeprefix(ATTRIBUTE)] = os.getxattr(path, name).decode("utf-8", "replace")
+        return values
 
     def put_file(self, key: str, file: Path, metadata: Mapping[str, str]) -> None:
         """Copy a file to its place; the metadata become extended attributes where the file system has them.

@@ -167,14 +167,14 @@ class Uploads:
     @contextmanager
     def _lock_upload(self, upload: str) -> Iterator[tuple[ResumableUpload, Path]]:
         """Lock an upload, also against other processes, and give it with the path of its data."""
-        gone = BadInput(f"upload {upload[:40]!r} does not exist: it was completed, discarded or never begun")
+        no_upload = BadInput(f"upload {upload[:40]!r} does not exist: it was completed, discarded or never begun")
         if self.get(upload) is None:
-            raise gone
+            raise no_upload
         folder = self._folder / upload
         try:
             with FileLock(folder / "lock", blocking=False):
                 if (at := self.get(upload)) is None:
-                    raise gone
+                    raise no_upload
                 yield at, folder / "data"
         except Timeout as error:
             raise Occupied(f"another request is using upload {upload}; wait until it ends") from error

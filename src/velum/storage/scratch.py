@@ -68,13 +68,13 @@ class ScratchDirs:
             self._room = None
 
     def _sweep(self) -> None:
-        for left in self._place.glob(f"{_PREFIX}*"):
-            lock = FileLock(left / ".lock", thread_local=False)
+        for remnant in self._place.glob(f"{_PREFIX}*"):
+            lock = FileLock(remnant / ".lock", thread_local=False)
             try:
                 # A living process holds its lock; a folder without a lock is just being made.
-                if (left / ".lock").exists():
+                if (remnant / ".lock").exists():
                     with lock.acquire(timeout=0):
-                        shutil.rmtree(left, ignore_errors=True)
+                        shutil.rmtree(remnant, ignore_errors=True)
             except Timeout:
                 continue
 
@@ -128,20 +128,20 @@ def sweep_dead(shared: Path) -> None:
         if not any(shared.glob("worker-*")):
             return
         with FileLock(shared / _LOCK):
-            left = _sweep(shared)
+            remnants = _sweep(shared)
     except OSError as error:
         raise OutputFailed(
             f"cannot remove the folders of dead workers from {shared}: {error.strerror or error}"
         ) from error
-    if left:
+    if remnants:
         raise OutputFailed(
-            f"cannot remove {left[0].name}, the folder of a dead worker, from {shared}; delete it by hand"
+            f"cannot remove {remnants[0].name}, the folder of a dead worker, from {shared}; delete it by hand"
         )
 
 
 def _sweep(shared: Path) -> list[Path]:
     """Remove the folders of dead workers; return those that could not be removed."""
-    left = []
+    remnant = []
     for other in shared.glob("worker-*"):
         try:
             # The lock of a dead process is free.
@@ -152,5 +152,5 @@ def _sweep(shared: Path) -> list[Path]:
         except FileNotFoundError:
             continue  # its worker has just ended
         if other.exists():
-            left.append(other)
-    return left
+            remnant.append(other)
+    return remnant

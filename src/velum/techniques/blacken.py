@@ -82,8 +82,8 @@ def _table(black: int, bits: int, degree: float, repeats: int) -> Samples:
         return deep
     for _ in range(min(repeats, MOST_ROUNDED)):
         # In 32 bits, as Pillow's blend: at degree 0.1 ten must become nine, not eight.
-        left = np.trunc(above + np.float32(degree) * -above)
-        if np.array_equal(left, above):
+        reduced = np.trunc(above + np.float32(degree) * -above)
+        if np.array_equal(reduced, above):
             break
-        above = left
+        above = reduced
     return (above + np.float32(black)).astype(np.uint8)

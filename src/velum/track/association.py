@@ -101,24 +101,24 @@ class Track:
         return list(zip(detections, detections[max(1, len(detections) // 2) :], strict=False))
 
 
-def pair_overlapping(expected: Sequence[FloatBox], found: Sequence[FloatBox]) -> Pairs:
+def pair_overlapping(expected: Sequence[FloatBox], detected: Sequence[FloatBox]) -> Pairs:
     """Pair expected with detected boxes that overlap well. Return pairs of indices (expected, detected)."""
-    if not expected or not found:
+    if not expected or not detected:
         return []
-    a, b = np.array(expected), np.array(found)
+    a, b = np.array(expected), np.array(detected)
     overlap = ious(a, b)
     cost = 1 - overlap + 0.1 * np.abs(np.log(_ratios(a, b)))
     return _assign(np.where(overlap >= LEAST_IOU, cost, FORBIDDEN))
 
 
-def pair_near(expected: Sequence[FloatBox], lost: Sequence[int], found: Sequence[FloatBox]) -> Pairs:
+def pair_near(expected: Sequence[FloatBox], lost: Sequence[int], detected: Sequence[FloatBox]) -> Pairs:
     """Pair expected with detected boxes by their distance, for objects that are small, fast or were out of sight.
 
     `lost[i]` is the number of frames since object i was last recognised. Returns pairs of indices (expected, detected).
     """
-    if not expected or not found:
+    if not expected or not detected:
         return []
-    a, b = np.array(expected), np.array(found)
+    a, b = np.array(expected), np.array(detected)
     middles_a, middles_b = (a[:, :2] + a[:, 2:]) / 2, (b[:, :2] + b[:, 2:]) / 2
     sides = np.sqrt(np.sqrt(_areas(a)[:, None] * _areas(b)[None, :]))
     distance = np.linalg.norm(middles_a[:, None] - middles_b[None, :], axis=2) / sides

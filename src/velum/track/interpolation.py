@@ -61,15 +61,15 @@ def track_back(window: FrameWindow, track_id: int, first: Detection, pad: int) -
         return
     matcher, near, away, duplicate_frames = TemplateMatcher(pyramid, first.edges), first.region, 0, 0
     recognised_at = first.frame
-    for before, slot, seen in window.back_from(first.frame):
-        recognised, away = matcher.step(seen), away + 1
+    for before, slot, picture in window.back_from(first.frame):
+        recognised, away = matcher.step(picture), away + 1
         weak_detection = _take_weak(slot, near.label, matcher.edges)
         if weak_detection is not None:
-            matcher = TemplateMatcher(seen, edges_of(weak_detection.box), matcher.velocity)
+            matcher = TemplateMatcher(picture, edges_of(weak_detection.box), matcher.velocity)
             near, away, recognised = weak_detection, 0, True
-        if not can_be_tracked(matcher, seen):
+        if not can_be_tracked(matcher, picture):
             return
-        shown = recognised or matcher.lost <= pad or matcher.leaving(seen)
+        shown = recognised or matcher.lost <= pad or matcher.leaving(picture)
         slot.points[track_id] = TrackPoint(
             matcher.edges,
             near,
@@ -103,10 +103,10 @@ def show_between(window: FrameWindow, track_id: int, sooner: int, later: int) ->
         window[frame].points[track_id] = replace(point, edges=even, shown=True, margin=widest)
 
 
-def can_be_tracked(matcher: TemplateMatcher, seen: Pyramid) -> bool:
+def can_be_tracked(matcher: TemplateMatcher, pyramid: Pyramid) -> bool:
     """Tell whether an object can still be in the frame, and was recognised not too long ago."""
-    gone = share_inside(matcher.edges, seen.width, seen.height) < GONE
-    return not gone and (matcher.lost <= LOST_MOST or matcher.leaving(seen))
+    has_left = share_inside(matcher.edges, pyramid.width, pyramid.height) < GONE
+    return not has_left and (matcher.lost <= LOST_MOST or matcher.leaving(pyramid))
 
 
 def is_duplicate(points: Mapping[int, TrackPoint], track_id: int, label: str, edges: FloatBox) -> bool:
@@ -143,8 +143,8 @@ def _recognise_back(window: FrameWindow, detection: Detection, since: int) -> di
     if pyramid is None:
         return points
     matcher = TemplateMatcher(pyramid, detection.edges)
-    for before, _, seen in window.back_from(detection.frame):
-        if before <= since or not matcher.step(seen):
+    for before, _, picture in window.back_from(detection.frame):
+        if before <= since or not matcher.step(picture):
             break
         points[before] = TrackPoint(
             matcher.edges, detection.region, "interpolated", margin=margin(detection.frame - before, 0)
@@ -163,20 +163,20 @@ def _join_ways(
     """Write the points of a gap: those recognised forwards or backwards, joined, and interpolated ones between them."""
     recognised = {frame: point for frame, point in forward.items() if point.recognised}
     ends = {detection.frame: TrackPoint(detection.edges, detection.region, "detected") for detection in (before, after)}
-    known = {**ends, **backward, **recognised}
+    points = {**ends, **backward, **recognised}
     for frame in window.frames_between(before.frame, after.frame):
         ahead, back = recognised.get(frame), backward.get(frame)
         if ahead and back:
             point = replace(ahead, edges=union(ahead.edges, back.edges), margin=min(ahead.margin, back.margin))
         else:
-            point = ahead or back or _interpolate(known, frame, forward.get(frame))
+            point = ahead or back or _interpolate(points, frame, forward.get(frame))
         window[frame].points[track_id] = replace(point, shown=True, origin="interpolated")
 
 
-def _interpolate(known: Mapping[int, TrackPoint], frame: int, guess: TrackPoint | None) -> TrackPoint:
+def _interpolate(points: Mapping[int, TrackPoint], frame: int, guess: TrackPoint | None) -> TrackPoint:
     """Return the point between the nearest known ones; a guess that would be shown anyway is part of it."""
-    left, right = max(p for p in known if p < frame), min(p for p in known if p > frame)
-    before, after = known[left], known[right]
+    left, right = max(p for p in points if p < frame), min(p for p in points if p > frame)
+    before, after = points[left], points[right]
     edges = mix(before.edges, after.edges, (frame - left) / (right - left))
     if guess is not None and guess.shown:
         edges = union(edges, guess.edges)

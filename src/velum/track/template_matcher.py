@@ -119,15 +119,15 @@ class TemplateMatcher:
 
     def step(self, pyramid: Pyramid) -> bool:
         """Go on to the next frame. Return whether the object was recognised there."""
-        known = self.velocity is not None and not self.lost
+        is_predicted = self.velocity is not None and not self.lost
         dx, dy = self.velocity or (0.0, 0.0)
         guess = shift(self.edges, dx, dy)
-        radius = max(3, math.ceil((0.3 * max(self._wh) + 8 / 2**self._level) * (1.0 if known else 2.0)))
-        seen = self._cut(pyramid, centre(guess), radius)
-        found = self._find(seen, radius)
-        recognised = found is not None
-        if found is not None:
-            step_x, step_y = found[0] * 2**self._level / pyramid.scale_x, found[1] * 2**self._level / pyramid.scale_y
+        radius = max(3, math.ceil((0.3 * max(self._wh) + 8 / 2**self._level) * (1.0 if is_predicted else 2.0)))
+        cutout = self._cut(pyramid, centre(guess), radius)
+        match = self._find(cutout, radius)
+        recognised = match is not None
+        if match is not None:
+            step_x, step_y = match[0] * 2**self._level / pyramid.scale_x, match[1] * 2**self._level / pyramid.scale_y
             self._update_velocity(dx + step_x, dy + step_y)
             guess = shift(guess, step_x, step_y)
             self._last = self._cut(pyramid, centre(guess), 0)
@@ -149,14 +149,14 @@ class TemplateMatcher:
             or (y1 > pyramid.height and dy > still)
         )
 
-    def _find(self, seen: Thumbnail, radius: int) -> tuple[float, float] | None:
-        """Return how many samples (x, y) the object lies off the centre of `seen`, None when it is not there."""
+    def _find(self, cutout: Thumbnail, radius: int) -> tuple[float, float] | None:
+        """Return how many samples (x, y) the object lies off the centre of `cutout`, None when it is not there."""
         if self._plain:
             return None
-        scores, x, y = _match(self._first, seen, radius)
+        scores, x, y = _match(self._first, cutout, radius)
         least = SAME_AS_FIRST
         if scores[y, x] < least:
-            scores, x, y = _match(self._last, seen, radius)
+            scores, x, y = _match(self._last, cutout, radius)
             least = SAME_AS_LAST
         if scores[y, x] < least:
             return None
@@ -180,9 +180,9 @@ class TemplateMatcher:
         return np.asarray(cv2.getRectSubPix(pyramid.level(self._level), size, (x, y)), np.uint8)
 
 
-def _match(template: Thumbnail, seen: Thumbnail, radius: int) -> tuple[Scores, int, int]:
-    """Return the correlations of a template with every place in `seen`, and the column and row of the best one."""
-    scores = np.asarray(cv2.matchTemplate(seen, template, cv2.TM_CCOEFF_NORMED), np.float32)
+def _match(template: Thumbnail, cutout: Thumbnail, radius: int) -> tuple[Scores, int, int]:
+    """Return the correlations of a template with every place in `cutout`, and the column and row of the best one."""
+    scores = np.asarray(cv2.matchTemplate(cutout, template, cv2.TM_CCOEFF_NORMED), np.float32)
     _, _, _, (x, y) = cv2.minMaxLoc(scores - _distance_costs(radius))
     return scores, x, y
 

@@ -83,8 +83,8 @@ class _Tracker:
                 self._match(track, frame)
         else:
             for label in dict.fromkeys([t.label for t in self._active] + [r.label for r in observation.regions]):
-                found = [r for r in observation.regions if r.label == label]
-                self._associate(label, found, frame, observation.look_again)
+                labelled = [r for r in observation.regions if r.label == label]
+                self._associate(label, labelled, frame, observation.look_again)
         self._active = [track for track in self._active if self._continues(track, frame)]
 
     def final(self, held_back: int) -> Iterator[tuple[Region, ...]]:
@@ -94,31 +94,31 @@ class _Tracker:
             self._window.drop(self._next_final - BEHIND)
             self._next_final += 1
 
-    def _associate(self, label: str, found: Sequence[Region], frame: int, look_again: LookAgain | None) -> None:
+    def _associate(self, label: str, detected: Sequence[Region], frame: int, look_again: LookAgain | None) -> None:
         """Continue the tracks of a label with its detections, track the others by their appearance, start new ones.
 
         Strong detections come first, then weak ones for the tracks that are left, as in ByteTrack (Zhang et al. 2022).
         Those that continue no track are looked at again, where that is possible; what they score then decides.
         """
         least = self._start_scores.get(label, 0.0)
-        strong, weak = [r for r in found if r.score >= least], [r for r in found if r.score < least]
+        strong, weak = [r for r in detected if r.score >= least], [r for r in detected if r.score < least]
         tracks = [track for track in self._active if track.label == label]
         tracks, strong = self._continue(tracks, strong, frame)
         for track in tracks:
             self._match(track, frame)
         tracks, strong = self._continue(tracks, strong, frame, near=True)
         _, weak = self._continue(tracks, weak, frame)
-        left = [*strong, *weak]
-        again = [None] * len(left) if look_again is None or not left else look_again(left)
-        scores = [region.score if score is None else score for region, score in zip(left, again, strict=True)]
+        unpaired = [*strong, *weak]
+        again = [None] * len(unpaired) if look_again is None or not unpaired else look_again(unpaired)
+        scores = [region.score if score is None else score for region, score in zip(unpaired, again, strict=True)]
         starts = [
             region
-            for region, score in zip(left, scores, strict=True)
+            for region, score in zip(unpaired, scores, strict=True)
             if score >= least and (self._looks < 2 or self._was_detected_before(region, frame))
         ]
         # A detection that starts no track may still be that of a track that comes here from later.
         started = {id(region) for region in starts}
-        self._window[frame].weak += [region for region in left if id(region) not in started]
+        self._window[frame].weak += [region for region in unpaired if id(region) not in started]
         for region in starts:
             self._start(region, frame)
 
@@ -133,14 +133,14 @@ class _Tracker:
         return False
 
     def _continue(
-        self, tracks: list[Track], found: list[Region], frame: int, *, near: bool = False
+        self, tracks: list[Track], detected: list[Region], frame: int, *, near: bool = False
     ) -> tuple[list[Track], list[Region]]:
         """Continue tracks with the detections that fit. Return the tracks and the detections that are left."""
-        expected, boxes = [track.expected_box(frame) for track in tracks], [edges_of(region.box) for region in found]
+        expected, boxes = [track.expected_box(frame) for track in tracks], [edges_of(region.box) for region in detected]
         lost = [track.matcher.lost if track.matcher else 0 for track in tracks]
         pairs = pair_near(expected, lost, boxes) if near else pair_overlapping(expected, boxes)
         for row, column in pairs:
-            track, detection = tracks[row], Detection(found[column], frame)
+            track, detection = tracks[row], Detection(detected[column], frame)
             if frame - track.last.frame > 1:
                 interpolation.fill_gap(self._window, track.track_id, track.last, detection, expected[row])
             track.add(detection)
@@ -148,7 +148,7 @@ class _Tracker:
         rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
         return (
             [track for row, track in enumerate(tracks) if row not in rows],
-            [region for column, region in enumerate(found) if column not in columns],
+            [region for column, region in enumerate(detected) if column not in columns],
         )
 
     def _start(self, region: Region, frame: int) -> None:
@@ -198,7 +198,7 @@ def track_object(observations: Sequence[Observation], start: int, region: Region
     begins = [new for _, new in scenes(observations)]
     first = next((i for i in range(start, 0, -1) if begins[i]), 0)
     last = next((i for i in range(start + 1, len(observations)) if begins[i]), len(observations))
-    found = {observations[start].index: region}
+    region_by_frame = {observations[start].index: region}
     ways: tuple[tuple[Sequence[Observation], Origin], ...] = (
         (observations[start:last], "interpolated"), (observations[first : start + 1][::-1], "back-filled"),
     )  # fmt: skip
@@ -206,8 +206,8 @@ def track_object(observations: Sequence[Observation], start: int, region: Region
         for observation, edges in _track_one_way(way, edges_of(region.box), pad):
             box = Box.around(*edges).clip(observation.width, observation.height)
             if box is not None:
-                found[observation.index] = replace(region, box=box, mask=None, origin=origin, points=None)
-    return found
+                region_by_frame[observation.index] = replace(region, box=box, mask=None, origin=origin, points=None)
+    return region_by_frame
 
 
 def _track_one_way(way: Sequence[Observation], edges: FloatBox, pad: int) -> Iterator[tuple[Observation, FloatBox]]:
@@ -230,8 +230,8 @@ def _regions(window: FrameWindow, frame: int) -> tuple[Region, ...]:
     """Return the regions of one frame, clipped to it, in the order of their track ids."""
     slot = window[frame]
     shown = ((track_id, point) for track_id, point in sorted(slot.points.items()) if point.shown)
-    made = (_region(window, frame, track_id, point) for track_id, point in shown)
-    return tuple(region for region in made if region is not None)
+    regions = (_region(window, frame, track_id, point) for track_id, point in shown)
+    return tuple(region for region in regions if region is not None)
 
 
 def smooth(edges: FloatBox, around: list[tuple[FloatBox, FloatBox]]) -> FloatBox:
@@ -264,11 +264,11 @@ def _region_with_mask(point: TrackPoint, track_id: int, width: int, height: int)
     by = max(1, math.ceil(point.margin * side(point.edges)))
     inner = Box.around(*point.edges)
     box = inner.pad(by, by)
-    seen = box.clip(width, height)
-    if seen is None:
+    visible = box.clip(width, height)
+    if visible is None:
         return None
-    mask = _stretch_mask(near.mask, inner, by)[seen.move(-box.x0, -box.y0).slices]
-    return Region(seen, near.label, near.score, mask, track_id, _origin_of(point)) if mask.any() else None
+    mask = _stretch_mask(near.mask, inner, by)[visible.move(-box.x0, -box.y0).slices]
+    return Region(visible, near.label, near.score, mask, track_id, _origin_of(point)) if mask.any() else None
 
 
 def _stretch_mask(mask: Mask, box: Box, by: int) -> Mask:

@@ -46,15 +46,15 @@ LEAST_UNCOVERED = 0.0005
 _WITH_ALPHA = {Role.RGBA, Role.GREY_ALPHA}
 
 
-def describe_change(before: Rgb, after: Rgb, hidden: Sequence[Box] | None, seen: Mask | None = None) -> str | None:
+def describe_change(before: Rgb, after: Rgb, hidden: Sequence[Box] | None, visible: Mask | None = None) -> str | None:
     """Describe how two images of one size differ outside the hidden boxes; None when they do not.
 
-    `seen`: the pixels that are not transparent, None for all; invisible colours may change. Without `hidden` it is
+    `visible`: the pixels that are not transparent, None for all; invisible colours may change. Without `hidden` it is
     unknown what was hidden, and only a difference nearly everywhere counts.
     """
     outside = _outside(before.shape[:2], hidden or ())
-    if seen is not None:
-        outside &= seen
+    if visible is not None:
+        outside &= visible
     source_cells, result_cells, whole = _cells(before), _cells(after), _share(outside) > 0.999
     source_cells, result_cells = source_cells[whole], result_cells[whole]
     if len(source_cells) < LEAST_CELLS:

@@ -80,18 +80,18 @@ class FrameCheck:
             )
             before = None
         regions = self._regions(shown)
-        seen = () if pair.again else self.found.get(frame.index, ())
-        if not regions and not seen and before is None:
+        detected = () if pair.again else self.found.get(frame.index, ())
+        if not regions and not detected and before is None:
             return
         after = frame.rgb(frame.width, frame.height)
         source = None if before is None else before.rgb(frame.width, frame.height)
         pictures = _Pictures(after, source, None if source is None else self._hide_again(source, regions))
         weak = list(self._weak(frame, before, pictures, regions))
         yield from (leak for _, leak in weak)
-        if seen:
+        if detected:
             doubtful = {id(region) for region, _ in weak}
             sound = [region for region in regions if id(region) not in doubtful]
-            yield from self._judge_detections(seen, frame, before, pictures, sound)
+            yield from self._judge_detections(detected, frame, before, pictures, sound)
         if source is not None:
             yield from self._colour_leaks(
                 frame, source, after, regions, None if before is None else opaque_mask(before)
@@ -114,10 +114,10 @@ class FrameCheck:
         )
 
     def _colour_leaks(
-        self, frame: Frame, source: Rgb, after: Rgb, regions: tuple[Region, ...], seen: Mask | None
+        self, frame: Frame, source: Rgb, after: Rgb, regions: tuple[Region, ...], visible: Mask | None
     ) -> Iterator[Leak]:
         hidden = [box for region in regions for box in self._hidden_boxes(region, frame)] if self.all_known else None
-        if why := describe_change(source, after, hidden, seen):
+        if why := describe_change(source, after, hidden, visible):
             yield Leak("colour", f"the frame has changed: {why}", frame.index)
 
     def _hidden_boxes(self, region: Region, frame: Frame) -> Iterator[Box]:
@@ -134,12 +134,12 @@ class FrameCheck:
         )
 
     def _judge_detections(
-        self, seen: tuple[Region, ...], frame: Frame, before: Frame | None, pictures: _Pictures,
+        self, detected: tuple[Region, ...], frame: Frame, before: Frame | None, pictures: _Pictures,
         sound: Sequence[Region],
     ) -> Iterator[Leak]:  # fmt: skip
         """Yield a leak for each detection that shows something outside of what is hidden; `sound` regions are."""
         parts = VisibleParts(self._hidden_pixels(frame, before, pictures, sound), before, self.look)
-        for detection in seen:
+        for detection in detected:
             box = detection.box.clip(frame.width, frame.height)
             if box is None or self._is_shown_on_purpose(detection, box, (before or frame).index):
                 continue
@@ -211,8 +211,8 @@ class FrameCheck:
         if not regions:
             return picture
         height, width = picture.shape[:2]
-        made, _ = self.engine.hide_pixels(picture, self.work.plan, regions=Annotations(width, height, {0: regions}))
-        return cast("Rgb", made)
+        hidden, _ = self.engine.hide_pixels(picture, self.work.plan, regions=Annotations(width, height, {0: regions}))
+        return cast("Rgb", hidden)
 
     def _why_not_settled(self, region: Region, box: Box, after: Rgb, again: Rgb, source: Rgb | None) -> str | None:
         levels = residual_detail.rehiding_change(after, again, box, fine=not self._leaves_nothing(region))
@@ -239,14 +239,14 @@ def _is_judged(box: Box) -> bool:
 
 def _why_left(box: Box, after: Rgb, source: Rgb, should: Rgb) -> str | None:
     """Say how much detail of the source is left in a box; `should` is the source as the plan hides it."""
-    left = residual_detail.detail_left(source, after, box)
-    if left is not None and left > residual_detail.MOST_LEFT:
-        return f"{left:.0%} of its fine detail is still there"
-    left, least = (
+    detail = residual_detail.detail_left(source, after, box)
+    if detail is not None and detail > residual_detail.MOST_LEFT:
+        return f"{detail:.0%} of its fine detail is still there"
+    detail, least = (
         residual_detail.detail_left(source, picture, box, residual_detail.COARSE) for picture in (after, should)
     )
-    if left is not None and least is not None and left > least + residual_detail.MORE_LEFT:
-        return f"{left:.0%} of its detail is still there, where the plan leaves {max(least, 0):.0%}"
+    if detail is not None and least is not None and detail > least + residual_detail.MORE_LEFT:
+        return f"{detail:.0%} of its detail is still there, where the plan leaves {max(least, 0):.0%}"
     like = None if np.array_equal(should, source) else residual_detail.ghost_correlation(source, should, after, box)
     if like is not None and like > residual_detail.MOST_TRACED:
         return f"its faint remains resemble the source (correlation {like:.2f})"
@@ -260,7 +260,7 @@ def _same_size(first: Frame, second: Frame) -> bool:
 def zones_at(plan: Plan, time: Fraction | None, first: Fraction | None, width: int, height: int) -> tuple[Region, ...]:
     """Return the zones of a frame shown at `time` seconds, where the first frame of its video is shown at `first`."""
     seconds = float((time or Fraction(0)) - (first or Fraction(0)))
-    found = []
+    zones = []
     for rule in plan.rules:
         if rule.locate.name != "fixed":
             continue
@@ -273,8 +273,8 @@ def zones_at(plan: Plan, time: Fraction | None, first: Fraction | None, width: i
         box = Box(*corners) if isinstance(corners, tuple) else Box(0, 0, width, height)  # type: ignore[arg-type]  # four numbers, as `fixed` checks
         clipped = box.clip(width, height)
         if clipped is not None:
-            found.append(Region(clipped, rule.label, origin="manual"))
-    return tuple(found)
+            zones.append(Region(clipped, rule.label, origin="manual"))
+    return tuple(zones)
 
 
 def is_zone(region: Region, zone: Region) -> bool:

@@ -72,15 +72,15 @@ class Check:
         if identity and against is None:
             raise BadPlan("the identity check compares hidden faces with their originals; give the source (--against)")
         search_plan, notes = second_detector.make_search_plan(plan, self.host, self.engine, text=text)
-        found: Regions = {} if search_plan is None else self.engine.locate(file, search_plan).frames
+        rival_regions: Regions = {} if search_plan is None else self.engine.locate(file, search_plan).frames
         work = self.engine.check(plan, regions=regions or _NOBODY)
         leaks, side_notes = _side_content_leaks(file, plan, self.limits)
         notes = (*notes, *side_notes)
         all_known = regions is not None or _has_only_zones(plan)
         with media.open_source(file, self.limits) as after, self._source(against) as before:
             frame_check = FrameCheck(
-                self.engine, work, None if regions is None else regions.frames, found, sample_coding_of(after.info),
-                all_known, self._look_at_source(search_plan, plan),
+                self.engine, work, None if regions is None else regions.frames, rival_regions,
+                sample_coding_of(after.info), all_known, self._look_at_source(search_plan, plan),
             )  # fmt: skip
             frame_leaks, frames = _frame_leaks(frame_check, after, before, progress)
         leaks += frame_leaks
@@ -158,8 +158,8 @@ _NOBODY = Annotations(1, 1, {})
 def _side_content_leaks(file: Path, plan: Plan, limits: Limits) -> tuple[list[Leak], list[str]]:
     """Return leaks for metadata and streams that should have been removed, and notes on those to examine by hand."""
     leaks, notes = [], []
-    found = beside(file, limits)
-    for item in found:
+    contents = beside(file, limits)
+    for item in contents:
         is_wanted = item.kinds & set(plan.metadata)
         allowed = (item.kind == "audio" and plan.video.audio != "drop") or (
             item.kind == "subtitles" and plan.video.subtitles != "drop"
@@ -168,7 +168,7 @@ def _side_content_leaks(file: Path, plan: Plan, limits: Limits) -> tuple[list[Le
             notes.append(f"the file contains {item.description}; programs write it, and it may hold anything")
         elif not is_wanted and not allowed:
             leaks.append(Leak(item.kind, f"the file still contains {item.description}"))
-    if plan.video.audio == "mute" and any(item.kind == "audio" for item in found):
+    if plan.video.audio == "mute" and any(item.kind == "audio" for item in contents):
         leaks += [
             Leak("audio", f"stream {index} should be silent but is not") for index in audible_streams(file, limits)
         ]

@@ -71,8 +71,8 @@ def ghost_correlation(before: Rgb, should: Rgb, after: Rgb, box: Box) -> float |
     if min(box.width, box.height) < SMALLEST_DETAILED:
         return None
     inner, sigma = _inner(box), _sigma(box)
-    whole, clean, left = (_fine(picture, inner, sigma) for picture in (before, should, after))
-    removed, beside = whole - clean, left - clean
+    whole, clean, hidden = (_fine(picture, inner, sigma) for picture in (before, should, after))
+    removed, beside = whole - clean, hidden - clean
     power = float((removed * removed).mean())
     if power < LEAST_DETAIL**2:
         return None

@@ -51,10 +51,10 @@ def make_search_plan(
     notes: list[str] = []
     looked_for = [rule for rule in plan.rules if rule.locate.name != "fixed"]
     for label in dict.fromkeys(canonical(rule.label) for rule in looked_for):
-        known = next((name for name in RIVALS if name == label or covered_labels(name, {label})), None)
-        chosen = next(_usable(known, plan, host, engine), None) if known else None
-        if known is not None and chosen is not None:
-            rules.append(Rule(known, chosen, _NOTHING, grow=0.0))
+        rival = next((name for name in RIVALS if name == label or covered_labels(name, {label})), None)
+        chosen = next(_usable(rival, plan, host, engine), None) if rival else None
+        if rival is not None and chosen is not None:
+            rules.append(Rule(rival, chosen, _NOTHING, grow=0.0))
         else:
             notes.append(f"no detector of another family is available for {label!r}; only the same one ran again")
     rules.extend(replace(rule, hide=_NOTHING, grow=0.0, min_score=max(rule.min_score, SURE)) for rule in looked_for)
@@ -85,8 +85,8 @@ def _usable(label: str, plan: Plan, host: RuntimeConfig, engine: Engine) -> Iter
 
 
 def _families(plan: Plan, host: RuntimeConfig) -> Iterator[str]:
-    known = registry.catalog(host)
+    models = registry.catalog(host)
     for rule in plan.rules:
         name = str(rule.locate.options.get("name", rule.locate.name))
-        if name in known:
-            yield known[name].family
+        if name in models:
+            yield models[name].family

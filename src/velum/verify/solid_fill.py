@@ -96,9 +96,9 @@ def hidden_areas(region: Region, work: PreparedPlan, frame: Frame, excluded: Seq
     for rule in work.plan.rules:
         if covers(rule.label, region.label):
             area = outline(region, rule, frame.width, frame.height)
-            left = None if area is None else area.without(excluded)
-            if left is not None:
-                yield left
+            remaining = None if area is None else area.without(excluded)
+            if remaining is not None:
+                yield remaining
 
 
 def mask_of(shape: tuple[int, int], areas: Iterable[Area]) -> Mask:
@@ -149,18 +149,18 @@ def _of_plane(mask: Mask, plane: Plane) -> Mask:
 
 def _why_not_uniform(plane: Plane, black: Plane, mask: Mask) -> str | None:
     """Say why losslessly coded samples are not all of one, nearly black colour."""
-    found = plane.pixels[mask].reshape(int(mask.sum()), -1)
-    if not len(found):
+    samples = plane.pixels[mask].reshape(int(mask.sum()), -1)
+    if not len(samples):
         return None
-    differ = int((found != found[0]).any(axis=1).sum())
+    differ = int((samples != samples[0]).any(axis=1).sum())
     if differ:
-        return f"{differ} of its {len(found)} samples differ, where all should have one colour"
+        return f"{differ} of its {len(samples)} samples differ, where all should have one colour"
     if isinstance(plane, Indexed) and plane.indices is not None and len(np.unique(plane.indices[mask])) > 1:
         return "its samples have several palette indices for one colour"
-    target = black.pixels[mask].reshape(len(found), -1)[0]
-    if isinstance(plane, Indexed) and _has_no_place(plane) and _is_nearest(plane, found[0], target):
+    target = black.pixels[mask].reshape(len(samples), -1)[0]
+    if isinstance(plane, Indexed) and _has_no_place(plane) and _is_nearest(plane, samples[0], target):
         return None
-    missed = np.abs(found[0].astype(np.int32) - target).max()
+    missed = np.abs(samples[0].astype(np.int32) - target).max()
     levels = float(missed) / (1 << (plane.bits - 8))
     return f"its colour differs from black by {levels:.0f} levels" if levels > FAR_FROM_BLACK else None
 
@@ -182,24 +182,24 @@ def _why_seen(plane: Plane, black: Plane, mask: Mask, reference: Plane32 | None,
     if mask.sum() < LEAST_SAMPLES:
         return None
     scale = 1 << (plane.bits - 8)
-    left = ((plane.pixels[mask].astype(np.float32) - black.pixels[mask]) / scale).astype(np.float32)
-    left = left.reshape(len(left), -1)
+    trace = ((plane.pixels[mask].astype(np.float32) - black.pixels[mask]) / scale).astype(np.float32)
+    trace = trace.reshape(len(trace), -1)
     if plane.role in {Role.RGBA, Role.GREY_ALPHA}:
-        left = left[:, :-1]
-    noise = float(left.std(axis=0).max())
-    if noise > MOST_NOISE or (coded == "blocks" and noise > LEAST_NOISE and np.ptp(left, axis=0).max() > 1):
+        trace = trace[:, :-1]
+    noise = float(trace.std(axis=0).max())
+    if noise > MOST_NOISE or (coded == "blocks" and noise > LEAST_NOISE and np.ptp(trace, axis=0).max() > 1):
         return f"{noise:.1f} levels of remains are in it, where all should be black"
     if reference is None or noise <= LEAST_NOISE:
         return None
-    source = reference[mask].reshape(len(left), -1)
-    likeness = _likeness(left, np.column_stack([source, source.mean(axis=1)]))
+    source = reference[mask].reshape(len(trace), -1)
+    likeness = _likeness(trace, np.column_stack([source, source.mean(axis=1)]))
     return f"its remains resemble the source (correlation {likeness:.2f})" if likeness > ALIKE else None
 
 
-def _likeness(left: Plane32, source: Plane32) -> float:
+def _likeness(trace: Plane32, source: Plane32) -> float:
     """Return the largest correlation of a channel of the remains with one of the source; 0 without detail."""
     best = 0.0
-    for left_channel in left.T:
+    for left_channel in trace.T:
         for source_channel in source.T:
             if left_channel.std() > LEAST_NOISE and source_channel.std() > 1:
                 best = max(best, abs(float(np.corrcoef(left_channel, source_channel)[0, 1])))

@@ -63,20 +63,20 @@ class VisibleParts:
             return alone
         if self._in_source is None:
             self._in_source = self.look(self.source)
-        if any(self._is_seen(thing, box, visible, size) for thing in self._in_source):
+        if any(self._is_seen(region, box, visible, size) for region in self._in_source):
             return True
         nearby = _look_closer(self.source, self.look, box) if alone else ()
-        return any(self._is_seen(thing, box, visible, thickness, whole=True) for thing in nearby)
+        return any(self._is_seen(region, box, visible, thickness, whole=True) for region in nearby)
 
-    def _is_seen(self, thing: Region, box: Box, visible: Mask, size: float, *, whole: bool = False) -> bool:
+    def _is_seen(self, region: Region, box: Box, visible: Mask, size: float, *, whole: bool = False) -> bool:
         """Tell whether a part of a thing of the source is visible, is one of its own, and lies in `visible`.
 
         It must be as thick there as it is itself, or as a detection of the radius `size`; with `whole`, as the latter.
         """
-        clipped = thing.box.clip(self.hidden.shape[1], self.hidden.shape[0])
+        clipped = region.box.clip(self.hidden.shape[1], self.hidden.shape[0])
         if clipped is None or not clipped.overlaps(box):
             return False
-        part = _mask_in(thing, clipped)
+        part = _mask_in(region, clipped)
         size_of_thing = _radius(part)
         part &= ~self.hidden[clipped.slices]
         if _radius(part) < OWN * size_of_thing:
@@ -97,8 +97,8 @@ def _look_closer(source: Frame, look: Look, box: Box) -> Iterator[Region]:
     part = source.rgb(around.width, around.height, around)
     size_wh = round(around.width * scale), round(around.height * scale)
     near = np.asarray(cv2.resize(part, size_wh, interpolation=cv2.INTER_CUBIC), np.uint8)
-    for thing in look(Frame.of(Plane(near, Role.RGB))):
-        yield _scale_back(thing, size_wh, around)
+    for region in look(Frame.of(Plane(near, Role.RGB))):
+        yield _scale_back(region, size_wh, around)
 
 
 def _mask_in(region: Region, box: Box) -> Mask:
@@ -116,13 +116,13 @@ def _radius(mask: Mask) -> float:
     return float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
 
 
-def _scale_back(thing: Region, size_wh: tuple[int, int], around: Box) -> Region:
+def _scale_back(region: Region, size_wh: tuple[int, int], around: Box) -> Region:
     """Return a region of a magnified part in pixels of the whole; `around` is the part."""
     across, down = around.width / size_wh[0], around.height / size_wh[1]
-    x0, y0, x1, y1 = thing.box.xyxy
+    x0, y0, x1, y1 = region.box.xyxy
     scaled = Box.around(x0 * across, y0 * down, x1 * across, y1 * down).move(around.x0, around.y0)
     box = scaled.clip(around.x1, around.y1) or scaled
-    if thing.mask is None:
-        return Region(box, thing.label, thing.score)
-    mask = cv2.resize(thing.mask.astype(np.uint8), (box.width, box.height), interpolation=cv2.INTER_NEAREST)
-    return Region(box, thing.label, thing.score, mask.astype(np.bool_))
+    if region.mask is None:
+        return Region(box, region.label, region.score)
+    mask = cv2.resize(region.mask.astype(np.uint8), (box.width, box.height), interpolation=cv2.INTER_NEAREST)
+    return Region(box, region.label, region.score, mask.astype(np.bool_))

@@ -61,7 +61,7 @@ def test_a_bmw_client_reads_the_mask(name: str) -> None:
         described = api.describe("fake")
         assert (described.labels, described.kind) == (("background", "face", "plate"), wire.SEGMENTATION)
         assert described.palette == (0, 0, 0, 128, 0, 0, 0, 128, 0)
-        ids = api.mask("fake", png(), "image.png", "image/png", size=(WIDTH, HEIGHT), known=described)
+        ids = api.mask("fake", png(), "image.png", "image/png", size=(WIDTH, HEIGHT), description=described)
     expected = np.zeros((HEIGHT, WIDTH), np.uint8)
     expected[15:30, 20:40] = 2
     expected[:11, :11][DISC] = 2

@@ -104,14 +104,14 @@ class DetectedImage:
     def detections(self, *, float_edges: bool = False) -> list[inference_wire.ApiDetection]:
         """Return the detections for a response; with `float_edges`, edges are floats, except at the image's edge."""
         width, height = self.image.size_wh
-        found: list[inference_wire.ApiDetection] = []
+        answers: list[inference_wire.ApiDetection] = []
         for region, number in zip(self.regions, self.numbers, strict=True):
             x0, y0, x1, y1 = region.box.xyxy
             ltrb: tuple[float, float, float, float] = x0, y0, x1, y1
             if float_edges:
                 ltrb = _float_edge(x0, width), _float_edge(y0, height), _float_edge(x1, width), _float_edge(y1, height)
-            found.append(inference_wire.ApiDetection(region.label, number, round(region.score * 100.0, 4), ltrb))
-        return found
+            answers.append(inference_wire.ApiDetection(region.label, number, round(region.score * 100.0, 4), ltrb))
+        return answers
 
 
 class Calls:

@@ -108,8 +108,8 @@ def class_map(plane: Numbers, palette: Sequence[int]) -> bytes:
 def tint_regions(rgb: Rgb, plane: Numbers, palette: Sequence[int], *, alpha: bool = False) -> bytes:
     """Return a PNG of the image with labelled pixels blended half with their colour; `alpha` adds an opaque channel."""
     colours = np.zeros((256, 3), np.uint8)
-    known = np.array(palette, np.uint8).reshape(-1, 3)[:256]
-    colours[: len(known)] = known
+    palette_colours = np.array(palette, np.uint8).reshape(-1, 3)[:256]
+    colours[: len(palette_colours)] = palette_colours
     mixed = cv2.addWeighted(rgb, 0.5, colours[plane], 0.5, 0)
     image = Image.fromarray(np.where(plane[..., None] > 0, mixed, rgb).astype(np.uint8))
     return _png(image.convert("RGBA") if alpha else image)

@@ -84,8 +84,8 @@ def from_names(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BadPlan(f"{', '.join(twice)} cannot be served twice under one name; name each model once")
-    known = hashes(names, hash_folder)
-    return [_load_model(use, use.name, known[use.name], profile, parts, host) for use in uses]
+    ids = hashes(names, hash_folder)
+    return [_load_model(use, use.name, ids[use.name], profile, parts, host) for use in uses]
 
 
 def from_folder(
@@ -97,20 +97,20 @@ def from_folder(
     Raises `BadPlan` without model folders or for a model that does not fit the profile, `BadInput` for one that cannot
     be read.
     """
-    found = folders.model_folders(folder) if folder.is_dir() else ()
-    if not found:
+    subfolders = folders.model_folders(folder) if folder.is_dir() else ()
+    if not subfolders:
         raise BadPlan(
             f"{folder} has no model folders; each must have a config.json or configuration.json and a network"
         )
-    known = hashes([path.name for path in found], hash_folder)
+    ids = hashes([path.name for path in subfolders], hash_folder)
     result = []
-    for number, path in enumerate(found, start=1):
+    for number, path in enumerate(subfolders, start=1):
         converted = registry.user_models_folder(host) / "converted"
         converted.mkdir(parents=True, exist_ok=True)
         model = user_models.put(
             folders.read(path, folders.ModelFolderOptions(ImportOptions(name=f"folder-{number}"), converted)), host
         )
-        served = _load_model(PartSpec(model.name), path.name, known[path.name], profile, parts, host)
+        served = _load_model(PartSpec(model.name), path.name, ids[path.name], profile, parts, host)
         result.append(_with_folder_config(served, path, profile))
     return result
 
@@ -203,10 +203,10 @@ def hashes(names: Iterable[str], folder: Path | None) -> dict[str, str]:
 
     New ids are added to the file. Raises `BadInput` for a malformed file, `OutputFailed` when it cannot be written.
     """
-    known = {} if folder is None else _read(folder / FILE)
-    result = {name: known.get(name) or derive_id(name) for name in names}
-    if folder is not None and not result.items() <= known.items():
-        _write(folder / FILE, known | result)
+    ids = {} if folder is None else _read(folder / FILE)
+    result = {name: ids.get(name) or derive_id(name) for name in names}
+    if folder is not None and not result.items() <= ids.items():
+        _write(folder / FILE, ids | result)
     return result
 
 

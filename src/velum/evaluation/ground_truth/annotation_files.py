@@ -29,9 +29,9 @@ def labelled_files(values: Mapping[Path, Mapping[str, Any]], media: Path) -> tup
     and where its source is missing or is another file than the one that was annotated.
     """
     read = {path: _annotations(path, value) for path, value in values.items()}
-    regions = (region for found in read.values() for frame in found.frames.values() for region in frame)
+    regions = (region for annotations in read.values() for frame in annotations.frames.values() for region in frame)
     complete = frozenset(_label(region) for region in regions)
-    return tuple(_labelled_file(path, found, media, complete) for path, found in read.items())
+    return tuple(_labelled_file(path, annotations, media, complete) for path, annotations in read.items())
 
 
 def _annotations(path: Path, value: Mapping[str, Any]) -> Annotations:
@@ -41,28 +41,30 @@ def _annotations(path: Path, value: Mapping[str, Any]) -> Annotations:
         raise BadInput(f"{path}: {error}") from error
 
 
-def _labelled_file(path: Path, found: Annotations, media: Path, complete: frozenset[str]) -> LabelledFile:
+def _labelled_file(path: Path, annotations: Annotations, media: Path, complete: frozenset[str]) -> LabelledFile:
     source = media if media.is_file() else _source(path, media)
-    if found.sha256 and exists(source) and (sha256 := sha256_of(source)) != found.sha256:
+    if annotations.sha256 and exists(source) and (sha256 := sha256_of(source)) != annotations.sha256:
         raise BadInput(
-            f"{path} is about a file of sha256 {found.sha256[:12]}, and {source} has {sha256[:12]}; give the folder "
-            "of the file that was annotated with --media, or remove the field sha256 to use it all the same"
+            f"{path} is about a file of sha256 {annotations.sha256[:12]}, and {source} has {sha256[:12]}; give the "
+            "folder of the file that was annotated with --media, or remove the field sha256 to use it all the same"
         )
     frames = {
         index: tuple(_box(region) for region in regions if not region.ignored)
-        for index, regions in found.frames.items()
+        for index, regions in annotations.frames.items()
     }
-    return LabelledFile(source, source.name, frames, complete, (found.width, found.height))
+    return LabelledFile(source, source.name, frames, complete, (annotations.width, annotations.height))
 
 
 def _source(path: Path, media: Path) -> Path:
     stem = path.stem.removesuffix(ENDING)
     if Path(stem).suffix.lower() in SUFFIXES and exists(media / stem):
         return media / stem
-    found = [place for place in sorted(media.glob("*")) if place.stem == stem and place.suffix.lower() in SUFFIXES]
-    if len(found) > 1:
-        raise BadInput(f"{path} can be about {' or '.join(place.name for place in found)}; name it for one of them")
-    return found[0] if found else media / stem
+    candidates = [place for place in sorted(media.glob("*")) if place.stem == stem and place.suffix.lower() in SUFFIXES]
+    if len(candidates) > 1:
+        raise BadInput(
+            f"{path} can be about {' or '.join(place.name for place in candidates)}; name it for one of them"
+        )
+    return candidates[0] if candidates else media / stem
 
 
 def _label(region: Region) -> str:

@@ -69,9 +69,9 @@ def parse_coco(value: Mapping[str, Any], media: Path, sha256: str | None) -> Gro
             continue
         boxes[image].append(_coco_object(entry, labels[category], (x, y, x + width, y + height), where))
     complete = frozenset(labels.values())
-    found = tuple(_coco_image(entry, tuple(boxes[number]), media, complete) for number, entry in images.items())
+    files = tuple(_coco_image(entry, tuple(boxes[number]), media, complete) for number, entry in images.items())
     notes = (f"{say_count(empty, 'box', 'boxes')} without an area left out",) if empty else ()
-    return GroundTruth("COCO", found, sha256, notes)
+    return GroundTruth("COCO", files, sha256, notes)
 
 
 def _id(value: Any, name: str) -> int | str:
@@ -117,7 +117,7 @@ def read_voc_folder(path: Path, media: Path, limits: Limits) -> GroundTruth:
     """Return the truth in all XML files of a folder. Raises `BadInput` naming the file that is wrong."""
     read = [_read_xml(file, media, limits) for file in sorted(path.glob("*.xml"))]
     complete = frozenset(box.label for _, _, boxes, _ in read for box in boxes)
-    items = (LabelledFile(found, name, {0: boxes}, complete, size) for found, name, boxes, size in read)
+    items = (LabelledFile(image_path, name, {0: boxes}, complete, size) for image_path, name, boxes, size in read)
     return GroundTruth("VOC", tuple(items))
 
 
@@ -202,13 +202,13 @@ def _class_names(value: Any, file: Path) -> Mapping[int, str]:
 
 def _split_images(root: Path, place: str, file: Path) -> Iterator[Path]:
     """Yield the images of a split: a folder of images, or a text file that lists them."""
-    found = next((path for path in (root / place, file.parent / place) if exists(path)), None)
-    if found is None:
+    split = next((path for path in (root / place, file.parent / place) if exists(path)), None)
+    if split is None:
         raise BadInput(f"{file} names {place}, which does not exist; name the folder of the images with --media")
-    if found.is_dir():
-        yield from _images_in(found)
+    if split.is_dir():
+        yield from _images_in(split)
         return
-    yield from (found.parent / line.strip() for line in _read_lines(found) if line.strip())
+    yield from (split.parent / line.strip() for line in _read_lines(split) if line.strip())
 
 
 def _images_in(folder: Path) -> Iterator[Path]:

@@ -98,7 +98,8 @@ def read_mask_folder(path: Path, media: Path, limits: Limits) -> GroundTruth:
             sizes[image] = known_size(rgb.shape[1], rgb.shape[0])
             boxes.setdefault(image, []).extend(_objects(rgb.max(axis=2) > 0, canonical(folder.name)))
     items = [
-        LabelledFile(image, image.name, {0: tuple(found)}, complete, sizes[image]) for image, found in boxes.items()
+        LabelledFile(image, image.name, {0: tuple(outlines)}, complete, sizes[image])
+        for image, outlines in boxes.items()
     ]
     return GroundTruth("masks", tuple(items))
 

@@ -106,10 +106,10 @@ def checked_numbers(value: Any, name: str, count: int | None = None) -> tuple[fl
 
 def checked_corners(value: Any, name: str) -> tuple[float, ...]:
     """Return the corners of a polygon, `x, y, x, y, ...`. Raises `BadInput` for anything else."""
-    found = checked_numbers(value, name)
-    if len(found) < 6 or len(found) % 2:
-        raise BadInput(f"{name} has {len(found)} numbers; it must have x and y of three corners or more")
-    return found
+    numbers = checked_numbers(value, name)
+    if len(numbers) < 6 or len(numbers) % 2:
+        raise BadInput(f"{name} has {len(numbers)} numbers; it must have x and y of three corners or more")
+    return numbers
 
 
 def checked_box(x0: float, y0: float, x1: float, y1: float, name: str) -> Xyxy:

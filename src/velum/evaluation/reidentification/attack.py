@@ -159,14 +159,21 @@ class AttackTrial:
             yield AttackResult(name, kind, len(self._known), right, face_height)
 
     def _by_network(
-        self, network: FaceEmbedder, known: Embeddings, hidden: Pictures, guesses: Sequence[Values], studied: Pictures
+        self,
+        network: FaceEmbedder,
+        embeddings: Embeddings,
+        hidden: Pictures,
+        guesses: Sequence[Values],
+        studied: Pictures,
     ) -> dict[str, float]:
-        seen = embed_pictures(network, hidden)
-        tries = [seen, *(embed_pictures(network, guess) for guess in guesses)]
+        hidden_embeddings = embed_pictures(network, hidden)
+        tries = [hidden_embeddings, *(embed_pictures(network, guess) for guess in guesses)]
         few = studied.reshape(-1, STUDIES, *studied.shape[1:])[:, :EMBEDDED].reshape(-1, *studied.shape[1:])
-        candidates = -_distances(seen, embed_pictures(network, few)).reshape(len(seen), -1, EMBEDDED)
+        candidates = -_distances(hidden_embeddings, embed_pictures(network, few)).reshape(
+            len(hidden_embeddings), -1, EMBEDDED
+        )
         with_technique = max(hits(candidates.max(axis=2)), hits(candidates.mean(axis=2)))
-        without = max(hits(-_distances(vectors, known)) for vectors in tries)
+        without = max(hits(-_distances(vectors, embeddings)) for vectors in tries)
         return {"network": without, "network, told": max(with_technique, without)}
 
     def _by_pixels(self, probes: Pictures | Values) -> list[float]:

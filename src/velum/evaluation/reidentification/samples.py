@@ -78,13 +78,13 @@ def faces(sources: Iterable[Path], localizer: Localizer, limits: Limits, min_hei
     face.
     """
     if not any(covers("face", label) for label in localizer.labels):
-        known = ", ".join(sorted(localizer.labels))
-        raise BadInput(f"the localizer detects {known}, not faces; name one that detects faces with --locate")
+        labels = ", ".join(sorted(localizer.labels))
+        raise BadInput(f"the localizer detects {labels}, not faces; name one that detects faces with --locate")
     for source in sources:
         with open_source(source, limits) as reader:
             frame = next(reader.frames())
-        found = [region.box for region in localizer.locate([frame])[0] if covers("face", region.label)]
-        inside = [box for box in (box.clip(frame.width, frame.height) for box in found) if box]
+        boxes = [region.box for region in localizer.locate([frame])[0] if covers("face", region.label)]
+        inside = [box for box in (box.clip(frame.width, frame.height) for box in boxes) if box]
         rgb = frame.rgb(frame.width, frame.height)
         yield from (sample(rgb, box) for box in inside if box.height >= min_height)
 

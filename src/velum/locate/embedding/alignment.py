@@ -46,13 +46,13 @@ def similarity(points: Points, template: Template) -> Matrix:
     Points that are all in one place give a matrix of scale zero, by which every pixel is the same one.
     """
     source, target = np.array(points, np.float64), np.array(template.points, np.float64)
-    here, there = source.mean(axis=0), target.mean(axis=0)
-    x, y = (source - here).T
-    u, v = (target - there).T
+    source_centre, target_centre = source.mean(axis=0), target.mean(axis=0)
+    x, y = (source - source_centre).T
+    u, v = (target - target_centre).T
     size = max(float((x * x + y * y).sum()), 1e-9)
     cosine, sine = float((x * u + y * v).sum()) / size, float((x * v - y * u).sum()) / size
     turn = np.array([[cosine, -sine], [sine, cosine]])
-    return np.column_stack((turn, there - turn @ here))
+    return np.column_stack((turn, target_centre - turn @ source_centre))
 
 
 def scale_of(matrix: Matrix) -> float:
@@ -85,8 +85,8 @@ def _part(frame: Frame, matrix: Matrix, side: int) -> Box:
     back = np.linalg.inv(np.vstack((matrix, [0, 0, 1]))) if scale_of(matrix) > 1e-6 else np.eye(3)
     corners = back @ np.array([[0, side, 0, side], [0, 0, side, side], [1, 1, 1, 1]], np.float64)
     (x0, y0), (x1, y1) = corners[:2].min(axis=1) - 1, corners[:2].max(axis=1) + 1
-    seen = Box.around(x0, y0, x1, y1).clip(frame.width, frame.height)
-    return Box(0, 0, 1, 1) if seen is None else seen
+    visible = Box.around(x0, y0, x1, y1).clip(frame.width, frame.height)
+    return Box(0, 0, 1, 1) if visible is None else visible
 
 
 def _shift(by: float) -> Matrix:

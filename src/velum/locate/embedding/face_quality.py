@@ -58,8 +58,8 @@ def fault_of(frame: Frame, points: Points, least_eyes: float = LEAST_EYES) -> Fa
     if _sharpness(align(frame, points, FACE)) < LEAST_SHARPNESS:
         return "blurred"
     # Not enlarged: between two pixels of a small face, a larger one has others that are nearly the same.
-    seen = align(frame, points, FACE.resize(min(1.0, 1 / scale_of(similarity(points, FACE)))))
-    return "hidden" if _flat_share(seen) > MOST_FLAT else None
+    aligned = align(frame, points, FACE.resize(min(1.0, 1 / scale_of(similarity(points, FACE)))))
+    return "hidden" if _flat_share(aligned) > MOST_FLAT else None
 
 
 def _inner_grey(face: Rgb) -> npt.NDArray[np.uint8]:

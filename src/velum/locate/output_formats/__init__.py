@@ -142,8 +142,8 @@ def family(name: str) -> Family:
     """Return a family by name. Raises `BadPlan` for an unknown one, with the known ones."""
     if name not in names():
         raise BadPlan(f"family {name!r} is unknown; known are {', '.join(names())}")
-    found: Family = import_module(f"{__name__}.{name}").FAMILY
-    return found
+    kind: Family = import_module(f"{__name__}.{name}").FAMILY
+    return kind
 
 
 def no_detections() -> Detections:

@@ -48,8 +48,8 @@ def lines(text_map: TextMap, threshold: float) -> tuple[Floats, Floats]:
     """
     kernels = (text_map >= round(KERNEL * 255)).astype(np.uint8)
     contours, _ = cv2.findContours(kernels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    found = [(_score(text_map, contour), _unclip(contour)) for contour in map(np.asarray, contours)]
-    accepted = [(score, corners) for score, corners in found if corners is not None and score >= threshold]
+    outlines = [(_score(text_map, contour), _unclip(contour)) for contour in map(np.asarray, contours)]
+    accepted = [(score, corners) for score, corners in outlines if corners is not None and score >= threshold]
     accepted.sort(key=lambda line: -line[0])
     corners = np.array([corners for _, corners in accepted], np.float32).reshape(-1, 4, 2)
     return corners, np.array([score for score, _ in accepted], np.float32)

@@ -35,10 +35,10 @@ def _heads(outputs: Tensors) -> tuple[Floats, Floats]:
     flat = {name: values for name, values in outputs.items() if values.ndim == 2}
     boxes = [name for name, values in flat.items() if values.shape[1] == 4 and not _is_logits(name)]
     if len(flat) == 2 and len(boxes) == 1:
-        found = flat.pop(boxes[0])
+        box_head = flat.pop(boxes[0])
         (logits,) = flat.values()
-        if len(found) == len(logits):
-            return found, logits
+        if len(box_head) == len(logits):
+            return box_head, logits
     shapes = ", ".join(f"{name} {values.shape}" for name, values in outputs.items())
     raise ValueError(f"outputs {shapes} are not boxes (n, 4) and logits (n, classes)")
 

@@ -58,11 +58,11 @@ def _softmax(classes: Floats) -> Floats:
 
 
 def _only(outputs: Tensors, columns: int) -> Floats:
-    found = [values for values in outputs.values() if values.ndim == 2 and values.shape[1] == columns]
-    if len(found) != 1:
+    tables = [values for values in outputs.values() if values.ndim == 2 and values.shape[1] == columns]
+    if len(tables) != 1:
         shapes = ", ".join(f"{name} {values.shape}" for name, values in outputs.items())
         raise ValueError(f"outputs {shapes} are not one each of (n, 4), (n, 2) and (n, 10)")
-    return found[0]
+    return tables[0]
 
 
 def recognise(signature: Signature) -> str | None:

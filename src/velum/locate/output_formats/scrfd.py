@@ -48,8 +48,8 @@ def _decode_stride(
 
 def _tables_by_rows(outputs: Tensors, columns: int) -> list[Floats]:
     """Return the tables with so many columns, that of the finest grid first."""
-    found = [values for values in outputs.values() if values.ndim == 2 and values.shape[1] == columns]
-    return sorted(found, key=len, reverse=True)
+    tables = [values for values in outputs.values() if values.ndim == 2 and values.shape[1] == columns]
+    return sorted(tables, key=len, reverse=True)
 
 
 def _shapes(outputs: Tensors) -> str:

@@ -127,11 +127,11 @@ def _picture_hw(shape: tuple[int | None, ...]) -> tuple[int | None, int | None] 
     inner = shape[1:] if len(shape) == 4 else shape
     if len(inner) != 3:
         return None
-    known = [size for size in inner if size is not None]
+    sides = [size for size in inner if size is not None]
     if len(shape) == 3:
         return inner[1], inner[2]
     # Channels are fewer than rows or columns: on the first axis unless the last one is smaller.
-    last = inner[2] is not None and inner[2] == min(known) and inner[2] != inner[0]
+    last = inner[2] is not None and inner[2] == min(sides) and inner[2] != inner[0]
     return (inner[0], inner[1]) if last else (inner[1], inner[2])
 
 

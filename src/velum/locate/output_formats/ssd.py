@@ -27,11 +27,11 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Det
 
 def _rows(rows: Floats, input_wh: tuple[int, int], threshold: float) -> Detections:
     ended = np.logical_or.accumulate(rows[:, 0] < 0)
-    found = rows[~ended & (rows[:, 2] >= threshold)]
+    kept_rows = rows[~ended & (rows[:, 2] >= threshold)]
     return Detections(
-        (found[:, 3:] * np.array(input_wh * 2)).astype(np.float32),
-        found[:, 2].astype(np.float32),
-        np.rint(found[:, 1]).astype(np.int32),
+        (kept_rows[:, 3:] * np.array(input_wh * 2)).astype(np.float32),
+        kept_rows[:, 2].astype(np.float32),
+        np.rint(kept_rows[:, 1]).astype(np.int32),
     )
 
 

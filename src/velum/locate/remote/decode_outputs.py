@@ -149,23 +149,23 @@ class Maps:
     def _layers(self, output: Tensor) -> Floats:
         """Return the probability of each label in each cell (labels, rows, columns), 0 to 1."""
         count = len(self.labels)
-        found = output
-        while found.ndim > 3 or (found.ndim == 3 and len(found) == 1 and (count > 1 or found.dtype.kind in "biu")):
-            if len(found) != 1:
+        layer = output
+        while layer.ndim > 3 or (layer.ndim == 3 and len(layer) == 1 and (count > 1 or layer.dtype.kind in "biu")):
+            if len(layer) != 1:
                 raise BadResponse(f"answered with {self.mask!r} of shape {list(output.shape)}; a map has 2 or 3 axes")
-            found = found[0]
-        if not found.size or found.ndim not in {2, 3}:
+            layer = layer[0]
+        if not layer.size or layer.ndim not in {2, 3}:
             raise BadResponse(f"answered with {self.mask!r} of shape {list(output.shape)}; a map has 2 or 3 axes")
-        if found.ndim == 2 and count == 1 and found.dtype.kind == "f":
-            found = found[np.newaxis]
-        if found.ndim == 2:
-            kinds = _check_classes(self.mask, found.ravel(), count).reshape(found.shape)
+        if layer.ndim == 2 and count == 1 and layer.dtype.kind == "f":
+            layer = layer[np.newaxis]
+        if layer.ndim == 2:
+            kinds = _check_classes(self.mask, layer.ravel(), count).reshape(layer.shape)
             return np.stack([kinds == kind for kind in range(count)]).astype(np.float32)
-        if count not in {found.shape[0], found.shape[2]}:
+        if count not in {layer.shape[0], layer.shape[2]}:
             raise BadResponse(
                 f"answered with {self.mask!r} of shape {list(output.shape)}, which has no axis of {count} labels"
             )
-        layers = _floats(found if found.shape[0] == count else found.transpose(2, 0, 1))
+        layers = _floats(layer if layer.shape[0] == count else layer.transpose(2, 0, 1))
         if not np.isfinite(layers).all():
             raise BadResponse(f"answered with numbers in {self.mask!r} that are not finite")
         return _probabilities(self.mask, layers)
@@ -263,14 +263,14 @@ def _check_classes(name: str, given: npt.NDArray[Any], classes: int) -> npt.NDAr
 
 def _suppress(xyxy: Floats, score: Floats, kind: npt.NDArray[np.intp], iou: float) -> list[int]:
     """Suppress duplicates: return the rows to keep, best first; `iou` is the overlap of two boxes of one object."""
-    left: npt.NDArray[np.intp] = np.argsort(-score, kind="stable")
+    waiting: npt.NDArray[np.intp] = np.argsort(-score, kind="stable")
     if iou >= 1:
-        return [int(row) for row in left]
+        return [int(row) for row in waiting]
     area, survivors = np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1), []
-    while len(left):
-        best, left = left[0], left[1:]
+    while len(waiting):
+        best, waiting = waiting[0], waiting[1:]
         survivors.append(int(best))
-        shared = intersections(xyxy[best], xyxy[left])
-        same = (kind[left] == kind[best]) & (shared > 0) & (shared >= iou * (area[best] + area[left] - shared))
-        left = left[~same]
+        shared = intersections(xyxy[best], xyxy[waiting])
+        same = (kind[waiting] == kind[best]) & (shared > 0) & (shared >= iou * (area[best] + area[waiting] - shared))
+        waiting = waiting[~same]
     return survivors

@@ -123,9 +123,9 @@ def _require_ok(answer: ServerResponse, call: str) -> ServerResponse:
         reason = str(_object(answer.body).get("error", ""))
     except BadResponse:
         reason = ""
-    known = {404: "; check its name and version"} if call == "metadata" else {}
+    advice = {404: "; check its name and version"} if call == "metadata" else {}
     why = f": {reason[:300]!r}" if reason else ""
-    raise BadResponse(f"answered {answer.status} when asked for {call}{why}{known.get(answer.status, '')}")
+    raise BadResponse(f"answered {answer.status} when asked for {call}{why}{advice.get(answer.status, '')}")
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def outputs_of(answer: ServerResponse, wanted: Sequence[str]) -> dict[str, Tenso
     listed = _object(answer.body[:end]).get("outputs")
     if not isinstance(listed, list):
         raise BadResponse("answered without outputs")
-    found, rest = {}, answer.body[end:]
+    tensors, rest = {}, answer.body[end:]
     for entry in listed:
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise BadResponse("answered with an output that has no name")
@@ -211,8 +211,8 @@ def outputs_of(answer: ServerResponse, wanted: Sequence[str]) -> dict[str, Tenso
         data = None if size is None else rest[:size]
         rest = rest[size or 0 :]
         if entry["name"] in wanted:
-            found[entry["name"]] = _tensor(entry, data)
-    return found
+            tensors[entry["name"]] = _tensor(entry, data)
+    return tensors
 
 
 def _tensor(entry: Mapping[str, Any], data: bytes | None) -> Tensor:
@@ -240,13 +240,17 @@ def _from_bytes(name: str, datatype: str, data: bytes) -> Tensor:
 def _from_json(name: str, dtype: np.dtype[Any], data: Any) -> Tensor:
     """Return the numbers of a list, which may be nested like the shape."""
     try:
-        found = np.asarray(data)
+        values = np.asarray(data)
     except ValueError as error:
         raise BadResponse(f"answered with {name!r} in lists of different lengths") from error
     kinds = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}[dtype.kind]
-    if found.ndim == 0 or (found.dtype.kind not in kinds and found.size):
+    if values.ndim == 0 or (values.dtype.kind not in kinds and values.size):
         raise BadResponse(f"answered with {name!r} whose data are not a list of {dtype}")
-    if dtype.kind in "iu" and found.size and (found.min() < np.iinfo(dtype).min or found.max() > np.iinfo(dtype).max):
+    if (
+        dtype.kind in "iu"
+        and values.size
+        and (values.min() < np.iinfo(dtype).min or values.max() > np.iinfo(dtype).max)
+    ):
         raise BadResponse(f"answered with {name!r} whose data do not fit {dtype}")
     with np.errstate(over="ignore"):  # the decoders refuse infinite values
-        return found.astype(dtype).ravel()
+        return values.astype(dtype).ravel()

@@ -90,12 +90,12 @@ def plan_input(name: str, form: Form, plan: Preparation) -> InputTensor:
     if not 0 <= plan.pad <= 255:
         raise BadPlan(f"pad is {plan.pad}; it must be from 0 to 255")
     axes = form.shape[-3:]
-    found = _layout(name, axes, plan.layout)
-    height, width = axes[1:] if found == "nchw" else axes[:2]
+    axes_layout = _layout(name, axes, plan.layout)
+    height, width = axes[1:] if axes_layout == "nchw" else axes[:2]
     batch = 0 if len(form.shape) == 3 else None if form.shape[0] < 1 else form.shape[0]
     input_wh = _size(name, (width, height), plan.size)
     dtype = DTYPES[form.datatype]
-    return InputTensor(name, dtype, found, input_wh, batch, plan.order, plan.fill, plan.pad, means, scales)
+    return InputTensor(name, dtype, axes_layout, input_wh, batch, plan.order, plan.fill, plan.pad, means, scales)
 
 
 def _three(option: str, value: float | tuple[float, ...]) -> npt.NDArray[np.float32]:
@@ -124,9 +124,11 @@ def _size(name: str, served_wh: tuple[int, int], wanted: tuple[int, ...]) -> tup
     """Return width and height of the input: the server's, the plan's where that is open."""
     if wanted and (len(wanted) != 2 or not all(1 <= side <= 8192 for side in wanted)):
         raise BadPlan(f"size is {list(wanted)}; it must be [width, height] in pixels, each from 1 to 8192")
-    found = tuple(side if side > 0 else wanted[i] if wanted else 0 for i, side in enumerate(served_wh))
-    if 0 in found:
+    size_wh = tuple(side if side > 0 else wanted[i] if wanted else 0 for i, side in enumerate(served_wh))
+    if 0 in size_wh:
         raise BadPlan(f"input {name} takes pictures of any size; write size=[width, height], such as size=[640, 640]")
-    if wanted and found != wanted:
-        raise BadPlan(f"size is {list(wanted)}, but input {name} takes {found[0]} x {found[1]} pixels; leave it out")
-    return found[0], found[1]
+    if wanted and size_wh != wanted:
+        raise BadPlan(
+            f"size is {list(wanted)}, but input {name} takes {size_wh[0]} x {size_wh[1]} pixels; leave it out"
+        )
+    return size_wh[0], size_wh[1]

@@ -89,9 +89,9 @@ class CompiledCache:
 
     def _prune(self) -> None:
         """Remove the files that were not used for longest, also unfinished ones of killed processes."""
-        found = [(path.lstat(), path) for path in self.folder.iterdir()]
+        files = [(path.lstat(), path) for path in self.folder.iterdir()]
         total = 0
-        for count, (status, path) in enumerate(sorted(found, key=lambda entry: -entry[0].st_mtime_ns), 1):
+        for count, (status, path) in enumerate(sorted(files, key=lambda entry: -entry[0].st_mtime_ns), 1):
             total += status.st_size
             if count > MOST_FILES or total > MOST_BYTES:
                 path.unlink(missing_ok=True)

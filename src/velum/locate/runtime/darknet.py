@@ -166,8 +166,8 @@ def _yolo(section: Section, previous: Node, input_wh: tuple[int, int]) -> Node:
     xy = _scale_by(ops.add(_scale_by(middle, np.float32(factor)), ops.constant(corner.astype(np.float32))), stride)
     grown = ops.multiply(_scale_by(size, np.float32(2)), _scale_by(size, np.float32(2))) if plain else ops.exp(size)
     wh = _scale_by(grown, chosen[:, None, :])
-    found = ops.concat([xy, wh, sure if plain else ops.sigmoid(sure)], 2)
-    return ops.reshape(found, ops.constant(np.array([1, -1, 5 + classes])), special_zero=False)
+    boxes_and_scores = ops.concat([xy, wh, sure if plain else ops.sigmoid(sure)], 2)
+    return ops.reshape(boxes_and_scores, ops.constant(np.array([1, -1, 5 + classes])), special_zero=False)
 
 
 def _scale_by(node: Node, factor: Any) -> Node:

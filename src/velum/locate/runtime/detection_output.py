@@ -45,8 +45,8 @@ def write_detector(
         image = opset1.parameter([1, 3, height, width], np.float32, name="image")
         _replace_input(model, _normalise(image, form))
         boxes, scores = DECODERS[family]([result.input_value(0) for result in model.get_results()], size_wh)
-        found = _detection_output(boxes, scores, size_wh, nms_iou)
-        result = ov.Model([opset1.result(found)], [image], target.stem)
+        output = _detection_output(boxes, scores, size_wh, nms_iou)
+        result = ov.Model([opset1.result(output)], [image], target.stem)
     except RuntimeError as error:
         raise BadInput(f"{path.name} cannot be written for pictures of {width} x {height}: {error}") from error
     newer = sorted({op.get_type_name() for op in result.get_ops() if _opset(op) > NEWEST_OPSET})

@@ -72,15 +72,15 @@ def read_model(path: Path) -> ov.Model:
 
 def _metadata(model: ov.Model) -> dict[str, str]:
     groups = {key: values for key, values in model.get_rt_info().items() if hasattr(values, "items")}
-    found = {str(k): str(v.value) for group in ("model_info", "framework") for k, v in groups.get(group, {}).items()}
+    metadata = {str(k): str(v.value) for group in ("model_info", "framework") for k, v in groups.get(group, {}).items()}
     conversion = dict(groups.get("conversion_parameters", {}).items())
     stated = {key: str(conversion[key].value) for key in _CONVERSION if key in conversion}
-    found |= {f"conversion.{key}": text for key, text in stated.items() if text.strip("()[]{} ")}
+    metadata |= {f"conversion.{key}": text for key, text in stated.items() if text.strip("()[]{} ")}
     for operation in model.get_ops():
         if operation.get_type_name() == "DetectionOutput":
             facts = operation.get_attributes()
-            found |= {f"detection.{key}": str(facts[key]) for key in _DETECTION if key in facts}
-    return found
+            metadata |= {f"detection.{key}": str(facts[key]) for key in _DETECTION if key in facts}
+    return metadata
 
 
 def _name(tensor: Any, index: int) -> str:

@@ -78,10 +78,10 @@ class OnnxNetwork:
     def infer(self, rgb: Rgb) -> Tensors:
         """Return the outputs for one image, without the batch axis. Raises `PluginFault`."""
         try:
-            found = self._session.run(None, {self._input: to_tensor(rgb, self._form).astype(self._dtype, copy=False)})
+            outputs = self._session.run(None, {self._input: to_tensor(rgb, self._form).astype(self._dtype, copy=False)})
         except _FAILURES as error:
             raise PluginFault(f"inference of a picture of {rgb.shape} failed: {_first_line(error)}") from error
-        named = zip(self._names, found, self._batched, strict=True)
+        named = zip(self._names, outputs, self._batched, strict=True)
         return check_finite({name: np.asarray(values[0] if batched else values) for name, values, batched in named})
 
     def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
@@ -98,10 +98,10 @@ class OnnxNetwork:
 
 
 def _check_builds() -> None:
-    found = [name for name in BUILDS if _is_installed(name)]
-    if len(found) > 1:
+    builds = [name for name in BUILDS if _is_installed(name)]
+    if len(builds) > 1:
         raise Unavailable(
-            f"{' and '.join(found)} are installed, and overwrite each other's files; pip uninstall all of them, "
+            f"{' and '.join(builds)} are installed, and overwrite each other's files; pip uninstall all of them, "
             "then pip install 'velum-anonymizer[gpu]' for NVIDIA or 'velum-anonymizer[ort]' for the CPU"
         )
 

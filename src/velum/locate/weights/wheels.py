@@ -31,10 +31,10 @@ _MESSAGE_LINES = 4
 def find_installed(source: Wheel) -> Path | None:
     """Return the member's path in the installed project, of any version, without importing it; else None."""
     try:
-        found = distribution(source.project)
+        package = distribution(source.project)
     except PackageNotFoundError:
         return None
-    path = Path(str(found.locate_file(source.member)))
+    path = Path(str(package.locate_file(source.member)))
     return path if path.is_file() else None
 
 

@@ -185,8 +185,9 @@ def empty_member(name: str) -> bytes:
     return {".emf": _EMPTY_EMF, ".wmf": _EMPTY_WMF}.get(suffix, b"")
 
 
-def refuse_alone(path: Path, found: str) -> BadInput:
+def refuse_alone(path: Path, container: str) -> BadInput:
     """Return the error for a container where an image or a video is expected."""
     return BadInput(
-        f"{path} is a {found}: only velum hide and velum check go through containers; give an image or a video of it"
+        f"{path} is a {container}: only velum hide and velum check go through containers; give an image or a "
+        "video of it"
     )

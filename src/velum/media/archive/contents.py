@@ -124,8 +124,8 @@ def content_of(path: Path, name: str, *, limit_bytes: int) -> Content:
     if not size:
         return Content("inert")
     suffix = PurePosixPath(name.lower()).suffix
-    if found := container_of(path):
-        return Content("container", found)
+    if container := container_of(path):
+        return Content("container", container)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         head = data[:HEAD_BYTES]
         if (text := _text_of(data, limit_bytes)) is not None:

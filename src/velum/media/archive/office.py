@@ -112,21 +112,21 @@ class Document:
 
     def _of_open_xml(self, name: str) -> XmlEdit | None:
         if match := _RELATIONS.fullmatch(name):
-            gone = self._removed_names()
+            removed = self._removed_names()
             folder = match[1] or ""
             return XmlEdit(
                 removes=lambda element: (
                     element.attributes.get("Type", "").endswith("/attachedTemplate")  # a path on somebody's machine
                     if element.attributes.get("TargetMode") == "External"
-                    else _target(folder, element.attributes.get("Target", "")) in gone
+                    else _target(folder, element.attributes.get("Target", "")) in removed
                 )
             )
         if name == "[Content_Types].xml":
-            gone = self._removed_names()
-            return XmlEdit(removes=lambda element: element.attributes.get("PartName", "/").lstrip("/") in gone)
+            removed = self._removed_names()
+            return XmlEdit(removes=lambda element: element.attributes.get("PartName", "/").lstrip("/") in removed)
         if name == "docProps/core.xml":
-            kept = self._kept_properties
-            return XmlEdit(removes=lambda element: len(element.path) == 2 and element.path[1] not in kept)
+            properties = self._kept_properties
+            return XmlEdit(removes=lambda element: len(element.path) == 2 and element.path[1] not in properties)
         if name in {"docProps/app.xml", "docProps/custom.xml", "word/people.xml"}:
             return XmlEdit(removes=lambda element: len(element.path) == 2)
         attributes = {**_PEOPLE, **({} if "datetime" in self.metadata else _DATES)}
@@ -151,21 +151,23 @@ class Document:
     def _of_open_document(self, name: str) -> XmlEdit | None:
         base = posixpath.basename(name)
         if name == "META-INF/manifest.xml":
-            gone = self._removed_names()
-            folders = {posixpath.dirname(path) + "/" for path in gone} - {"/"}
-            folders -= {folder for folder in folders if any(path.startswith(folder) for path in set(self.names) - gone)}
+            removed = self._removed_names()
+            folders = {posixpath.dirname(path) + "/" for path in removed} - {"/"}
+            folders -= {
+                folder for folder in folders if any(path.startswith(folder) for path in set(self.names) - removed)
+            }
             return XmlEdit(
                 removes=lambda element: (
-                    element.path[-1] == "file-entry" and element.attributes.get("full-path") in gone | folders
+                    element.path[-1] == "file-entry" and element.attributes.get("full-path") in removed | folders
                 )
             )
         if base == "meta.xml":
-            kept = self._kept_properties
+            properties = self._kept_properties
             return XmlEdit(
                 removes=lambda element: (
                     element.path[:2] == ("document-meta", "meta")
                     and len(element.path) == 3
-                    and element.path[2] not in kept
+                    and element.path[2] not in properties
                 )
             )
         if base == "settings.xml":
@@ -173,25 +175,25 @@ class Document:
                 removes=lambda element: element.path[-1] == "config-item" and element.attributes.get("name") in _PRINTER
             )
         if base in {"content.xml", "styles.xml"}:
-            kept = {"date"} if "datetime" in self.metadata else set()
+            properties = {"date"} if "datetime" in self.metadata else set()
             return XmlEdit(
-                empties=lambda element: _is_said_of_author(element, kept),
+                empties=lambda element: _is_said_of_author(element, properties),
                 attributes={"rsid": None, "paragraph-rsid": None},
             )
         return None
 
     def _of_book(self, data: bytes) -> XmlEdit:
-        kept = self._kept_properties | _BOOK_NEEDS
-        gone: set[str] = set()
-        collect = XmlEdit(removes=lambda element: _note_gone(element, kept, gone))
+        properties = self._kept_properties | _BOOK_NEEDS
+        removed: set[str] = set()
+        collect = XmlEdit(removes=lambda element: _note_gone(element, properties, removed))
         collect.apply(data, "the package document")
 
         def removes(element: XmlElement) -> bool:
-            if _is_property(element) and element.path[2] not in kept | {"meta", "link"}:
+            if _is_property(element) and element.path[2] not in properties | {"meta", "link"}:
                 return True
             if element.path[-1] != "meta" or len(element.path) != 3:
                 return False
-            if element.attributes.get("refines", "").lstrip("#") in gone:
+            if element.attributes.get("refines", "").lstrip("#") in removed:
                 return True
             return "name" in element.attributes and element.attributes["name"] not in {"cover", "viewport"}
 
@@ -200,16 +202,16 @@ class Document:
 
 def external_pictures(data: bytes) -> list[str]:
     """Return the addresses of pictures, videos and objects that a document shows and does not hold."""
-    found: list[str] = []
+    addresses: list[str] = []
 
     def note(element: XmlElement) -> bool:
         kind = element.attributes.get("Type", "").lower()
         if element.attributes.get("TargetMode") == "External" and kind.endswith(tuple(map(str.lower, _PICTURE_TYPES))):
-            found.append(element.attributes.get("Target", ""))
+            addresses.append(element.attributes.get("Target", ""))
         return False
 
     XmlEdit(removes=note).apply(data, "the relations")
-    return found
+    return addresses
 
 
 def is_relations(name: str) -> bool:
@@ -230,13 +232,13 @@ def _is_property(element: XmlElement) -> bool:
     return len(element.path) == 3 and element.path[:2] == ("package", "metadata")
 
 
-def _note_gone(element: XmlElement, kept: set[str], gone: set[str]) -> bool:
-    if _is_property(element) and element.path[2] not in kept and "id" in element.attributes:
-        gone.add(element.attributes["id"])
+def _note_gone(element: XmlElement, properties: set[str], removed: set[str]) -> bool:
+    if _is_property(element) and element.path[2] not in properties and "id" in element.attributes:
+        removed.add(element.attributes["id"])
     return False
 
 
-def _is_said_of_author(element: XmlElement, kept: set[str]) -> bool:
+def _is_said_of_author(element: XmlElement, properties: set[str]) -> bool:
     """Tell whether an element says who made a comment or a change, and when."""
     inside = {"annotation", "change-info"} & set(element.path[:-1])
-    return bool(inside) and element.path[-1] in {"creator", "date", "creator-initials"} - kept
+    return bool(inside) and element.path[-1] in {"creator", "date", "creator-initials"} - properties

@@ -48,81 +48,81 @@ _INVISIBLE = {3, 7}
 
 def clean(pdf: Any, metadata: frozenset[str]) -> tuple[str, ...]:
     """Take out all that no page shows, but for kinds of `metadata` that are kept; return what was there, in words."""
-    found: dict[str, None] = {}
-    kept = {key for kind in metadata for key in _INFO.get(kind, ())}
+    kinds: dict[str, None] = {}
+    kept_keys = {key for kind in metadata for key in _INFO.get(kind, ())}
     info = pdf.trailer.get("/Info")
     if info is not None:
-        for key in [key for key in info.keys() if key not in kept]:  # noqa: SIM118 - it is no dict
+        for key in [key for key in info.keys() if key not in kept_keys]:  # noqa: SIM118 - it is no dict
             del info[key]
-            found["properties (Info)"] = None
+            kinds["properties (Info)"] = None
     root = pdf.Root
     if "/OpenAction" in root and isinstance(root.OpenAction, Dictionary) and root.OpenAction.get("/S") not in _ACTIONS:
         del root["/OpenAction"]
-        found["scripts and actions"] = None
+        kinds["scripts and actions"] = None
     for page in pdf.pages:
-        _clean_annotations(page.obj, found)
+        _clean_annotations(page.obj, kinds)
     form = root.get("/AcroForm")
     if isinstance(form, Dictionary):
         form.NeedAppearances = True
         if "/SigFlags" in form:
             del form["/SigFlags"]
     for value in pdf.objects:
-        _clean_value(value, 0, found)
-    return tuple(found)
+        _clean_value(value, 0, kinds)
+    return tuple(kinds)
 
 
-def _clean_value(value: Any, depth: int, found: dict[str, None]) -> None:
+def _clean_value(value: Any, depth: int, kinds: dict[str, None]) -> None:
     """Take unshown entries out of an object and of those that lie in it."""
     if depth > 50:
         raise BadInput("its objects are nested too deeply")
     if isinstance(value, Array):
         for item in value:
             if isinstance(item, Array | Dictionary) and not item.is_indirect:
-                _clean_value(item, depth + 1, found)
+                _clean_value(item, depth + 1, kinds)
         return
     if not isinstance(value, Dictionary | Stream):
         return
     if "/FT" in value or value.get("/Subtype") == Name.Widget or ("/T" in value and "/Kids" in value):
-        _empty_field(value, found)
+        _empty_field(value, kinds)
     for key in list(value.keys()):
         if key in _UNSHOWN:
             del value[key]
-            found[_UNSHOWN[key]] = None
+            kinds[_UNSHOWN[key]] = None
         elif key == "/A" and isinstance(value[key], Dictionary) and value[key].get("/S") not in _ACTIONS:
             del value[key]
-            found["scripts and actions"] = None
+            kinds["scripts and actions"] = None
         elif isinstance(item := value[key], Array | Dictionary) and not item.is_indirect:
-            _clean_value(item, depth + 1, found)
+            _clean_value(item, depth + 1, kinds)
     if value.get("/S") in _ACTIONS and "/Next" in value:
         del value["/Next"]
 
 
-def _clean_annotations(page: Any, found: dict[str, None]) -> None:
+def _clean_annotations(page: Any, kinds: dict[str, None]) -> None:
     """Keep the links of a page, and the fields of forms without what was typed into them."""
     if "/Annots" not in page:
         return
-    kept = []
+    kept_annotations = []
     for annotation in page.Annots:
         kind = annotation.get("/Subtype")
         if kind == Name.Link:
             for key in [key for key in annotation.keys() if key not in _LINK_KEYS]:  # noqa: SIM118 - it is no dict
                 del annotation[key]
-            kept.append(annotation)
+            kept_annotations.append(annotation)
         elif kind == Name.Widget:
-            kept.append(annotation)
+            kept_annotations.append(annotation)
         else:
-            found["comments and other annotations"] = None
-    page.Annots = Array(kept)
+            kinds["comments and other annotations"] = None
+    page.Annots = Array(kept_annotations)
 
 
-def _empty_field(value: Any, found: dict[str, None]) -> None:
+def _empty_field(value: Any, kinds: dict[str, None]) -> None:
     """Take out what was typed into a field of a form, and how it looked."""
     if value.get("/FT") == Name.Sig and "/V" in value:
-        found["a digital signature, which no longer holds"] = None
+        kinds["a digital signature, which no longer holds"] = None
     for key in _FIELD_VALUES:
         if key in value:
             del value[key]
-            found["what was typed into forms"] = None
+            kinds["what was typed into forms"] = None
 
 
 def remove_invisible_text(page: Any) -> None:
@@ -134,7 +134,7 @@ def remove_invisible_text(page: Any) -> None:
         value for value in values_of(resources_of(page.obj).get("/XObject")) if value.get("/Subtype") == Name.Form
     ]
     for stream in streams:
-        kept, mode, modes, changed = [], 0, [], False
+        instructions, mode, modes, changed = [], 0, [], False
         for instruction in pikepdf.parse_content_stream(stream):
             operator = str(instruction.operator)
             if operator == "q":
@@ -146,6 +146,6 @@ def remove_invisible_text(page: Any) -> None:
             if operator in _TEXT_SHOWN and mode in _INVISIBLE:
                 changed = True
                 continue
-            kept.append(instruction)
+            instructions.append(instruction)
         if changed:
-            stream.write(pikepdf.unparse_content_stream(kept))
+            stream.write(pikepdf.unparse_content_stream(instructions))

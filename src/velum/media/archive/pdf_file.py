@@ -139,15 +139,15 @@ class PdfContainer:
     def _collect(self, resources: Any, page: int, seen: set[tuple[int, int]]) -> None:
         """Note the pictures that a page, or what it draws, has among its resources."""
         self.has_text = self.has_text or bool(resources.get("/Font"))
-        drawn = [*values_of(resources.get("/XObject")), *values_of(resources.get("/Pattern"))]
+        objects = [*values_of(resources.get("/XObject")), *values_of(resources.get("/Pattern"))]
         for font in values_of(resources.get("/Font")):
             if font.get("/Subtype") == Name.Type3:
-                drawn += values_of(font.get("/CharProcs"))
+                objects += values_of(font.get("/CharProcs"))
                 self._collect_inner(font, page, seen)
         for state in values_of(resources.get("/ExtGState")):
             if isinstance(mask := state.get("/SMask"), Dictionary) and "/G" in mask:
-                drawn.append(mask.G)
-        for value in drawn:
+                objects.append(mask.G)
+        for value in objects:
             if not isinstance(value, Stream) or value.objgen in seen:
                 continue
             seen.add(value.objgen)
@@ -182,7 +182,8 @@ class PdfContainer:
 
     def _add(self, stream: Any, page: int, kind: str) -> None:
         if (picture := self._pictures.get(stream.objgen)) is None:
-            count = sum(page in known.pages and "mask" not in known.name for known in self._pictures.values()) + 1
+            on_page = (drawn for drawn in self._pictures.values() if page in drawn.pages)
+            count = sum("mask" not in drawn.name for drawn in on_page) + 1
             picture = _Picture(stream, f"page {page}, {kind} {count}")
             self._pictures[stream.objgen] = picture
         picture.pages.add(page)

@@ -40,12 +40,12 @@ def pieces_of(page: Any) -> set[tuple[int, int]]:
             group[number] = number = group[group[number]]
         return number
 
-    for one, (_, edges, _) in enumerate(placed):
-        for other in range(one + 1, len(placed)):
+    for index, (_, edges, _) in enumerate(placed):
+        for other in range(index + 1, len(placed)):
             if placed[other][1][0] > edges[2] + _reach(edges):
                 break
             if _touch(edges, placed[other][1]):
-                group[first_of(other)] = first_of(one)
+                group[first_of(other)] = first_of(index)
     members: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
     for number, (picture, _, pixels) in enumerate(placed):
         members[first_of(number)][picture] = pixels
@@ -80,7 +80,7 @@ def _forms(resources: Any) -> list[Any]:
 def _placements(commands: Any, resources: Any, matrix: Matrix, depth: int) -> Iterator[Placement]:
     """Yield each picture that commands draw, its edges and its number of pixels."""
     stack: list[Matrix] = []
-    drawn = resources.get("/XObject") or {}
+    objects = resources.get("/XObject") or {}
     for operands, operator in commands:
         match str(operator):
             case "q":
@@ -89,8 +89,8 @@ def _placements(commands: Any, resources: Any, matrix: Matrix, depth: int) -> It
                 matrix = stack.pop()
             case "cm":
                 matrix = Matrix(*map(float, operands)) @ matrix
-            case "Do" if str(operands[0]) in drawn:
-                value = drawn[str(operands[0])]
+            case "Do" if str(operands[0]) in objects:
+                value = objects[str(operands[0])]
                 if value.get("/Subtype") == Name.Image:
                     yield value.objgen, _edges(matrix), math.prod(size_of(value))
                 elif value.get("/Subtype") == Name.Form and depth < MOST_DEPTH:
@@ -109,10 +109,10 @@ def _reach(edges: Edges) -> float:
     return TOUCHING * min(edges[2] - edges[0], edges[3] - edges[1])
 
 
-def _touch(one: Edges, other: Edges) -> bool:
+def _touch(first: Edges, other: Edges) -> bool:
     """Tell whether two pictures are neighbours: an edge of one lies at an edge of the other."""
-    smaller = min(one[2] - one[0], one[3] - one[1], other[2] - other[0], other[3] - other[1])
+    smaller = min(first[2] - first[0], first[3] - first[1], other[2] - other[0], other[3] - other[1])
     gap = max(TOUCHING * smaller, 0.05)
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    up = min(one[3], other[3]) - max(one[1], other[1])
+    across = min(first[2], other[2]) - max(first[0], other[0])
+    up = min(first[3], other[3]) - max(first[1], other[1])
     return (-gap <= across <= gap and up >= ALONG * smaller) or (-gap <= up <= gap and across >= ALONG * smaller)

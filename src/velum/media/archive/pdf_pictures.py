@@ -111,14 +111,14 @@ def strip_metadata(stream: Any, image: Image.Image) -> None:
     """Take metadata out of the coded bytes of a picture in which nothing was hidden."""
     filters, raw = filters_of(stream), stream.read_raw_bytes()
     if filters == ["/DCTDecode"]:
-        kept = bytearray(raw[:2])
+        stripped = bytearray(raw[:2])
         end = 2
         for segment in jpeg_segments(raw):
             if (segment.name in range(0xE0, 0xF0) and segment.name not in _JPEG_KEPT) or segment.name == 0xFE:
-                kept += raw[end : segment.start]
+                stripped += raw[end : segment.start]
                 end = segment.end
         parameters = stream.get("/DecodeParms")
-        stream.write(bytes(kept + raw[end:]), filter=Name.DCTDecode, decode_parms=parameters)
+        stream.write(bytes(stripped + raw[end:]), filter=Name.DCTDecode, decode_parms=parameters)
     elif "/DCTDecode" in filters or (filters == ["/JPXDecode"] and re.search(rb"uuid|xml |uinf", raw)):
         write_samples(stream, image)
 

@@ -65,14 +65,14 @@ class TarContainer:
     def unpack(self, member: Member, target: Path) -> None:
         """Write the bytes of a member to `target`. Raises as `members` does."""
         source = self._tar.extractfile(self._infos[member.number])
-        left = member.size
+        remaining = member.size
         with target.open("wb") as file:
-            while left and source is not None:
+            while remaining and source is not None:
                 with _translate(self._name):
-                    chunk = source.read(min(CHUNK, left))
+                    chunk = source.read(min(CHUNK, remaining))
                 if not chunk:
                     raise BadInput(f"cannot read {self._name}: it is cut off")
-                left -= len(chunk)
+                remaining -= len(chunk)
                 file.write(chunk)
 
     def read(self, name: str) -> bytes:

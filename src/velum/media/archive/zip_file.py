@@ -139,10 +139,10 @@ class ZipContainer:
             end = entry.start + info.compress_size + _descriptor_size(self._file, entry)
             packed.append(entry)
         stray += max(0, self._zip.start_dir - end)
-        found = [f"{stray} bytes that belong to no member"] if stray else []
-        found += ["a comment on the archive"] if self._zip.comment else []
-        found += ["comments on members"] if any(info.comment for info in infos) else []
-        self.leftovers = tuple(found)
+        notes = [f"{stray} bytes that belong to no member"] if stray else []
+        notes += ["a comment on the archive"] if self._zip.comment else []
+        notes += ["comments on members"] if any(info.comment for info in infos) else []
+        self.leftovers = tuple(notes)
         return tuple(packed)
 
     def _local(self, info: zipfile.ZipInfo, order: int) -> _Packed:
@@ -194,7 +194,7 @@ class ZipWriter:
         large = file.stat().st_size >= _MOST32 - (64 << 20)
         header = self._begin(packed, 0, 0, 0, large=large)
         deflate = zlib.compressobj(6, zlib.DEFLATED, -15) if packed.info.compress_type == zipfile.ZIP_DEFLATED else None
-        begun = self._file.tell()
+        data_start = self._file.tell()
         with file.open("rb") as data:
             while chunk := data.read(CHUNK):
                 crc, size = zlib.crc32(chunk, crc), size + len(chunk)
@@ -202,7 +202,7 @@ class ZipWriter:
         self._file.write(deflate.flush() if deflate else b"")
         end = self._file.tell()
         self._file.seek(start)
-        if self._begin(packed, crc, end - begun, size, large=large) != header:
+        if self._begin(packed, crc, end - data_start, size, large=large) != header:
             raise OutputFailed(f"cannot write {member.name}: its size changed while it was written")
         self._file.seek(end)
 
@@ -218,7 +218,7 @@ class ZipWriter:
         extra = (struct.pack("<HHQQ", 1, 16, size, packed_size) if large else b"") + fields
         header = _LOCAL + middle + struct.pack("<HH", len(packed.name), len(extra)) + packed.name + extra
         self._file.write(header)
-        far = [value for value, held in ((size, large), (packed_size, large), (offset, offset >= _MOST32)) if held]
+        far = [value for value, is_far in ((size, large), (packed_size, large), (offset, offset >= _MOST32)) if is_far]
         extra = (struct.pack(f"<HH{len(far)}Q", 1, 8 * len(far), *far) if far else b"") + fields
         made_by = struct.pack("<BB", 45 if far else 20, info.create_system)
         tail = struct.pack(
@@ -258,21 +258,23 @@ def _why_refused(info: zipfile.ZipInfo) -> str:
 
 def _fields(extra: bytes) -> Mapping[int, bytes]:
     """Return the extra fields of a header by number; what follows a damaged one does not count."""
-    found, at = {}, 0
+    fields, at = {}, 0
     while at + 4 <= len(extra):
         number, size = struct.unpack_from("<HH", extra, at)
         if at + 4 + size > len(extra):
             break
-        found[number] = extra[at + 4 : at + 4 + size]
+        fields[number] = extra[at + 4 : at + 4 + size]
         at += 4 + size
-    return found
+    return fields
 
 
 def _kept_fields(extra: bytes, *, dates: bool) -> bytes:
     """Return the extra fields that a result keeps: a name in Unicode, and times where dates are kept."""
-    kept = {_UNICODE_NAME, *(_DATES if dates else ())}
+    kept_kinds = {_UNICODE_NAME, *(_DATES if dates else ())}
     return b"".join(
-        struct.pack("<HH", number, len(value)) + value for number, value in _fields(extra).items() if number in kept
+        struct.pack("<HH", number, len(value)) + value
+        for number, value in _fields(extra).items()
+        if number in kept_kinds
     )
 
 

@@ -149,51 +149,51 @@ def _holds_palette(format: str, page: ImagePage) -> bool:
 def choose_options(format: str, info: ImageInfo, plan: Plan) -> EncodeOptions:
     """Return the encoding of a file like the source `info` in `format`, with `plan`'s quality and kept metadata."""
     coding = info.coding
-    made = EncodeOptions(format, warnings=list(coding.notes), orientation=coding.orientation)
+    choice = EncodeOptions(format, warnings=list(coding.notes), orientation=coding.orientation)
     kinds = [kind for kind in sorted(set(plan.metadata) - {"orientation"}) if kind in coding.kept]
     if kinds and format in _WITHOUT_EXIF:
-        made.warnings.append(f"metadata not kept, {format} has no place for it: {', '.join(kinds)}")
+        choice.warnings.append(f"metadata not kept, {format} has no place for it: {', '.join(kinds)}")
         kinds = []
     if kinds:
-        made.warnings.append(f"metadata kept: {', '.join(kinds)}")
-    made.exif = exif_tags.build([coding.kept[kind] for kind in kinds], coding.orientation)
+        choice.warnings.append(f"metadata kept: {', '.join(kinds)}")
+    choice.exif = exif_tags.build([coding.kept[kind] for kind in kinds], coding.orientation)
     if lost := [name.decode() for name, _ in coding.colour if format != "PNG" and name != b"sRGB"]:
-        made.warnings.append(f"colour information not kept, {format} is written without it: {', '.join(lost)}")
-    made.xmp = (
+        choice.warnings.append(f"colour information not kept, {format} is written without it: {', '.join(lost)}")
+    choice.xmp = (
         packet(coding.projection) if coding.projection and format not in _WITHOUT_EXIF and info.frames == 1 else b""
     )
-    if coding.projection and not made.xmp:
-        made.warnings.append(f"the projection of the panorama is not kept: {format} has no place for it")
+    if coding.projection and not choice.xmp:
+        choice.warnings.append(f"the projection of the panorama is not kept: {format} has no place for it")
     if coding.further:
-        made.warnings.append(
+        choice.warnings.append(
             f"only the primary image is written; {coding.further} further (another view, a burst) left out"
         )
     if reduces(coding.first, format):
-        made.warnings.append(f"{coding.first.depth} bits per sample are reduced to 8, the depth of {format}")
-    _CODERS[format](made, info, plan)
-    return made
+        choice.warnings.append(f"{coding.first.depth} bits per sample are reduced to 8, the depth of {format}")
+    _CODERS[format](choice, info, plan)
+    return choice
 
 
-def page_options(made: EncodeOptions, page: ImagePage, plan: Plan) -> dict[str, Any]:
+def page_options(choice: EncodeOptions, page: ImagePage, plan: Plan) -> dict[str, Any]:
     """Return Pillow's options for one page: those of the file and the page's own, such as its colour profile."""
-    options = dict(made.options)
-    if page.icc and made.format not in _WITHOUT_PROFILE:
+    options = dict(choice.options)
+    if page.icc and choice.format not in _WITHOUT_PROFILE:
         options["icc_profile"] = page.icc
-    if page.dpi and made.format in {"BMP", "JPEG", "PNG", "TIFF"}:
+    if page.dpi and choice.format in {"BMP", "JPEG", "PNG", "TIFF"}:
         options["dpi"] = page.dpi
-    if made.xmp and made.format in {"JPEG", "WEBP", "AVIF", "HEIF"}:
-        options["xmp"] = made.xmp
-    if made.format == "TIFF":
-        return options | _tiff_page(made, page, plan)
-    if made.exif is not None:
-        options["exif"] = made.exif.tobytes()
+    if choice.xmp and choice.format in {"JPEG", "WEBP", "AVIF", "HEIF"}:
+        options["xmp"] = choice.xmp
+    if choice.format == "TIFF":
+        return options | _tiff_page(choice, page, plan)
+    if choice.exif is not None:
+        options["exif"] = choice.exif.tobytes()
     return options
 
 
-def _tiff_page(made: EncodeOptions, page: ImagePage, plan: Plan) -> dict[str, Any]:
-    exif = exif_tags.load(made.exif.tobytes()) if made.exif is not None else Image.Exif()
-    if made.xmp:
-        exif[Base.XMLPacket] = made.xmp
+def _tiff_page(choice: EncodeOptions, page: ImagePage, plan: Plan) -> dict[str, Any]:
+    exif = exif_tags.load(choice.exif.tobytes()) if choice.exif is not None else Image.Exif()
+    if choice.xmp:
+        exif[Base.XMLPacket] = choice.xmp
     compression = tiff_compression(page)
     if IFD.Exif in exif or IFD.GPSInfo in exif:
         compression = "raw"  # Pillow's other writer, libtiff, cannot write directories inside a directory
@@ -212,94 +212,99 @@ def tiff_compression(page: ImagePage) -> str:
     return _DEFLATE if page.compression == "tiff_deflate" else page.compression
 
 
-def _jpeg(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+def _jpeg(choice: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
     source = info.coding.jpeg
     sampling = (source.subsampling if source else None) or "4:4:4"
     if source and plan.quality is None:
-        made.options["qtables"] = [list(table) for table in source.tables]
-        made.encoding = "re-encoded: jpeg, quantisation tables"
+        choice.options["qtables"] = [list(table) for table in source.tables]
+        choice.encoding = "re-encoded: jpeg, quantisation tables"
     else:
-        made.options["quality"] = plan.quality or JPEG_QUALITY
-        made.encoding = f"re-encoded: jpeg, quality {made.options['quality']}"
+        choice.options["quality"] = plan.quality or JPEG_QUALITY
+        choice.encoding = f"re-encoded: jpeg, quality {choice.options['quality']}"
     same = source is not None and source.subsampling is not None
     if info.coding.first.role == Role.RGB:
-        made.options["subsampling"] = sampling
-        made.encoding += f" and {sampling}" if same and plan.quality is None else f", {sampling}"
+        choice.options["subsampling"] = sampling
+        choice.encoding += f" and {sampling}" if same and plan.quality is None else f", {sampling}"
     if source and plan.quality is None:
-        made.encoding += " of the source"
-    made.options["progressive"] = bool(source and source.progressive)
-    made.options["keep_rgb"] = bool(source and source.rgb)
+        choice.encoding += " of the source"
+    choice.options["progressive"] = bool(source and source.progressive)
+    choice.options["keep_rgb"] = bool(source and source.rgb)
 
 
-def _png(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+def _png(choice: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
     del plan
     chunks = PngImagePlugin.PngInfo()
     for name, content in info.coding.colour:
         chunks.add(name, content)
-    if made.xmp:
-        chunks.add_itxt(PNG_XMP, made.xmp.decode())
+    if choice.xmp:
+        chunks.add_itxt(PNG_XMP, choice.xmp.decode())
     # Level 1: a quarter of the time of the default 6 for a fifth more bytes.
-    made.options |= {"compress_level": 1, "pnginfo": chunks}
+    choice.options |= {"compress_level": 1, "pnginfo": chunks}
     if info.frames > 1:
-        made.options |= {"loop": _loop(info, 1), "disposal": 0, "blend": 0, "default_image": info.coding.default_image}
+        choice.options |= {
+            "loop": _loop(info, 1),
+            "disposal": 0,
+            "blend": 0,
+            "default_image": info.coding.default_image,
+        }
 
 
-def _webp(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+def _webp(choice: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
     if info.coding.lossless:
         # Effort 20 of method 0: an eighth of the time of the default for a third more bytes.
-        made.options |= {"lossless": True, "quality": 20, "method": 0, "exact": True}
+        choice.options |= {"lossless": True, "quality": 20, "method": 0, "exact": True}
     else:
-        _lossy(made, info, plan)
-        made.options |= {"method": 2}
+        _lossy(choice, info, plan)
+        choice.options |= {"method": 2}
     if info.frames > 1:
-        made.options |= {"loop": _loop(info, 1), "background": (0, 0, 0, 0)}
+        choice.options |= {"loop": _loop(info, 1), "background": (0, 0, 0, 0)}
     if info.coding.first.role == Role.GREY:
-        made.warnings.append("grey samples written as RGB: WebP has no grey")
+        choice.warnings.append("grey samples written as RGB: WebP has no grey")
 
 
-def _avif(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
-    _lossy(made, info, plan)
+def _avif(choice: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+    _lossy(choice, info, plan)
     # Speed 8: a third of the time of the default 6 for a tenth more bytes.
-    made.options |= {"subsampling": info.coding.chroma or "4:4:4", "speed": 8}
+    choice.options |= {"subsampling": info.coding.chroma or "4:4:4", "speed": 8}
 
 
-def _heif(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
-    _lossy(made, info, plan)
+def _heif(choice: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+    _lossy(choice, info, plan)
     # The fastest preset of x265: an eighth of the time of the default for a tenth more bytes.
-    made.options |= {"subsampling": info.coding.chroma or "4:4:4", "enc_params": {"preset": "ultrafast"}}
+    choice.options |= {"subsampling": info.coding.chroma or "4:4:4", "enc_params": {"preset": "ultrafast"}}
 
 
-def _jpeg2000(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
-    made.options |= {"irreversible": not info.coding.lossless}
+def _jpeg2000(choice: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+    choice.options |= {"irreversible": not info.coding.lossless}
     if not info.coding.lossless:
-        made.encoding = "re-encoded: jpeg 2000, irreversible, all bits kept"
+        choice.encoding = "re-encoded: jpeg 2000, irreversible, all bits kept"
         if plan.quality is not None:
-            made.warnings.append("quality does not apply to JPEG 2000; written with all bits kept")
+            choice.warnings.append("quality does not apply to JPEG 2000; written with all bits kept")
 
 
-def _tiff(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+def _tiff(choice: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
     if info.format == "TIFF" and tiff_compression(info.coding.first) == "jpeg":
-        made.encoding = f"re-encoded: tiff, jpeg quality {plan.quality or JPEG_QUALITY}"
+        choice.encoding = f"re-encoded: tiff, jpeg quality {plan.quality or JPEG_QUALITY}"
         if plan.quality is None:
-            made.warnings.append(f"the source's quality is not known; written with quality {JPEG_QUALITY}")
+            choice.warnings.append(f"the source's quality is not known; written with quality {JPEG_QUALITY}")
 
 
-def _gif_options(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+def _gif_options(choice: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
     del plan
-    made.options |= {"optimize": False}
+    choice.options |= {"optimize": False}
     if info.frames > 1 and info.coding.loop is not None:
-        made.options["loop"] = info.coding.loop
+        choice.options["loop"] = info.coding.loop
 
 
-def _bmp(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+def _bmp(choice: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
     """Leave Pillow's defaults: a BMP has no options."""
 
 
-def _lossy(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
-    made.options["quality"] = plan.quality or QUALITY
-    made.encoding = f"re-encoded: {made.format.lower()}, quality {made.options['quality']}"
-    if plan.quality is None and info.format == made.format:
-        made.warnings.append(f"the source's quality is not known; written with quality {QUALITY}")
+def _lossy(choice: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+    choice.options["quality"] = plan.quality or QUALITY
+    choice.encoding = f"re-encoded: {choice.format.lower()}, quality {choice.options['quality']}"
+    if plan.quality is None and info.format == choice.format:
+        choice.warnings.append(f"the source's quality is not known; written with quality {QUALITY}")
 
 
 def _loop(info: ImageInfo, once: int) -> int:

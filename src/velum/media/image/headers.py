@@ -164,18 +164,18 @@ def avif(data: bytes, *, sequence: bool) -> Av1Picture:
     """
     top = {box.name: box for box in reversed(list(iso_boxes(data, 0, len(data), whole=True)))}
     moov, meta = top.get(b"moov"), top.get(b"meta")
-    found: list[Part[bytes]] = []
+    properties: list[Part[bytes]] = []
     if moov and (sequence or data[8:12] == b"avis"):
-        found = _of_colour_track(data, moov)
-    if not found and meta:
-        found = _of_primary_item(data, meta)
-    names = {box.name: box for box in reversed(found)}
+        properties = _of_colour_track(data, moov)
+    if not properties and meta:
+        properties = _of_primary_item(data, meta)
+    names = {box.name: box for box in reversed(properties)}
     if b"av1C" not in names:
         raise BadInput("the AVIF does not state how its primary image is coded; convert it with another program")
     flags = data[names[b"av1C"].content + 2]
     depth = 12 if flags & 0x60 == 0x60 else 10 if flags & 0x40 else 8
     chroma = "4:0:0" if flags & 0x10 else _AV1_SAMPLINGS.get((flags >> 3 & 1, flags >> 2 & 1), "4:4:4")
-    return Av1Picture(depth, chroma, _nclx(data, found))
+    return Av1Picture(depth, chroma, _nclx(data, properties))
 
 
 def _nclx(data: bytes, properties: list[Part[bytes]]) -> Nclx | None:
@@ -211,15 +211,15 @@ def _of_primary_item(data: bytes, meta: Part[bytes]) -> list[Part[bytes]]:
     item = int.from_bytes(data[primary.content + 4 : primary.content + 4 + wide])
     sources = _sources(data, inner[b"iref"]) if b"iref" in inner else {}
     properties = _properties(data, inner[b"iprp"])
-    found: list[Part[bytes]] = []
+    item_properties: list[Part[bytes]] = []
     seen: set[int] = set()
     while item not in seen:
         seen.add(item)
-        found += properties.get(item, ())
-        if any(box.name == b"av1C" for box in found):
+        item_properties += properties.get(item, ())
+        if any(box.name == b"av1C" for box in item_properties):
             break
         item = sources.get(item, item)
-    return found
+    return item_properties
 
 
 def _properties(data: bytes, iprp: Part[bytes]) -> Mapping[int, list[Part[bytes]]]:
@@ -229,7 +229,7 @@ def _properties(data: bytes, iprp: Part[bytes]) -> Mapping[int, list[Part[bytes]
         for container in _children(data, iprp, b"ipco")
         for box in iso_boxes(data, container.content, container.end, whole=True)
     ]
-    found: dict[int, list[Part[bytes]]] = {}
+    by_item: dict[int, list[Part[bytes]]] = {}
     for table in _children(data, iprp, b"ipma"):
         wide = 4 if data[table.content] else 2
         long = bool(data[table.content + 3] & 1)
@@ -243,9 +243,9 @@ def _properties(data: bytes, iprp: Part[bytes]) -> Mapping[int, list[Part[bytes]
             for _ in range(count):
                 index = int.from_bytes(data[at : at + step]) & (0x7FFF if long else 0x7F)
                 if 0 < index <= len(shared):
-                    found.setdefault(item, []).append(shared[index - 1])
+                    by_item.setdefault(item, []).append(shared[index - 1])
                 at += step
-    return found
+    return by_item
 
 
 def _sources(data: bytes, iref: Part[bytes]) -> Mapping[int, int]:

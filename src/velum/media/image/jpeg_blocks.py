@@ -134,8 +134,8 @@ def _encode_units(
     encoded = _encode_jpeg(pixels, {name: options[name] for name in _CODING if name in options})
     with Image.open(io.BytesIO(encoded)) as image:
         assert isinstance(image, JpegImageFile)  # noqa: S101 - just encoded as one
-        made = headers.jpeg(image, encoded)
-    if (made.tables, made.subsampling, made.rgb) != (source.tables, source.subsampling, source.rgb):
+        jpeg = headers.jpeg(image, encoded)
+    if (jpeg.tables, jpeg.subsampling, jpeg.rgb) != (source.tables, source.subsampling, source.rgb):
         raise Inexact("its tables or components cannot be written in the same way")
     rows: list[list[turbojpeg.Blocks]] = [[] for _ in units]
     turbojpeg.coefficients(encoded, lambda component, _row, blocks: rows[component].append(blocks.copy()))
@@ -176,10 +176,10 @@ def _replacement(new: Sequence[npt.NDArray[np.int16]], grid: Grid, units: _Units
 def _encode_jpeg(pixels: npt.NDArray[Any], options: Mapping[str, Any]) -> bytes:
     mode = "L" if pixels.ndim == 2 else "RGB"
     pixels = np.ascontiguousarray(pixels)
-    made = io.BytesIO()
+    file = io.BytesIO()
     image = Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), pixels, "raw", mode, 0, 1)
-    image.save(made, "JPEG", **options)
-    return made.getvalue()
+    image.save(file, "JPEG", **options)
+    return file.getvalue()
 
 
 def _head(plane: Plane, options: Mapping[str, Any]) -> bytes:

@@ -54,12 +54,12 @@ def without_malformed_segments(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     These segments are shorter than their kind requires, or of Photoshop: Pillow does not check the lengths in those,
     and they hold nothing that decoding needs.
     """
-    begun = data
-    while begun[2:4] == begun[:2]:
-        begun = begun[2:]
+    whole = data
+    while whole[2:4] == whole[:2]:
+        whole = whole[2:]
     bad: list[tuple[int, int]] = []
-    notes: tuple[str, ...] = () if len(begun) == len(data) else (TWO_BEGINNINGS,)
-    data, profile = begun, False
+    notes: tuple[str, ...] = () if len(whole) == len(data) else (TWO_BEGINNINGS,)
+    data, profile = whole, False
     for kind, start, content, end, missing in jpeg_segments(data):
         if kind == SOS or missing:
             break
@@ -112,27 +112,27 @@ def _decode(data: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
 
 
 def _scans(data: bytes) -> _Scans:
-    found, at = _Scans(), 2
+    scans, at = _Scans(), 2
     while segments := list(jpeg_segments(data, at)):
         for marker, _, content, end, _ in segments:
             if marker in _SOF_OF_DCT and end - content >= 6:
                 components = data[content + 6 : content + 6 + 3 * data[content + 5] : 3]
-                found.missing = {name: [None] * _COEFFICIENTS for name in components}
+                scans.missing = {name: [None] * _COEFFICIENTS for name in components}
         if segments[-1].name != SOS:
             break
-        _count_bits(found, data[segments[-1].content : segments[-1].end])
-        found.begin = found.begin or segments[-1].end
-        at = found.end = end_of_scan(data, segments[-1].end)
-    found.ended = data.startswith(_EOI, found.end)
-    return found
+        _count_bits(scans, data[segments[-1].content : segments[-1].end])
+        scans.begin = scans.begin or segments[-1].end
+        at = scans.end = end_of_scan(data, segments[-1].end)
+    scans.ended = data.startswith(_EOI, scans.end)
+    return scans
 
 
-def _count_bits(found: _Scans, body: bytes) -> None:
+def _count_bits(scans: _Scans, body: bytes) -> None:
     """Record in `found.missing` which bits of which coefficients a scan header announces (B.2.3)."""
     if not body or len(body) < 1 + 2 * body[0] + 3:
         return
     first, last, bits = body[1 + 2 * body[0] :][:3]
     for name in body[1 : 1 + 2 * body[0] : 2]:
         for place in range(first, min(last, _COEFFICIENTS - 1) + 1):
-            if name in found.missing:
-                found.missing[name][place] = bits & 0x0F
+            if name in scans.missing:
+                scans.missing[name][place] = bits & 0x0F

@@ -35,12 +35,12 @@ def receive(pipe: Pipe) -> Any:
     buffers = []
     for size in sizes:
         buffer = np.empty(size, np.uint8)  # not zeroed, unlike a bytearray
-        view, got = buffer.data, 0
-        while got < size:
-            count = os.readv(pipe.fileno(), [view[got:]])
+        view, received = buffer.data, 0
+        while received < size:
+            count = os.readv(pipe.fileno(), [view[received:]])
             if not count:
                 raise EOFError
-            got += count
+            received += count
         buffers.append(buffer)
     return pickle.loads(head, buffers=buffers)  # noqa: S301 - from a process of ours
 

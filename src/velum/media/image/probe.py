@@ -243,8 +243,8 @@ def _nclx(profile: Any) -> headers.Nclx | None:
     if not isinstance(profile, dict):
         return None
     names = ("color_primaries", "transfer_characteristics", "matrix_coefficients")
-    found = [int(profile.get(name, 2)) for name in names]
-    return found[0], found[1], found[2]
+    values = [int(profile.get(name, 2)) for name in names]
+    return values[0], values[1], values[2]
 
 
 def _format_sampling(chroma: Any) -> str | None:

@@ -150,12 +150,12 @@ def keep_needed_chunks(data: bytes) -> Readable:
         if keep and name[0] & 0x20 and name not in _SHOWN:
             keep = _is_sound(name, data, start, end)
             if name == b"iCCP":
-                found = _profile(data[start:end]) if keep else None
-                if found is None:
+                chunk_profile = _profile(data[start:end]) if keep else None
+                if chunk_profile is None:
                     notes.append("the colour profile cannot be read and is left out")
-                elif len(found) >= _PILLOW_PROFILE_BYTES:
-                    profile = found
-                keep = found is not None and profile is None
+                elif len(chunk_profile) >= _PILLOW_PROFILE_BYTES:
+                    profile = chunk_profile
+                keep = chunk_profile is not None and profile is None
         elif name == b"iTXt" and data.startswith(_XMP, start):
             xmp = data[start + len(_XMP) : end][:LARGEST_XMP_BYTES]
         if keep:
@@ -197,10 +197,10 @@ def _profile(content: bytes) -> bytes | None:
         return None
     unpacker = zlib.decompressobj()
     try:
-        found = unpacker.decompress(content[at + 1 :], LARGEST_PROFILE_BYTES)
+        profile = unpacker.decompress(content[at + 1 :], LARGEST_PROFILE_BYTES)
     except zlib.error:
         return None
-    return found if found and unpacker.eof else None
+    return profile if profile and unpacker.eof else None
 
 
 _WEBP_SHOWN = {b"VP8X", b"ICCP", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L"}
@@ -221,7 +221,7 @@ def repair_webp(data: bytes) -> bytes:
         for chunk in chunks
         if not chunk.missing and (chunk.name in _WEBP_SHOWN or chunk.name in _WEBP_METADATA)
     ]
-    lost = sum(flag for name, flag in _WEBP_METADATA.items() if name not in {found for found, _ in needed})
+    lost = sum(flag for name, flag in _WEBP_METADATA.items() if name not in {chunk_name for chunk_name, _ in needed})
     body = b"".join(_clear_missing_flags(name, chunk, lost) + b"\0" * (len(chunk) % 2) for name, chunk in needed)
     return b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WEBP" + body
 
@@ -232,9 +232,9 @@ def _clear_missing_flags(name: bytes, chunk: bytes, lost: int) -> bytes:
 
 
 def _webp_chunks(data: bytes) -> Iterator[Part[bytes]]:
-    known = _WEBP_SHOWN | _WEBP_METADATA.keys()
+    names = _WEBP_SHOWN | _WEBP_METADATA.keys()
     chunks = riff_chunks(data, RIFF_HEAD_BYTES, len(data))
-    return takewhile(lambda chunk: chunk.name in known or chunk.name.isalnum(), chunks)
+    return takewhile(lambda chunk: chunk.name in names or chunk.name.isalnum(), chunks)
 
 
 def _padded_end(chunk: Part[bytes]) -> int:

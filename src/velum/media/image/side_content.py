@@ -86,11 +86,11 @@ def beside(path: Path, limits: Limits) -> list[SideContent]:
             head = file.read(VIDEO_HEAD_BYTES)
             if container := video_format_of(head):
                 surplus = map(SideContent.of, (*video_surplus(path, container), *coded_surplus(path, limits)))
-                found = (
+                contents = (
                     SideContent(kind, description, _ALLOWING.get(kind, frozenset()))
                     for kind, description in list_side_content(path, limits)
                 )
-                return list(dict.fromkeys((*found, *_of_boxes(file), *surplus)))
+                return list(dict.fromkeys((*contents, *_of_boxes(file), *surplus)))
             limits.check("bytes", path.stat().st_size, str(path))
             data = head + file.read()
     except OSError as error:
@@ -158,15 +158,15 @@ def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[SideContent]:
 
 def _jumbf(data: bytes) -> bytes:
     """Return the metadata boxes (ISO/IEC 19566-5) of a JPEG, joined from its APP11 segments."""
-    found = bytearray(_FILL)
+    manifest = bytearray(_FILL)
     for segment in jpeg_segments(data):
         payload = data[segment.content : segment.end]
         if segment.name == _APP11 and payload[:2] == b"JP":
             # Each further segment repeats the header of its box.
             header = 16 if payload[8:12] == b"\0\0\0\1" else 8
             first = int.from_bytes(payload[4:8]) == 1
-            found += payload[8:] if first else payload[8 + header :]
-    return bytes(found)
+            manifest += payload[8:] if first else payload[8 + header :]
+    return bytes(manifest)
 
 
 def _pictures(data: bytes) -> Iterator[SideContent]:

@@ -89,8 +89,8 @@ class _Session:
         self, target: Path, plan: Mapping[str, Any], *, overwrite: bool, touched: Container[int] | None
     ) -> tuple[str, tuple[str, ...]]:
         """Open a writer of a file like the source; return its encoding and warnings."""
-        made = Plan.from_json(plan)
-        self._writer = open_sink(target, self._reader, made, overwrite=overwrite, touched=touched)
+        parsed = Plan.from_json(plan)
+        self._writer = open_sink(target, self._reader, parsed, overwrite=overwrite, touched=touched)
         self._writing.enter_context(self._writer)
         self._has_writer = True
         return self._writer.encoding, self._writer.warnings

@@ -61,8 +61,8 @@ class Tiff:
 
     def inside(self, directory: TiffDirectory) -> list[TiffDirectory]:
         """Return the directories inside a page (SubIFDs)."""
-        found = (self._directory(at) for at in self._numbers(directory, _SUB_DIRECTORIES)[:_MOST_INSIDE])
-        return [inner for inner in found if inner]
+        directories = (self._directory(at) for at in self._numbers(directory, _SUB_DIRECTORIES)[:_MOST_INSIDE])
+        return [inner for inner in directories if inner]
 
     def number(self, directory: TiffDirectory, tag: int) -> int | None:
         """Return the first number under a tag, None where there is none."""
@@ -101,23 +101,23 @@ class Tiff:
 
         The second of a pair is the page that the first lies in; its orientation, resolution and profile are copied.
         """
-        made = bytearray(self._data)
-        made += bytes(-len(made) % 8)
+        result = bytearray(self._data)
+        result += bytes(-len(result) % 8)
         # A BigTIFF becomes a TIFF, which all decoders read; within the limits its offsets fit.
-        made[2:4] = (42).to_bytes(2, self._order)
+        result[2:4] = (42).to_bytes(2, self._order)
         link = 4
         for page, parent in pages:
             entries = {tag: parent.entries[tag] for tag in _OF_THE_WHOLE if tag in parent.entries} | page.entries
             entries = {tag: entry for tag, entry in entries.items() if tag in _STRUCTURE or not self._is_outside(entry)}
-            table = b"".join(self._plain_entry(entries[tag], made) for tag in sorted(entries))
-            made[link : link + 4] = len(made).to_bytes(4, self._order)
-            made += len(entries).to_bytes(2, self._order) + table
-            link = len(made)
-            made += bytes(4)
-            made += bytes(-len(made) % 8)
-        return bytes(made)
+            table = b"".join(self._plain_entry(entries[tag], result) for tag in sorted(entries))
+            result[link : link + 4] = len(result).to_bytes(4, self._order)
+            result += len(entries).to_bytes(2, self._order) + table
+            link = len(result)
+            result += bytes(4)
+            result += bytes(-len(result) % 8)
+        return bytes(result)
 
-    def _plain_entry(self, entry: bytes, made: bytearray) -> bytes:
+    def _plain_entry(self, entry: bytes, result: bytearray) -> bytes:
         """Return an entry as in a TIFF; a value that only fits into an entry of a BigTIFF is appended to the file."""
         if not self.big:
             return entry
@@ -130,18 +130,18 @@ class Tiff:
             content = np.frombuffer(content, dtype).astype(np.dtype(np.uint32).newbyteorder(self._order)).tobytes()
             kind, size = _LONG_KINDS[kind], len(content)
         if size > 4:
-            start = len(made)
-            made += content + bytes(-size % 8)
+            start = len(result)
+            result += content + bytes(-size % 8)
             content = start.to_bytes(4, self._order)
         head = entry[:2] + kind.to_bytes(2, self._order) + count.to_bytes(4, self._order)
         return head + content[:4].ljust(4, b"\0")
 
     def _chain(self, at: int) -> Iterator[TiffDirectory]:
         seen: set[int] = set()
-        while at and at not in seen and len(seen) < _MOST_DIRECTORIES and (found := self._directory(at)):
+        while at and at not in seen and len(seen) < _MOST_DIRECTORIES and (directory := self._directory(at)):
             seen.add(at)
-            yield found
-            at = found.following
+            yield directory
+            at = directory.following
 
     def _directory(self, at: int) -> TiffDirectory | None:
         counting, step = (8, 20) if self.big else (2, 12)
@@ -199,8 +199,8 @@ def full_pictures(data: bytes) -> tuple[bytes, tuple[str, ...]]:
         note = "the image is marked as a reduced copy, but the file does not hold the full image"
         return data, (note,) if alone else ()
     notes = ["the first image is a thumbnail; the full image inside it was read"] if inner else []
-    if left := len(pages) - len(chosen):
-        notes.append(f"reduced copies of other pages are left out: {left}")
+    if remaining := len(pages) - len(chosen):
+        notes.append(f"reduced copies of other pages are left out: {remaining}")
     # Pillow 13 reads a big-endian BigTIFF as if it were a TIFF.
     if not notes and not data.startswith(b"MM\0+") and not any(tiff.has_lost(page) for page in pages):
         return data, ()

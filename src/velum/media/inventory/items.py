@@ -142,14 +142,14 @@ def _properties(data: bytes, box: Part[bytes]) -> Iterator[Surplus]:
 
 def _unrelated_items(meta: _Meta) -> Iterator[Surplus]:
     """Yield the items that do not belong to the primary one, and its thumbnails."""
-    known = {meta.primary}
+    related = {meta.primary}
     for _ in meta.references:
         for kind, item, others in meta.references:
-            if kind == b"dimg" and item in known:
-                known.update(others)
-            elif kind in _BELONG and known & set(others):
-                known.add(item)
-    for item in meta.kinds.keys() - known:
+            if kind == b"dimg" and item in related:
+                related.update(others)
+            elif kind in _BELONG and related & set(others):
+                related.add(item)
+    for item in meta.kinds.keys() - related:
         start, end = meta.extents.get(item, [(0, 0)])[0]
         small = any(kind == b"thmb" and referrer == item for kind, referrer, _ in meta.references)
         description = "a thumbnail" if small else f"an item {meta.kinds[item].decode('latin-1')!r} that no image needs"

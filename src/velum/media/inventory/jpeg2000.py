@@ -23,9 +23,9 @@ def jpeg2000(data: bytes) -> Iterator[Surplus]:
     yield from _boxes(data, 0, len(data), _BOXES)
 
 
-def _boxes(data: bytes, at: int, end: int, known: set[bytes]) -> Iterator[Surplus]:
+def _boxes(data: bytes, at: int, end: int, needed: set[bytes]) -> Iterator[Surplus]:
     for box in iso_boxes(data, at, end):
-        if box.name not in known:
+        if box.name not in needed:
             yield Surplus(f"box {box.quoted_name}", box.start, box.end - box.start)
         elif box.name == b"jp2h":
             yield from _boxes(data, box.content, box.end, _IN_HEADER)

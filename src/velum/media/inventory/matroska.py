@@ -73,11 +73,11 @@ class _Walk:
     def _flat(self, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
         """Yield the elements of a segment, and after each cluster the elements inside it."""
         while at < end:
-            found = next(self.elements(at, end), None)
-            if found is None:
+            element = next(self.elements(at, end), None)
+            if element is None:
                 return
-            yield found
-            at = found[2] if found[0] == _CLUSTER else found[3]
+            yield element
+            at = element[2] if element[0] == _CLUSTER else element[3]
 
     def _surplus_of_element(self, name: int, start: int, content: int, end: int, *, cluster: bool) -> Iterator[Surplus]:
         if name == _VOID:

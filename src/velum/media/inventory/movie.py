@@ -87,8 +87,8 @@ def _box(whole: _Movie, box: Part[bytes]) -> Iterator[Surplus]:
 
 def _extension(data: bytes, box: Part[bytes]) -> Iterator[Surplus]:
     text = bytes(data[box.content : min(box.end, box.content + _LARGEST_ENTRY)])
-    found = of_xml(text) if text.startswith(V1) else None
-    if found is None or to_xml(found) != text:
+    spherical = of_xml(text) if text.startswith(V1) else None
+    if spherical is None or to_xml(spherical) != text:
         yield Surplus("box 'uuid'", box.start, box.end - box.start, ordinary=True)
 
 

@@ -121,11 +121,11 @@ def _content(name: bytes, at: int, body: bytes) -> Iterator[Surplus]:
 def _profile(at: int, body: bytes) -> Iterator[Surplus]:
     name, _, packed = body.partition(b"\0")
     start = at + len(name) + 2
-    found = profile_of(body)
-    if found is None:
+    profile = profile_of(body)
+    if profile is None:
         yield Surplus("a colour profile that cannot be read", at, len(body))
         return
-    content, behind = found
+    content, behind = profile
     if behind:
         yield Surplus("bytes after the end of the colour profile", start + len(packed) - 1 - behind, behind)
     yield from profile_surplus(content, start)

@@ -109,8 +109,8 @@ def tiff(data: bytes) -> Iterator[Surplus]:
         return
     for gap in gaps(data, walk.spans, "bytes that no directory points at"):
         # Writers of several pages leave the head of each page's own file behind.
-        left = data[gap.offset : gap.offset + gap.size]
-        if not _is_head(left) and not _is_superseded(left, walk):
+        gap_bytes = data[gap.offset : gap.offset + gap.size]
+        if not _is_head(gap_bytes) and not _is_superseded(gap_bytes, walk):
             yield gap
     for icc in walk.profiles:
         yield from profile_surplus(icc, data.find(icc))

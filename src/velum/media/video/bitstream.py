@@ -43,8 +43,8 @@ class NalFilter:
 
     def __init__(self, extradata: bytes, *, hevc: bool) -> None:
         self._hevc = hevc
-        self._prefix, known = (_hvcc if hevc else _avcc)(extradata)
-        self._sets = tuple(unit for unit in known if self._is_set(unit))
+        self._prefix, headers = (_hvcc if hevc else _avcc)(extradata)
+        self._sets = tuple(unit for unit in headers if self._is_set(unit))
 
     @property
     def header(self) -> bytes:
@@ -85,8 +85,8 @@ class NalFilter:
 
 def sei_messages(extradata: bytes, data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield type and payload of the SEI messages before the slices of an HEVC packet (ITU-T H.265, 7.3.2.4, 7.3.5)."""
-    prefix, known = _hvcc(extradata)
-    for unit in (*known, *_split_units(data, prefix)):
+    prefix, headers = _hvcc(extradata)
+    for unit in (*headers, *_split_units(data, prefix)):
         if len(unit) < 3 or unit[0] >> 1 & 63 != _PREFIX_SEI:
             continue
         rest = unit[2:].replace(b"\0\0\3", b"\0\0")
@@ -107,8 +107,8 @@ class ObuFilter:
     """AV1 (specification of 2019, 5.3): keeps sequence headers, frame headers and tiles; drops metadata and padding."""
 
     def __init__(self, extradata: bytes) -> None:
-        known = extradata[4:] if extradata[:1] == b"\x81" else extradata
-        self._sequence = b"".join(whole for kind, _, whole, _ in _obus(known) if kind == 1)
+        headers = extradata[4:] if extradata[:1] == b"\x81" else extradata
+        self._sequence = b"".join(whole for kind, _, whole, _ in _obus(headers) if kind == 1)
         self._begun = False
 
     @property
@@ -210,8 +210,8 @@ def _hvcc(data: bytes) -> tuple[int, list[bytes]]:
         return 0, [unit for unit in _split_units(data, 0) if unit]
     units, at = list[bytes](), 23
     for _ in range(data[22]):
-        found, at = _read_sized_units(data, at + 3, int.from_bytes(data[at + 1 : at + 3]))
-        units += found
+        sized_units, at = _read_sized_units(data, at + 3, int.from_bytes(data[at + 1 : at + 3]))
+        units += sized_units
     return (data[21] & 3) + 1, units
 
 

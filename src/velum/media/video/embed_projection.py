@@ -49,24 +49,24 @@ _SEEK_HEAD, _CLUSTER, _VOID, _CRC = 0x114D9B74, 0x1F43B675, 0xEC, 0xBF
 _SEEK, _POSITION = 0x4DBB, 0x53AC
 
 
-def embed_projection(path: Path, format: str, found: Spherical) -> bool:
+def embed_projection(path: Path, format: str, spherical: Spherical) -> bool:
     """Write the projection into a muxed video; return False, and change nothing, where the format has no room for it.
 
     Raises `OSError`.
     """
-    known: dict[str, Callable[[int, Spherical], bool]] = {
+    writers: dict[str, Callable[[int, Spherical], bool]] = {
         "MP4": _into_movie, "MOV": _into_movie, "3GP": _into_movie, "MKV": _into_matroska, "WEBM": _into_matroska,
     }  # fmt: skip
-    if format not in known:
+    if format not in writers:
         return False
     descriptor = os.open(path, os.O_RDWR)
     try:
-        return known[format](descriptor, found)
+        return writers[format](descriptor, spherical)
     finally:
         os.close(descriptor)
 
 
-def _into_movie(file: int, found: Spherical) -> bool:
+def _into_movie(file: int, spherical: Spherical) -> bool:
     size = os.fstat(file).st_size
     top = list(iso_boxes(FileBytes(io.FileIO(file, closefd=False)), 0, size))
     indexes = [box for box in top if box.name == b"moov"]
@@ -76,37 +76,39 @@ def _into_movie(file: int, found: Spherical) -> bool:
     if end - start > _LARGEST_INDEX:
         return False
     data = bytearray(os.pread(file, end - start, start))
-    additions = _additions(data, found)
-    growth = sum(len(made) for made, _, _ in additions)
+    additions = _additions(data, spherical)
+    growth = sum(len(boxes) for boxes, _, _ in additions)
     if not additions or not _move_chunks(data, end, growth):
         return False
-    for made, _, parents in additions:
+    for boxes, _, parents in additions:
         for parent in parents:
-            grown = number_at(data, parent.start, 4) + len(made)
+            grown = number_at(data, parent.start, 4) + len(boxes)
             data[parent.start : parent.start + 4] = grown.to_bytes(4)
-    for made, at, _ in sorted(additions, key=lambda box: box[1], reverse=True):
-        data[at:at] = made
+    for boxes, at, _ in sorted(additions, key=lambda box: box[1], reverse=True):
+        data[at:at] = boxes
     for at in reversed(range(end, size, _STEP)):
         _write(file, os.pread(file, min(_STEP, size - at), at), at + growth)
     _write(file, data, start)
     return True
 
 
-def _additions(data: bytearray, found: Spherical) -> list[tuple[bytes, int, list[Part[bytes]]]]:
+def _additions(data: bytearray, spherical: Spherical) -> list[tuple[bytes, int, list[Part[bytes]]]]:
     """Return (box bytes, position, enclosing boxes) of each box to add to an index; empty where none can be added."""
     for chain in _box_paths(data, b"moov", b"trak", b"mdia", b"hdlr"):
         if data[chain[3].content + 8 : chain[3].content + 12] != b"vide":
             continue
-        made: list[tuple[bytes, int, list[Part[bytes]]]] = []
-        if found.boxed:
+        additions: list[tuple[bytes, int, list[Part[bytes]]]] = []
+        if spherical.boxed:
             for table in _box_paths(data, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
                 if table[1] == chain[1]:
                     entries = iso_boxes(data, table[5].content + 8, table[5].end)
-                    made += [(to_boxes(found), _insert_position(data, entry), [*table, entry]) for entry in entries]
-        if found.xml:
-            text = to_xml(found)
-            made.append(((8 + len(text)).to_bytes(4) + b"uuid" + text, chain[1].end, chain[:2]))
-        return made
+                    additions += [
+                        (to_boxes(spherical), _insert_position(data, entry), [*table, entry]) for entry in entries
+                    ]
+        if spherical.xml:
+            text = to_xml(spherical)
+            additions.append(((8 + len(text)).to_bytes(4) + b"uuid" + text, chain[1].end, chain[:2]))
+        return additions
     return []
 
 
@@ -149,7 +151,7 @@ def _write(file: int, data: bytes | bytearray, at: int) -> None:
         rest, at = rest[written:], at + written
 
 
-def _into_matroska(file: int, found: Spherical) -> bool:
+def _into_matroska(file: int, spherical: Spherical) -> bool:
     data = os.pread(file, _HEAD_BYTES, 0)
     header = next(ebml_elements(data, 0, len(data), whole=True), None)
     segment = ebml_head(data, header.end, len(data)) if header else None
@@ -160,26 +162,26 @@ def _into_matroska(file: int, found: Spherical) -> bool:
     if any(names.count(name) != 1 for name in (_SEEK_HEAD, _VOID, MATROSKA_TRACKS)):
         return False
     seek, void, tracks = (parts[names.index(name)] for name in (_SEEK_HEAD, _VOID, MATROSKA_TRACKS))
-    made = _tracks_with_projection(data, tracks, to_elements(found))
-    if made is None or not seek.end <= void.start < tracks.start:
+    changed_tracks = _tracks_with_projection(data, tracks, to_elements(spherical))
+    if changed_tracks is None or not seek.end <= void.start < tracks.start:
         return False
-    growth = len(made) - (tracks.end - tracks.start)
+    growth = len(changed_tracks) - (tracks.end - tracks.start)
     padding = _padding_element(void.end - void.start - growth)
     if padding is None:
         return False
     moved = range(void.end - segment[1], tracks.end - segment[1])
-    _write(file, padding + data[void.end : tracks.start] + made, void.start)
+    _write(file, padding + data[void.end : tracks.start] + changed_tracks, void.start)
     _write(file, _move_seek_entries(data, seek, moved, growth), seek.start)
     return True
 
 
 def _before_pictures(data: bytes, at: int) -> list[Part[int]]:
-    found: list[Part[int]] = []
+    parts: list[Part[int]] = []
     for part in ebml_elements(data, at, len(data), whole=True):
         if part.name == _CLUSTER:
             break
-        found.append(part)
-    return found
+        parts.append(part)
+    return parts
 
 
 def _padding_element(size: int) -> bytes | None:
@@ -187,7 +189,7 @@ def _padding_element(size: int) -> bytes | None:
     if size == 0:
         return b""
     lengths = (ebml_element(_VOID, bytes(size - 1 - length), length) for length in range(1, min(size, 9)))
-    return next((made for made in lengths if len(made) == size), None)
+    return next((element for element in lengths if len(element) == size), None)
 
 
 def _tracks_with_projection(data: bytes, tracks: Part[int], projection: bytes) -> bytes | None:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-def add_encoded_stream(container: "OutputContainer", made: EncoderSettings, coding: VideoFormat) -> "VideoStream":
+def add_encoded_stream(container: "OutputContainer", settings: EncoderSettings, coding: VideoFormat) -> "VideoStream":
     """Add a video stream with an encoder to a container, and return it."""
-    stream = cast("VideoStream", container.add_stream(made.encoder, rate=made.rate, options=made.options))
-    configure(stream.codec_context, made, coding)
-    if made.codec in alpha.SIDE_ALPHA_CODECS and made.layout.alpha:
+    stream = cast("VideoStream", container.add_stream(settings.encoder, rate=settings.rate, options=settings.options))
+    configure(stream.codec_context, settings, coding)
+    if settings.codec in alpha.SIDE_ALPHA_CODECS and settings.layout.alpha:
         stream.metadata["alpha_mode"] = "1"
-    tag = tag_of(made.codec, container.format.name)
+    tag = tag_of(settings.codec, container.format.name)
     if tag:
         stream.codec_context.codec_tag = tag
     open_encoder(stream.codec_context)
@@ -53,14 +53,14 @@ class EncoderInput:
     """
 
     def __init__(
-        self, like: VideoSource, made: EncoderSettings, target: Path | StreamSink, *,
+        self, like: VideoSource, settings: EncoderSettings, target: Path | StreamSink, *,
         tick: Fraction | None = None, from_first: bool = False,
     ) -> None:  # fmt: skip
         self._tick, self._from_first = tick, from_first
         self._ticks: int | None = None
         self.delayed = 0
-        self._coding, self._state, self._made, self._target = like.info.coding, like.state, made, target
-        self._fitter = PixelConverter(self._coding.layout, self._coding.colour, made.fit)
+        self._coding, self._state, self._made, self._target = like.info.coding, like.state, settings, target
+        self._fitter = PixelConverter(self._coding.layout, self._coding.colour, settings.fit)
         self._count = 0
         self._pending: dict[int, tuple[int, int]] = {}
 
@@ -78,7 +78,7 @@ class EncoderInput:
 
         Raises `BadPlan` when the frame has another number of planes than the source.
         """
-        coding, made = self._coding, self._made
+        coding, settings = self._coding, self._made
         if len(frame.planes) != len(coding.layout.roles):
             raise BadPlan(
                 f"cannot write {self._target}: the video has {len(coding.layout.roles)} planes, "
@@ -87,10 +87,10 @@ class EncoderInput:
         native = native_of(frame, coding.layout)
         stamp, duration = self._delay_to_next_tick(self.source_pts(cast("Fraction", frame.time))), native.duration
         native = self._fitter.fit(native)
-        if self._fitter.cleared and made.fit.cleared not in made.warnings:
-            made.warnings.append(made.fit.cleared)
-        native.time_base = made.time_base
-        native.pts = self._count if made.constant_rate else stamp
+        if self._fitter.cleared and settings.fit.cleared not in settings.warnings:
+            settings.warnings.append(settings.fit.cleared)
+        native.time_base = settings.time_base
+        native.pts = self._count if settings.constant_rate else stamp
         native.pict_type = 0
         self._pending[native.pts] = (stamp, duration)
         self._count += 1

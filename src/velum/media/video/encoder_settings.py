@@ -99,12 +99,12 @@ def _estimate_frames(info: VideoInfo) -> float:
     return min(stated, info.frames or math.inf)
 
 
-def configure(context: "VideoCodecContext", made: EncoderSettings, coding: VideoFormat) -> None:
+def configure(context: "VideoCodecContext", settings: EncoderSettings, coding: VideoFormat) -> None:
     """Set size, pixel layout, time base and colour of an encoder, or of a stream's header."""
-    colour = made.fit.colour
+    colour = settings.fit.colour
     context.width, context.height = coding.stored_width, coding.stored_height
-    context.pix_fmt = made.fit.pixels
-    context.time_base = made.time_base
+    context.pix_fmt = settings.fit.pixels
+    context.time_base = settings.time_base
     context.color_range = (2 if colour.full_range else 1) if colour.range_stated else 0
     context.color_primaries, context.color_trc = colour.primaries, colour.transfer
     context.colorspace = colour.matrix

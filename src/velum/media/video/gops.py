@@ -111,20 +111,20 @@ def find_closed_gops(video: VideoSource) -> ClosedGops | str:
     info = video.info
     if reason := _reason_against_copying(video):
         return reason
-    found, header, decoded = _Survey(), b"", 0
+    survey, header, decoded = _Survey(), b"", 0
     if info.format in RESETTABLE_CLOCKS:
-        found.furthest = int(JUMP_SECONDS / info.coding.time_base)
+        survey.furthest = int(JUMP_SECONDS / info.coding.time_base)
     with open_copy_packets(video) as (packet_filter, coming):
         if packet_filter is None:
             return f"velum cannot copy packets of {info.coding.codec}"
         for sent in coming:
             if sent is None:
                 return "some of its packets are damaged, hidden or without a time stamp"
-            if reason := sent.filtered.reason_against_copy or found.add(sent):
+            if reason := sent.filtered.reason_against_copy or survey.add(sent):
                 return reason
-            if found.frames == 1:
+            if survey.frames == 1:
                 header, decoded = packet_filter.header, sent.dts
-    return ClosedGops(found.starts, found.pts, found.frames, header, decoded)
+    return ClosedGops(survey.starts, survey.pts, survey.frames, header, decoded)
 
 
 @contextmanager

@@ -142,22 +142,22 @@ def mastering(data: bytes) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]] 
 
 def mastering_units(data: bytes) -> str | None:
     """Return the mastering display as x264 and x265 take it: in units of 0.00002 (chromaticity) and 0.0001 cd/m2."""
-    found = mastering(data)
-    if found is None:
+    units = mastering(data)
+    if units is None:
         return None
     (rx, ry, gx, gy, bx, by, wx, wy), (low, high) = (
-        [round(part * 50_000) for part in found[0]], [round(part * 10_000) for part in found[1]],
+        [round(part * 50_000) for part in units[0]], [round(part * 10_000) for part in units[1]],
     )  # fmt: skip
     return f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
 
 
 def mastering_decimals(data: bytes) -> str | None:
     """Return the mastering display as SVT-AV1 takes it: decimal numbers, luminance in cd/m2."""
-    found = mastering(data)
-    if found is None:
+    units = mastering(data)
+    if units is None:
         return None
-    rx, ry, gx, gy, bx, by, wx, wy = (f"{float(part):.5f}" for part in found[0])
-    low, high = (f"{float(part):.4f}" for part in found[1])
+    rx, ry, gx, gy, bx, by, wx, wy = (f"{float(part):.5f}" for part in units[0])
+    low, high = (f"{float(part):.4f}" for part in units[1])
     return f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
 
 

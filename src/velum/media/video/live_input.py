@@ -261,11 +261,11 @@ class Pipe:
         with translate_read_errors(self._live), translate_timeouts(self._live):
             while len(self._head) < VIDEO_HEAD_BYTES and (data := self._read(VIDEO_HEAD_BYTES - len(self._head))):
                 self._head += data
-        found = video_format_of(self._head)
-        if found is None:
+        format_name = video_format_of(self._head)
+        if format_name is None:
             reason = "it is empty" if not self._head else "its format is unknown"
             raise BadInput(f"cannot read {self._live}: {reason}; supported formats are {', '.join(sorted(DEMUXERS))}")
-        return found
+        return format_name
 
     def read(self, count: int) -> bytes:
         """Return up to `count` bytes as soon as any arrive; empty at the end."""

@@ -31,8 +31,8 @@ class LiveReader:
     def __init__(self, live: LiveSource, limits: Limits, *, cover_damage: bool = False) -> None:
         self._live, self._file = live, LiveInput(live, limits)
         self._waiting: DropOldestQueue | None = None
-        found = open_video(self._file, limits, cover_damage=cover_damage)
-        self.source = replace(found, info=_with_compressed_codec(found.info))
+        video = open_video(self._file, limits, cover_damage=cover_damage)
+        self.source = replace(video, info=_with_compressed_codec(video.info))
 
     @property
     def info(self) -> VideoInfo:

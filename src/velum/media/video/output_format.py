@@ -141,10 +141,10 @@ def _has_alpha(name: str) -> bool:
 def _lossless_layouts(wanted: info.VideoFormat) -> tuple[str, ...]:
     """Return the pixel formats that hold exactly the same samples, the source's own first."""
     name = wanted.layout.name
-    known = _EQUAL_LAYOUTS.get(name, (name,))
+    layouts = _EQUAL_LAYOUTS.get(name, (name,))
     if wanted.layout.grey and not wanted.colour.full_range:
-        known = tuple(layout for layout in known if not VideoFormat(layout, 16, 16).is_rgb)
-    others = (wanted.native, *known) if wanted.native in known else known
+        layouts = tuple(layout for layout in layouts if not VideoFormat(layout, 16, 16).is_rgb)
+    others = (wanted.native, *layouts) if wanted.native in layouts else layouts
     return (*others, name[:-2] + "be") if name.endswith("le") and name not in _EQUAL_LAYOUTS else others
 
 
@@ -172,15 +172,15 @@ def _nearest(place: EncoderTarget, wanted: info.VideoFormat, offered: tuple[str,
     every = offered or tuple(
         dict.fromkeys((*KEPT_LAYOUTS, *(name for names in _EQUAL_LAYOUTS.values() for name in names)))
     )
-    left = [name for name in every if wanted.layout.alpha or not _has_alpha(name)] or list(every)
-    while left:
-        choice, loss = find_best_pix_fmt_of_list(left, wanted.layout.name, has_alpha=wanted.layout.alpha)
+    candidates = [name for name in every if wanted.layout.alpha or not _has_alpha(name)] or list(every)
+    while candidates:
+        choice, loss = find_best_pix_fmt_of_list(candidates, wanted.layout.name, has_alpha=wanted.layout.alpha)
         if choice is None:
             return None
         colours = not loss & (PixFmtLoss.CHROMA | PixFmtLoss.COLORQUANT)
         if colours and _accepts_layout(place, choice.name, offered, wanted):
             return choice.name, bool(loss & ~PixFmtLoss.RESOLUTION) or choice.name not in KEPT_LAYOUTS
-        left.remove(choice.name)
+        candidates.remove(choice.name)
     return None
 
 
@@ -243,12 +243,12 @@ class PixelConverter:
             # FFmpeg assumes full range for grey; grey of limited range becomes luma first, unchanged.
             name = f"yuv444p{f'{self._plain.bits}le' if self._plain.bits > 8 else ''}"
             native = self._scaler.reformat(native, format=name, src_color_range=_FULL, dst_color_range=_FULL)
-        made = self._scaler.reformat(
+        converted = self._scaler.reformat(
             native, format=self._fit.pixels, interpolation=_ACCURATE, src_color_range=before, dst_color_range=after,
             src_colorspace=_YUV_MATRICES[_matrix(ours)], dst_colorspace=_YUV_MATRICES[_matrix(theirs)],
         )  # fmt: skip
-        made.color_range, made.colorspace = after, theirs.matrix
-        return made
+        converted.color_range, converted.colorspace = after, theirs.matrix
+        return converted
 
 
 @lru_cache(maxsize=1024)
@@ -267,15 +267,15 @@ def _survives_round_trip(place: EncoderTarget, name: str, width: int, height: in
             open_encoder(stream.codec_context)
             container.mux([*stream.encode(sent), *stream.encode(None)])
         with av.open(io.BytesIO(file.getvalue()), "r") as container:
-            come = next(container.decode(video=0))
+            decoded = next(container.decode(video=0))
     except (av.FFmpegError, OSError, ValueError, StopIteration):
         return False
     if not place.lossless:
         return True
-    read, _ = kept_layout(come.format.name)
-    if read != layout or (come.width, come.height) != (width, height):
+    read, _ = kept_layout(decoded.format.name)
+    if read != layout or (decoded.width, decoded.height) != (width, height):
         return False
-    pairs = zip(views(copy_frame(sent, layout), layout), views(copy_frame(come, layout), layout), strict=True)
+    pairs = zip(views(copy_frame(sent, layout), layout), views(copy_frame(decoded, layout), layout), strict=True)
     return all(np.array_equal(ours, theirs) for ours, theirs in pairs)
 
 

@@ -236,28 +236,28 @@ def _resolve_join(marked: ClockedPacket, packet: "Packet[Any]", joined: IsJoin |
         marked.damaged = marked.doubtful = False
     elif marked.later == _PACKETS_UNTIL_JOIN:
         start, end = marked.packet.pos, packet.pos
-        known = joined is not None and start is not None and end is not None and joined(packet.stream.id, start, end)
-        marked.doubtful, marked.damaged = False, not known
+        is_join = joined is not None and start is not None and end is not None and joined(packet.stream.id, start, end)
+        marked.doubtful, marked.damaged = False, not is_join
 
 
 def wait_for_first_pts(coming: Iterable[ClockedPacket], stream: int, succession: ShownPts) -> Iterator[ClockedPacket]:
     """Yield the packets; hold back the first ones until it is known whether any of `stream` has a time stamp."""
     waiting: list[ClockedPacket] = []
-    known = False
+    is_dated = False
     size = 0
     for clocked in coming:
-        if known:
+        if is_dated:
             yield clocked
             continue
         waiting.append(clocked)
         size += clocked.packet.size
         timed = clocked.packet.stream.index == stream and clocked.packet.pts is not None
         if timed or len(waiting) >= _MAX_WAITING_PACKETS or size >= _MAX_WAITING_BYTES:
-            known = True
+            is_dated = True
             succession.begin(timed=timed)
             yield from waiting
             waiting.clear()
-    if not known:
+    if not is_dated:
         succession.begin(timed=False)
         yield from waiting
 

@@ -230,8 +230,8 @@ def _alpha_samples(frame: av.VideoFrame, layout: PixelLayout) -> Samples:
 
 def flatten_alpha(frame: av.VideoFrame, layout: PixelLayout, plain: PixelLayout, *, limited: bool) -> av.VideoFrame:
     """Return the frame composed over black, without alpha: samples under transparent pixels become black."""
-    made = av.VideoFrame(frame.width, frame.height, plain.name)
-    theirs, ours = views(frame, layout), views(made, plain)
+    flat = av.VideoFrame(frame.width, frame.height, plain.name)
+    theirs, ours = views(frame, layout), views(flat, plain)
     top = (1 << layout.bits) - 1
     alpha = _alpha_samples(frame, layout)
     for source, target, role, (across, down) in zip(theirs, ours, plain.roles, plain.scales, strict=False):
@@ -241,11 +241,11 @@ def flatten_alpha(frame: av.VideoFrame, layout: PixelLayout, plain: PixelLayout,
         colour = samples.reshape(target.shape).astype(np.int64)
         # The least opaque of the pixels that share a sample decides.
         share = _pool_minimum(alpha, across, down).astype(np.int64)
-        seen = share.reshape(*share.shape, *[1] * (target.ndim - 2))
-        target[...] = (black + (colour - black) * seen // top).astype(target.dtype)
-    made.color_range, made.colorspace = frame.color_range, frame.colorspace
-    made.color_primaries, made.color_trc = frame.color_primaries, frame.color_trc
-    return made
+        opacity = share.reshape(*share.shape, *[1] * (target.ndim - 2))
+        target[...] = (black + (colour - black) * opacity // top).astype(target.dtype)
+    flat.color_range, flat.colorspace = frame.color_range, frame.colorspace
+    flat.color_primaries, flat.color_trc = frame.color_primaries, frame.color_trc
+    return flat
 
 
 def _pool_minimum(alpha: Samples, across: int, down: int) -> Samples:

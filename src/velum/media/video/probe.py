@@ -85,8 +85,8 @@ def _find_projection(stream: "VideoStream", file: VideoInput) -> tuple[bool, Sph
         return False, None
     # Matroska stores the metadata of Spherical Video V1 as a tag.
     tagged = next((value for name, value in stream.metadata.items() if name.lower() == _TAG), "")
-    found = file.spherical(stream.id) or of_xml(tagged.encode())
-    return bool(found or tagged) or file.is_projected(), found
+    spherical = file.spherical(stream.id) or of_xml(tagged.encode())
+    return bool(spherical or tagged) or file.is_projected(), spherical
 
 
 def _frames(stream: "VideoStream", file: VideoInput) -> int | None:

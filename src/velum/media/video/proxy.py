@@ -33,11 +33,11 @@ def write_preview(source: Path, target: Path, limits: Limits) -> Iterator[tuple[
 
 
 def _encode_proxy(reader: VideoReader, target: Path) -> Iterator[tuple[int, int | None]]:
-    with av.open(str(target), "w", options={"movflags": "faststart"}) as made:
+    with av.open(str(target), "w", options={"movflags": "faststart"}) as container:
         info = reader.info
         scale = min(1.0, LARGEST_SIDE / max(info.width, info.height))
         width, height = (max(2, 2 * round(side * scale / 2)) for side in (info.width, info.height))
-        stream = made.add_stream("libx264", options=_OPTIONS)
+        stream = container.add_stream("libx264", options=_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = stream.codec_context.time_base = TIME_BASE
         last = -1
@@ -46,6 +46,6 @@ def _encode_proxy(reader: VideoReader, target: Path) -> Iterator[tuple[int, int 
             # A browser would show two frames at the same time as one.
             last = max(last + 1, math.floor((frame.time or 0) / TIME_BASE))
             small.pts, small.time_base = last, TIME_BASE
-            made.mux(stream.encode(small))
+            container.mux(stream.encode(small))
             yield frame.index + 1, info.frames
-        made.mux(stream.encode(None))
+        container.mux(stream.encode(None))

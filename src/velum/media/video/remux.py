@@ -182,12 +182,12 @@ class _Silence:
         end = min(end, ceil(most_seconds / self._base))
         if not self._done:
             self._done = max(start, 0)
-        made: list[Packet[Any]] = []
+        packets: list[Packet[Any]] = []
         while self._done < end:
             count = min(end - self._done, self._stream.codec_context.frame_size or _SILENCE_SAMPLES)
-            made += self._stream.encode(self._frame(count))
+            packets += self._stream.encode(self._frame(count))
             self._done += count
-        return made
+        return packets
 
     def flush(self) -> "list[Packet[Any]]":
         """Return the packets that the encoder still holds."""

@@ -183,11 +183,11 @@ def _records(file: IO[bytes]) -> Iterator[tuple[int, int, int, int, int]]:
         yield _RECORD.unpack(head)
 
 
-def _encoding_of(made: Any, context: Any, plan: Plan) -> SegmentEncoding:
+def _encoding_of(settings: Any, context: Any, plan: Plan) -> SegmentEncoding:
     header = context.extradata or b""
-    if made.codec in {"h264", "hevc"}:  # besides parameter sets, it may identify the machine
-        header = NalFilter(header, hevc=made.codec == "hevc").header
-    return SegmentEncoding(made.encoder, dict(made.options), header.hex(), plan.digest)
+    if settings.codec in {"h264", "hevc"}:  # besides parameter sets, it may identify the machine
+        header = NalFilter(header, hevc=settings.codec == "hevc").header
+    return SegmentEncoding(settings.encoder, dict(settings.options), header.hex(), plan.digest)
 
 
 class ConcatWriter(VideoWriter):

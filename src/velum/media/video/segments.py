@@ -123,9 +123,11 @@ class _SegmentPass(DecodePass):
     def frames(self) -> "Generator[VideoFrame]":
         """Yield every frame of the segment. Raises `BadInput` where its groups start at other times than recorded."""
         base, segment = self._info.coding.time_base, self._segment
-        known = {mark.frame: mark.pts for mark in (segment.read, segment.first, segment.end) if mark.pts is not None}
+        pts_by_frame = {
+            mark.frame: mark.pts for mark in (segment.read, segment.first, segment.end) if mark.pts is not None
+        }
         for frame in super().frames():
-            if (pts := known.get(frame.index)) is not None and frame.time != (pts - segment.origin) * base:
+            if (pts := pts_by_frame.get(frame.index)) is not None and frame.time != (pts - segment.origin) * base:
                 raise source_changed_error(self._info)
             yield frame
             del frame  # or its buffers would be held while the next one is decoded
@@ -137,12 +139,12 @@ class _SegmentPass(DecodePass):
         if self._seek and segment.read.pts is not None:
             with translate_read_errors(self._info.source):
                 _seek(container, self._info, segment.read.pts)
-        begun = False
+        has_begun = False
         for packet in super()._demux(container):
             if packet.stream.index == coding.stream and packet.size:
-                if not begun and packet.pts != segment.read.pts:
+                if not has_begun and packet.pts != segment.read.pts:
                     continue
-                begun = True
+                has_begun = True
                 if packet.pts == segment.stop.pts:
                     self._reached = True
                     return

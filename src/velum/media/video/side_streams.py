@@ -66,10 +66,10 @@ def list_side_content(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
 
 def _tracks_with_coordinates(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
     """Yield the text tracks, and the chapters, whose text holds coordinates."""
-    found: set[int | None] = set()
+    tracks: set[int | None] = set()
     for text in iter_texts(path, limits):
-        if text.stream not in found and text.place is not None:
-            found.add(text.stream)
+        if text.stream not in tracks and text.place is not None:
+            tracks.add(text.stream)
             where = "chapters" if text.stream is None else f"stream {text.stream}, at {text.seconds:g} s"
             yield "place", f"coordinates in the text of {where}"  # without the coordinates themselves
 
@@ -230,19 +230,19 @@ def tracks_with_places(file: VideoInput, limits: Limits, indices: frozenset[int]
 
     A track that is too long to search maps to an empty string. Raises `BadInput` where the file is damaged.
     """
-    found: dict[int, str] = {}
+    places: dict[int, str] = {}
     read = dict.fromkeys(indices, 0)
     with file.open(limits) as container, translate_read_errors(file.path):
         for text in texts_in(container, indices):
-            if text.stream is None or text.stream in found:
+            if text.stream is None or text.stream in places:
                 continue
             read[text.stream] += len(text.text)
             place = text.place
             if place is not None or read[text.stream] > MAX_TRACK_BYTES:
-                found[text.stream] = place or ""
-            if len(found) == len(indices):
+                places[text.stream] = place or ""
+            if len(places) == len(indices):
                 break
-    return found
+    return places
 
 
 def words_of(data: bytes, codec: str) -> str:
@@ -272,8 +272,8 @@ def _printable(text: str) -> str:
 
 def _decode_text(packet: "Packet[Any]") -> str:
     try:
-        made = packet.stream.codec_context.decode2(packet)
+        decoded = packet.stream.codec_context.decode2(packet)
     except av.FFmpegError:
         return _as_text(bytes(packet))
-    lines = [line.ass or line.text for line in made or () if hasattr(line, "ass")]
+    lines = [line.ass or line.text for line in decoded or () if hasattr(line, "ass")]
     return _as_text(b"\n".join(lines)) if lines else ""

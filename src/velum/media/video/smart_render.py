@@ -30,7 +30,7 @@ _IN_BAND = {"h264": "avc3", "hevc": "hev1"}
 
 
 def plan_smart_render(
-    video: VideoSource, made: EncoderSettings, touched: Container[int], format: str
+    video: VideoSource, settings: EncoderSettings, touched: Container[int], format: str
 ) -> "SmartRenderer | str":
     """Return a renderer that copies the groups without a frame of `touched`; or why every frame must be encoded."""
     info = video.info
@@ -38,8 +38,8 @@ def plan_smart_render(
         return "a live stream can be read only once"
     if format not in _TARGETS or info.format not in _TARGETS:
         return f"velum cannot copy packets from {info.format} to {format}"
-    if made.codec != info.coding.codec or made.layout != info.coding.layout:
-        return f"{info.coding.codec} is written as {made.codec}, {made.layout.name}"
+    if settings.codec != info.coding.codec or settings.layout != info.coding.layout:
+        return f"{info.coding.codec} is written as {settings.codec}, {settings.layout.name}"
     groups = find_closed_gops(video)
     if isinstance(groups, str):
         return groups
@@ -49,14 +49,14 @@ def plan_smart_render(
     copied = [not any(frame in touched for frame in range(*bound)) for bound in pairwise(bounds)]
     if not any(copied):
         return f"each of its {len(copied)} closed groups of pictures holds something to hide"
-    return SmartRenderer(video, made, groups, copied)
+    return SmartRenderer(video, settings, groups, copied)
 
 
 class SmartRenderer:
     """Takes the place of an encoder: takes each frame of a video in turn, returns copied or encoded packets."""
 
-    def __init__(self, video: VideoSource, made: EncoderSettings, groups: ClosedGops, copied: list[bool]) -> None:
-        self._video, self._info, self._made, self._groups, self._copied = video, video.info, made, groups, copied
+    def __init__(self, video: VideoSource, settings: EncoderSettings, groups: ClosedGops, copied: list[bool]) -> None:
+        self._video, self._info, self._made, self._groups, self._copied = video, video.info, settings, groups, copied
         self._frame = 0
         self._encoder: VideoCodecContext | None = None
         self._stack = ExitStack()
@@ -119,11 +119,11 @@ class SmartRenderer:
     def _encode_frame(self, frame: av.VideoFrame, *, last: bool) -> "Iterator[Packet[Any]]":
         if self._encoder is None:
             self._encoder = self._open_encoder()
-        made = self._encoder.encode(frame)
+        packets = self._encoder.encode(frame)
         if last:
-            made += self._encoder.encode(None)
+            packets += self._encoder.encode(None)
             self._encoder = None
-        for packet in made:
+        for packet in packets:
             if self._made.size_bound is not None:
                 self._made.size_bound.note_quality(packet)
             yield self._put(bytes(packet), cast("int", packet.pts), self._next(), key=packet.is_keyframe)

@@ -57,10 +57,10 @@ class TrackChoice:
     def warnings(self, video: Video) -> list[str]:
         """Return warnings about the tracks: those left out, and content that can identify people."""
         kinds = {track.kind for track in self.tracks}
-        spoken = "audio" in kinds and video.audio == "copy"
+        with_sound = "audio" in kinds and video.audio == "copy"
         return [
             *self.notes,
-            *([_AUDIO_WARNING] if spoken else []),
+            *([_AUDIO_WARNING] if with_sound else []),
             *([_SUBTITLE_WARNING] if "subtitle" in kinds else []),
         ]
 
@@ -81,9 +81,9 @@ def choose_tracks(source: VideoSource, video: Video, format: str, *, sent: bool 
     wanted = [track for track in info.tracks if _is_wanted(track, video)]
     silenced = video.audio == "mute"
     notes: list[str] = []
-    known = [track for track in wanted if track.codec is not None]
+    readable = [track for track in wanted if track.codec is not None]
     notes += [f"{_describe_track(track)} was left out: its codec is unknown" for track in wanted if track.codec is None]
-    copied = [track for track in known if not (track.kind == "audio" and silenced)]
+    copied = [track for track in readable if not (track.kind == "audio" and silenced)]
     trial = _Trial(source, copied)
     refused = [track for track in copied if not trial.holds(track, format, sent=sent)]
     if refused:
@@ -91,7 +91,7 @@ def choose_tracks(source: VideoSource, video: Video, format: str, *, sent: bool 
         if other is not None:
             raise _unsupported_track_error(info, refused[0], format, other)
         notes += [f"{_describe_track(track)} was left out: {format} cannot hold {track.codec}" for track in refused]
-    tracks = tuple(track for track in known if track not in refused)
+    tracks = tuple(track for track in readable if track not in refused)
     rates = {track.index: trial.bit_rate(track) for track in tracks} if format == "AVI" else {}
     return TrackChoice(tracks, tuple(notes), rates)
 
@@ -106,11 +106,11 @@ def drop_tracks_with_places(choice: TrackChoice, source: VideoSource, plan: Plan
     )
     if not texts or "gps" in plan.metadata or isinstance(source.info.source, LiveSource):
         return choice
-    found = tracks_with_places(source.file, source.limits, texts)
-    gone = [track for track in choice.tracks if track.index in found]
-    notes = tuple(place_note(track, found[track.index]) for track in gone)
+    places = tracks_with_places(source.file, source.limits, texts)
+    dropped = [track for track in choice.tracks if track.index in places]
+    notes = tuple(place_note(track, places[track.index]) for track in dropped)
     return TrackChoice(
-        tuple(track for track in choice.tracks if track not in gone), (*choice.notes, *notes), choice.bit_rates
+        tuple(track for track in choice.tracks if track not in dropped), (*choice.notes, *notes), choice.bit_rates
     )  # fmt: skip
 
 

@@ -145,21 +145,21 @@ def is_join(data: bytes, pid: int, sizes: tuple[int, ...]) -> bool:
     At a join, the counter restarts after a programme association table, at the start of a payload unit. `sizes` are
     the possible packet sizes in bytes.
     """
-    count, begun, joins = -1, False, 0
+    count, started, joins = -1, False, 0
     for packet in _packet_headers(data, sizes):
         number = (packet[1] & 0x1F) << 8 | packet[2]
         if number == _TABLE_PID:
-            begun = True
+            started = True
         if number != pid or not packet[3] & 0x10:
             continue
         if packet[1] & 0x80:  # the receiver noted a transmission error
             return False
         now = packet[3] & 0x0F
         if count >= 0 and now not in {count, (count + 1) % 16}:
-            if not begun or not packet[1] & 0x40:
+            if not started or not packet[1] & 0x40:
                 return False
             joins += 1
-        count, begun = now, False
+        count, started = now, False
     return joins > 0
 
 

@@ -221,8 +221,8 @@ class VideoWriter(AtomicWriter):
 
     def _embed(self) -> None:
         """Write the projection into the finished file; add a warning where that is not possible."""
-        found = self._like.coding.spherical
-        if found and (self._sender or not embed_projection(self._part, self._format, found)):
+        spherical = self._like.coding.spherical
+        if spherical and (self._sender or not embed_projection(self._part, self._format, spherical)):
             self._settings.warnings.append(PROJECTION_DROPPED)
 
     @contextmanager

@@ -92,8 +92,8 @@ class ApiKeys:
 
     def caller(self, secret: str) -> Principal:
         """Return the owner of a key. Raises `Unauthenticated`, and `Unavailable` for a file that cannot be read."""
-        found = _FORM.fullmatch(secret)
-        key = self._current().get(found[1]) if found else None
+        match = _FORM.fullmatch(secret)
+        key = self._current().get(match[1]) if match else None
         sha256 = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
         # Compared even without such a key, so that the response time does not reveal ids.
         same = hmac.compare_digest(sha256, key.sha256 if key else "0" * 64)
@@ -126,20 +126,20 @@ class ApiKeys:
         digest = hashlib.sha256(secret.encode()).hexdigest()
         key = ApiKey(id_, name, wanted, digest, now, expires, None, requests_per_minute, bytes_per_day)
         with self._writing():
-            known = self._current()
-            if any(other.name == name and other.state(now) == "valid" for other in known.values()):
+            keys = self._current()
+            if any(other.name == name and other.state(now) == "valid" for other in keys.values()):
                 raise BadPlan(f"a key with the name {name!r} exists; revoke it first, or use another name")
-            self._write([*known.values(), key])
+            self._write([*keys.values(), key])
         return key, secret
 
     def revoke(self, id_or_name: str) -> ApiKey:
         """Revoke the key with that id, or the valid key with that name. Raises `BadPlan` for an unknown key."""
         with self._writing():
-            known, now = self._current(), time.time()
-            for key in known.values():
+            keys, now = self._current(), time.time()
+            for key in keys.values():
                 if key.id == id_or_name or (key.name == id_or_name and key.state(now) == "valid"):
                     revoked = key if key.revoked is not None else replace(key, revoked=now)
-                    self._write([revoked if other is key else other for other in known.values()])
+                    self._write([revoked if other is key else other for other in keys.values()])
                     return revoked
         raise BadPlan(f"there is no key {id_or_name[:80]!r}; 'velum keys list' shows all keys")
 

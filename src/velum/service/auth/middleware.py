@@ -152,7 +152,7 @@ def _tokens(settings: Settings, usual: Quota) -> "Tokens":
     chosen, scopes = settings.access, dict[str, Scope]()
     for pair in chosen.claim_scopes:
         value, _, name = pair.rpartition("=")
-        scope = next((known for known in SCOPES if known == name.strip()), None)
+        scope = next((candidate for candidate in SCOPES if candidate == name.strip()), None)
         if not value or scope is None:
             raise BadPlan(f"access.claim_scopes has {pair!r}; write value=scope, with one of {', '.join(SCOPES)}")
         scopes[value.strip()] = scope
@@ -179,11 +179,11 @@ class AuthMiddleware:
             scope[CALLER] = ANYONE
             await self._app(scope, receive, send)
             return
-        begun = False
+        response_begun = False
 
         async def send_noting_start(message: Message) -> None:
-            nonlocal begun
-            begun = True
+            nonlocal response_begun
+            response_begun = True
             await send(message)
 
         try:
@@ -191,7 +191,7 @@ class AuthMiddleware:
             with self._hold_place(_quota_name(scope)):
                 await self._app(scope, inside, send_noting_start)
         except Unavailable as error:
-            if begun:
+            if response_begun:
                 raise
             await _refusal_response(error, scope)(scope, receive, send)
 

@@ -78,8 +78,8 @@ class Issuer:
         for part in self.claim.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         words = value.split() if isinstance(value, str) else value if isinstance(value, list) else []
-        known: Mapping[str, Scope] = self.scopes or {scope: scope for scope in SCOPES}
-        return frozenset(known[word] for word in words if isinstance(word, str) and word in known)
+        scope_by_name: Mapping[str, Scope] = self.scopes or {scope: scope for scope in SCOPES}
+        return frozenset(scope_by_name[word] for word in words if isinstance(word, str) and word in scope_by_name)
 
 
 Pem = RSAKey | ECKey

@@ -155,16 +155,16 @@ class _RequestContext:
 
     async def _receive_in_time(self) -> Message:
         """Return the next message. Raises `HTTPException` (408) after too long a pause, or at too low a speed."""
-        left = 2 * self.idle_seconds + self.received / LEAST_RATE - self.waited
-        begun = time.perf_counter()
+        seconds_left = 2 * self.idle_seconds + self.received / LEAST_RATE - self.waited
+        start = time.perf_counter()
         try:
-            async with asyncio.timeout(max(0.0, min(self.idle_seconds, left))):
+            async with asyncio.timeout(max(0.0, min(self.idle_seconds, seconds_left))):
                 message = await self.receive()
         except TimeoutError as error:
             raise HTTPException(
                 TOO_SLOW, "the body comes too slowly; send it again over a faster connection"
             ) from error
-        self.waited += time.perf_counter() - begun
+        self.waited += time.perf_counter() - start
         self.complete = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 

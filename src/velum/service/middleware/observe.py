@@ -83,9 +83,9 @@ class ObservedEngine(Engine):
     ) -> Annotations:
         """Do the same as `Engine`, observed."""
         with self._count_failures():
-            found = super().locate(source, plan, progress=progress)
-        _note_for_request({"plan": plan.digest, "input_sha256": found.sha256})
-        return found
+            annotations = super().locate(source, plan, progress=progress)
+        _note_for_request({"plan": plan.digest, "input_sha256": annotations.sha256})
+        return annotations
 
     @contextmanager
     def _count_failures(self) -> Iterator[None]:
@@ -129,7 +129,7 @@ class ObserveRequests:
             status = message.get("status", status)
             await send(message)
 
-        begun, done = time.perf_counter(), list[Mapping[str, Any]]()
+        start, done = time.perf_counter(), list[Mapping[str, Any]]()
         token = DONE.set(done)
         try:
             with self._metrics.inside.track_inprogress():
@@ -138,7 +138,7 @@ class ObserveRequests:
             DONE.reset(token)
             status = status or CLIENT_GONE
             route = str(getattr(scope.get("route"), "path", "other"))
-            self._metrics.count_request(route, scope["method"], status, time.perf_counter() - begun, received)
+            self._metrics.count_request(route, scope["method"], status, time.perf_counter() - start, received)
             if self._audit and _is_audited(scope, status, route):
                 write_audit(self._audit, _line(scope, status, route, done), self._metrics)
 

@@ -117,9 +117,9 @@ class Capabilities:
 
         `instead` are localizers that run in their place when their weights are not available.
         """
-        known = catalog(self.host)
+        models = catalog(self.host)
         for label, chosen, others in findings(self.host):
-            instead = [str(spec) for name in chosen if name in known for spec in known[name].instead]
+            instead = [str(spec) for name in chosen if name in models for spec in models[name].instead]
             yield {"label": label, "chosen": list(chosen), "others": list(others), "instead": instead}
 
 
@@ -165,9 +165,9 @@ def file_types() -> tuple[list[str], list[str]]:
     """Return the suffixes of the images and of the videos that this installation reads, in lower case, sorted."""
     heif = find_spec("pillow_heif") is not None
     read = {**SUFFIXES, **VIDEO_SUFFIXES, **READ_ONLY_SUFFIXES}
-    known = {suffix: format_ for suffix, format_ in read.items() if heif or format_ != "HEIF"}
-    videos = sorted(suffix for suffix, format_ in known.items() if format_ in VIDEO_FORMATS)
-    return sorted(known.keys() - set(videos)), videos
+    formats = {suffix: format_ for suffix, format_ in read.items() if heif or format_ != "HEIF"}
+    videos = sorted(suffix for suffix, format_ in formats.items() if format_ in VIDEO_FORMATS)
+    return sorted(formats.keys() - set(videos)), videos
 
 
 _FILE_TYPES: dict[int | str, dict[str, Any]] = {

@@ -70,8 +70,8 @@ def routes(job_service: JobService, access: Authenticator) -> LateRouter:
     state: dict[str, Any] = {"response_model": JobState, **_JSON}
 
     def comments_of(job: JobRecord) -> Response:
-        said = list_comments(job_service.backend.open().database, job.id)
-        return JSONResponse({"comments": said}, headers={"cache-control": "no-store"})
+        comments = list_comments(job_service.backend.open().database, job.id)
+        return JSONResponse({"comments": comments}, headers={"cache-control": "no-store"})
 
     @router.post("/{job}/keep", responses=problems(404, 409), **state)
     def keep(job: JobId, wanted: KeepRequest, caller: Reviewing) -> Response:

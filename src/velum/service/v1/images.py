@@ -88,26 +88,28 @@ class ImageService:
     admission: Admission
     scratch: ScratchDirs
 
-    def hide(self, data: bytes, plan: Plan, gone: threading.Event) -> tuple[bytes, Report]:
+    def hide(self, data: bytes, plan: Plan, disconnect: threading.Event) -> tuple[bytes, Report]:
         """Return the image, in its own format, with what the plan names hidden, and the report.
 
-        `gone` is set when the client disconnects. Raises `Overloaded` and `ClientGone`, and as `Engine.hide` does.
+        The client's end sets `disconnect`. Raises `Overloaded` and `ClientGone`, and as `Engine.hide` does.
         """
         suffix = suffix_of(data)
-        with self._working(gone), self.scratch.folder() as folder:
+        with self._working(disconnect), self.scratch.folder() as folder:
             target = folder / f"hidden{suffix}"
             # An image of many frames may take minutes: nobody waits for it any more.
-            report = self.engine.hide(BytesSource(NAME, data), target, plan, progress=lambda *_: stop_if_gone(gone))
+            report = self.engine.hide(
+                BytesSource(NAME, data), target, plan, progress=lambda *_: stop_if_gone(disconnect)
+            )
             try:
                 hidden = target.read_bytes()
             except OSError as error:
                 raise OutputFailed(f"cannot read back {target}: {error.strerror or error}") from error
         return hidden, replace(report, source=None, target=None)
 
-    def locate(self, data: bytes, plan: Plan, gone: threading.Event) -> Annotations:
+    def locate(self, data: bytes, plan: Plan, disconnect: threading.Event) -> Annotations:
         """Return the regions that the plan's rules would hide. Raises as `hide` does."""
         suffix_of(data)
-        with self._working(gone):
+        with self._working(disconnect):
             return self.engine.locate(BytesSource(NAME, data), plan)
 
     def follow(self, fetch: Callable[[Path], Path], name: str, frame: int, region: Region) -> Annotations:
@@ -122,9 +124,9 @@ class ImageService:
                 return self.engine.follow(source, frame, region)
 
     @contextmanager
-    def _working(self, gone: threading.Event) -> Iterator[None]:
+    def _working(self, disconnect: threading.Event) -> Iterator[None]:
         with self.admission.reserve(frozenset({OWN_MODELS})), self.admission.working():
-            stop_if_gone(gone)
+            stop_if_gone(disconnect)
             yield
 
 
@@ -134,8 +136,8 @@ def suffix_of(data: bytes) -> str:
         raise BadInput(f"{NAME} is a video; upload it to /v1/uploads and submit a job for it")
     if data.startswith(_CODESTREAM):
         return ".j2k"
-    found = format_of(data, NAME)
-    return next(suffix for suffix, kind in SUFFIXES.items() if kind == found and suffix not in {".j2c", ".j2k"})
+    image_format = format_of(data, NAME)
+    return next(suffix for suffix, kind in SUFFIXES.items() if kind == image_format and suffix not in {".j2c", ".j2k"})
 
 
 def digest(report: Report) -> str:
@@ -178,8 +180,8 @@ def routes(
         """Hide in an image what the plan names, and return the image. Nothing is stored."""
         data, fields = await read_image(request, "image", FIELDS, most)
 
-        def work(gone: threading.Event) -> Response:
-            image, report = image_service.hide(data, plans.plan_of_request(fields.get("plan")), gone)
+        def work(disconnect: threading.Event) -> Response:
+            image, report = image_service.hide(data, plans.plan_of_request(fields.get("plan")), disconnect)
             note(request, hidden=len(report.hidden))
             return _image_response(image, report, with_report=accepts(request, "multipart/mixed"))
 
@@ -192,7 +194,8 @@ def routes(
         """Locate in an image what the plan would hide, without hiding it."""
         data, fields = await read_image(request, "image", FIELDS, most)
         annotations = await workers.run(
-            request, lambda gone: image_service.locate(data, plans.plan_of_request(fields.get("plan")), gone)
+            request,
+            lambda disconnect: image_service.locate(data, plans.plan_of_request(fields.get("plan")), disconnect),
         )
         return JSONResponse(annotations.to_json(), headers={"cache-control": "no-store"})
 

@@ -119,11 +119,11 @@ class JobService:
 
     def get(self, job: str, caller: Principal) -> JobRecord:
         """Return a job that the caller has access to. Raises `Problem` (404)."""
-        found = self.queue.get(job) if _ID.fullmatch(job) else None
-        hides = found is not None and found.submission.kind is JobKind.HIDE
-        if found is None or not hides or (found.submission.owner != caller.name and "operate" not in caller.scopes):
+        record = self.queue.get(job) if _ID.fullmatch(job) else None
+        hides = record is not None and record.submission.kind is JobKind.HIDE
+        if record is None or not hides or (record.submission.owner != caller.name and "operate" not in caller.scopes):
             raise Problem(404, f"job {job[:40]!r} does not exist: it was never submitted, or it has been deleted")
-        return found
+        return record
 
     def list(
         self, caller: Principal, *, state: State | None, owner: str | None, after: str | None, limit: int

@@ -83,9 +83,9 @@ class Previews:
         with self._lock:
             for old in [at for at, (used, _, _) in self._stills.items() if now - used > STILL_SECONDS]:
                 del self._stills[old]
-            if (known := self._stills.pop(entry, None)) is not None:
-                self._stills[entry] = (now, *known[1:])
-                return known[1:]
+            if (cached := self._stills.pop(entry, None)) is not None:
+                self._stills[entry] = (now, *cached[1:])
+                return cached[1:]
         with self._decoding, self.scratch.folder() as folder:
             source = fetch(folder)
             if not source.exists():
