@@ -45,7 +45,11 @@ Labels = Annotated[
 Task = Annotated[str, typer.Option("--task", metavar="TASK", help="detect: boxes; segment: outlines.")]
 From = Annotated[
     str | None,
-    typer.Option("--from", metavar="MODEL", help="Network to start from: of the catalogue, or a FILE.onnx like one."),
+    typer.Option(
+        "--from",
+        metavar="MODEL",
+        help="Network to start from: centerface, yolox-nano, yolox-s, lpd-yunet, pp-humanseg, or a FILE.onnx like one.",
+    ),
 ]
 Budget = Annotated[
     str | None,
