@@ -1,7 +1,7 @@
 """The people of a plan: photographs of the persons who are shown, or who alone are hidden."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,6 +13,9 @@ from velum.spec import PartSpec, refuse_unknown
 Mode = Literal["keep", "only"]
 
 DEFAULT_EMBEDDING = PartSpec("dlib-resnet")
+
+STORED = "stored:"
+"""Begins the path of a photo that lies in the store of jobs, before its key there."""
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _MOST_NAME = 100
@@ -98,14 +101,25 @@ class People:
             photos.setdefault(name.strip(), []).append(PersonPhoto(path))
         return cls(mode, tuple(Person(name, tuple(paths)) for name, paths in photos.items()))
 
+    @property
+    def photos(self) -> tuple[PersonPhoto, ...]:
+        """The photos of all persons."""
+        return tuple(photo for person in self.persons for photo in person.photos)
+
     def with_hashes(self) -> Self:
         """Return the people with the hash of each photo. Raises `BadInput` for a photo that cannot be read."""
+        return self.map_photos(PersonPhoto.with_hash)
+
+    def map_photos(self, change: Callable[[PersonPhoto], PersonPhoto]) -> Self:
+        """Return the people with other photos."""
         return replace(
-            self,
-            persons=tuple(
-                replace(person, photos=tuple(photo.with_hash() for photo in person.photos)) for person in self.persons
-            ),
+            self, persons=tuple(replace(person, photos=tuple(map(change, person.photos))) for person in self.persons)
         )
+
+    @property
+    def stored_keys(self) -> tuple[str, ...]:
+        """Keys of the photos that lie in the store of jobs."""
+        return tuple(photo.path.removeprefix(STORED) for photo in self.photos if photo.path.startswith(STORED))
 
     def to_json(self) -> dict[str, Any]:
         """Return the people as JSON values."""

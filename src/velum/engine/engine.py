@@ -17,7 +17,7 @@ from velum.engine import segments, sources
 from velum.engine.containers import ContainerJob, hide_container
 from velum.engine.gallery import Cuts, GalleryTrack, SourceFaces, Wanted, cut_faces, faces_of, group_faces
 from velum.engine.prefetch import prefetch
-from velum.engine.prepare import PartCache, PreparedPlan, prepare
+from velum.engine.prepare import PartCache, PreparedPlan, prepare, read_people
 from velum.engine.schedule import Schedule
 from velum.engine.stages import (
     OnRegions,
@@ -33,7 +33,7 @@ from velum.frame import Frame, Samples
 from velum.limits import Limits
 from velum.media import archive
 from velum.parts import load
-from velum.people import DEFAULT_EMBEDDING
+from velum.people import DEFAULT_EMBEDDING, People
 from velum.plan import Plan
 from velum.plugins import FaceEmbedder, RuntimeConfig
 from velum.region import Region
@@ -293,6 +293,23 @@ class Engine:
         if plan.verify == "identity":
             self.face_embedder(plan.embedding)  # what lacks shows before the first pixel is read
         return prepare(plan, self._parts, self._limits, locate=regions is None, regions=regions)
+
+    def check_people(self, people: People, plan: Plan) -> None:
+        """Raise `BadInput` for photographs of people that cannot be used with a plan; nothing is kept of them.
+
+        Raises as `check` does for the plan, and `BadPlan` where no rule of it hides faces.
+        """
+        prepared = self.check(replace(plan, people=None))
+        read_people(people.with_hashes(), prepared, self._parts, self._open_photo)
+
+    def forget_people(self) -> None:
+        """Forget the people of all plans; their photos are read anew when they are needed again."""
+        self._parts.forget_people()
+
+    def _open_photo(self, path: Path) -> media.Reader:
+        if self._decoders is None or not self._decoders.takes(path):
+            return media.open_source(path, self._limits)
+        return self._decoders.read(path, self._limits)
 
     def face_embedder(self, embedding: PartSpec = DEFAULT_EMBEDDING) -> FaceEmbedder:
         """Return the part that compares faces. Raises `Unavailable` when it cannot be had."""

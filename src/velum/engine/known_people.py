@@ -11,7 +11,6 @@ import numpy as np
 from velum import media
 from velum.errors import BadInput, PluginFault, VelumError
 from velum.frame import Frame
-from velum.limits import Limits
 from velum.locate.embedding.face_quality import Fault, fault_of
 from velum.locate.labels import covers
 from velum.people import People, Person, PersonPhoto
@@ -83,8 +82,12 @@ def embed(embedder: FaceEmbedder, frame: Frame, faces: Sequence[Points]) -> Embe
     return vectors
 
 
+PhotoOpener = Callable[[Path], media.Reader]
+"""Opens a photograph for reading, as `media.open_source` does."""
+
+
 def know_people(
-    people: People, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
+    people: People, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], open_photo: PhotoOpener
 ) -> KnownPeople:
     """Return the persons with the vectors of their photographs, in each of which `locate` finds the face.
 
@@ -92,14 +95,14 @@ def know_people(
     name that show different persons.
     """
     people = people.with_hashes()
-    vectors = {person.name: _vectors_of(person, embedder, locate, limits) for person in people.persons}
+    vectors = {person.name: _vectors_of(person, embedder, locate, open_photo) for person in people.persons}
     return KnownPeople(people, embedder, vectors)
 
 
 def _vectors_of(
-    person: Person, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
+    person: Person, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], open_photo: PhotoOpener
 ) -> Embeddings:
-    vectors = np.concatenate([_vector_of(photo, embedder, locate, limits) for photo in person.photos])
+    vectors = np.concatenate([_vector_of(photo, embedder, locate, open_photo) for photo in person.photos])
     for (i, first), (j, second) in combinations(enumerate(person.photos), 2):
         distance = float(np.linalg.norm(vectors[i] - vectors[j]))
         if distance > (embedder.same + embedder.different) / 2:
@@ -111,9 +114,9 @@ def _vectors_of(
 
 
 def _vector_of(
-    photo: PersonPhoto, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], limits: Limits
+    photo: PersonPhoto, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]], open_photo: PhotoOpener
 ) -> Embeddings:
-    with media.open_source(Path(photo.path), limits) as reader:
+    with open_photo(Path(photo.path)) as reader:
         if reader.info.fps is not None:
             raise BadInput(f"photo {photo.path} of a person is a video; give an image")
         frame = next(iter(reader.frames()))

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
+from velum import media
 from velum.annotations import Annotations
-from velum.engine.known_people import KnownPeople, know_people
+from velum.engine.known_people import KnownPeople, PhotoOpener, know_people
 from velum.engine.stand_ins import ChosenLocalizer, StandIns
 from velum.errors import BadPlan
-from velum.frame import Frame
 from velum.limits import Limits
 from velum.locate import registry
 from velum.locate.labels import covered_labels, covers, plain
@@ -152,13 +152,18 @@ class PartCache:
         with self._lock:
             return _remember(self._people, key, known, MOST_PEOPLE)
 
+    def forget_people(self) -> None:
+        """Forget the persons of plans."""
+        with self._lock:
+            self._people.clear()
+
     def close(self) -> None:
         """Close every localizer, and forget the persons of plans."""
+        self.forget_people()
         with self._lock:
             for localizer in self._localizers.values():
                 localizer.close()
             self._localizers.clear()
-            self._people.clear()
 
 
 def _remember(parts: dict[K, P], spec: K, part: P, most: int) -> P:
@@ -208,10 +213,15 @@ def prepare(
     used |= {spec: region_techniques[spec] for spec, _, ignored in chosen if not ignored}
     incomplete = dict.fromkeys(filter(None, map(warning_of, localizers)))
     warnings = (*notes, *incomplete, *_warnings(used))
-    people = _known_people(plan, rules, localizers, parts, limits) if locate else None
-    if people is not None and any(covers(rule.label, "person") for rule in plan.rules):
+    prepared = PreparedPlan(plan, tuple(rules), localizers, exclusions, warnings, notes, region_techniques)
+    if plan.people is None or not locate:
+        return prepared
+    if any(covers(rule.label, "person") for rule in plan.rules):
         warnings += (KEPT_BODIES,)
-    return PreparedPlan(plan, tuple(rules), localizers, exclusions, warnings, notes, region_techniques, people)
+    people, open_photo = plan.people.with_hashes(), partial(media.open_source, limits=limits)
+    key = people, _face_rule(prepared).rule.locate, plan.effort
+    known = parts.known_people(key, lambda: read_people(people, prepared, parts, open_photo))
+    return replace(prepared, warnings=warnings, people=known)
 
 
 def _rules_of_chosen(
@@ -231,24 +241,23 @@ def _rules_of_chosen(
     ]  # fmt: skip
 
 
-def _known_people(
-    plan: Plan, rules: Sequence[PreparedRule], localizers: Sequence[Localizer], parts: PartCache, limits: Limits
-) -> KnownPeople | None:
-    """Return the persons that a plan names, None for none. Raises `BadPlan` where no rule hides faces."""
-    if plan.people is None:
-        return None
-    hiding = next((rule for rule in rules if any(covers("face", label) for label in rule.labels)), None)
+def read_people(people: People, prepared: PreparedPlan, parts: PartCache, open_photo: PhotoOpener) -> KnownPeople:
+    """Return people, with the faces that a prepared plan finds in their photographs.
+
+    Raises `BadPlan` where no rule of the plan hides faces, and as `know_people` does.
+    """
+    localizer = prepared.localizers[_face_rule(prepared).localizer]
+    return know_people(people, parts.embedder(people.embedding), lambda frame: localizer.locate([frame])[0], open_photo)
+
+
+def _face_rule(prepared: PreparedPlan) -> PreparedRule:
+    """Return the rule that hides faces. Raises `BadPlan` where there is none."""
+    hiding = next((rule for rule in prepared.rules if any(covers("face", label) for label in rule.labels)), None)
     if hiding is None:
         raise BadPlan(
             "people are recognised by faces, which no rule of the plan hides; add 'face: centerface -> blacken'"
         )
-
-    def locate_faces(frame: Frame) -> list[Region]:
-        return localizers[hiding.localizer].locate([frame])[0]
-
-    people = plan.people.with_hashes()
-    key = people, hiding.rule.locate, plan.effort
-    return parts.known_people(key, lambda: know_people(people, parts.embedder(people.embedding), locate_faces, limits))
+    return hiding
 
 
 def _make_localizers(

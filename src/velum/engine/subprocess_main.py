@@ -105,6 +105,9 @@ def _serve(
             pipe.send(("error", (type(error).__name__, str(error), limit)))
         except Exception as error:  # noqa: BLE001 - the outermost edge of this process
             pipe.send(("error", ("PluginFault", f"{type(error).__name__}: {error}", ())))
+        finally:
+            if request.name is not None and image_engine is not None:  # of a job: its people are forgotten with it
+                image_engine.forget_people()
 
 
 def _blame(error: VelumError) -> VelumError:

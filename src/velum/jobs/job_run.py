@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeVar
 from velum.errors import Unavailable
 from velum.jobs.claims import Lease, PieceRecord, WorkerClaims
 from velum.jobs.processor import Cancelled, JobProcessor, PieceResult, Task
-from velum.jobs.values import Piece, RegionsOrigin
+from velum.jobs.values import Piece, RegionsOrigin, Submission
+from velum.people import STORED, PersonPhoto
 from velum.storage import Store, missing_file
 from velum.storage.folder import hash_of
 
@@ -61,7 +62,7 @@ class JobRun:
 
     def perform(self) -> None:
         """Run the job to its end. Raises any `VelumError`, `LeaseLost`, and `Cancelled` after `stop`."""
-        submission = self.lease.job.submission
+        submission = self._with_photos(self.lease.job.submission)
         source = self._store.fetch(submission.source, self.folder)
         regions = None if submission.regions is None else self._store.fetch(submission.regions, self.folder)
         task = Task(
@@ -96,8 +97,8 @@ class JobRun:
         submission = self.lease.job.submission
         try:
             self._store.check()
-            for key in (submission.source, submission.regions):
-                if key is not None and self._store.size(key) is None:
+            for key in submission.keys:
+                if self._store.size(key) is None:
                     return missing_file(key)
         except Unavailable as gone:
             return gone
@@ -110,6 +111,17 @@ class JobRun:
         fps = (done - self._start_frames) / spent if spent > 0 and done > self._start_frames else None
         seconds_left = None if fps is None or total is None else max(total - done, 0) / fps
         return {"frames_done": done, "frames_total": total, "fps": fps, "seconds_left": seconds_left}
+
+    def _with_photos(self, submission: Submission) -> Submission:
+        """Return the submission with the photos of people on this machine; given regions need none."""
+        people = submission.plan.people
+        if people is None or submission.regions is not None or not people.stored_keys:
+            return submission
+
+        def fetch(photo: PersonPhoto) -> PersonPhoto:
+            return replace(photo, path=str(self._store.fetch(photo.path.removeprefix(STORED), self.folder)))
+
+        return replace(submission, plan=replace(submission.plan, people=people.map_photos(fetch)))
 
     def _load_or_cut(self, task: Task) -> list[tuple[PieceRecord, PieceResult | None]]:
         """Return each piece with its result where that can be reused from an earlier rendering, else None."""

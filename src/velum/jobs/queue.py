@@ -11,7 +11,19 @@ import sqlalchemy as sql
 
 from velum.errors import BadInput, BadPlan, VelumError
 from velum.jobs.database import Database
-from velum.jobs.schema import ASSIGNMENTS, COLUMNS, DRAFTS, ENDED, JOBS, PIECES, REQUESTS, job_of, new_id, row_of
+from velum.jobs.schema import (
+    ASSIGNMENTS,
+    COLUMNS,
+    DRAFTS,
+    ENDED,
+    JOBS,
+    PHOTOS,
+    PIECES,
+    REQUESTS,
+    job_of,
+    new_id,
+    row_of,
+)
 from velum.jobs.values import JobKind, JobListing, JobRecord, Once, RegionsOrigin, State, Submission
 from velum.jobs.webhooks import announce_deletion, announce_end
 from velum.plan import Plan
@@ -51,8 +63,8 @@ class JobQueue:
         With `once`, the job of an earlier identical request is returned, if there is one; raises `BadPlan` as
         `find_request` does. With `sole`, raises `Occupied` when another job has the same source.
         """
-        for key in (submission.source, submission.regions):
-            if key is not None and self._store.size(key) is None:
+        for key in submission.keys:
+            if self._store.size(key) is None:
                 raise BadInput(f"file {key[:40]!r} is not in the store; upload it first")
         with self._database.writing(alone=sole or once is not None) as connection:
             now, job = self._database.now(connection), new_id()
@@ -61,6 +73,8 @@ class JobQueue:
             if sole and connection.scalar(sql.select(JOBS.c.id).where(JOBS.c.source == submission.source)) is not None:
                 raise Occupied("another job has taken the source; upload it again for this one")
             connection.execute(JOBS.insert().values(id=job, state=State.WAITING, submitted=now, **row_of(submission)))
+            for key in set(submission.photo_keys):
+                connection.execute(PHOTOS.insert().values(job=job, key=key))
             _remember(connection, once, job, now)
             return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one())
 
@@ -239,7 +253,8 @@ class JobQueue:
             if row is None:
                 return False
             pieces = connection.execute(sql.select(*_OF_PIECES).where(PIECES.c.job == job))
-            keys = {*row, *(key for piece in pieces for key in piece)}
+            photos = connection.scalars(sql.select(PHOTOS.c.key).where(PHOTOS.c.job == job))
+            keys = {*row, *(key for piece in pieces for key in piece), *photos}
             announce_deletion(connection, job, self._database.now(connection))
             connection.execute(JOBS.delete().where(JOBS.c.id == job))
             unreferenced = _find_unreferenced(connection, keys)
@@ -314,7 +329,7 @@ def _find_unreferenced(connection: sql.Connection, keys: set[str | None]) -> set
 
 def referenced_keys(connection: sql.Connection, keys: set[str]) -> set[str]:
     """Return those of the keys that any job still refers to. A source whose time is over is none of them."""
-    columns = (*_OF_JOBS, *_OF_PIECES)
+    columns = (*_OF_JOBS, *_OF_PIECES, PHOTOS.c.key)
     queries = {column: sql.select(column).where(column.in_(keys)) for column in columns}
     queries[JOBS.c.source] = queries[JOBS.c.source].where(JOBS.c.source_kept)
     return {key for query in queries.values() for key in connection.scalars(query)}

@@ -12,7 +12,7 @@ import sqlalchemy as sql
 from velum.errors import VelumError
 from velum.jobs.database import Database
 from velum.jobs.queue import JobQueue, referenced_keys
-from velum.jobs.schema import DRAFTS, JOBS, NOTICES, PIECES, REQUESTS
+from velum.jobs.schema import DRAFTS, JOBS, NOTICES, PHOTOS, PIECES, REQUESTS
 from velum.jobs.values import Retention, State, SweepResult
 from velum.jobs.webhooks import KEPT_SECONDS
 from velum.storage import Store
@@ -155,15 +155,18 @@ class RetentionSweeper:
             queries = _due_sources(before, now)
             if not any(connection.scalars(query.where(theirs).limit(1)).first() for query, _ in queries):
                 return
+            photos_of_jobs = PHOTOS.c.job.in_([job.id for job in jobs])
+            photos = list(connection.scalars(sql.select(PHOTOS.c.key).where(photos_of_jobs)))
             connection.execute(JOBS.update().where(theirs).values(source_kept=False))
         try:
-            for key in (source, *(job.regions for job in jobs if job.regions is not None)):
+            for key in (source, *(job.regions for job in jobs if job.regions is not None), *photos):
                 self._store.delete(key)
         except VelumError:
             with self._database.writing() as connection:
                 connection.execute(JOBS.update().where(theirs).values(source_kept=True))
             raise
         with self._database.writing() as connection:
+            connection.execute(PHOTOS.delete().where(photos_of_jobs))
             connection.execute(JOBS.update().where(theirs).values(regions=None))
 
     def _drop_piece(self, key: str) -> None:

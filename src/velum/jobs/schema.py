@@ -12,7 +12,7 @@ import sqlalchemy as sql
 from velum.jobs.values import JobKind, JobRecord, State, Submission
 from velum.plan import Plan
 
-SCHEMA = 10
+SCHEMA = 11
 """Version of the tables. Increase it with every change of them; an older velum then refuses the database."""
 
 METADATA = sql.MetaData()
@@ -177,6 +177,14 @@ VIEWS = sql.Table(
     sql.Column("undecided", sql.Integer, nullable=False),
 )
 """Who has looked at which result."""
+
+PHOTOS = sql.Table(
+    "velum_photos",
+    METADATA,
+    sql.Column("job", sql.String(32), sql.ForeignKey(JOBS.c.id, ondelete="CASCADE"), primary_key=True),
+    sql.Column("key", sql.String(64), primary_key=True, index=True),
+)
+"""Keys of the photos of people that a job's plan names, and that are in the store."""
 
 NOTICES = sql.Table(
     "velum_notices",

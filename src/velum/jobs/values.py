@@ -65,6 +65,16 @@ class Submission:
     regions: str | None = None
     kind: JobKind = JobKind.HIDE
 
+    @property
+    def photo_keys(self) -> tuple[str, ...]:
+        """Keys of the photos of people that the plan names, and that are in the store."""
+        return () if self.plan.people is None else self.plan.people.stored_keys
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of all files in the store that the job needs."""
+        return tuple(key for key in (self.source, self.regions, *self.photo_keys) if key is not None)
+
     def __post_init__(self) -> None:
         for name, most in (("name", 255), ("owner", 255), ("webhook", 2000)):
             value = getattr(self, name) or ""

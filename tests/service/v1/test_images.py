@@ -191,7 +191,7 @@ def test_plans_of_the_operator_recognise_people_where_the_settings_allow_it(
         with client(settings(tmp_path, plans=plans, people=allowed)) as it:
             own = it.post("/v1/images", params={"plan": sent}, content=picture(), headers=headers)
             assert own.status_code == 422
-            assert "people are recognised only by plans of the operator" in own.json()["detail"]
+            assert "a plan in a request names no photos" in own.json()["detail"]
             named = it.post("/v1/images?plan=staff", content=picture(), headers=headers)
             assert named.status_code == status
             assert message in named.json()["detail"]

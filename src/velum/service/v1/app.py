@@ -121,7 +121,7 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
         job_service=JobService(
             jobs, plans, parts.peers, settings.limits().bytes, allows_urls=settings.jobs.urls,
             allows_webhooks=settings.jobs.webhooks, retention=retention_of(settings.jobs),
-            most_seconds=settings.jobs.originals_most_seconds,
+            most_seconds=settings.jobs.originals_most_seconds, scratch=scratch,
         ),
         previews=Previews(scratch, parts.decoders, parts.engine.limits, partial(_keeps_source, jobs)),
         galleries=galleries.Galleries(parts.engine, scratch, partial(_keeps_source, jobs), is_allowed=service.people),

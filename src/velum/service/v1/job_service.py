@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from tempfile import gettempdir
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,7 @@ from velum.jobs import JobKind, JobListing, JobQueue, JobRecord, ResumableUpload
 from velum.jobs.approvals import delete_draft, read_draft, save_draft
 from velum.jobs.values import Once
 from velum.net.client import HttpClient
+from velum.people import DEFAULT_EMBEDDING, STORED, People, Person, PersonPhoto
 from velum.plan import Plan
 from velum.service.auth.principal import AccessDenied, Principal
 from velum.service.job_backend import JobBackend
@@ -26,11 +28,18 @@ from velum.service.v1.plans import Plans
 from velum.service.v1.uploads import owned_upload
 from velum.service.v1.values import DraftRequest, JobRequest
 from velum.storage.resumable_uploads import Occupied
+from velum.storage.scratch import ScratchDirs
 
 LOG = logging.getLogger("velum.service")
 
 REGIONS_BYTES = 128 << 20
 """Largest annotation file: it is read into memory."""
+
+EMBEDDING = DEFAULT_EMBEDDING
+"""The part that compares faces with photos of requests."""
+
+PHOTO_BYTES = 64 << 20
+"""Largest photo of a person."""
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -48,6 +57,8 @@ class JobService:
     """Whether the operator allows jobs whose source is a URL."""
     allows_webhooks: bool = False
     retention: Retention = field(default_factory=Retention)
+    scratch: ScratchDirs = field(default_factory=lambda: ScratchDirs(Path(gettempdir())))
+    """Where photos of people lie while they are checked."""
     most_seconds: float = 7 * 86400.0
     """How long after the end of its job people may have a source kept."""
 
@@ -103,6 +114,16 @@ class JobService:
             self._check_complete(owned_upload(self.backend, upload, caller))
         if wanted.regions is not None:
             self._check_regions(wanted.regions, submission.plan)
+        submission = replace(submission, plan=self._with_people(wanted, submission.plan, caller))
+        try:
+            return self._submit_checked(submission, wanted, once)
+        except BaseException:
+            for key in submission.photo_keys:
+                self.queue.release(key)
+            raise
+
+    def _submit_checked(self, submission: Submission, wanted: JobRequest, once: Once | None) -> JobRecord:
+        uploads = _uploads_of(wanted)
         source = self._fetch_source(str(wanted.url)) if wanted.upload is None else self._offer_upload(wanted.upload)
         regions = None if wanted.regions is None else self._offer_upload(wanted.regions)
         try:
@@ -272,6 +293,35 @@ class JobService:
         with _conflict_when_occupied():
             sent = self.backend.open().uploads.read(upload, REGIONS_BYTES)
         self.plans.check(plan, _read_regions(sent))
+
+    def _with_people(self, wanted: JobRequest, plan: Plan, caller: Principal) -> Plan:
+        """Return the plan with the people of a request, whose photos are checked and copied into the store."""
+        named = wanted.keep_person or wanted.only_person
+        if named is None:
+            return plan
+        if wanted.keep_person and wanted.only_person:
+            raise BadPlan("a job takes either keep_person or only_person; leave one out")
+        if wanted.regions is not None:
+            raise BadPlan("a job with regions recognises nobody; leave out regions, or keep_person and only_person")
+        for upload in (upload for uploads in named.values() for upload in uploads):
+            self._check_complete(owned_upload(self.backend, upload, caller))
+        with self.scratch.folder() as folder:
+            persons, names = list[Person](), dict[str, str]()
+            for name, uploads in named.items():
+                paths = [self._read_photo(upload, folder / f"{len(names) + n:03}") for n, upload in enumerate(uploads)]
+                names |= {path: f"{n} of {name!r}" for n, path in enumerate(paths, 1)}
+                persons.append(Person(name, tuple(map(PersonPhoto, paths))))
+            people = People("keep" if wanted.keep_person else "only", tuple(persons), EMBEDDING)
+            plan = self.plans.with_people(plan, people, names)
+            return replace(plan, people=plan.people and plan.people.map_photos(self._store_photo))
+
+    def _read_photo(self, upload: str, path: Path) -> str:
+        with _conflict_when_occupied():
+            path.write_bytes(self.backend.open().uploads.read(upload, PHOTO_BYTES))
+        return str(path)
+
+    def _store_photo(self, photo: PersonPhoto) -> PersonPhoto:
+        return replace(photo, path=STORED + self.backend.open().store.put([Path(photo.path).read_bytes()]).key)
 
     def _offer_upload(self, upload: str) -> str:
         with _conflict_when_occupied():

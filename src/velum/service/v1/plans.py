@@ -4,13 +4,15 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from velum.annotations import Annotations
 from velum.engine.engine import Engine
-from velum.errors import BadPlan, Unavailable, VelumError
+from velum.errors import BadPlan, Unavailable, VelumError, names_for_places
+from velum.people import People
 from velum.plan import Plan
 from velum.spec import PartSpec
 
@@ -35,9 +37,9 @@ class Plans:
     closed_localizers: frozenset[str] = REMOTE
     """Localizers that plans of requests may not name."""
     people: bool = False
-    """Whether the operator's plans may recognise people, and faces of jobs may be grouped by person.
+    """Whether plans may recognise people, and faces of jobs may be grouped by person.
 
-    Plans of requests never may: photos are files of a machine.
+    Plans in requests name no photos, which are files of a machine: requests send them as uploads.
     """
 
     def plan_of_request(self, value: Any) -> Plan:
@@ -94,9 +96,26 @@ class Plans:
         try:
             for use, _, _ in () if regions is None else regions.techniques:
                 _refuse_options(use)
+            if plan.people is not None and plan.people.stored_keys:
+                plan = replace(plan, people=None)  # these photos were checked when they came
             self.engine.check(plan, regions=regions)
         except Unavailable as error:
             LOG.info("a plan was not checked", extra={"facts": {"cause": str(error)}})
+
+    def with_people(self, plan: Plan, people: People, photos: Mapping[str, str]) -> Plan:
+        """Return a plan of a request with people, whose photos it has sent.
+
+        `photos` has the paths where they lie for a moment, with what messages call them. The hashes of the photos are
+        added. Raises `BadPlan` where the operator does not allow it, and as `Engine.check_people` does.
+        """
+        if plan.people is not None:
+            raise BadPlan("the plan has people already; leave keep_person and only_person out, or take another plan")
+        self._require_allowed(replace(plan, people=people), "the request")
+        with ExitStack() as stack:
+            for path, name in photos.items():
+                stack.enter_context(names_for_places(path, name))
+            self.engine.check_people(people, plan)
+            return replace(plan, people=people.with_hashes())
 
     def _require_allowed(self, plan: Plan, name: str) -> None:
         """Raise `BadPlan` for a plan that compares faces where the operator does not allow it."""
@@ -122,8 +141,8 @@ class Plans:
         """Raise `BadPlan` for localizers, options and people that only the operator's plans may use."""
         if plan.people is not None:
             raise BadPlan(
-                "people are recognised only by plans of the operator, whose photos lie on the server; leave people "
-                "out, or send the name of such a plan"
+                "a plan in a request names no photos, which lie on the server; upload photos and send them as "
+                "keep_person or only_person of a job, or send the name of a plan of the operator"
             )
         for use in (*(rule.locate for rule in plan.rules), *plan.keep_out):
             if use.name in self.closed_localizers:

@@ -9,6 +9,15 @@ from velum.jobs.values import PRIORITIES
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$", examples=["9f" * 32])]
 
 
+Photos = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=100)],
+        Annotated[list[Annotated[str, Field(max_length=64)]], Field(min_length=1, max_length=10)],
+    ],
+    Field(min_length=1, max_length=10, examples=[{"Anna": ["5f2b" * 8]}]),
+]
+
+
 class UploadRequest(BaseModel):
     """What a client announces of a file before it sends it."""
 
@@ -52,6 +61,14 @@ class JobRequest(BaseModel):
     """URL that is notified when the job ends, where the operator allows it."""
     regions: Annotated[str, Field(max_length=64)] | None = None
     """Id of an upload with an annotation file: its regions are hidden, nothing is located. Takes the scope review."""
+    keep_person: Photos | None = None
+    """People who stay visible, by names of your choice: the ids of uploads with one or more photos of each.
+
+    Everybody else is hidden, also who cannot be recognised for sure. Each job keeps its own copy of the photos, as long
+    as its source; the uploads stay. Where the operator allows it: these are biometric data (GDPR article 9).
+    """
+    only_person: Photos | None = None
+    """People who alone are hidden, in the same way; faces in doubt are hidden, too."""
 
 
 class DraftRequest(BaseModel):

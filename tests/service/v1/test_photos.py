@@ -1,0 +1,184 @@
+"""Photos of people in requests for jobs: who is kept or alone hidden, bad photos refused, nothing left behind."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx2
+import numpy as np
+import pytest
+from PIL import Image
+from tests.engine.scripted_people import EMBEDDING, ColourEmbedder, Places, picture, save_film, scripted, shown
+from tests.rows import exhaustive
+from tests.service.factories import on_the_wire, settings
+from tests.service.v1.test_jobs import EngineHere, ended, worked
+from tests.service.v1.test_uploads import begun
+
+from velum.frame import Rgb
+from velum.jobs import Retention, RetentionSweeper
+from velum.limits import Limits
+from velum.plugins import RuntimeConfig
+from velum.service.job_backend import JobBackend
+from velum.service.v1 import job_service
+from velum.settings import Settings
+
+pytestmark = pytest.mark.slow
+
+LEFT, MIDDLE, RIGHT = (10, 30), (180, 30), (350, 30)
+BOTH: Places = {"anna": LEFT, "ben": RIGHT}
+PARTS: dict[str, Any] = {"embeddings": {EMBEDDING.name: ColourEmbedder}, "localizers": {"centerface": scripted}}
+PLAN = {"rules": ["face: centerface -> blacken with grow=0"], "video": {"codec": "ffv1"}}
+
+
+@contextmanager
+def service(folder: Path, *, people: bool = True) -> Iterator[tuple[httpx2.Client, Settings]]:
+    chosen = settings(folder, people=people)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        on_the_wire(chosen, lambda frame: scripted().locate([frame])[0], embeddings=PARTS["embeddings"]) as url,
+        httpx2.Client(base_url=url, timeout=60) as it,
+    ):
+        patch.setattr(job_service, "EMBEDDING", EMBEDDING)
+        yield it, chosen
+
+
+class ScriptedEngine(EngineHere):
+    """The engine in this process, with people made here."""
+
+    def __init__(self, host: Callable[[], RuntimeConfig], limits: Limits) -> None:
+        super().__init__(partial(_scripted_host, host), limits)
+
+
+def _scripted_host(host: Callable[[], RuntimeConfig]) -> RuntimeConfig:
+    return replace(host(), **PARTS)
+
+
+def image(places: Places, change: Callable[[Rgb], Rgb] = lambda rgb: rgb) -> bytes:
+    out = BytesIO()
+    Image.fromarray(change(picture(places))).save(out, "PNG")
+    return out.getvalue()
+
+
+def upload(it: Any, data: bytes) -> str:
+    place = begun(it)
+    it.put(place, content=data)
+    return str(place.rpartition("/")[2])
+
+
+def submit(it: Any, data: bytes, **wanted: Any) -> Any:
+    return it.post("/v1/jobs", json={"upload": upload(it, data), "name": "a.png", "plan": PLAN, **wanted})
+
+
+def result_of(it: Any, chosen: Settings, answer: Any) -> bytes:
+    assert answer.status_code == 201, answer.text
+    with worked(chosen, ScriptedEngine):
+        assert ended(it, answer.headers["location"])["state"] == "done"
+    return bytes(it.get(f"{answer.headers['location']}/result").content)
+
+
+def first_frame(data: bytes) -> Rgb:
+    return np.asarray(Image.open(BytesIO(data)).convert("RGB"))
+
+
+def stored_files(chosen: Settings) -> int:
+    with closing(JobBackend(chosen)) as backend:
+        return sum(1 for _ in backend.open().store.list())
+
+
+@pytest.mark.parametrize(("mode", "anna_shows"), [("keep_person", True), *exhaustive([("only_person", False)])])
+def test_a_person_whose_photo_a_request_sends_is_kept_or_alone_hidden(
+    tmp_path: Path, mode: str, *, anna_shows: bool
+) -> None:
+    with service(tmp_path) as (it, chosen):
+        photo = upload(it, image({"anna": MIDDLE}))
+        answer = submit(it, image(BOTH), **{mode: {"Anna": [photo]}})
+        after = first_frame(result_of(it, chosen, answer))
+        assert shown(after, BOTH) == {"anna": anna_shows, "ben": not anna_shows}
+        report = it.get(f"{answer.headers['location']}/report").json()["people"]
+        assert report["mode"] == mode.partition("_")[0]
+        assert report["persons"][0]["name"] == "Anna"
+        assert len(report["persons"][0]["photos"][0]) == 64
+        assert photo not in str(report), "photos appear by their hashes only"
+        # The upload stays for the next job; it goes with its own deletion.
+        assert submit(it, image(BOTH), **{mode: {"Anna": [photo]}}).status_code == 201
+        assert it.delete(f"/v1/uploads/{photo}").status_code == 204
+
+
+def test_a_film_keeps_who_is_in_one_of_two_photos(tmp_path: Path) -> None:
+    film = save_film(tmp_path / "film.mkv", [BOTH] * 4).read_bytes()
+    with service(tmp_path) as (it, chosen):
+        photos = [upload(it, image({"anna": place})) for place in (LEFT, RIGHT)]
+        answer = submit(it, film, name="film.mkv", keep_person={"Anna": photos})
+        result_of(it, chosen, answer)
+        decisions = it.get(f"{answer.headers['location']}/report").json()["people"]["decisions"]
+        assert sorted((one["result"], one["person"]) for one in decisions) == [("hidden", None), ("shown", "Anna")]
+
+
+def pixelate(rgb: Rgb) -> Rgb:
+    return np.kron(rgb[::16, ::16], np.ones((16, 16, 1), np.uint8)).astype(np.uint8)
+
+
+def blur(rgb: Rgb) -> Rgb:
+    return np.asarray(cv2.GaussianBlur(rgb, (0, 0), 6), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("photos", "reason"),
+    [
+        ([image({})], "no face is found in photo 1 of 'Anna'"),
+        ([image(BOTH)], "photo 1 of 'Anna' shows 2 faces; cut it to the one of the person"),
+        *exhaustive(
+            [
+                ([image({"anna": MIDDLE}, blur)], "the face in photo 1 of 'Anna' is blurred"),
+                ([image({"anna": MIDDLE}, pixelate)], "the face in photo 1 of 'Anna' is hidden already"),
+                ([image({"anna": LEFT}), image({"ben": LEFT})], "seem to show different persons"),
+                ([b"no picture"], "1 of 'Anna'"),
+            ]
+        ),
+    ],
+)  # fmt: skip
+def test_a_bad_photo_is_refused_with_what_to_do(tmp_path: Path, photos: list[bytes], reason: str) -> None:
+    with service(tmp_path) as (it, chosen):
+        answer = submit(it, image(BOTH), keep_person={"Anna": [upload(it, photo) for photo in photos]})
+        assert (answer.status_code, answer.json()["code"]) == (422, "BadInput")
+        assert reason in answer.json()["detail"]
+        assert str(tmp_path) not in answer.json()["detail"]
+        assert stored_files(chosen) == 0
+        assert it.get("/v1/jobs").json()["jobs"] == []
+
+
+def test_photos_are_refused_where_they_decide_nothing(tmp_path: Path) -> None:
+    with service(tmp_path) as (it, _):
+        photo = upload(it, image({"anna": MIDDLE}))
+        both = submit(it, image(BOTH), keep_person={"Anna": [photo]}, only_person={"Ben": [photo]})
+        assert (both.status_code, "either keep_person or only_person" in both.json()["detail"]) == (422, True)
+        assert submit(it, image(BOTH), keep_person={"Anna": ["0" * 32]}).status_code == 404
+
+
+def test_photos_are_refused_where_the_operator_does_not_allow_it(tmp_path: Path) -> None:
+    with service(tmp_path, people=False) as (it, _):
+        answer = submit(it, image(BOTH), keep_person={"Anna": [upload(it, image({"anna": MIDDLE}))]})
+        assert (answer.status_code, "service.people" in answer.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize("way", ["deleted", "swept"])
+def test_photos_go_with_the_source(tmp_path: Path, way: str) -> None:
+    with service(tmp_path) as (it, chosen):
+        answer = submit(it, image(BOTH), keep_person={"Anna": [upload(it, image({"anna": MIDDLE}))]})
+        assert stored_files(chosen) == 2
+        result_of(it, chosen, answer)
+        assert stored_files(chosen) == 4, "source, photo, result and regions"
+        if way == "deleted":
+            it.delete(answer.headers["location"])
+            assert stored_files(chosen) == 0
+        else:
+            with closing(JobBackend(chosen)) as backend:
+                opened = backend.open()
+                swept = RetentionSweeper(opened.database, opened.store, Retention(originals_seconds=0)).due()
+            assert swept.originals == 1
+            assert stored_files(chosen) == 2
