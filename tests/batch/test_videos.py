@@ -12,6 +12,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
+from tests.cli.conftest import Command, site, velum_command  # noqa: F401 - fixtures
 
 from velum import Engine, Limits, Plan, RuntimeConfig
 from velum.engine.subprocess_engine import SubprocessPool
@@ -117,6 +119,28 @@ def test_two_nodes_share_a_video_and_one_makes_the_same(
     with Engine() as engine:
         report = engine.hide(tmp_path / "in" / "ü clip.mp4", tmp_path / "whole.mp4", ZONE)
     assert (report.frames, report.labels) == (60, {"zone": 1})
+
+
+def test_a_machine_that_is_done_helps_with_the_long_videos_that_others_have_begun(
+    source: FolderTree,
+    velum_command: Command,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("velum.batch.listing.SHARD_ITEMS", 1)
+    for name in ("a", "z"):
+        Image.new("RGB", (40, 40)).save(velum_command.folder / "in" / f"{name}.png")
+    call = ("batch", "in", "-o", "out", "--rule", "zone: fixed(box=[4, 4, 20, 20]) -> blacken", "--workers", "1")
+    assert velum_command(*call, "--list").stdout == "3\n"
+    target = FolderTree(velum_command.folder / "out")
+    run = BatchRun.open(target, BatchRun.names(target)[0])
+    (listing,) = run.listings()
+    assert [run.items(listing, shard)[0].key for shard in range(3)] == ["a.png", "z.png", "ü clip.mp4"]
+    velum_command(*call, "--shard", "0", "--shards", "3")
+    assert list(run.unfinished_shards(listing)) == [1, 2]
+    for shard in (1, 2):
+        run.begin(listing, shard)
+    velum_command(*call, "--shard", "0", "--shards", "3")
+    assert list(run.unfinished_shards(listing)) == [1]  # images are left to the machine that has begun
 
 
 def test_finished_segments_are_not_hidden_again(source: FolderTree, engines: SubprocessPool, tmp_path: Path) -> None:

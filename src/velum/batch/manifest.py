@@ -161,6 +161,12 @@ class BatchRun:
             else:
                 yield shard
 
+    def begun_shards(self, listing: Listing) -> Iterator[int]:
+        """Yield the numbers of the shards that a node has begun and none has finished."""
+        for found in self.target.list(f"{self.root}/part/{listing.name}"):
+            if found.key.endswith("/begun"):
+                yield int(found.key.split("/")[-2])
+
     def files_left(self, listing: Listing) -> int:
         """Return how many files of a listing have no outcome yet, by what runners wrote so far."""
         left = 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 from velum.batch.manifest import BatchRun, refuse_other_node
-from velum.batch.shard import ShardRunner
+from velum.batch.shard import ShardRunner, shards_to_share
 from velum.engine.subprocess_engine import SubprocessPool
 from velum.errors import Unavailable, VelumError
 from velum.limits import Limits
@@ -29,6 +29,10 @@ except ImportError as missing:
     raise Unavailable(
         f"the runner ray needs a library that is not installed ({missing}); pip install 'velum-anonymizer[ray]'"
     ) from missing
+
+
+HELP, HELPERS = -1, 64
+"""In place of the number of a shard: help with long videos of others; and how many rows at most say so."""
 
 
 class ShardActor:
@@ -50,7 +54,9 @@ class ShardActor:
 
     def _hide(self, shard: int) -> str:
         try:
-            self._runner.hide_shard(self._listing, shard)
+            run = self._runner.run
+            for each in [shard] if shard != HELP else shards_to_share(run, self._listing, run.unfinished_shards):
+                self._runner.hide_shard(self._listing, each)
         except VelumError as error:  # with an error, Ray would lose the rows of other shards
             return str(error)
         return ""
@@ -69,14 +75,17 @@ def hide_on_ray(
     try:
         ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.WARNING)
         ray.data.DataContext.get_current().enable_progress_bars = False
-        rows = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
+        helpers = [HELP] * min(most_actors or HELPERS, HELPERS) if run.listings()[-1].video_seconds else []
+        items = [{"shard": shard} for shard in (*shards, *helpers)]
+        rows = ray.data.from_items(items, override_num_blocks=len(items))
         hidden = rows.map_batches(
             ShardActor, fn_constructor_args=(run.name, run.config.source, run.config.target, host, limits),
             batch_size=1, batch_format="pyarrow", num_cpus=cpus, num_gpus=gpus or None,
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most_actors),
         )  # fmt: skip
         for table in hidden.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield from zip(table["shard"].to_pylist(), table["left"].to_pylist(), strict=True)
+            rows_ended = zip(table["shard"].to_pylist(), table["left"].to_pylist(), strict=True)
+            yield from ((shard, left) for shard, left in rows_ended if shard != HELP)
     except (ray.exceptions.RayError, ConnectionError) as error:
         reason = str(error).strip().partition("\n")[0][:500]
         raise Unavailable(f"the Ray cluster failed: {reason}; run the same command again to continue") from error

@@ -280,3 +280,16 @@ def shards_to_hide(run: BatchRun, listing: Listing, number: int | None = None, o
         return [shard for shard in unfinished if (shard == number if of is None else shard % of == number)]
     turn = random.randrange(len(unfinished)) if unfinished else 0  # noqa: S311 - no secret
     return unfinished[turn:] + unfinished[:turn]
+
+
+def shards_to_share(run: BatchRun, listing: Listing, candidates: Callable[[Listing], Iterable[int]]) -> Iterator[int]:
+    """Yield the candidates that hold a long video, whose segments several nodes can hide, until there is no new one.
+
+    `candidates` returns the shards that are open at the time; one of them is taken at random.
+    """
+    looked = set[int]()
+    while new := [shard for shard in candidates(listing) if shard not in looked]:
+        shard = random.choice(new)  # noqa: S311 - no secret
+        looked.add(shard)
+        if any(map(is_long, run.items(listing, shard))):
+            yield shard

@@ -16,7 +16,7 @@ import typer
 
 from velum.cli import common
 from velum.cli.common import Messages
-from velum.errors import BadInput, BadPlan, Unavailable
+from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
 
 if TYPE_CHECKING:
     from velum.batch.item import ItemOutcome, Status
@@ -182,6 +182,8 @@ class CommandRun:
         if not listings:
             raise BadInput("the source is not listed yet; run the same command with --list in place of --shard first")
         self._hide_shards(run, listings[-1], shards_to_hide(run, listings[-1], number, of), summary)
+        if self.cluster is None:
+            self._help_others(run, listings[-1])
         self._finish(run, summary)
 
     def hide(self, retry: Sequence[str]) -> None:
@@ -241,6 +243,17 @@ class CommandRun:
                 self._hide_on_cluster(run, listing, shards, count, self.cluster)
             else:
                 hide_shards(self.ready.runner(run), listing, shards, count)
+
+    def _help_others(self, run: "BatchRun", listing: "Listing") -> None:
+        """Hide segments of long videos that other machines have begun; what fails there is left to them."""
+        from velum.batch.shard import hide_shards, shards_to_share
+
+        try:
+            hide_shards(self.ready.runner(run), listing, shards_to_share(run, listing, run.begun_shards))
+        except (Unavailable, OutputFailed) as error:
+            self.messages.warn(
+                f"this machine's shards are finished; helping with long videos of others failed: {error}"
+            )
 
     def _hide_on_cluster(
         self, run: "BatchRun", listing: "Listing", shards: Sequence[int], show: "Callable[[ItemOutcome], None]",
