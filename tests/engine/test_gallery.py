@@ -22,7 +22,8 @@ from tests.engine.scripted_people import (
 )
 
 from velum import Annotations, Engine, media
-from velum.engine.gallery import GalleryTrack, group_vectors
+from velum.engine.face_groups import group_vectors
+from velum.engine.gallery import GalleryTrack
 from velum.frame import Frame, Plane, Rgb, Role
 
 LEFT, MIDDLE, RIGHT = (10, 30), (180, 30), (350, 30)

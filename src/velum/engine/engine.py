@@ -15,7 +15,8 @@ from velum import media
 from velum.annotations import Annotations
 from velum.engine import segments, sources
 from velum.engine.containers import ContainerJob, hide_container
-from velum.engine.gallery import Cuts, GalleryTrack, SourceFaces, Wanted, cut_faces, faces_of, group_faces
+from velum.engine.face_groups import group_faces
+from velum.engine.gallery import Cuts, GalleryTrack, SourceFaces, Wanted, cut_faces, faces_of
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PartCache, PreparedPlan, prepare, read_people
 from velum.engine.schedule import Schedule

@@ -13,7 +13,7 @@ import pytest
 from velum import media
 from velum.errors import BadInput, LimitExceeded, OutputFailed
 from velum.limits import Limits
-from velum.media.video.packets import ExpectedPts
+from velum.media.video.expected_pts import ExpectedPts
 from velum.plan import Plan, Video
 
 from .factories import FRAMES, Clip, copy, decoded, full_disk, made, times

@@ -99,7 +99,7 @@ class ImageReader:
                 time += Fraction(page.duration_ms).limit_denominator(1000) / 1000
                 del plane
 
-    def encoded(self) -> bytes | None:
+    def sendable_file(self) -> bytes | None:
         """Return the file without metadata where it can stand for its only frame, else None. Nothing is decoded."""
         with translate_errors(self._source, self._data, self._format), self._open() as image:
             if self.info.frames > 1 or self._format not in _SENDABLE:

@@ -49,7 +49,7 @@ def read_plain(data: bytes, limits: Limits, begin: Callable[[Frame], None] | Non
         raise BadInput(f"cannot read {_NAME}: it is empty")
     limits.check("bytes", len(data), str(_NAME))
     with ImageReader(_NAME, data, limits) as reader:
-        if begin is not None and (encoded := reader.encoded()) is not None:
+        if begin is not None and (encoded := reader.sendable_file()) is not None:
             begin(Frame((), reader.info.width, reader.info.height, encoded=encoded))
         return plain_of(reader)
 

@@ -9,17 +9,10 @@ import av
 from velum.errors import BadInput
 from velum.media.video import alpha
 from velum.media.video.bitstream import Ffv1Checksums
+from velum.media.video.expected_pts import ExpectedPts, ShownPts
 from velum.media.video.file_input import RESETTABLE_CLOCKS, Demuxer, decode_strictly
 from velum.media.video.info import VideoSource
-from velum.media.video.packets import (
-    ClockedPacket,
-    ExpectedPts,
-    PacketClock,
-    ShownPts,
-    is_hidden_packet,
-    resolve_joins,
-    wait_for_first_pts,
-)
+from velum.media.video.packets import ClockedPacket, PacketClock, is_hidden_packet, resolve_joins, wait_for_first_pts
 from velum.media.video.pixel_formats import FramePool, VideoFrame, blacken, copy_frame, planes_of, refit
 from velum.media.video.probe import refuse_encrypted, stated_seconds, to_fraction
 from velum.report import say_count
