@@ -256,6 +256,32 @@ def test_people_of_a_photograph_are_decided_on_its_page(
     assert sorted(shown_faces(page, made)) == [False, True]
 
 
+def test_a_photo_chosen_on_the_start_page_keeps_a_person(page: Any, shared: Path, tmp_path: Path) -> None:
+    for name, who in (("anna.png", ("a",)), ("two.png", ("a2", "b")), ("both.png", ("a", "b"))):
+        Image.fromarray(scene(shared, who)).save(tmp_path / name)
+    page.goto("/")
+    page.get_by_text("Single people").click()
+    page.locator(".who").get_by_text("GDPR article 9").wait_for()
+    page.get_by_label("Name", exact=True).fill("Anna")
+    page.locator("input[name=photo]").set_input_files(tmp_path / "anna.png")
+    page.get_by_text("Anna 1 photo").wait_for()
+    page.locator(".drop input").first.set_input_files([tmp_path / "two.png"])
+    page.get_by_role("button", name="Hide in 1 file").click()
+    page.get_by_role("link", name="View two.png").click()
+    page.get_by_text("Everybody but Anna is hidden.").wait_for()
+    made = page.url.rpartition("/")[2]
+    assert shown_faces(page, made) == [True, False]
+
+    page.get_by_role("link", name="Hide", exact=True).click()
+    page.get_by_role("button", name="Remove Anna").click()
+    page.get_by_label("Name", exact=True).fill("Anna")
+    page.locator("input[name=photo]").set_input_files(tmp_path / "both.png")
+    page.locator(".drop input").first.set_input_files([tmp_path / "both.png"])
+    page.get_by_role("button", name="Hide in 1 file").click()
+    page.get_by_text("shows 2 faces").wait_for(state="attached")
+    page.complaints.clear()
+
+
 def test_persons_are_split_and_merged_by_mouse_and_keyboard(page: Any, job: str) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     page.goto(f"/#/review/{job}")

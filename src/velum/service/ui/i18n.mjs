@@ -227,6 +227,8 @@ const en = {
   'jobs.nomatch': 'No jobs match', 'jobs.nomatch.how': 'Try another name or state.', 'jobs.count': '{n} jobs', 'jobs.count.one': '1 job', 'jobs.fps': '{n} frames/s',
   'jobs.download': 'Download', 'jobs.download.name': 'Download {name}', 'jobs.cancel': 'Cancel', 'jobs.cancel.name': 'Cancel {name}',
   'jobs.retry': 'Try again', 'jobs.retry.name': 'Try {name} again', 'jobs.delete': 'Delete', 'jobs.delete.name': 'Delete {name}',
+  'start.who': 'Single people', 'start.who.keep': 'Only these stay visible', 'start.who.only': 'Only these are hidden', 'start.who.name': 'Name', 'start.who.photo': 'Add photos', 'start.who.photos': '{n} photos', 'start.who.photos.one': '1 photo',
+  'start.who.warning': 'For this, all faces are compared with the photos. That processes biometric data (GDPR article 9) and takes an exception, such as the consent of everybody who is shown. The photos are deleted with the originals.',
   'jobs.people': 'Decide by person in {n} files', 'jobs.people.one': 'Decide by person in 1 file', 'jobs.choose.all': 'Choose all', 'jobs.choose.name': 'Choose {name}',
   'jobs.delete.sure': 'Delete {name}?', 'jobs.delete.what': 'Its original, its result and its report are deleted from the server.',
   // models
@@ -481,6 +483,8 @@ const de = {
   'jobs.nomatch': 'Keine passenden Aufträge', 'jobs.nomatch.how': 'Versuchen Sie einen anderen Namen oder Stand.', 'jobs.count': '{n} Aufträge', 'jobs.count.one': '1 Auftrag', 'jobs.fps': '{n} Bilder/s',
   'jobs.download': 'Herunterladen', 'jobs.download.name': '{name} herunterladen', 'jobs.cancel': 'Abbrechen', 'jobs.cancel.name': '{name} abbrechen',
   'jobs.retry': 'Noch einmal', 'jobs.retry.name': '{name} noch einmal versuchen', 'jobs.delete': 'Löschen', 'jobs.delete.name': '{name} löschen',
+  'start.who': 'Einzelne Personen', 'start.who.keep': 'Nur diese bleiben sichtbar', 'start.who.only': 'Nur diese werden verborgen', 'start.who.name': 'Bezeichnung', 'start.who.photo': 'Fotos hinzufügen', 'start.who.photos': '{n} Fotos', 'start.who.photos.one': '1 Foto',
+  'start.who.warning': 'Dafür werden alle Gesichter mit den Fotos verglichen. Das verarbeitet biometrische Daten (DSGVO Artikel 9) und braucht eine Ausnahme, etwa die Einwilligung aller Gezeigten. Die Fotos werden mit den Originalen gelöscht.',
   'jobs.people': 'In {n} Dateien nach Personen entscheiden', 'jobs.people.one': 'In 1 Datei nach Personen entscheiden', 'jobs.choose.all': 'Alle auswählen', 'jobs.choose.name': '{name} auswählen',
   'jobs.delete.sure': '{name} löschen?', 'jobs.delete.what': 'Original, Ergebnis und Bericht werden auf dem Server gelöscht.',
   // models

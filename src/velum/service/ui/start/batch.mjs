@@ -7,6 +7,7 @@ import { isMedia, isVideo, refusal } from './file_types.mjs';
 import { apart, zip } from './zip.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
+/** @typedef {{ mode: 'keep' | 'only', persons: { name: string, photos: File[] }[] }} People who stays visible, or alone is hidden */
 /**
  * @typedef {object} Item
  * @property {number} id
@@ -37,6 +38,10 @@ class Batch extends EventTarget {
   #resumed = false;
   /** @type {object} */
   #plan = {};
+  /** @type {People | null} */
+  #people = null;
+  /** What names the uploaded photos of people in a request. @type {Promise<Record<string, Record<string, string[]>>> | null} */
+  #photos = null;
 
   /**
    * @param {{ file: File, path: string }[]} files
@@ -68,9 +73,11 @@ class Batch extends EventTarget {
     this.#poll();
   }
 
-  /** @param {object} plan for all that have not been sent */
-  start(plan) {
+  /** @param {object} plan for all that have not been sent @param {People | null} [people] */
+  start(plan, people = null) {
     this.#plan = plan;
+    this.#people = people;
+    this.#forgetPhotos();
     for (const item of this.items) if (item.state === 'ready') item.state = 'uploading';
     // What takes long must not keep the rest waiting.
     const weight = (/** @type {Item} */ { file }) => file.size * (isVideo(file.name) ? 100 : 1);
@@ -120,7 +127,10 @@ class Batch extends EventTarget {
   #sendNext() {
     while (this.#sending < AT_A_TIME) {
       const item = [...this.#queue, ...this.items].find((candidate) => candidate.state === 'uploading' && !candidate.job && !taken.has(candidate) && this.items.includes(candidate));
-      if (!item) return;
+      if (!item) {
+        if (!this.#sending) this.#forgetPhotos();
+        return;
+      }
       taken.add(item);
       this.#sending += 1;
       this.#send(item).finally(() => {
@@ -138,7 +148,8 @@ class Batch extends EventTarget {
         item.sent = share;
         this.#changed();
       }, item.stop.signal);
-      item.job = await send('POST', 'v1/jobs', { upload: id, name: item.file.name, plan: this.#plan });
+      const named = await (this.#photos ??= this.#sendPhotos());
+      item.job = await send('POST', 'v1/jobs', { upload: id, name: item.file.name, plan: this.#plan, ...named });
       item.state = /** @type {Job} */ (item.job).state;
       this.#poll();
     } catch (error) {
@@ -147,6 +158,25 @@ class Batch extends EventTarget {
       [item.error, item.detail] = [errorText(error), errorDetail(error)];
     }
     this.#changed();
+  }
+
+  /** Upload the photos of people, once for all files. @returns {Promise<Record<string, Record<string, string[]>>>} */
+  async #sendPhotos() {
+    if (!this.#people?.persons.length) return {};
+    /** @type {Record<string, string[]>} */
+    const ids = {};
+    for (const { name, photos } of this.#people.persons) {
+      ids[name] = [];
+      for (const photo of photos) ids[name].push(await upload(photo, () => {}, new AbortController().signal));
+    }
+    return { [`${this.#people.mode}_person`]: ids };
+  }
+
+  /** Have the service delete the photos of people: each job has its own copy. */
+  #forgetPhotos() {
+    const photos = this.#photos;
+    this.#photos = null;
+    photos?.then((named) => Object.values(named).flatMap((ids) => Object.values(ids).flat()).forEach((id) => send('DELETE', `v1/uploads/${id}`).catch(() => {}))).catch(() => {});
   }
 
   /** Asks for all jobs at once: browsers hold few connections, and each that follows one job would hold one of them. */

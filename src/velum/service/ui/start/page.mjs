@@ -20,7 +20,7 @@ import { sample } from './technique_preview.mjs';
 /** @typedef {import('./batch.mjs').Item} Item */
 
 /** What was chosen stays while other pages are looked at. */
-const choice = { labels: new Set(['face']), technique: 'blacken', effort: 'balanced', audio: 'copy', /** @type {Record<string, number>} */ degrees: Object.fromEntries(TECHNIQUES.map(({ name, usual }) => [name, usual])) };
+const choice = { labels: new Set(['face']), technique: 'blacken', effort: 'balanced', audio: 'copy', /** @type {Record<string, number>} */ degrees: Object.fromEntries(TECHNIQUES.map(({ name, usual }) => [name, usual])), people: /** @type {import('./batch.mjs').People} */ ({ mode: 'keep', persons: [] }) };
 /** @type {{ labels: import('./plan.mjs').Label[], models: import('./plan.mjs').Model[], people: boolean }} */
 const offered = { labels: [], models: [], people: false };
 
@@ -168,7 +168,32 @@ class VelumStart extends HTMLElement {
       more.length ? h('details', {}, h('summary', {}, t('start.more', { n: more.length })), search, h('div', { class: 'pills many' }, ...all)) : '',
       this.#unknown() || !missed.length ? '' : h('p', { class: 'quiet small' }, t('start.cannot', { labels: missed.map(({ label }) => labelText(label)).join(', ') })),
       had.every((label) => finders(label, offered.models).here) ? '' : h('p', { class: 'quiet small away-note', id: 'away' }, t('start.nothere')),
-      h('div', { class: 'two' }, h('label', { class: 'field effort' }, h('span', {}, t('start.effort')), effort), h('label', { class: 'field effort' }, h('span', {}, t('sound')), sound)));
+      h('div', { class: 'two' }, h('label', { class: 'field effort' }, h('span', {}, t('start.effort')), effort), h('label', { class: 'field effort' }, h('span', {}, t('sound')), sound)),
+      offered.people ? this.#who() : '');
+  }
+
+  /** Choose people by photos: who stays visible, or who alone is hidden. @param {boolean} [open] */
+  #who(open = choice.people.persons.length > 0) {
+    const { people } = choice;
+    const mode = h('select', { 'aria-label': t('start.who'), onchange: () => { people.mode = /** @type {'keep' | 'only'} */ (mode.value); } },
+      ...['keep', 'only'].map((name) => h('option', { value: name, selected: name === people.mode }, t(`start.who.${name}`))));
+    const name = h('input', { type: 'text', name: 'person', maxLength: 100, placeholder: t('start.who.name'), 'aria-label': t('start.who.name') });
+    const pick = h('input', { type: 'file', accept: 'image/*', multiple: true, hidden: true, 'aria-hidden': 'true', tabIndex: -1, name: 'photo', onchange: () => {
+      const called = name.value.trim() || t('gallery.person', { n: people.persons.length + 1 });
+      const known = people.persons.find((person) => person.name === called);
+      if (known) known.photos.push(...pick.files ?? []);
+      else people.persons.push({ name: called, photos: [...pick.files ?? []] });
+      place.replaceWith(this.#who());
+    } });
+    const place = h('details', { class: 'who', open }, h('summary', {}, t('start.who')),
+      h('p', { class: 'note warn small' }, t('start.who.warning')), mode,
+      h('ul', { class: 'files' }, ...people.persons.map((person) => h('li', { class: 'row between' }, h('span', {}, person.name, ' ', h('span', { class: 'quiet small' }, t('start.who.photos', { n: person.photos.length }))),
+        h('button', { type: 'button', class: 'plain', 'aria-label': t('start.removename', { name: person.name }), onclick: () => {
+          people.persons = people.persons.filter((other) => other !== person);
+          place.replaceWith(this.#who(true));
+        } }, icon(ICONS.close))))),
+      h('div', { class: 'row' }, name, h('button', { type: 'button', onclick: () => pick.click() }, t('start.who.photo'))), pick);
+    return place;
   }
 
   #showHow() {
@@ -209,7 +234,7 @@ class VelumStart extends HTMLElement {
 
   #start() {
     const degree = choice.degrees[choice.technique];
-    batch.start(planOf({ labels: [...choice.labels], technique: choice.technique, degree, effort: choice.effort, audio: choice.audio }, offered.labels, offered.models));
+    batch.start(planOf({ labels: [...choice.labels], technique: choice.technique, degree, effort: choice.effort, audio: choice.audio }, offered.labels, offered.models), offered.people ? choice.people : null);
     this.#list.scrollIntoView({ block: 'nearest' });
   }
 
