@@ -22,6 +22,7 @@ from velum.service.job_backend import trainings_folder
 from velum.settings.schema import TrainSettings
 from velum.train import machine
 from velum.train.job import read_order
+from velum.train.processor import RUNS
 
 pytestmark = pytest.mark.slow
 
@@ -228,7 +229,7 @@ def test_a_training_that_is_cancelled_goes_on_from_its_last_state(tmp_path: Path
     jobs = TrainingJobs.of(chosen, folder)
     jobs.add_base()
     with client(chosen) as service, jobs.working():
-        wanted = {"name": NAME, "truth": "truth.json", "base": "tiny", "side": 96, "recall": 0.5, "seconds": 20}
+        wanted = {"name": NAME, "truth": "truth.json", "base": "tiny", "side": 96, "recall": 0.5, "seconds": 12}
         started = service.post("/v1/trainings", json=wanted)
         assert started.status_code == 201, started.text
         place = f"/v1/trainings/{started.json()['id']}"
@@ -243,3 +244,26 @@ def test_a_training_that_is_cancelled_goes_on_from_its_last_state(tmp_path: Path
         assert (report["held_out"], report["compared"]) == (4, None)
         assert service.post(f"{place}/switch").status_code == 200
         assert NAME in {model["name"] for model in service.get("/v1/models").json()["models"]}
+
+
+@WITH_TORCH
+def test_after_three_deaths_the_best_state_becomes_the_model(jobs: TrainingJobs) -> None:
+    training = jobs.submit()
+    folder = jobs.leave_state(training)
+    (folder.path.parent / RUNS).write_bytes(b"...")
+    with jobs.working():
+        assert jobs.ended(training).state is State.DONE, jobs.ended(training).message
+    report = jobs.backend.open().queue.report(training.id)
+    assert report is not None
+    assert [look["step"] for look in report["looks"]] == [3]
+
+
+@WITHOUT_TORCH
+@pytest.mark.exhaustive
+def test_a_worker_without_torch_says_so_in_the_training(jobs: TrainingJobs, service: TestClient) -> None:
+    training = jobs.submit()
+    place = f"/v1/trainings/{training.id}"
+    with jobs.working():
+        error = until(lambda: service.get(place).json()["error"])
+    assert (error["code"], "pip install torch" in error["message"]) == ("Unavailable", True)
+    assert service.get(place).json()["state"] == "waiting", "a worker that has it may come"
