@@ -205,3 +205,31 @@ def test_more_files_than_are_sorted_in_memory_come_in_order(tmp_path: Path, monk
     for _ in range(2):  # as often as one likes
         assert [str(job.target.relative_to(folder)) for job in jobs] == sorted(names, key=Path)
         assert len(jobs) == 22
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("a.psd", b"8BPS\0\1", "it is a Photoshop picture, which velum does not read"),
+        (
+            "without suffix",
+            b"P6\n# a comment\n2 2\n255\n" + bytes(12),
+            "it is a PNM picture, which velum does not read",
+        ),
+        ("a.pam", b"P7\nWIDTH 2\nHEIGHT 2\n", "it is a PNM picture, which velum does not read"),
+        ("favicon", b"\0\0\1\0\1\0", "it is an icon, which velum does not read"),
+        ("a.qoi", b"qoif", "it is a QOI picture, which velum does not read"),
+        ("a.tga", bytes(18), "unknown kind"),
+        ("logo.svg", b"<svg/>", "unknown kind"),
+        ("a.icns", b"other", "unknown kind"),
+    ],
+)
+def test_a_picture_that_velum_does_not_read_is_reported_in_a_folder(
+    name: str, data: bytes, reason: str, photos: Path, engine: Engine
+) -> None:
+    (photos / name).write_bytes(data)
+    items, folder = arrange([photos], None, include=[name])
+    assert folder is not None
+    (outcome,) = run(engine, items, PLAN, workers=1)
+    assert isinstance(outcome.error, BadInput)
+    assert reason in str(outcome.error)

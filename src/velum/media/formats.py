@@ -1,6 +1,7 @@
 """Detection of image and video formats by content, never by a file's name; and the suffix of each format."""
 
 import os
+import re
 from pathlib import Path
 
 from velum.errors import BadInput, BadPlan
@@ -59,14 +60,32 @@ _OGG_PICTURES = (b"\x80theora", b"OVP80", b"BBCD", b"\x01video")
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"}
 
+UNREAD_PICTURES = (
+    (bytes.fromhex("d7cdc69a"), "a WMF drawing"), (b"\x01\0\x09\0\0\x03", "a WMF drawing"),
+    (b"VCLMTF", "a StarView drawing"), (bytes.fromhex("c5d0d3c6"), "an EPS drawing"), (b"8BPS", "a Photoshop picture"),
+    (b"\0\0\x01\0", "an icon"), (b"\0\0\x02\0", "an icon"), (b"icns", "an icon"),
+    (b"\xff\x0a", "a JPEG XL picture"), (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"II\xbc\x01", "a JPEG XR picture"), (b"DDS ", "a DDS picture"), (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
+    (b"#?RADIANCE", "a Radiance picture"), (b"qoif", "a QOI picture"), (b"gimp xcf", "a GIMP picture"),
+    (b"SDPX", "a DPX picture"), (b"XPDS", "a DPX picture"),
+    (b"FWS", "a Flash film"), (b"CWS", "a Flash film"), (b"ZWS", "a Flash film"),
+)  # fmt: skip
+"""Starts of files that show a picture which velum does not read, and what they are."""
+
+_PNM = re.compile(rb"P[1-7fF]\s(?:\s*#[^\n]*\n)*\s*(?:\d+\s+\d+|WIDTH \d)")
+_DRAWINGS = frozenset({".ai", ".emf", ".eps", ".svg", ".svgz", ".wmf"})
+"""Suffixes of drawings, which may hold pictures."""
+
 OTHER_SUFFIXES = frozenset({
-    ".3fr", ".arw", ".braw", ".cr2", ".cr3", ".crw", ".dcr", ".dds", ".dib", ".dng", ".erf", ".exr", ".fff", ".hdr",
-    ".ico", ".iiq", ".insp", ".jpm", ".jps", ".jxl", ".jxr", ".k25", ".kdc", ".mef", ".mos", ".mpo", ".mrw", ".nef",
-    ".nrw", ".orf", ".pbm", ".pcx", ".pef", ".pgm", ".pnm", ".ppm", ".psd", ".raf", ".raw", ".rw2", ".rwl", ".sr2",
-    ".srf", ".srw", ".tga", ".thm", ".wdp", ".x3f", ".xcf",
-    ".264", ".265", ".360", ".amv", ".asf", ".dav", ".divx", ".dv", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".insv",
-    ".ivf", ".lrf", ".lrv", ".m1v", ".m2t", ".m2v", ".mj2", ".mjpeg", ".mjpg", ".mod", ".mpv", ".mxf", ".nsv", ".nut",
-    ".ogm", ".ogv", ".qt", ".r3d", ".rm", ".rmvb", ".swf", ".tod", ".tp", ".trp", ".wmv", ".wtv", ".xvid", ".y4m",
+    ".3fr", ".arw", ".braw", ".cr2", ".cr3", ".crw", ".cur", ".dcr", ".dds", ".dib", ".dng", ".dpx", ".erf", ".exr",
+    ".fff", ".hdr", ".icns", ".ico", ".iiq", ".insp", ".jls", ".jpm", ".jps", ".jxl", ".jxr", ".k25", ".kdc",
+    ".mef", ".mos", ".mpo", ".mrw", ".nef", ".nrw", ".orf", ".pam", ".pbm", ".pcx", ".pef", ".pfm", ".pgm", ".pnm",
+    ".ppm", ".psb", ".psd", ".qoi", ".raf", ".raw", ".rw2", ".rwl", ".sgi", ".sr2", ".srf", ".srw", ".tga", ".thm",
+    ".wdp", ".x3f", ".xbm", ".xcf", ".xpm",
+    ".264", ".265", ".360", ".amv", ".asf", ".dav", ".divx", ".dv", ".f4v", ".flv", ".h264", ".h265", ".hevc",
+    ".insv", ".ivf", ".lrf", ".lrv", ".m1v", ".m2t", ".m2v", ".mj2", ".mjpeg", ".mjpg", ".mod", ".mpv", ".mxf",
+    ".nsv", ".nut", ".ogm", ".ogv", ".qt", ".r3d", ".rm", ".rmvb", ".swf", ".tod", ".tp", ".trp", ".wmv", ".wtv",
+    ".xvid", ".y4m",
 })  # fmt: skip
 """Further suffixes of images and videos, which velum does not write."""
 
@@ -101,7 +120,16 @@ def format_of(data: bytes, name: str) -> str:
         return "WEBP"
     if data[4:8] == b"ftyp" and (brand := _image_brands(data)):
         return brand
+    if (unread := unread_picture(data)) is not None:
+        raise BadInput(f"cannot read {name}: it is {unread}, which velum does not read; convert it to PNG first")
     raise BadInput(f"{name} is of an unknown kind; supported are {', '.join((*FORMATS, *VIDEO_FORMATS))}")
+
+
+def unread_picture(head: bytes) -> str | None:
+    """Return what picture of a kind that velum does not read begins with these bytes; None for anything else."""
+    if _PNM.match(head):
+        return "a PNM picture"
+    return next((what for start, what in UNREAD_PICTURES if head.startswith(start)), None)
 
 
 def video_format_of(head: bytes) -> str | None:
@@ -169,10 +197,12 @@ def is_picture(path: Path) -> bool:
     A file with such a suffix that velum cannot read is chosen, too, so that it is reported and not silently skipped.
     """
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES or suffix in VIDEO_SUFFIXES or suffix in OTHER_SUFFIXES:
+    if suffix in SUFFIXES or suffix in VIDEO_SUFFIXES or suffix in OTHER_SUFFIXES or suffix in _DRAWINGS:
         # On foreign disks, macOS writes a file `._NAME` (AppleDouble) beside each file NAME.
         return not (path.name.startswith("._") and _head(path).startswith(_APPLE_DOUBLE))
-    return suffix not in SOUND_SUFFIXES and path.is_file() and kind_of(path) is not None
+    if suffix in SOUND_SUFFIXES or not path.is_file():
+        return False
+    return kind_of(path) is not None or unread_picture(_head(path)) is not None
 
 
 def is_suffix_of(suffix: str, format: str) -> bool:

@@ -5,6 +5,7 @@ import io
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -395,3 +396,29 @@ def test_the_hash_is_that_of_the_original_file(tmp_path: Path) -> None:
     source.write_bytes(file.getvalue())
     with media.open_source(source, Limits()) as reader:
         assert reader.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+def _zip() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("notes.txt", "private")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("format", "behind", "expected"),
+    [
+        ("JPEG", _zip(), ["the file also holds a ZIP archive, which was left out"]),
+        ("PNG", _zip(), ["the file also holds a ZIP archive, which was left out"]),
+        ("JPEG", b"Rar!\x1a\x07\x01\0" + bytes(90), ["the file also holds a RAR archive, which was left out"]),
+        ("JPEG", b"7z\xbc\xaf\x27\x1c\0\4" + bytes(90), ["the file also holds a 7z archive, which was left out"]),
+        ("JPEG", b"PK\3\4" + bytes(90), []),
+    ],
+)
+def test_an_archive_behind_an_image_is_left_out_with_a_warning(
+    format: str, behind: bytes, expected: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_bytes(encoded(Image.fromarray(PICTURE), format) + behind)
+    warnings = copy(tmp_path / "a", tmp_path / f"b.{format.lower()}").warnings
+    assert [warning for warning in warnings if "archive" in warning] == expected
+    assert behind not in (tmp_path / f"b.{format.lower()}").read_bytes()

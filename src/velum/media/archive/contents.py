@@ -14,7 +14,7 @@ from typing import Literal
 
 from PIL import Image
 
-from velum.media.formats import OTHER_SUFFIXES, READ_ONLY, SOUND_SUFFIXES, VIDEO_FORMATS, kind_of
+from velum.media.formats import OTHER_SUFFIXES, READ_ONLY, SOUND_SUFFIXES, UNREAD_PICTURES, VIDEO_FORMATS, kind_of
 
 ContentKind = Literal["media", "container", "sound", "inert", "unknown", "refused"]
 """`media`: velum hides in it. `inert`: it shows no picture. `unknown`: it holds no picture that velum can see, and is
@@ -46,15 +46,9 @@ _FONT_SUFFIXES = {".fntdata", ".odttf"}
 _SOUNDS = (b"ID3", b"fLaC", b"OggS", b"MThd", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9")
 _OTHER_ARCHIVE = "an archive of a kind that velum does not read"
 _PICTURES = (
-    (_COMPOUND, "an OLE object, which may hold pictures"),
-    (bytes.fromhex("d7cdc69a"), "a WMF drawing"), (b"\x01\0\x09\0\0\x03", "a WMF drawing"),
-    (b"VCLMTF", "a StarView drawing"), (bytes.fromhex("c5d0d3c6"), "an EPS drawing"), (b"8BPS", "a Photoshop picture"),
-    (b"\0\0\x01\0", "an icon"), (b"\0\0\x02\0", "an icon"), (b"\xff\x0a", "a JPEG XL picture"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"), (b"II\xbc\x01", "a JPEG XR picture"), (b"DDS ", "a DDS picture"),
-    (b"\x76\x2f\x31\x01", "an OpenEXR picture"), (_GZIP, "a file packed by gzip, which may be a drawing"),
+    (_COMPOUND, "an OLE object, which may hold pictures"), (_GZIP, "a file packed by gzip, which may be a drawing"),
     *((start, _OTHER_ARCHIVE) for start in (b"BZh", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")),
-    (b"gimp xcf", "a GIMP picture"),
-    (b"FWS", "a Flash film"), (b"CWS", "a Flash film"), (b"ZWS", "a Flash film"),
+    *UNREAD_PICTURES,
 )  # fmt: skip
 """Starts of files that may show a picture which velum does not read, and what they are."""
 

@@ -5,6 +5,8 @@ PNG (third edition, 5 and 11): text of any size, ancillary chunks with wrong che
 WebP (RFC 9649, 2.7): metadata that is cut off, or a RIFF size that is wrong, although the image is complete.
 """
 
+import io
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ _SIGNATURES = (
     (6, b"HEAPCCDR", "CRW"),
     (4, b"ftypcrx ", "CR3"),
 )
+_ARCHIVES = ((b"Rar!\x1a\x07", "RAR"), (b"7z\xbc\xaf\x27\x1c\0", "7z"))
 _TIFF = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
 _MAKERS = {
     "canon": "CR2", "eastman kodak": "DCR", "epson": "ERF", "seiko epson": "ERF", "hasselblad": "3FR", "kodak": "DCR",
@@ -51,6 +54,14 @@ class Readable:
     notes: tuple[str, ...] = ()
     profile: bytes | None = None
     xmp: bytes = b""
+
+
+def archive_notes(data: bytes) -> tuple[str, ...]:
+    """Return a note for the report when an image file is an archive as well: people hide files that way."""
+    found = next((name for start, name in _ARCHIVES if start in data), None)
+    if found is None and b"PK\3\4" in data and zipfile.is_zipfile(io.BytesIO(data)):
+        found = "ZIP"
+    return () if found is None else (f"the file also holds a {found} archive, which was left out",)
 
 
 def refuse_raw(data: bytes, source: Path) -> None:
