@@ -105,6 +105,9 @@ JPEG: dict[str, Callable[[], bytes]] = {
     "comment": lambda: behind_head(saved("JPEG"), segment(0xFE, b"Ada") + segment(0xFE, b"")),
     "XMP with a thumbnail": lambda: behind_head(saved("JPEG"), segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>")),
     "second picture of an MPO": _two_pictures,
+    "restart intervals that no scan uses": lambda: behind_head(
+        saved("JPEG"), b"".join(segment(0xDD, SECRET[n : n + 2]) for n in range(0, 600, 2)) + segment(0xDD, bytes(2))
+    ),
 }
 
 
@@ -141,6 +144,8 @@ def too_few_counted() -> bytes:
 PNG: dict[str, Callable[[], bytes]] = {
     "private chunk": lambda: with_chunk(b"prVt", SECRET),
     "suggested palette": lambda: with_chunk(b"sPLT", SECRET),
+    "palette of true colours": lambda: with_chunk(b"PLTE", SECRET),
+    "frequencies of colours": lambda: with_chunk(b"hIST", SECRET[:512]),
     "behind the profile": lambda: with_chunk(b"iCCP", b"x\0\0" + zlib.compress(PROFILE + SECRET)),
     "behind the packed profile": lambda: with_chunk(b"iCCP", b"x\0\0" + zlib.compress(PROFILE) + SECRET),
     "no profile at all": lambda: with_chunk(b"iCCP", b"x\0\0" + zlib.compress(SECRET)),

@@ -73,6 +73,7 @@ def jpeg(data: bytes) -> Iterator[Surplus]:
         yield from _segment(file, segment.name, segment.content, data[segment.content : segment.end])
         at = segment.end
         if segment.name == SOS:
+            file.seen -= {"segment 0xDD", "segment 0xCC"}
             at = end_of_scan(data, segment.end)
             file.coded.append((segment.end, at))
     yield from _unused_tables(file)
@@ -101,10 +102,11 @@ def _segment(file: _File, marker: int, at: int, body: bytes) -> Iterator[Surplus
             count = body[5] if len(body) > 5 else 0
             file.components = {body[i]: body[i + 2] for i in range(6, min(6 + 3 * count, len(body) - 2), 3)}
             yield from _excess(name, at, body, 6 + 3 * count)
-        case _ if marker in {_DRI, _DNL}:
-            yield from _excess(name, at, body, 2)
-        case _ if marker == _DAC:
-            yield from _excess(name, at, body, 64)
+        case _ if marker in {_DRI, _DNL, _DAC} and name in file.seen:
+            yield Surplus(f"a second {name} before a scan", at, len(body))
+        case _ if marker in {_DRI, _DNL, _DAC}:
+            file.seen.add(name)
+            yield from _excess(name, at, body, 64 if marker == _DAC else 2)
         case _:
             yield Surplus(name, at, len(body))
 

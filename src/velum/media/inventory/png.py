@@ -14,12 +14,15 @@ from velum.media.projection import is_projection_alone
 
 _SIZES = {
     b"IHDR": 13, b"IEND": 0, b"pHYs": 9, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8,
-    b"acTL": 8, b"fcTL": 26, b"PLTE": 768, b"tRNS": 256, b"sBIT": 4, b"bKGD": 6, b"hIST": 512, b"oFFs": 9,
+    b"acTL": 8, b"fcTL": 26, b"PLTE": 768, b"tRNS": 256, b"sBIT": 4, b"bKGD": 6, b"oFFs": 9,
 }  # fmt: skip
 """Most bytes of a chunk, by name."""
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"tIME"}
 _XMP_HEAD = b"XML:com.adobe.xmp" + bytes(5)
 _OFTEN = {b"IDAT", b"fdAT", b"fcTL"}
+_COLOUR_TYPE = 25
+"""Offset of the colour type in a PNG."""
+_TRUE_COLOURS = {2, 6}
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """First column, first row, and steps of both, of Adam7."""
@@ -60,6 +63,8 @@ class _Walk:
         """Add a chunk, and yield its bytes that no decoder needs."""
         if name in self.seen and name not in _OFTEN and name not in _TEXTS:
             yield Surplus(f"a second chunk {_quote(name)}", at, len(body))
+        elif name == b"PLTE" and self.data[_COLOUR_TYPE] in _TRUE_COLOURS:
+            yield Surplus("a palette that no sample uses", at, len(body))
         elif name in {b"IDAT", b"fdAT"}:
             yield from self._take_samples(name, at, body)
         else:
