@@ -129,7 +129,7 @@ def unread_picture(head: bytes) -> str | None:
     """Return what picture of a kind that velum does not read begins with these bytes; None for anything else."""
     if _PNM.match(head):
         return "a PNM picture"
-    return next((what for start, what in UNREAD_PICTURES if head.startswith(start)), None)
+    return next((kind for start, kind in UNREAD_PICTURES if head.startswith(start)), None)
 
 
 def video_format_of(head: bytes) -> str | None:

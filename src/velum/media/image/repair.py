@@ -58,10 +58,10 @@ class Readable:
 
 def archive_notes(data: bytes) -> tuple[str, ...]:
     """Return a note for the report when an image file is an archive as well: people hide files that way."""
-    found = next((name for start, name in _ARCHIVES if start in data), None)
-    if found is None and b"PK\3\4" in data and zipfile.is_zipfile(io.BytesIO(data)):
-        found = "ZIP"
-    return () if found is None else (f"the file also holds a {found} archive, which was left out",)
+    kind = next((name for start, name in _ARCHIVES if start in data), None)
+    if kind is None and b"PK\3\4" in data and zipfile.is_zipfile(io.BytesIO(data)):
+        kind = "ZIP"
+    return () if kind is None else (f"the file also holds a {kind} archive, which was left out",)
 
 
 def refuse_raw(data: bytes, source: Path) -> None:
