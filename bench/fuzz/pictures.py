@@ -6,13 +6,14 @@ import io
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import av
 import numpy as np
 import pikepdf
-from PIL import Image
+from PIL import Image, ImageOps, ImageSequence
 
 from velum.engine.engine import Engine
 from velum.errors import VelumError
@@ -29,9 +30,20 @@ _STILLS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-_CLIPS: dict[str, str] = {
-    ".mp4": "libx264", ".mkv": "libx264", ".avi": "mpeg4", ".webm": "libvpx-vp9",
-}  # fmt: skip
+_CLIPS = ((".mp4", "libx264"), (".mkv", "libx264"), (".avi", "mpeg4"), (".webm", "libvpx-vp9"))
+_ALPHA_CLIPS = (
+    (".webm", "libvpx-vp9", "yuva420p"), (".mkv", "libvpx", "yuva420p"), (".mov", "prores_ks", "yuva444p10le"),
+    (".mov", "qtrle", "argb"), (".avi", "ffvhuff", "yuva420p"), (".mkv", "ffv1", "ya8"),
+)  # fmt: skip
+_LAYOUT_CLIPS = (
+    (".avi", "rawvideo", "bgr24"), (".mov", "rawvideo", "uyvy422"), (".mov", "rawvideo", "rgb565le"),
+    (".avi", "huffyuv", "yuv422p"), (".mov", "prores_ks", "yuv422p10le"), (".mov", "png", "rgb48be"),
+    (".mkv", "ffv1", "yuv411p"), (".mkv", "libx264", "yuv444p10le"), (".mkv", "libx264rgb", "bgr0"),
+)  # fmt: skip
+
+
+_CODING_ERROR = 40
+"""Most that a sample of a black zone may have in a lossy video, beside the noise around it."""
 
 
 @functools.cache
@@ -100,19 +112,47 @@ def _with_repeated_scan(data: bytes, times: int) -> bytes:
 @functools.cache
 def clips() -> list[bytes]:
     """One short video of each container."""
-    made = []
-    for suffix, codec in _CLIPS.items():
-        with tempfile.TemporaryDirectory(prefix="velum-fuzz-") as folder:
-            path = Path(folder) / f"clip{suffix}"
-            with av.open(str(path), "w") as container:
-                stream = container.add_stream(codec, 25)
-                assert isinstance(stream, av.VideoStream)
-                stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-                for _ in range(5):
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(_pixels((48, 64, 3)), "rgb24")))
-                container.mux(stream.encode())
-            made.append(path.read_bytes())
+    return [_clip(suffix, codec) for suffix, codec in _CLIPS]
+
+
+@functools.cache
+def transparent() -> list[bytes]:
+    """Pictures and short videos with alpha, in each way to store it."""
+    rgba = Image.fromarray(_pixels((32, 40, 4)))
+    palette = Image.fromarray(_pixels((32, 40)) // 16, "P")
+    palette.putpalette(_pixels((16, 3)).tobytes())
+    made = [_clip(*clip) for clip in _ALPHA_CLIPS]
+    for kind, image, options in (
+        ("PNG", rgba, {}), ("PNG", rgba.convert("LA"), {}), ("PNG", palette, {"transparency": 3}),
+        ("WEBP", rgba, {"lossless": True}), ("TIFF", rgba, {"compression": "tiff_lzw"}), ("AVIF", rgba, {}),
+        ("GIF", palette, {"transparency": 3, "save_all": True, "append_images": [palette.rotate(90)]}),
+    ):  # fmt: skip
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        made.append(buffer.getvalue())
     return made
+
+
+@functools.cache
+def layouts() -> list[bytes]:
+    """Short videos whose pixels are stored in unusual layouts."""
+    return [_clip(*clip) for clip in _LAYOUT_CLIPS]
+
+
+def _clip(suffix: str, codec: str, layout: str = "yuv420p") -> bytes:
+    with tempfile.TemporaryDirectory(prefix="velum-fuzz-") as folder:
+        path = Path(folder) / f"clip{suffix}"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, 25)
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, layout
+            if codec in {"libvpx", "libvpx-vp9"} and layout.startswith("yuva"):
+                stream.metadata["alpha_mode"], stream.options = "1", {"auto-alt-ref": "0"}
+            for _ in range(5):
+                frame = av.VideoFrame.from_ndarray(_pixels((48, 64, 4)), "rgba")
+                container.mux(stream.encode(frame.reformat(format=layout)))
+            container.mux(stream.encode())
+        return path.read_bytes()
 
 
 @functools.cache
@@ -190,6 +230,26 @@ def hide(data: bytes, folder: Path) -> None:
         assert not left, f"left behind: {left}"
         raise
     assert target.is_file(), "no error, and no file"
+
+
+def hide_to_black(data: bytes, folder: Path) -> None:
+    """Hide a file's zone as `hide` does; where that does not fail, the zone is black in every frame of the result."""
+    hide(data, folder)
+    brightest = max((int(frame[6:18, 6:18].max(initial=0)) for frame in _frames_of(folder)), default=0)
+    assert brightest <= _CODING_ERROR, f"the hidden zone has samples of {brightest}"
+
+
+def _frames_of(folder: Path) -> "Iterator[np.typing.NDArray[np.uint8]]":
+    """Yield the frames of a result as they are shown, in RGB, without transparency."""
+    still, clip = folder / "out.png", folder / "out.mkv"
+    if still.is_file():
+        with Image.open(still) as opened:
+            for frame in ImageSequence.Iterator(opened):
+                yield np.asarray(ImageOps.exif_transpose(frame).convert("RGB"))
+    else:
+        with av.open(str(clip)) as container:
+            for frame in container.decode(video=0):
+                yield frame.to_ndarray(format="rgb24")
 
 
 def _is_video(data: bytes) -> bool:

@@ -270,6 +270,8 @@ TARGETS: Mapping[str, Target] = {
         Target("many rules", lambda: seeds.MANY_RULES, lambda data, _: _plan_in_request(data), 2),
         Target("containers", pictures.containers, pictures.hide_members, 6),
         Target("videos", pictures.clips, pictures.hide, 2),
+        Target("alpha", pictures.transparent, pictures.hide_to_black, 3),
+        Target("layouts", pictures.layouts, pictures.hide_to_black, 2),
     )
 }  # fmt: skip
 

@@ -15,6 +15,9 @@ from velum.errors import VelumError
 pytestmark = pytest.mark.xdist_group("fuzz")  # the process whose forks run the inputs imports all parsers, once
 
 
+COSTLY = {"pictures", "videos", "alpha", "layouts", "much work"}
+
+
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_every_input_is_valid_before_its_mutation(name: str) -> None:
     for seed in TARGETS[name].seeds():
@@ -30,7 +33,7 @@ def test_inputs_depend_on_the_seed_alone() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # decoders and numpy have much to say of such inputs
-@pytest.mark.parametrize("name", sorted(TARGETS.keys() - {"pictures", "videos", "much work"}))
+@pytest.mark.parametrize("name", sorted(TARGETS.keys() - COSTLY))
 def test_a_few_inputs_run_in_this_process(name: str) -> None:
     for index in range(30):
         with contextlib.suppress(VelumError):
