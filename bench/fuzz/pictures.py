@@ -244,8 +244,8 @@ def _frames_of(folder: Path) -> "Iterator[np.typing.NDArray[np.uint8]]":
     still, clip = folder / "out.png", folder / "out.mkv"
     if still.is_file():
         with Image.open(still) as opened:
-            for frame in ImageSequence.Iterator(opened):
-                yield np.asarray(ImageOps.exif_transpose(frame).convert("RGB"))
+            for page in ImageSequence.Iterator(opened):
+                yield np.asarray(ImageOps.exif_transpose(page).convert("RGB"))
     else:
         with av.open(str(clip)) as container:
             for frame in container.decode(video=0):
