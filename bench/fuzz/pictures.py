@@ -249,7 +249,7 @@ def _frames_of(folder: Path) -> "Iterator[np.typing.NDArray[np.uint8]]":
     else:
         with av.open(str(clip)) as container:
             for frame in container.decode(video=0):
-                yield np.asarray(frame.to_image())
+                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 
 
 def _is_video(data: bytes) -> bool:
