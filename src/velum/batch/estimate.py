@@ -68,8 +68,8 @@ def estimate_batch(
     chance = random.Random(0)  # noqa: S311 - the same sample each time
     images, videos = _Reservoir(SAMPLE_ITEMS, chance), _Reservoir(SAMPLE_ITEMS, chance)
     left_out: Counter[str] = Counter()
-    for found in select(source, selection, left_out, progress):
-        item = SourceItem.of(found)
+    for object_info in select(source, selection, left_out, progress):
+        item = SourceItem.of(object_info)
         (videos if item.video_seconds else images).add(item)
     if images.count and videos.count:
         images.sample, videos.sample = images.sample[: SAMPLE_ITEMS * 4 // 5], videos.sample[: SAMPLE_ITEMS // 5]

@@ -42,9 +42,9 @@ class SourceItem:
     """Why the store cannot be asked for it; empty for almost all."""
 
     @classmethod
-    def of(cls, found: ObjectInfo) -> Self:
+    def of(cls, object_info: ObjectInfo) -> Self:
         """Return the item of a listed object."""
-        return cls(found.key, found.etag, found.size, found.fault)
+        return cls(object_info.key, object_info.etag, object_info.size, object_info.fault)
 
     @property
     def info(self) -> ObjectInfo:
@@ -128,10 +128,10 @@ class ItemOutcome:
         try:
             if metadata[PLAN] != plan or json.loads(metadata[ETAG]) != item.etag:
                 return None
-            found = cls(key=item.key, **json.loads(metadata[OUTCOME]))
+            outcome = cls(key=item.key, **json.loads(metadata[OUTCOME]))
         except (KeyError, TypeError, ValueError):
             return None
-        return found if found.size == item.size else None
+        return outcome if outcome.size == item.size else None
 
     def to_record(self) -> dict[str, Any]:
         """Return the part that evidence signs, as JSON values without fractions: all but the node and the times."""

@@ -34,14 +34,14 @@ class Selection:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
 
-    def takes(self, found: ObjectInfo) -> bool:
+    def takes(self, object_info: ObjectInfo) -> bool:
         """Tell whether an object is listed. An empty object without a suffix is a folder, as consoles make them."""
-        path = PurePosixPath(found.key)
+        path = PurePosixPath(object_info.key)
         suffix = path.suffix.lower()
-        if not found.size and (found.key.endswith("/") or not suffix):
+        if not object_info.size and (object_info.key.endswith("/") or not suffix):
             return False
-        known = not suffix or suffix in _MEDIA or bool(archive.suffix_of_container(path.name))
-        return is_selected(path, self.include, self.exclude) and (known or bool(self.include))
+        is_media = not suffix or suffix in _MEDIA or bool(archive.suffix_of_container(path.name))
+        return is_selected(path, self.include, self.exclude) and (is_media or bool(self.include))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +80,16 @@ def select(
     progress: Callable[[int], None] = ignore_count,
 ) -> Iterator[ObjectInfo]:  # fmt: skip
     """Yield the selected objects of a source, sorted by key; count the others by suffix."""
-    for count, found in enumerate(source.list(), 1):
+    for count, object_info in enumerate(source.list(), 1):
         progress(count)
-        if found.key.startswith(f"{FOLDER}/"):
+        if object_info.key.startswith(f"{FOLDER}/"):
             continue
-        if selection.takes(found):
-            yield found
-        elif found.fault:
-            left_out[found.fault.partition(";")[0]] += 1
-        elif found.size:
-            left_out[PurePosixPath(found.key).suffix.lower() or "no suffix"] += 1
+        if selection.takes(object_info):
+            yield object_info
+        elif object_info.fault:
+            left_out[object_info.fault.partition(";")[0]] += 1
+        elif object_info.size:
+            left_out[PurePosixPath(object_info.key).suffix.lower() or "no suffix"] += 1
 
 
 def into_shards(items: Iterable[SourceItem]) -> Iterator[list[SourceItem]]:

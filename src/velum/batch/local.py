@@ -170,10 +170,10 @@ class ArrangedItems:
 
     def add(self, source: Path, target: Path, suffix: str, note: str) -> None:
         """Add a source; with a note, its result has another suffix. Raises `BadPlan` when its target is taken."""
-        wanted = target.with_suffix(suffix) if note else target
+        usual_target = target.with_suffix(suffix) if note else target
         name = None if note else os.fsencode(target)
         self._write("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?)", source, target, (
-            os.fsencode(source), name, os.fsencode(target), _fold(wanted), suffix, note
+            os.fsencode(source), name, os.fsencode(target), _fold(usual_target), suffix, note
         ))  # fmt: skip
 
     def rename(self) -> None:
@@ -195,9 +195,9 @@ class ArrangedItems:
         try:
             self._rows.execute(order, values)
         except sqlite3.IntegrityError as error:
-            found = self._rows.execute("SELECT source FROM item WHERE target = ?", (os.fsencode(target),)).fetchone()
+            row = self._rows.execute("SELECT source FROM item WHERE target = ?", (os.fsencode(target),)).fetchone()
             raise BadPlan(
-                f"{source} and {_path(found[0])} would both be written to {target}; hide them one at a time"
+                f"{source} and {_path(row[0])} would both be written to {target}; hide them one at a time"
             ) from error
         except sqlite3.OperationalError as error:
             raise OutputFailed(f"cannot list so many files: {error}; make room in {gettempdir()}") from error
@@ -231,8 +231,8 @@ def _mirror_items(
     for source in sources:
         if source.is_dir() and source.resolve() == inside:
             raise BadPlan(f"{folder} is both source and target; choose another folder to write to")
-        found = _media_files(source, inside) if source.is_dir() else iter([source])
-        for path in found:
+        files = _media_files(source, inside) if source.is_dir() else iter([source])
+        for path in files:
             inner = path.relative_to(source) if source.is_dir() else Path(path.name)
             if not source.is_dir() or is_selected(inner, include, exclude):
                 items.add(path, folder / inner, *result_suffix(path))

@@ -78,8 +78,8 @@ class RunConfig:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the configuration of `to_json`. Raises `BadInput` for anything else."""
         try:
-            given = {"fingerprint": "", "other_arithmetic": "refuse", **value}  # an older velum wrote neither
-            fields = {name: given[name] for name in cls.__slots__ if name != "plan"}
+            complete = {"fingerprint": "", "other_arithmetic": "refuse", **value}  # an older velum wrote neither
+            fields = {name: complete[name] for name in cls.__slots__ if name != "plan"}
             if value["format"] != FORMAT:
                 raise BadInput(f"the run is of format {value['format']!r}; this velum knows {FORMAT}")
             return cls(Plan.from_json(value["plan"]), **fields)
@@ -122,12 +122,14 @@ class BatchRun:
     @staticmethod
     def names(target: ObjectTree) -> list[str]:
         """Return the names of all runs into a target."""
-        keys = (found.key.split("/") for found in target.list(FOLDER) if found.key.endswith("/run.json"))
+        keys = (
+            object_info.key.split("/") for object_info in target.list(FOLDER) if object_info.key.endswith("/run.json")
+        )
         return [parts[1] for parts in keys if len(parts) == 3]
 
-    def listings(self, known: Sequence[Listing] = ()) -> list[Listing]:
-        """Return the finished listings, the first one first; those that are `known` are not read again."""
-        listings = list(known)
+    def listings(self, listings_before: Sequence[Listing] = ()) -> list[Listing]:
+        """Return the finished listings, the first one first; those that are `listings_before` are not read again."""
+        listings = list(listings_before)
         while True:
             try:
                 data = self.target.read(self._todo_key(len(listings)))
@@ -153,7 +155,7 @@ class BatchRun:
 
     def unfinished_shards(self, listing: Listing) -> Iterator[int]:
         """Yield the numbers of the shards without outcomes."""
-        keys = (found.key for found in self.target.list(f"{self.root}/done/{listing.name}"))
+        keys = (object_info.key for object_info in self.target.list(f"{self.root}/done/{listing.name}"))
         done = next(keys, None)
         for shard in range(listing.shards):
             if done == self._done_key(listing, shard):
@@ -163,18 +165,18 @@ class BatchRun:
 
     def begun_shards(self, listing: Listing) -> Iterator[int]:
         """Yield the numbers of the shards that a node has begun and none has finished."""
-        for found in self.target.list(f"{self.root}/part/{listing.name}"):
-            if found.key.endswith("/begun"):
-                yield int(found.key.split("/")[-2])
+        for object_info in self.target.list(f"{self.root}/part/{listing.name}"):
+            if object_info.key.endswith("/begun"):
+                yield int(object_info.key.split("/")[-2])
 
     def files_left(self, listing: Listing) -> int:
         """Return how many files of a listing have no outcome yet, by what runners wrote so far."""
-        left = 0
+        remaining = 0
         for shard in self.unfinished_shards(listing):
-            parts = [found.key for found in self.target.list(self._part_folder(listing, shard))]
-            known = {outcome.key for key in parts if key.endswith(".parquet") for outcome in self._part(key)}
-            left += len(self.items(listing, shard)) - len(known)
-        return left
+            parts = [object_info.key for object_info in self.target.list(self._part_folder(listing, shard))]
+            finished_keys = {outcome.key for key in parts if key.endswith(".parquet") for outcome in self._part(key)}
+            remaining += len(self.items(listing, shard)) - len(finished_keys)
+        return remaining
 
     def _part(self, key: str) -> list[ItemOutcome]:
         try:
@@ -188,21 +190,21 @@ class BatchRun:
         """Write the outcomes of a shard; False where another node was first, whose outcomes count."""
         data = encode_outcomes(outcomes, metadata)
         first = self.target.put_new(self._done_key(listing, shard), data)
-        for key in [found.key for found in self.target.list(self._part_folder(listing, shard))]:
+        for key in [object_info.key for object_info in self.target.list(self._part_folder(listing, shard))]:
             self.target.delete(key)
         return first
 
     def begin(self, listing: Listing, shard: int) -> dict[str, ItemOutcome] | None:
         """Mark a shard as begun; return the outcomes of earlier attempts by key, None where this is the first one."""
-        parts = [found.key for found in self.target.list(self._part_folder(listing, shard))]
-        found = {
+        parts = [outcomes.key for outcomes in self.target.list(self._part_folder(listing, shard))]
+        outcomes = {
             outcome.key: outcome
             for key in parts
             if key.endswith(".parquet")
             for outcome in decode_outcomes(self.target.read(key), key)
         }
         if parts:
-            return found
+            return outcomes
         self.target.put_new(f"{self._part_folder(listing, shard)}/begun", b"1")
         return None
 
@@ -293,20 +295,20 @@ def refuse_other_node(begun: RunConfig, checked: CheckedPlan) -> None:
     _refuse_other(begun, replace(begun, models=models, arithmetic=arithmetic, fingerprint=checked.fingerprint))
 
 
-def _refuse_other(begun: RunConfig, here: RunConfig) -> None:
+def _refuse_other(earlier: RunConfig, current: RunConfig) -> None:
     for name in ("models", "precision", "arithmetic"):
-        then, now = getattr(begun, name), getattr(here, name)
+        then, now = getattr(earlier, name), getattr(current, name)
         if then != now:
             raise BadPlan(
                 f"this batch was begun with the {name} {then}, and here they are {now}: results would differ from node "
                 "to node; use the same velum and models on all nodes, or begin a batch in another place"
             )
-    if begun.fingerprint not in {"", here.fingerprint} and begun.other_arithmetic == "refuse":
+    if earlier.fingerprint not in {"", current.fingerprint} and earlier.other_arithmetic == "refuse":
         raise BadPlan(
-            f"the models give other numbers here (fingerprint {here.fingerprint[:12]}) than where this batch was begun "
-            f"({begun.fingerprint[:12]}), most likely since the processor has other instructions: results would differ "
-            "from node to node; use one kind of processor, or begin the batch in another place with --other-arithmetic "
-            "mark"
+            f"the models give other numbers here (fingerprint {current.fingerprint[:12]}) than where this batch "
+            f"was begun ({earlier.fingerprint[:12]}), most likely since the processor has other instructions: results "
+            "would differ from node to node; use one kind of processor, or begin the batch in another place with "
+            "--other-arithmetic mark"
         )
 
 

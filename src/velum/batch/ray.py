@@ -85,7 +85,7 @@ def hide_on_ray(
         )  # fmt: skip
         for table in hidden.iter_batches(batch_size=None, batch_format="pyarrow"):
             rows_ended = zip(table["shard"].to_pylist(), table["left"].to_pylist(), strict=True)
-            yield from ((shard, left) for shard, left in rows_ended if shard != HELP)
+            yield from ((shard, files_left) for shard, files_left in rows_ended if shard != HELP)
     except (ray.exceptions.RayError, ConnectionError) as error:
         reason = str(error).strip().partition("\n")[0][:500]
         raise Unavailable(f"the Ray cluster failed: {reason}; run the same command again to continue") from error

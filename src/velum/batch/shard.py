@@ -74,19 +74,19 @@ class ShardRunner:
         """
         if (done := self.run.outcomes(listing, shard)) is not None:
             return done
-        items, known = self.run.items(listing, shard), self.run.begin(listing, shard)
+        items, finished = self.run.items(listing, shard), self.run.begin(listing, shard)
         progress = _ShardProgress(self.run, listing, shard, notify)
-        left = [item for item in items if known is None or item.key not in known]
+        remaining = [item for item in items if finished is None or item.key not in finished]
         with ThreadPoolExecutor(self.threads, thread_name_prefix="velum-batch") as pool:
             try:
-                futures = [pool.submit(self._hide, item, known is not None, progress) for item in left]
+                futures = [pool.submit(self._hide, item, finished is not None, progress) for item in remaining]
                 for future in as_completed(futures):
                     if (outcome := future.result()) is not None:
                         progress.add(outcome)
             finally:
                 progress.given_up.set()  # those that have not begun end at once
                 pool.shutdown(cancel_futures=True)
-        outcomes = sorted([*(known or {}).values(), *progress.outcomes], key=lambda outcome: outcome.key)
+        outcomes = sorted([*(finished or {}).values(), *progress.outcomes], key=lambda outcome: outcome.key)
         if len(outcomes) < len(items):
             progress.keep()
             if (done := self.run.outcomes(listing, shard)) is not None:
@@ -106,8 +106,8 @@ class ShardRunner:
         try:
             if resumed or self.look_for_results:
                 metadata = self.run.target.metadata(item.key)
-                if known := ItemOutcome.of_metadata(item, self.run.config.plan.digest, metadata):
-                    return known
+                if earlier := ItemOutcome.of_metadata(item, self.run.config.plan.digest, metadata):
+                    return earlier
             outcome = self.hide_item(item)
         except (Unavailable, OutputFailed) as error:
             progress.note_trouble(error)
@@ -227,12 +227,12 @@ class _ShardProgress:
         with self._lock:
             self._in_a_row = 0
 
-    def error(self, left: int) -> VelumError:
+    def error(self, files_left: int) -> VelumError:
         """Return the error that says why items are left."""
         if self._trouble is None:
-            return Unavailable(f"stopped; {left} files of shard {self._shard} are left")
+            return Unavailable(f"stopped; {files_left} files of shard {self._shard} are left")
         kind = OutputFailed if isinstance(self._trouble, OutputFailed) else Unavailable
-        return kind(f"{left} files of shard {self._shard} are left for the next run: {self._trouble}")
+        return kind(f"{files_left} files of shard {self._shard} are left for the next run: {self._trouble}")
 
 
 def _file_suffix(key: str) -> str:

@@ -128,6 +128,6 @@ class LongVideo:
 
 def delete_segments(store: ObjectTree, place: str) -> None:
     """Delete the shared segments of a video."""
-    found: list[ObjectInfo] = list(store.list(place))
-    for info in found:
+    segment_files: list[ObjectInfo] = list(store.list(place))
+    for info in segment_files:
         store.delete(info.key)

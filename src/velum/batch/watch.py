@@ -118,16 +118,18 @@ class Watcher:
         self._ready = []
         for key in sorted(keys):
             with suppress(ObjectGone):
-                found = self.source.head(key)
-                known = self._named.get(key)
-                if (known is not None and known.etag == found.etag) or key.startswith(f"{FOLDER}/"):
+                object_info = self.source.head(key)
+                noted = self._named.get(key)
+                if (noted is not None and noted.etag == object_info.etag) or key.startswith(f"{FOLDER}/"):
                     continue
-                if self.selection.takes(found) and not self._is_result(self.target.metadata(key), found.etag):
-                    self._ready.append(SourceItem.of(found))
+                if self.selection.takes(object_info) and not self._is_result(
+                    self.target.metadata(key), object_info.etag
+                ):
+                    self._ready.append(SourceItem.of(object_info))
         outcomes, trouble = self._hide(moment, own=True)
         for outcome in outcomes:
-            seen = WatchedObject(outcome.key, outcome.etag, outcome.size, "", moment)
-            self._named[outcome.key] = _with_outcome(seen, outcome, moment)
+            current = WatchedObject(outcome.key, outcome.etag, outcome.size, "", moment)
+            self._named[outcome.key] = _with_outcome(current, outcome, moment)
         if len(self._named) >= MOST_ITEMS:
             self._rewrite(self._merge_named())
             self._store_state()
@@ -192,23 +194,23 @@ class Watcher:
         """Yield the objects of the source as they are now, sorted by key, and note which of them are ready."""
         self._ready, self.more, self.unsettled = [], False, 0
         self.left_out.clear()
-        known = self._read_state()
-        row = next(known, None)
-        for found in select(self.source, self.selection, self.left_out):
-            while row is not None and row.key < found.key:
-                row = next(known, None)
+        state = self._read_state()
+        row = next(state, None)
+        for object_info in select(self.source, self.selection, self.left_out):
+            while row is not None and row.key < object_info.key:
+                row = next(state, None)
                 yield None  # it has left the source
-            named = self._named.get(found.key)
-            if named is not None and named.etag == found.etag:
+            named = self._named.get(object_info.key)
+            if named is not None and named.etag == object_info.etag:
                 current = named
                 yield None
-            elif row is not None and (row.key, row.etag) == (found.key, found.etag) and row.since <= now:
+            elif row is not None and (row.key, row.etag) == (object_info.key, object_info.etag) and row.since <= now:
                 current = row
             else:
-                current = WatchedObject(found.key, found.etag, found.size, found.fault, now)
+                current = WatchedObject(object_info.key, object_info.etag, object_info.size, object_info.fault, now)
                 yield None
-            if row is not None and row.key == found.key:
-                row = next(known, None)
+            if row is not None and row.key == object_info.key:
+                row = next(state, None)
             if not current.status and now - current.since >= self.settle_seconds:
                 if len(self._ready) < MOST_ITEMS:
                     self._ready.append(SourceItem(current.key, current.etag, current.size, current.fault))
@@ -233,8 +235,10 @@ class Watcher:
         self._listings = listings = run.listings(self._listings)
         listing = listings[-1] if listings else None
         # What a killed watcher left is finished first; what this one left may be one object in trouble, among many.
-        left = listing is not None and listing.name != self._begun and any(True for _ in run.unfinished_shards(listing))
-        if own or not left:
+        has_unfinished = (
+            listing is not None and listing.name != self._begun and any(True for _ in run.unfinished_shards(listing))
+        )
+        if own or not has_unfinished:
             listing = run.add_listing(self._ready, len(listings), ListingCounts(), own=own)
         assert listing is not None  # noqa: S101 - there are items
         self._begun, trouble = listing.name, None
@@ -281,11 +285,11 @@ class Watcher:
         if reason := self._fault_of_result(row):
             return reason
         try:
-            found = self.source.head(row.key)
-            if found.etag != row.etag:
+            object_info = self.source.head(row.key)
+            if object_info.etag != row.etag:
                 return "it has changed, and is hidden again"
             if self.release == "move":
-                self._copy_to_archive(found)
+                self._copy_to_archive(object_info)
         except ObjectGone:
             return ""
         except ObjectChanged:
@@ -312,17 +316,17 @@ class Watcher:
             file.unlink(missing_ok=True)
         return ""
 
-    def _copy_to_archive(self, found: ObjectInfo) -> None:
+    def _copy_to_archive(self, object_info: ObjectInfo) -> None:
         """Copy an original and read the copy back; only then is the original deleted."""
         assert self.archive is not None  # noqa: S101 - given with "move"
         file, copy = self.scratch / "original", self.scratch / "copy"
         try:
-            self.source.fetch(found, file)
-            self.archive.put_file(found.key, file, {ETAG: json.dumps(found.etag)})
-            self.archive.fetch(self.archive.head(found.key), copy)
+            self.source.fetch(object_info, file)
+            self.archive.put_file(object_info.key, file, {ETAG: json.dumps(object_info.etag)})
+            self.archive.fetch(self.archive.head(object_info.key), copy)
             if sha256_of(copy) != sha256_of(file):
                 raise Unavailable(
-                    f"the copy of {found.key!r} in {self.archive.url} differs from the original, which stays"
+                    f"the copy of {object_info.key!r} in {self.archive.url} differs from the original, which stays"
                 )
         finally:
             file.unlink(missing_ok=True)

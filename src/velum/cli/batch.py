@@ -113,7 +113,9 @@ def run(
     from velum.batch.listing import Selection
     from velum.storage.objects import open_tree
 
-    wanted = options.with_people(options.PlanOptions(plan, rule, hide_labels, technique, keep, effort=effort).plan())
+    chosen_plan = options.with_people(
+        options.PlanOptions(plan, rule, hide_labels, technique, keep, effort=effort).plan()
+    )
     if unknown := set(retry) - {"failed", "refused"}:
         raise BadPlan(f"--retry {unknown.pop()!r} is unknown; allowed are failed and refused")
     if runner not in {"local", "ray"}:
@@ -125,7 +127,7 @@ def run(
     messages = Messages(quiet=quiet, progress=not no_progress)
     try:
         with prepare_batch(
-            wanted, trees, workers, scratch, messages, cast("OtherArithmetic", other_arithmetic)
+            chosen_plan, trees, workers, scratch, messages, cast("OtherArithmetic", other_arithmetic)
         ) as ready:
             batch = CommandRun(ready, Selection(include, exclude), messages, json=json)
             if runner == "ray":
@@ -154,17 +156,15 @@ def status(place: Place, json: options.Json = False, metrics: Metrics = None) ->
     if (counted := serve_metrics(metrics)) is not None:
         _follow_run(_open_run(place), counted)
         return
-    for found in _open_runs(place):
-        summary, (done, total) = BatchSummary.of(found.latest()), files_done(found)
-        shards_finished, shards = shards_done(found)
+    for run in _open_runs(place):
+        summary, (done, total) = BatchSummary.of(run.latest()), files_done(run)
+        shards_finished, shards = shards_done(run)
         if json:
             counts = {"shards": shards, "shards_done": shards_finished, "files_listed": total, "files_done": done}
-            common.print_json({"run": found.name, **counts, **summary.to_json()})
+            common.print_json({"run": run.name, **counts, **summary.to_json()})
         else:
             open_shards = f", in {shards_finished} of {shards} shards finished" if shards_finished < shards else ""
-            typer.echo(
-                f"{found.name}: {done} of {total} files done{open_shards}; {summary}; from {found.config.source}"
-            )
+            typer.echo(f"{run.name}: {done} of {total} files done{open_shards}; {summary}; from {run.config.source}")
 
 
 def _follow_run(run: "BatchRun", metrics: "BatchMetrics") -> None:
@@ -188,9 +188,9 @@ def report(
     """Write a page: counts, sizes, files without a result, the slowest ones, and a sample of results to look at."""
     from velum.batch.summary import BatchSummary, render_summary
 
-    found = _open_run(place)
-    summary = BatchSummary.of(found.latest())
-    common.write_text(html, render_summary(found, summary), overwrite=overwrite)
+    batch_run = _open_run(place)
+    summary = BatchSummary.of(batch_run.latest())
+    common.write_text(html, render_summary(batch_run, summary), overwrite=overwrite)
     typer.echo(f"{html}: {summary}")
 
 
@@ -205,15 +205,15 @@ def review(
     from velum.batch.summary import BatchSummary
     from velum.storage.objects import ObjectChanged, ObjectGone, ObjectInfo, open_tree
 
-    found = _open_run(place)
-    source, sample = open_tree(found.config.source), BatchSummary.of(found.latest()).sample
+    batch_run = _open_run(place)
+    source, sample = open_tree(batch_run.config.source), BatchSummary.of(batch_run.latest()).sample
     page, failed = f"{jobs.server_address(server)}/#/review", 0
     with jobs.service(server, token_file) as client, TemporaryDirectory(prefix="velum-") as folder:
         for outcome in sample:
             file, name = Path(folder) / "original", printable(outcome.key)
             try:
                 source.fetch(ObjectInfo(outcome.key, outcome.size, outcome.etag), file)
-                job = client.submit(file, found.config.plan, name=PurePosixPath(name).name)
+                job = client.submit(file, batch_run.config.plan, name=PurePosixPath(name).name)
             except (ObjectGone, ObjectChanged):
                 common.fail(f"{name}: the original is no longer there, or has changed")
                 failed += 1
@@ -247,8 +247,8 @@ def evidence(
     from velum.evidence.signing import PrivateKey
     from velum.evidence.statement import sign
 
-    found = _open_run(place)
-    document = compose_batch(found.config.to_json(), found.records())
+    batch_run = _open_run(place)
+    document = compose_batch(batch_run.config.to_json(), batch_run.records())
     if key is not None:
         document = sign(document, PrivateKey.read(key, passphrase_file))
     common.write_text(output, json.dumps(document, indent=1, ensure_ascii=False) + "\n", overwrite=overwrite)
@@ -280,7 +280,7 @@ def _open_run(place: str) -> "BatchRun":
     """Return the one run at a place. Raises `BadInput` when there are several, or none."""
     runs = _open_runs(place)
     if len(runs) > 1:
-        names = ", ".join(found.name for found in runs)
+        names = ", ".join(batch_run.name for batch_run in runs)
         raise BadInput(f"{place} has several batches; name one: {place}/_velum/RUN with RUN of {names}")
     return runs[0]
 
@@ -304,4 +304,4 @@ def _open_runs(place: str) -> "list[BatchRun]":
     names = [name] if name else BatchRun.names(target)
     if not names:
         raise BadInput(f"there is no batch in {place}; name the place of the results, as in velum batch SRC -o DST")
-    return [BatchRun.open(target, found) for found in names]
+    return [BatchRun.open(target, run_name) for run_name in names]

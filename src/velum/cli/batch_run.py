@@ -141,26 +141,26 @@ class CommandRun:
 
         ready = self.ready
         with _counting(self.messages) as progress:
-            found = estimate_batch(
+            costs = estimate_batch(
                 ready.source, self.selection, ready.config, ready.engines, ready.scratch, threads=ready.threads,
                 progress=progress,
             )  # fmt: skip
         values = {
-            "images": found.images, "videos": found.videos, "bytes": found.size, "sampled": len(found.sampled),
-            "sampled_without_result": found.without_result, "core_hours": found.core_hours,
-            "result_bytes": found.result_size, "price": None if price is None else found.core_hours * price,
-            "left_out": dict(found.left_out),
+            "images": costs.images, "videos": costs.videos, "bytes": costs.size, "sampled": len(costs.sampled),
+            "sampled_without_result": costs.without_result, "core_hours": costs.core_hours,
+            "result_bytes": costs.result_size, "price": None if price is None else costs.core_hours * price,
+            "left_out": dict(costs.left_out),
         }  # fmt: skip
         if self.json:
             common.print_json(values)
             return
-        cost = "" if price is None else f", {found.core_hours * price:,.2f} for the processors"
+        cost = "" if price is None else f", {costs.core_hours * price:,.2f} for the processors"
         typer.echo(
-            f"{found.images:,} images and {found.videos:,} videos, {found.size:,} bytes; nothing was written.\n"
-            f"By {len(found.sampled)} of them, {found.without_result} without a result: {found.core_hours:,.3g} core "
-            f"hours{cost}; about {found.result_size:,} bytes of results."
+            f"{costs.images:,} images and {costs.videos:,} videos, {costs.size:,} bytes; nothing was written.\n"
+            f"By {len(costs.sampled)} of them, {costs.without_result} without a result: {costs.core_hours:,.3g} core "
+            f"hours{cost}; about {costs.result_size:,} bytes of results."
         )
-        warn_left_out(self.messages, found.left_out)
+        warn_left_out(self.messages, costs.left_out)
 
     def list_sources(self, retry: Sequence[str]) -> None:
         """List the source where no listing is unfinished, and print the number of shards."""
@@ -263,7 +263,7 @@ class CommandRun:
         from velum.settings import Settings
 
         host = partial(host_of_node, cast("Precision", run.config.precision))
-        left = {}
+        files_left = {}
         for shard, reason in hide_on_ray(
             run, shards, host, Settings.load().limits(), most_actors=cluster.workers, cpus=cluster.cpus,
             gpus=cluster.gpus, address=cluster.address,
@@ -271,10 +271,10 @@ class CommandRun:
             for outcome in run.outcomes(listing, shard) or ():
                 show(outcome)
             if reason:
-                left[shard] = reason
-        if left:
-            shard, reason = next(iter(left.items()))
-            raise Unavailable(f"{len(left)} shards are left for the next run, such as shard {shard}: {reason}")
+                files_left[shard] = reason
+        if files_left:
+            shard, reason = next(iter(files_left.items()))
+            raise Unavailable(f"{len(files_left)} shards are left for the next run, such as shard {shard}: {reason}")
 
     def _finish(self, run: "BatchRun", summary: "BatchSummary", before: int = 0) -> None:
         if summary.without_result > SHOWN_FAILURES:

@@ -118,7 +118,7 @@ def evaluate(
     chosen_plan = options.PlanOptions(plan, rule, hide_labels, effort=effort).plan()
     if (recall is None) != (output is None):
         raise BadPlan("--recall chooses thresholds and --output writes them to a plan; give both options, or none")
-    wanted = None if recall is None else thresholds.RecallTarget(recall, min_height)
+    target = None if recall is None else thresholds.RecallTarget(recall, min_height)
     against = None if profile is None else requirements.load_profile(profile)
     settings = Settings.load()
     files = read(truth, media, settings.limits())
@@ -127,12 +127,12 @@ def evaluate(
         with Engine(host=host, limits=settings.limits()) as engine:
             run = Evaluate(engine, settings.limits(), MATCH_IOU if iou is None else iou)
             choices: tuple[thresholds.ThresholdChoice, ...] = ()
-            if wanted is not None:
-                chosen_plan, choices = _choose_thresholds(run, files, chosen_plan, wanted, progress)
+            if target is not None:
+                chosen_plan, choices = _choose_thresholds(run, files, chosen_plan, target, progress)
             observed = run(files, chosen_plan, progress=progress)
     labels = tuple(rule.label for rule in chosen_plan.rules)
     standing = None if against is None else requirements.judge_requirements(observed, against, labels)
-    done = Evaluation(files, chosen_plan, observed, run.least_iou, standing, wanted, choices)
+    done = Evaluation(files, chosen_plan, observed, run.least_iou, standing, target, choices)
     if output is not None:
         common.write_text(output, _plan_text(output, chosen_plan), overwrite=overwrite)
     if html is not None:
@@ -177,12 +177,12 @@ def strength(
 
 
 def _choose_thresholds(
-    run: "Evaluate", truth: "GroundTruth", plan: "Plan", wanted: "RecallTarget", progress: "Progress"
+    run: "Evaluate", truth: "GroundTruth", plan: "Plan", target: "RecallTarget", progress: "Progress"
 ) -> "tuple[Plan, tuple[ThresholdChoice, ...]]":
     from velum.evaluation import thresholds
 
     searched = run(truth, thresholds.make_search_plan(plan, run.engine), progress=progress)
-    return thresholds.choose(searched, plan, wanted, run.engine)
+    return thresholds.choose(searched, plan, target, run.engine)
 
 
 def _plan_text(path: Path, plan: "Plan") -> str:

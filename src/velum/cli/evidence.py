@@ -110,13 +110,13 @@ def create(
     file_evidence = file_entry(checked_report, out.name, check=results[0], evaluation=results[1])
     declared = Declared(tuple(reviewer), originals_destroyed, identity_links)
     target = output or out.with_name(out.name + ".evidence.json")
-    given = (out, report, original, plan, check, evaluation, key, passphrase_file)
+    read_files = (out, report, original, plan, check, evaluation, key, passphrase_file)
     keeper = EvidenceWriter(
         target,
         key,
         passphrase_file,
         overwrite=overwrite,
-        others=[path for path in given if path],
+        others=[path for path in read_files if path],
     )
     keeper.add(file_evidence, checked_report.models)
     keeper.write(whole, declared)

@@ -129,20 +129,20 @@ def hide(
     """Hide what identifies people. By default, blacken each face and write photo.hidden.jpg."""
     from velum.batch.local import arrange
 
-    wanted = options.PlanOptions(
+    chosen_plan = options.PlanOptions(
         plan, rule, hide_labels, technique, keep, keep_out, quality, effort, options.video_fields(locals())
     ).plan()
     if regions and (keep_person or only_person):
         raise typer.BadParameter(
             "--regions says who is hidden; give --keep-person or --only-person to velum locate, which writes that file"
         )
-    wanted = replace(
-        wanted,
-        verify="identity" if verify_identity else wanted.verify or verify,
-        drop_members=(*wanted.drop_members, *drop_member),
-        copy_members=(*wanted.copy_members, *copy_member),
+    chosen_plan = replace(
+        chosen_plan,
+        verify="identity" if verify_identity else chosen_plan.verify or verify,
+        drop_members=(*chosen_plan.drop_members, *drop_member),
+        copy_members=(*chosen_plan.copy_members, *copy_member),
     )
-    wanted = options.with_people(wanted, keep_person, only_person)
+    chosen_plan = options.with_people(chosen_plan, keep_person, only_person)
     stream = stream_options.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
     jobs, folder = ([], None) if stream else arrange(paths, place, include, exclude)
@@ -152,10 +152,10 @@ def hide(
     )
     may_replace = overwrite or resume
     ends = [stream] if stream else jobs
-    given = [path for path in (key, plan, regions, evaluation) if path]
+    read_files = [path for path in (key, plan, regions, evaluation) if path]
 
     def others() -> Iterator[Path]:
-        yield from given
+        yield from read_files
         yield from (path for job in ends for path in (job.source, job.target) if isinstance(path, Path))
 
     reports = Reports(report, printed=json, append=resume, overwrite=overwrite, others=others())
@@ -174,12 +174,12 @@ def hide(
         else None
     )
     if dry_run:
-        _print_dry_run([stream] if stream else jobs, wanted, json=json)
+        _print_dry_run([stream] if stream else jobs, chosen_plan, json=json)
     elif folder is None:
         with reports:
-            _hide_one(stream or next(iter(jobs)), wanted, regions, keeper, reports, messages, overwrite=overwrite)
+            _hide_one(stream or next(iter(jobs)), chosen_plan, regions, keeper, reports, messages, overwrite=overwrite)
     else:
-        run = FolderRun(jobs, folder, wanted, keeper, reports, messages)
+        run = FolderRun(jobs, folder, chosen_plan, keeper, reports, messages)
         with reports:
             run.hide(workers=workers, resume=resume, overwrite=overwrite)
 

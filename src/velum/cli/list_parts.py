@@ -22,13 +22,13 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Print the plan that these options make, as TOML for a file that --plan reads."""
-    wanted = options.with_people(
+    chosen_plan = options.with_people(
         options.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, effort).plan()
     )
     if json:
-        common.print_json(wanted.to_json() | {"digest": wanted.digest})
+        common.print_json(chosen_plan.to_json() | {"digest": chosen_plan.digest})
     else:
-        typer.echo(wanted.to_toml() + f"# digest {wanted.digest}")
+        typer.echo(chosen_plan.to_toml() + f"# digest {chosen_plan.digest}")
 
 
 def labels(json: options.Json = False) -> None:

@@ -31,12 +31,14 @@ def locate(
     """Detect the regions to hide and write them to an annotation file, for velum hide --regions."""
     from velum.cli.progress import frame_progress
 
-    wanted = options.PlanOptions(plan, rule, hide_labels, effort=effort, video=options.video_fields(locals())).plan()
-    wanted = options.with_people(wanted, keep_person, only_person)
+    chosen_plan = options.PlanOptions(
+        plan, rule, hide_labels, effort=effort, video=options.video_fields(locals())
+    ).plan()
+    chosen_plan = options.with_people(chosen_plan, keep_person, only_person)
     with common.engine(source) as engine, frame_progress(source.name) as progress:
-        for warning in engine.check(wanted).substitutes:
+        for warning in engine.check(chosen_plan).substitutes:
             common.warn(warning)
-        findings = engine.locate(source, wanted, progress=progress)
+        findings = engine.locate(source, chosen_plan, progress=progress)
     text = findings.to_text()
     if output is None:
         typer.echo(text)
@@ -88,13 +90,13 @@ def check(
 
     if sheet is not None and container_of(file):
         raise typer.BadParameter("--sheet shows frames of one image or video; leave it out for archives and documents")
-    wanted = options.PlanOptions(plan, rule, hide_labels, effort=effort).plan()
+    chosen_plan = options.PlanOptions(plan, rule, hide_labels, effort=effort).plan()
     findings = None if regions is None else common.read_annotations(regions)
     settings = Settings.load()
     with common.engine(file) as engine, frame_progress(file.name) as progress:
         run_check = Check(engine, settings.host(), settings.limits())
         checked = run_check(
-            file, wanted, against=against, regions=findings, text=text, identity=identity, progress=progress
+            file, chosen_plan, against=against, regions=findings, text=text, identity=identity, progress=progress
         )
     if sheet is not None and not checked.is_clean:
         from velum.verify.result import write_contact_sheet

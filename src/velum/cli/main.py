@@ -181,11 +181,11 @@ else:
 
 def run() -> None:
     """Run the command line and exit; a `VelumError` is printed as one message and sets the exit code."""
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    if wanted not in SERVERS:
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command not in SERVERS:
         gc.set_threshold(FIRST_GENERATION, *gc.get_threshold()[1:])
     try:
-        command_line(wanted if wanted in COMMANDS else "")()
+        command_line(command if command in COMMANDS else "")()
     except VelumError as error:
         fail(str(error))
         sys.exit(error.exit_code)

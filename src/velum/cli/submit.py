@@ -80,30 +80,30 @@ def submit(
     if wait and output is None and not overwrite:
         _check_free(sources)
     with jobs.service(server, token_file) as client:
-        wanted = options.PlanOptions(None, rule, hide_labels, technique, keep, keep_out, quality, effort, video)
+        plan_options = options.PlanOptions(None, rule, hide_labels, technique, keep, keep_out, quality, effort, video)
         job_options = {
-            "plan": _plan_of_job(client, plan, wanted), "priority": priority, "webhook": webhook,
+            "plan": _plan_of_job(client, plan, plan_options), "priority": priority, "webhook": webhook,
             "regions": common.read_annotations(regions) if regions else None,
         }  # fmt: skip
         run = _Run(client, destination, waiting=wait or output is not None, overwrite=overwrite, json=json)
         run.all(sources, job_options)
 
 
-def _plan_of_job(client: "Client", name: str | None, wanted: options.PlanOptions) -> "Plan | str | None":
+def _plan_of_job(client: "Client", name: str | None, plan_options: options.PlanOptions) -> "Plan | str | None":
     """Return the plan of a job, or the name of a plan of the service; None for the default plan of the service.
 
     `name` is what follows --plan: a file or the name of a plan of the service.
     """
     others = any(
         (
-            wanted.rules,
-            wanted.labels,
-            wanted.technique,
-            wanted.keep,
-            wanted.keep_out,
-            wanted.quality,
-            wanted.effort,
-            wanted.video,
+            plan_options.rules,
+            plan_options.labels,
+            plan_options.technique,
+            plan_options.keep,
+            plan_options.keep_out,
+            plan_options.quality,
+            plan_options.effort,
+            plan_options.video,
         )
     )
     if name is None and not others:
@@ -112,9 +112,9 @@ def _plan_of_job(client: "Client", name: str | None, wanted: options.PlanOptions
         if others:
             raise BadPlan(f"--plan {name} is a plan of the service and goes without options that change it")
         return name
-    rules = [*wanted.rules, *_rules(client, wanted.labels, wanted.technique)]
-    technique = None if wanted.labels else wanted.technique
-    return replace(wanted, file=Path(name) if name else None, rules=rules, labels=(), technique=technique).plan()
+    rules = [*plan_options.rules, *_rules(client, plan_options.labels, plan_options.technique)]
+    technique = None if plan_options.labels else plan_options.technique
+    return replace(plan_options, file=Path(name) if name else None, rules=rules, labels=(), technique=technique).plan()
 
 
 def _is_file(plan: str) -> bool:

@@ -259,11 +259,11 @@ def _print_finished(folder: "RunFolder", done: "Finished") -> None:
         )
     for label, rate in metrics.precision(done.evaluation.observed).items():
         typer.echo(f"{label}: {rate.total - rate.hits} of {rate.total} detections are false")
-    for label, found in (done.card["masks"] or {}).items():
-        low, high = found["iou_interval"]
+    for label, measures in (done.card["masks"] or {}).items():
+        low, high = measures["iou_interval"]
         typer.echo(
-            f"{label}: IoU of the held-out masks {found['iou']:.2f} (95 % interval {low:.2f} to {high:.2f}), "
-            f"{found['recall']:.1%} of the pixels found"
+            f"{label}: IoU of the held-out masks {measures['iou']:.2f} (95 % interval {low:.2f} to {high:.2f}), "
+            f"{measures['recall']:.1%} of the pixels found"
         )
     if not done.reached:
         common.warn(
@@ -281,11 +281,11 @@ def _print_comparison(compared: "Mapping[str, Any] | None") -> None:
     if compared is None:
         return
     for label, figures in compared["present"]["labels"].items():
-        found = figures["found"]
-        low, high = found["interval"]
+        shares = figures["found"]
+        low, high = shares["interval"]
         typer.echo(
-            f"{label}: the model before found {found['hits']} of {found['total']} of them (95 % interval {low:.1%} to "
-            f"{high:.1%}); 'velum models switch-back' makes it the present one again"
+            f"{label}: the model before found {shares['hits']} of {shares['total']} of them (95 % interval {low:.1%} "
+            f"to {high:.1%}); 'velum models switch-back' makes it the present one again"
         )
     if compared["seen"]:
         common.warn(

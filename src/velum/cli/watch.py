@@ -83,7 +83,9 @@ def watch(
     from velum.batch.watch import Originals
     from velum.storage.objects import FolderTree, open_tree
 
-    wanted = options.with_people(options.PlanOptions(plan, rule, hide_labels, technique, keep, effort=effort).plan())
+    chosen_plan = options.with_people(
+        options.PlanOptions(plan, rule, hide_labels, technique, keep, effort=effort).plan()
+    )
     pause = common.parse_duration(interval or ("30s" if queue is None else "1h"), "--interval")
     waits = common.parse_duration(after or "0", "--after")
     _check_originals(originals, move_to, after)
@@ -100,7 +102,7 @@ def watch(
     messages = Messages(quiet=quiet, progress=False)
     notifications = _open_queue(queue, trees[0].url)
     counted = serve_metrics(metrics)
-    with _stoppable() as stop, prepare_batch(wanted, trees, workers, scratch, messages) as ready:
+    with _stoppable() as stop, prepare_batch(chosen_plan, trees, workers, scratch, messages) as ready:
         from velum.batch.watch import Watcher
 
         def new_runner(run: "BatchRun") -> "ShardRunner":
@@ -222,8 +224,8 @@ class _WatchPrinter:
         elif reason:
             self._messages.warn(f"{printable(key)}: the original stays: {reason}")
         elif not self._messages.quiet:
-            where = f" to {self._moved}" if self._moved else ""
-            typer.echo(f"{printable(key)}: the original was {end}{where}")
+            destination = f" to {self._moved}" if self._moved else ""
+            typer.echo(f"{printable(key)}: the original was {end}{destination}")
 
 
 @contextmanager

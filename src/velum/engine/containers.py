@@ -159,8 +159,8 @@ class _ContainerRun:
         prefix: str,
     ) -> None:
         name, file = prefix + member.name, self.scratch / f"{depth}.member"
-        if why := document.why_removed(member.name):
-            self._note(name, "removed", reason=why)
+        if reason := document.why_removed(member.name):
+            self._note(name, "removed", reason=reason)
             return
         if self._is_named(self.job.plan.drop_members, member.name):
             self._leave_out(writer, document, member, name)

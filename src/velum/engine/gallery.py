@@ -137,8 +137,8 @@ def faces_of(
         for track, doubt in zip(tracks, doubts, strict=True)
     )
     compared = {number: track for number, track in enumerate(tracks) if means[number] is not None}
-    found = (_gallery_track(track, number, doubts[number]) for number, track in enumerate(tracks))
-    return SourceFaces(tuple(found), means, tuple(_seen_together(compared)))
+    gallery_tracks = (_gallery_track(track, number, doubts[number]) for number, track in enumerate(tracks))
+    return SourceFaces(tuple(gallery_tracks), means, tuple(_seen_together(compared)))
 
 
 def cut_faces(source: Path, limits: Limits, wanted: Wanted) -> Cuts:

@@ -145,10 +145,10 @@ def decide_face(people: KnownPeople, sights: Sequence[FaceSight], least: int) ->
     count = len(compared)
     if not count:
         return FaceDecision("hidden", "not compared", _say_faults(sights), 0)
-    means = {name: float(np.mean([found[name] for found in compared])) for name in people.vectors}
+    means = {name: float(np.mean([distance_of[name] for distance_of in compared])) for name in people.vectors}
     name = min(means, key=lambda person: means[person])
-    farthest = max(found[name] for found in compared)
-    least_of_all = min(min(found.values()) for found in compared)
+    farthest = max(distance_of[name] for distance_of in compared)
+    least_of_all = min(min(distance_of.values()) for distance_of in compared)
     near = means[name] <= people.embedder.same and farthest <= people.middle
     far = means[name] >= people.embedder.different and least_of_all >= people.middle
     if not near and not far:

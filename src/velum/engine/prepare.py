@@ -220,8 +220,8 @@ def prepare(
         warnings += (KEPT_BODIES,)
     people, open_photo = plan.people.with_hashes(), partial(media.open_source, limits=limits)
     key = people, _face_rule(prepared).rule.locate, plan.effort
-    known = parts.known_people(key, lambda: read_people(people, prepared, parts, open_photo))
-    return replace(prepared, warnings=warnings, people=known)
+    decided_people = parts.known_people(key, lambda: read_people(people, prepared, parts, open_photo))
+    return replace(prepared, warnings=warnings, people=decided_people)
 
 
 def _rules_of_chosen(
@@ -274,9 +274,11 @@ def _make_localizers(
             return parts.localizer_or_stand_in(spec, plan.effort)
         return ChosenLocalizer(parts.localizer(spec, plan.effort))
 
-    made = call_for_all(make_localizer, [*((spec, True) for spec in specs), *((spec, False) for spec in plan.keep_out)])
-    localizers = tuple(choice.localizer for choice in made)
-    notes = dict.fromkeys(choice.warning for choice in made if choice.warning)
+    instances = call_for_all(
+        make_localizer, [*((spec, True) for spec in specs), *((spec, False) for spec in plan.keep_out)]
+    )
+    localizers = tuple(choice.localizer for choice in instances)
+    notes = dict.fromkeys(choice.warning for choice in instances if choice.warning)
     return localizers[: len(specs)], localizers[len(specs) :], tuple(notes)
 
 

@@ -150,15 +150,15 @@ class JobRun:
         return pairs
 
     def _update_piece(
-        self, record: PieceRecord, finished: tuple[PieceResult, PieceRecord] | None, made: PieceResult | None
+        self, record: PieceRecord, finished: tuple[PieceResult, PieceRecord] | None, piece_result: PieceResult | None
     ) -> tuple[PieceRecord, PieceResult | None]:
-        if finished is None or made is None:
+        if finished is None or piece_result is None:
             return PieceRecord(record.piece), None
         regions = record.hidden_regions
-        if made.hidden_regions is not None and made.hidden_regions != finished[0].hidden_regions:
-            regions = self._store.move_in(made.hidden_regions).key
-            made = replace(made, hidden_regions=self._store.fetch(regions, self.folder))
-        return replace(record, note=made.note, hidden_regions=regions), made
+        if piece_result.hidden_regions is not None and piece_result.hidden_regions != finished[0].hidden_regions:
+            regions = self._store.move_in(piece_result.hidden_regions).key
+            piece_result = replace(piece_result, hidden_regions=self._store.fetch(regions, self.folder))
+        return replace(record, note=piece_result.note, hidden_regions=regions), piece_result
 
     def _fetch_finished(self, record: PieceRecord) -> tuple[PieceResult, PieceRecord] | None:
         """Return a piece that is already finished; None when it is not, or when its file is missing or has changed."""

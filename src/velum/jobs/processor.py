@@ -92,15 +92,15 @@ class JobProcessor(Protocol):
         ...
 
     def renew(
-        self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
+        self, task: Task, results: Sequence[PieceResult | None], former: RegionsOrigin
     ) -> Sequence[PieceResult | None]:
         """Return the pieces of an earlier rendering that also fit the task's regions; None for pieces to be made again.
 
-        `made` has the pieces in order, None for a missing one; `former` says which regions they hid.
+        `results` has the pieces in order, None for a missing one; `former` says which regions they hid.
         """
         ...
 
-    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
+    def join(self, task: Task, results: Sequence[PieceResult]) -> JobOutput:
         """Return the result of all pieces, in their order."""
         ...
 
@@ -148,36 +148,36 @@ class EngineProcessor:
         return PieceResult(request.target, _with_public_names(report, task, request.target), regions_file)
 
     def renew(
-        self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
+        self, task: Task, results: Sequence[PieceResult | None], former: RegionsOrigin
     ) -> Sequence[PieceResult | None]:
         """Return the segments whose given regions are exactly those that were hidden in them."""
         if task.regions is None:
-            return [None] * len(made)
+            return [None] * len(results)
         hid = [
             None if piece is None or piece.hidden_regions is None else (piece.note, piece.hidden_regions)
-            for piece in made
+            for piece in results
         ]
         return [
             None if piece is None or segment is None else replace(piece, note=segment[0], hidden_regions=segment[1])
             for piece, segment in zip(
-                made, reusable_segments(hid, task.regions, detected=former is RegionsOrigin.FOUND), strict=True
+                results, reusable_segments(hid, task.regions, detected=former is RegionsOrigin.FOUND), strict=True
             )
         ]
 
-    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
+    def join(self, task: Task, results: Sequence[PieceResult]) -> JobOutput:
         """Return the single piece, or the video joined from all segments. Raises as `make` does."""
-        file, report = made[0].file, made[0].note
-        files = [piece.hidden_regions for piece in made if piece.hidden_regions is not None]
+        file, report = results[0].file, results[0].note
+        files = [piece.hidden_regions for piece in results if piece.hidden_regions is not None]
         # Given regions already have track ids for the whole video.
-        numbers = link_tracks(files) if task.regions is None and len(files) == len(made) else {}
-        if len(made) > 1:
+        numbers = link_tracks(files) if task.regions is None and len(files) == len(results) else {}
+        if len(results) > 1:
             name = f"joined{_suffix(task.source, task.submission.name)}"
             request = self._request(
-                task, name, parts=[(piece.file, renumber_report(piece.note, numbers)) for piece in made]
+                task, name, parts=[(piece.file, renumber_report(piece.note, numbers)) for piece in results]
             )
             file, report = request.target, _with_public_names(self._run_subprocess(request, task), task, request.target)
         regions = None
-        if len(files) == len(made):
+        if len(files) == len(results):
             regions = _write_regions(task.folder / "regions.json", report, renumber_lines(_read_lines(files), numbers))
         return JobOutput(file, str(report["target"]), report, regions)
 
@@ -228,8 +228,8 @@ def _suffix(source: Path, name: str) -> str:
         raise Unavailable(f"cannot read the source of {name!r}: {error.strerror or error}") from error
     if container := container_of(source):
         raise BadInput(f"{name!r} is a {container}: jobs take images and videos only; use velum hide for it")
-    found, given = video_format_of(head) or format_of(head, repr(name)), Path(name).suffix.lower()
-    return given if is_suffix_of(given, found) else suffix_of(found)
+    detected, stated = video_format_of(head) or format_of(head, repr(name)), Path(name).suffix.lower()
+    return stated if is_suffix_of(stated, detected) else suffix_of(detected)
 
 
 def _output_name(name: str, target: Path) -> str:

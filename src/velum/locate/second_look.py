@@ -91,13 +91,13 @@ def _score_of(region: Region, detections: Detections, fit: Letterbox, labels: Se
 
 
 def add_turned(
-    frames: Sequence[Frame], found: list[list[Region]], locate: Callable[[Sequence[Frame]], list[list[Region]]]
+    frames: Sequence[Frame], upright: list[list[Region]], locate: Callable[[Sequence[Frame]], list[list[Region]]]
 ) -> list[list[Region]]:
-    """Return `found`, and with it what `locate` finds in each frame only when the frame is turned."""
+    """Return `upright`, and with it what `locate` finds in each frame only when the frame is turned."""
     turned = locate([frame.turn(turn) for frame in frames for turn in TURNS])
     return [
         regions + list(_new_regions(regions, frame, turned[len(TURNS) * number :]))
-        for number, (frame, regions) in enumerate(zip(frames, found, strict=True))
+        for number, (frame, regions) in enumerate(zip(frames, upright, strict=True))
     ]
 
 

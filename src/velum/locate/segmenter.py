@@ -134,15 +134,15 @@ class Segmenter:
         check_option("tile", tile, 256, 4096, name)
         check_option("specks", specks, 0, 1000, name)
         keep = _class_indices(only, model)
-        wanted = tuple(model.labels[index] for index in keep)
-        self.labels = frozenset(wanted)
+        kept_labels = tuple(model.labels[index] for index in keep)
+        self.labels = frozenset(kept_labels)
         self._model = model
         self._min_side = min_side
         form = replace(kind.input, **model.input)
         network = open_network(fetch.ensure_local(model, host), form, host, model.fingerprint)
         scale = SMALLEST_SIDE / min_side if min_side else None
         mapper = Mapper(network, kind, form, len(model.labels), keep, scale, tile * tile, CELLS)
-        self._outliner = Outliner(mapper, wanted, level, specks)
+        self._outliner = Outliner(mapper, kept_labels, level, specks)
 
     def fingerprint(self) -> str:
         """Return a hash of the network's outputs for a fixed image; see `Fingerprinted`. Raises `PluginFault`."""

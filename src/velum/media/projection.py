@@ -73,8 +73,8 @@ def packet(properties: Mapping[str, str]) -> bytes:
 
 def is_projection_alone(xmp: bytes) -> bool:
     """Tell whether XMP equals what `packet` writes for its projection."""
-    kept = projection(xmp)
-    return bool(kept) and packet(kept) == xmp
+    values = projection(xmp)
+    return bool(values) and packet(values) == xmp
 
 
 V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
@@ -203,15 +203,15 @@ def to_xml(spherical: Spherical) -> bytes:
 
 def of_xml(text: bytes) -> Spherical | None:
     """Parse the XML of V1; None when it states no known projection."""
-    given = {name.partition(":")[2]: value.lower() for name, value in properties(text, _NAMES).items()}
-    if given.get("Spherical") != "true" or given.get("ProjectionType") != "equirectangular":
+    stated = {name.partition(":")[2]: value.lower() for name, value in properties(text, _NAMES).items()}
+    if stated.get("Spherical") != "true" or stated.get("ProjectionType") != "equirectangular":
         return None
     kept_values = {
-        name: value for name, value in given.items()
+        name: value for name, value in stated.items()
         if (name in _AREA and re.fullmatch(r"[0-9]{1,6}", value)) or (name in _FLAGS and value in {"true", "false"})
         or name == "ProjectionType" or (name == "StereoMode" and value in _V1_VIEWS)
     }  # fmt: skip
-    if kept_values.keys() != given.keys():
+    if kept_values.keys() != stated.keys():
         return None
     views = _V1_VIEWS[kept_values["StereoMode"]] if "StereoMode" in kept_values else None
     area = _crop_shares({name: int(kept_values[name]) for name in _AREA if name in kept_values})

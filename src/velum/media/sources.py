@@ -88,8 +88,8 @@ class StreamSink:
     format: str = "MKV"
 
     def __post_init__(self) -> None:
-        wanted = self.format.removeprefix(".")
-        name = VIDEO_SUFFIXES.get(f".{wanted.lower()}", wanted.upper())
+        suffix = self.format.removeprefix(".")
+        name = VIDEO_SUFFIXES.get(f".{suffix.lower()}", suffix.upper())
         if name not in STREAMED:
             raise BadPlan(f"format {self.format!r} cannot be streamed; allowed are {', '.join(STREAMED).lower()}")
         object.__setattr__(self, "format", name)

@@ -100,9 +100,9 @@ class Guard:
         good = [address for address, why in refused.items() if why is None]
         if not good:
             address, why = next(iter(refused.items()))
-            which = f"address {address}" if address == host else f"host {host!r} ({address})"
+            subject = f"address {address}" if address == host else f"host {host!r} ({address})"
             raise AddressRefused(
-                f"{which} must not be reached: {why}; the operator can allow it by name, address or network, with "
+                f"{subject} must not be reached: {why}; the operator can allow it by name, address or network, with "
                 "VELUM_REMOTE_ALLOW, and all private networks with VELUM_REMOTE_PRIVATE=true"
             )
         return good

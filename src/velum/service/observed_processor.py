@@ -54,10 +54,10 @@ class ObservedProcessor(EngineProcessor):
             self._metrics.count_failure(error)
             raise
 
-    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
+    def join(self, task: Task, results: Sequence[PieceResult]) -> JobOutput:
         """Do the same as `EngineProcessor`, observed. A job that joins again after a crash is counted again."""
-        with self._trace_step("job join", task, pieces=len(made)):
-            result = super().join(task, made)
+        with self._trace_step("job join", task, pieces=len(results)):
+            result = super().join(task, results)
         report = result.report
         self._metrics.count_report(report)
         if self._audit is not None:

@@ -284,11 +284,11 @@ def _from_file(file: Path) -> dict[str, RawValue]:
     return _by_present_names({key: RawValue(value, f"{key} in {file}", file.parent) for key, value in flat.items()})
 
 
-def _by_present_names(given: Mapping[str, RawValue]) -> dict[str, RawValue]:
+def _by_present_names(raw: Mapping[str, RawValue]) -> dict[str, RawValue]:
     """Return the values by the keys of this version. Raises `BadPlan` where one is given by both its names."""
-    values = {key: value for key, value in given.items() if key not in FORMER_KEYS}
-    for former in given.keys() & FORMER_KEYS.keys():
-        value, key = given[former], FORMER_KEYS[former]
+    values = {key: value for key, value in raw.items() if key not in FORMER_KEYS}
+    for former in raw.keys() & FORMER_KEYS.keys():
+        value, key = raw[former], FORMER_KEYS[former]
         new = _variable(key) if value.where == _variable(former) else key
         if key in values:
             raise BadPlan(f"{value.where} and {values[key].where} set the same; leave out the former, its old name")
@@ -303,16 +303,16 @@ def _warn_once(text: str) -> None:
     LOG.warning("%s", text)
 
 
-def _table(name: str, given: Mapping[str, RawValue], reader: Callable[[RawValue], T]) -> Mapping[str, T]:
+def _table(name: str, raw: Mapping[str, RawValue], reader: Callable[[RawValue], T]) -> Mapping[str, T]:
     start = f"{name}."
     return MappingProxyType(
-        {key.removeprefix(start): reader(value) for key, value in given.items() if key.startswith(start)}
+        {key.removeprefix(start): reader(value) for key, value in raw.items() if key.startswith(start)}
     )
 
 
-def _section(name: str, given: Mapping[str, RawValue]) -> dict[str, Any]:
+def _section(name: str, raw: Mapping[str, RawValue]) -> dict[str, Any]:
     readers = SECTIONS[name]
-    return {key: readers[key](given[f"{name}.{key}"]) for key in readers if f"{name}.{key}" in given}
+    return {key: readers[key](raw[f"{name}.{key}"]) for key in readers if f"{name}.{key}" in raw}
 
 
 def _index_urls(environ: Mapping[str, str]) -> tuple[str, ...]:

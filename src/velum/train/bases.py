@@ -219,19 +219,21 @@ def find_base(name: str, host: RuntimeConfig, task: str = "detect") -> Base:
 
 def _base_in_file(path: Path, task: str) -> Base:
     files_of(path)
-    seen = signature(path)
-    fitting = [name for name in candidates(seen) if name in HEADS]
+    network = signature(path)
+    fitting = [name for name in candidates(network) if name in HEADS]
     # Rows of other families look like those of YOLOX; whether they are shows when the base is made ready.
-    found = fitting[0] if len(fitting) == 1 and STATED not in seen.metadata else family_of(seen, path.name)
-    _check_family(found, task, str(path), BadInput)
-    stated = input_of(seen) | stated_input(seen, path.name)
-    if family(found).input_varies(seen) and not {"mean", "scale"} & stated.keys():
+    detected_family = (
+        fitting[0] if len(fitting) == 1 and STATED not in network.metadata else family_of(network, path.name)
+    )
+    _check_family(detected_family, task, str(path), BadInput)
+    stated = input_of(network) | stated_input(network, path.name)
+    if family(detected_family).input_varies(network) and not {"mean", "scale"} & stated.keys():
         raise BadInput(
             f"{path.name} does not state how to normalise pixels for its network; run 'velum models add {path} --name "
             "NAME --labels LABEL --normalise ...', and then name it with --from NAME"
         )
-    form = _trained_form(replace(family(found).input, **stated), found, path.name)
-    return Base(path.name, path, found, form, "not stated", "", sha256_of(path))
+    form = _trained_form(replace(family(detected_family).input, **stated), detected_family, path.name)
+    return Base(path.name, path, detected_family, form, "not stated", "", sha256_of(path))
 
 
 def _trained_form(form: Input, name: str, subject: str) -> Input:

@@ -29,16 +29,16 @@ def centerface_loss(outputs: Sequence[Any], crops: Sequence[Crop]) -> Any:
     heat, size, offset = outputs
     device = heat.device
     targets = [_targets(crop, heat.shape[1:]) for crop in crops]
-    wanted, weight, boxes, strength = (
+    expected, weight, boxes, strength = (
         torch.from_numpy(np.stack([target[part] for target in targets])).to(device) for part in range(4)
     )
     # Bounded so little that a cell which is wrong and sure of it still learns.
     likely, unlikely = heat.clamp(min=1e-12), (1 - heat).clamp(min=1e-7)
-    centres = wanted == 1
-    found = -(unlikely**2 * torch.log(likely))[centres].sum()
-    empty = -((1 - wanted) ** 4 * likely**2 * torch.log(unlikely) * weight)[~centres].sum()
+    centres = expected == 1
+    centre_loss = -(unlikely**2 * torch.log(likely))[centres].sum()
+    empty = -((1 - expected) ** 4 * likely**2 * torch.log(unlikely) * weight)[~centres].sum()
     count = max(1, int(centres.sum()))
-    return (found + empty) / count + _box_loss(size, offset, boxes, strength)
+    return (centre_loss + empty) / count + _box_loss(size, offset, boxes, strength)
 
 
 def _box_loss(size: Any, offset: Any, boxes: Any, strength: Any) -> Any:

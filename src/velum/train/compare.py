@@ -29,25 +29,27 @@ def compare_with_present(
     if present is None:
         return None
     card = registry.card_of(present, host)
-    seen = None if card is None else len(set(card["trained_on"]["files_sha256"].values()) & set(run.held_out.values()))
-    found: Mapping[str, Any] = {}
+    common = (
+        None if card is None else len(set(card["trained_on"]["files_sha256"].values()) & set(run.held_out.values()))
+    )
+    figures: Mapping[str, Any] = {}
     if shared := [label for label in run.labels if covered_labels(label, present.labels)]:
         plan = Plan(tuple(Rule(label, PartSpec(name), PartSpec("blacken")) for label in shared))
         with Engine(host=host, limits=limits) as engine:
-            found = describe_figures(Evaluate(engine, limits)(done.truth, plan), shared)
+            figures = describe_figures(Evaluate(engine, limits)(done.truth, plan), shared)
     return {
-        "present": {"sha256": present.fingerprint, "threshold": present.threshold, "labels": found},
+        "present": {"sha256": present.fingerprint, "threshold": present.threshold, "labels": figures},
         "new": {"labels": describe_figures(done.observed, run.labels)},
-        "held_out": len(run.held_out), "seen": seen,
+        "held_out": len(run.held_out), "seen": common,
     }  # fmt: skip
 
 
 def describe_figures(observed: Observations, labels: "tuple[str, ...] | list[str]") -> dict[str, Any]:
     """Return for each label the rate of objects that are found, and that of detections that are right, as JSON."""
-    found = {row.label: row.found for row in metrics.by_size(observed.outcomes) if row.kind == "all"}
+    shares = {row.label: row.found for row in metrics.by_size(observed.outcomes) if row.kind == "all"}
     right = metrics.precision(observed)
     return {
-        label: {"found": found[label].to_json(), "right": right[label].to_json() if label in right else None}
+        label: {"found": shares[label].to_json(), "right": right[label].to_json() if label in right else None}
         for label in labels
-        if label in found
+        if label in shares
     }

@@ -114,8 +114,8 @@ class CropSampler:
             index, boxes = having[int(random.integers(len(having)))]
             return index, boxes[int(random.integers(len(boxes)))]
         if self.hard and random.random() < OF_HARD:
-            found = self.hard[int(random.integers(len(self.hard)))]
-            return found.picture, found.xyxy
+            place = self.hard[int(random.integers(len(self.hard)))]
+            return place.picture, place.xyxy
         index = int(random.integers(len(self.pictures)))
         x, y = random.random() * self.pictures[index].width, random.random() * self.pictures[index].height
         return index, (x, y, x + 1, y + 1)
@@ -164,14 +164,14 @@ NEARBY = 1.0
 
 def known_places(crop: Crop, x: Boxes, y: Boxes) -> Boxes:
     """Return 1 for each place of a crop, in pixels, where the labels say whether an object is there, else 0."""
-    known = np.full(len(x), 1.0 if crop.complete.all() else 0.0, np.float32)
+    places = np.full(len(x), 1.0 if crop.complete.all() else 0.0, np.float32)
     if not crop.complete.all():
         for x0, y0, x1, y1 in crop.boxes:
             reach = NEARBY * max(x1 - x0, y1 - y0)
-            known[(x > x0 - reach) & (x < x1 + reach) & (y > y0 - reach) & (y < y1 + reach)] = 1
+            places[(x > x0 - reach) & (x < x1 + reach) & (y > y0 - reach) & (y < y1 + reach)] = 1
     for x0, y0, x1, y1 in crop.ignored:
-        known[(x > x0) & (x < x1) & (y > y0) & (y < y1)] = 0
-    return known
+        places[(x > x0) & (x < x1) & (y > y0) & (y < y1)] = 0
+    return places
 
 
 def draw_masks(

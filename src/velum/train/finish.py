@@ -111,22 +111,22 @@ class Finisher:
         Where none does, it is the score with the highest F2.
         """
         searched = evaluate(truth, thresholds.make_search_plan(plan, engine))
-        wanted = thresholds.RecallTarget(self.run.request.recall)
+        target = thresholds.RecallTarget(self.run.request.recall)
         choices: tuple[thresholds.ThresholdChoice, ...] = ()
         try:
-            _, choices = thresholds.choose(searched, plan, wanted, engine)
+            _, choices = thresholds.choose(searched, plan, target, engine)
             threshold = min(choice.chosen.threshold for choice in choices)
         except BadInput:  # not even the lowest threshold finds so many
             threshold = best_threshold(searched)
         while True:
             plan = _with_threshold(plan, self.offer.name, threshold)
             observed = evaluate(truth, plan)
-            reached = _reaches(observed, wanted.recall)
+            reached = _reaches(observed, target.recall)
             # In later looks, small objects need more than the threshold: some of those that count may be lost.
             if reached or not choices or threshold <= thresholds.LOWEST:
                 break
             threshold = max(thresholds.LOWEST, round(threshold * LOWER, 3))
-        done = Evaluation(truth, plan, observed, evaluate.least_iou, None, wanted if choices else None, choices)
+        done = Evaluation(truth, plan, observed, evaluate.least_iou, None, target if choices else None, choices)
         return done, threshold, reached
 
     def _choose_level(self, trial: Trial) -> tuple[float, dict[str, Any], bool]:
@@ -135,7 +135,7 @@ class Finisher:
         Where there is none, it is the one with the highest intersection over union.
         """
         counts = measure.count_masks(trial.probabilities(self.held_out, self.store), self.held_out, self.run.labels)
-        wanted = self.run.request.recall
+        recall = self.run.request.recall
 
         def ious(level: float) -> float:
             return sum(measure.mask_iou(rows, level) for rows in counts.values())
@@ -143,7 +143,7 @@ class Finisher:
         fitting = [
             level
             for level in measure.LEVELS
-            if all(measure.mask_recall(rows, level) >= wanted - 1e-9 for rows in counts.values())
+            if all(measure.mask_recall(rows, level) >= recall - 1e-9 for rows in counts.values())
         ]
         level = max(fitting) if fitting else max(measure.LEVELS, key=ious)
         masks = {label: measure.describe_masks(rows, level) for label, rows in counts.items()}
@@ -218,9 +218,9 @@ class Finisher:
 
     def _write_papers(self, done: Evaluation, card: dict[str, Any]) -> None:
         paths = {item.name: item.path for item in done.truth.items}
-        drawn = draw_misses(done.misses[:MOST_DRAWN], paths, self.limits)
+        miss_pictures = draw_misses(done.misses[:MOST_DRAWN], paths, self.limits)
         course = ["<h2>Course of the training</h2>", draw_curve(self.folder.looks())]
-        self.folder.write_text("report.html", render_page(done, drawn, course))
+        self.folder.write_text("report.html", render_page(done, miss_pictures, course))
         self.folder.write_text("evaluation.json", json.dumps(done.to_json(), indent=1, ensure_ascii=False) + "\n")
         self.folder.write_text(CARD, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
         self.folder.write_text("card.md", card_text(card))
@@ -262,9 +262,9 @@ def best_threshold(observed: Observations) -> float:
     """Return the threshold with the highest F2: a miss counts four times as much as a false detection."""
 
     def f2(at: float) -> float:
-        found = sum(outcome.score is not None and outcome.score >= at for outcome in observed.outcomes)
+        matched = sum(outcome.score is not None and outcome.score >= at for outcome in observed.outcomes)
         false = sum(detection.score >= at for detection in observed.wrong)
-        return 5 * found / max(1, 5 * found + false + 4 * (len(observed.outcomes) - found))
+        return 5 * matched / max(1, 5 * matched + false + 4 * (len(observed.outcomes) - matched))
 
     return max(thresholds.STEPS, key=lambda at: (f2(at), at))
 

@@ -143,8 +143,8 @@ def weight(model: onnx.ModelProto, name: str) -> npt.NDArray[np.float32]:
     item = next((item for item in model.graph.initializer if item.name == name), None)
     if item is None:
         raise BadInput(f"the base cannot be trained: its weights {name} are computed; fold constants, then try again")
-    found: npt.NDArray[np.float32] = onnx.numpy_helper.to_array(item).astype(np.float32)
-    return found
+    values: npt.NDArray[np.float32] = onnx.numpy_helper.to_array(item).astype(np.float32)
+    return values
 
 
 def set_weight(model: onnx.ModelProto, name: str, values: npt.NDArray[np.float32]) -> None:

@@ -77,12 +77,12 @@ class LabelledPictures:
 
     def count(self) -> Mapping[str, int]:
         """Return the number of objects of each label."""
-        found = Counter(box.label for picture in self.pictures for box in picture.objects)
-        return {label: found[label] for label in self.labels}
+        counts = Counter(box.label for picture in self.pictures for box in picture.objects)
+        return {label: counts[label] for label in self.labels}
 
 
 def check_labels(
-    truth: GroundTruth, wanted: Iterable[str], limits: Limits, progress: Progress | None = None
+    truth: GroundTruth, chosen_labels: Iterable[str], limits: Limits, progress: Progress | None = None
 ) -> LabelledPictures:
     """Return the pictures of `truth` with the objects of the wanted labels, all labels where none is wanted.
 
@@ -91,7 +91,7 @@ def check_labels(
     wanted label that the truth does not have.
     """
     _check_files(truth)
-    labels = _choose_labels(truth, wanted)
+    labels = _choose_labels(truth, chosen_labels)
     pictures: list[LabelledPicture] = []
     for done, item in enumerate(truth.items, 1):
         pictures += _pictures_of(item, labels, limits)
@@ -131,15 +131,15 @@ def _check_files(truth: GroundTruth) -> None:
         )
 
 
-def _choose_labels(truth: GroundTruth, wanted: Iterable[str]) -> tuple[str, ...]:
+def _choose_labels(truth: GroundTruth, chosen_labels: Iterable[str]) -> tuple[str, ...]:
     """Return the labels to learn. Raises `BadPlan` for a wanted label that the truth does not have."""
     boxes = (box for item in truth.items for boxes in item.frames.values() for box in boxes)
     counts = Counter(box.label for box in boxes if not box.ignore)
-    known = counts.keys() | {label for item in truth.items for label in item.complete}
-    chosen = tuple(dict.fromkeys(map(canonical, wanted)))
-    if unknown := [label for label in chosen if label not in known]:
-        raise BadPlan(f"the truth has no label {', '.join(unknown)}; it has {', '.join(sorted(known)) or 'none'}")
-    labels = chosen or tuple(sorted(known))
+    available = counts.keys() | {label for item in truth.items for label in item.complete}
+    chosen = tuple(dict.fromkeys(map(canonical, chosen_labels)))
+    if unknown := [label for label in chosen if label not in available]:
+        raise BadPlan(f"the truth has no label {', '.join(unknown)}; it has {', '.join(sorted(available)) or 'none'}")
+    labels = chosen or tuple(sorted(available))
     if not any(counts[label] for label in labels):
         raise BadInput("the truth labels no object; there is nothing to learn: label some, then try again")
     if without := [label for label in labels if not counts[label]]:
@@ -157,19 +157,19 @@ def _pictures_of(item: LabelledFile, labels: tuple[str, ...], limits: Limits) ->
         with media.open_source(item.path, limits) as reader:
             size, is_video = (reader.info.width, reader.info.height), reader.info.fps is not None
             _check_size(item, size)
-            left = set(item.frames)
+            waiting = set(item.frames)
             for frame in reader.frames():
-                if frame.index in left:
-                    left.discard(frame.index)
+                if frame.index in waiting:
+                    waiting.discard(frame.index)
                     boxes = tuple(box for box in item.frames[frame.index] if box.label in labels)
-                    seen = difference_hash(frame.rgb(*HASH_WH))
-                    yield LabelledPicture(item, frame.index, *size, boxes, item.complete, seen, is_video)
-                if not left:
+                    frame_hash = difference_hash(frame.rgb(*HASH_WH))
+                    yield LabelledPicture(item, frame.index, *size, boxes, item.complete, frame_hash, is_video)
+                if not waiting:
                     break
     except (BadInput, LimitExceeded) as error:
         raise BadInput(f"{item.name} cannot be used: {error}".replace(str(item.path), "it")) from error
-    if left:
-        raise BadInput(f"{item.name}: the truth labels frame {min(left)}, which the file does not have")
+    if waiting:
+        raise BadInput(f"{item.name}: the truth labels frame {min(waiting)}, which the file does not have")
 
 
 def _check_size(item: LabelledFile, size: tuple[int, int]) -> None:
@@ -186,8 +186,8 @@ def difference_hash(thumbnail: Rgb) -> Hash:
     After "Kind of Like That" (Krawetz, 2013), dHash.
     """
     grey = cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY)
-    found: Hash = (grey[:, 1:] > grey[:, :-1]).ravel()
-    return found
+    brighter: Hash = (grey[:, 1:] > grey[:, :-1]).ravel()
+    return brighter
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,5 +268,5 @@ def _notes(
     return tuple(notes)
 
 
-def _more(found: Sequence[_BoxFault] | Sequence[LabelledFile]) -> str:
-    return f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+def _more(items: Sequence[_BoxFault] | Sequence[LabelledFile]) -> str:
+    return f" and {len(items) - MOST_NAMED} more" if len(items) > MOST_NAMED else ""

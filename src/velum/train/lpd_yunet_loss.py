@@ -41,7 +41,7 @@ def lpd_yunet_loss(outputs: Sequence[Any], crops: Sequence[Crop]) -> Any:
 def _crop_loss(loc: Any, conf: Any, fit: Any, placed: Any, crop: Crop) -> tuple[Any, int]:
     """Return the loss of one crop, summed over its priors, and the number of priors with an object."""
     x, y = placed[:, :2].cpu().numpy().T
-    known = torch.from_numpy(known_places(crop, x, y)).to(loc.device) > 0
+    certain = torch.from_numpy(known_places(crop, x, y)).to(loc.device) > 0
     truth = torch.full((len(placed),), -1)
     truths = torch.from_numpy(crop.boxes).to(loc.device)
     if len(truths):
@@ -52,7 +52,7 @@ def _crop_loss(loc: Any, conf: Any, fit: Any, placed: Any, crop: Crop) -> tuple[
         truth[pairs.argmax(0)] = torch.arange(len(truths))
     place = torch.nonzero(truth >= 0).flatten()
     log = torch.log(conf.clamp(1e-7, 1))
-    wrong = -log[:, 0][(truth < 0) & known]
+    wrong = -log[:, 0][(truth < 0) & certain]
     empty = wrong.topk(min(len(wrong), max(LEAST_EMPTY, EMPTY * len(place)))).values.sum()
     if not len(place):
         return empty / LEAST_EMPTY, 0
@@ -67,13 +67,13 @@ def _box_loss(loc: Any, fit: Any, placed: Any, truths: Any) -> Any:
     offsets = loc[:, CORNERS].reshape(-1, 4, 2)
     middle, half = (truths[:, None, :2] + truths[:, None, 2:]) / 2, (truths[:, None, 2:] - truths[:, None, :2]) / 2
     signs = torch.tensor(np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32)).to(loc.device)
-    wanted = middle + half * signs / (1 + 2 * REACH)
+    expected = middle + half * signs / (1 + 2 * REACH)
     distance = F.smooth_l1_loss(
-        offsets, (wanted - placed[:, None, :2]) / (VARIANCE[0] * placed[:, None, 2:]), reduction="sum"
+        offsets, (expected - placed[:, None, :2]) / (VARIANCE[0] * placed[:, None, 2:]), reduction="sum"
     )
     corners = placed[:, None, :2] + offsets * VARIANCE[0] * placed[:, None, 2:]
     corners = corners + (2 * corners - corners.roll(1, 1) - corners.roll(-1, 1)) * REACH
-    found = torch.cat((corners.amin(1), corners.amax(1)), 1)
-    shared = generalised_overlap(found.unbind(1), truths.unbind(1))
-    good = overlaps(found.detach(), truths)
+    predicted = torch.cat((corners.amin(1), corners.amax(1)), 1)
+    shared = generalised_overlap(predicted.unbind(1), truths.unbind(1))
+    good = overlaps(predicted.detach(), truths)
     return distance / 4 + 2 * (1 - shared).sum() + F.smooth_l1_loss(fit, good, reduction="sum", beta=0.1)

@@ -60,19 +60,19 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
 
     The second Ctrl-C ends everything at once.
     """
-    asked = threading.Event()
+    stop = threading.Event()
 
     def ask(number: int, _: Any) -> None:
-        if asked.is_set() and number == signal.SIGINT:
+        if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked.set()
+        stop.set()
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield stop.is_set
         return
     former = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield stop.is_set
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

@@ -18,12 +18,12 @@ SMOOTH = 20.0
 
 def mask_loss(outputs: Sequence[Any], crops: Sequence[Crop]) -> Any:
     """Return the loss of probabilities (b, classes, h, w) as a tensor."""
-    found = outputs[0].clamp(1e-6, 1 - 1e-6)
-    masks = torch.from_numpy(np.stack([crop.masks for crop in crops if crop.masks is not None])).to(found.device)
-    size = found.shape[2:]
-    known = F.interpolate((masks != UNKNOWN).float(), size, mode="area")
-    wanted = F.interpolate((masks == INSIDE).float(), size, mode="area")
-    pixels = -(wanted * torch.log(found) + (1 - wanted) * torch.log(1 - found)) * known
-    shared, both = ((part * known).sum((0, 2, 3)) for part in (found * wanted, found + wanted))
+    predicted = outputs[0].clamp(1e-6, 1 - 1e-6)
+    masks = torch.from_numpy(np.stack([crop.masks for crop in crops if crop.masks is not None])).to(predicted.device)
+    size = predicted.shape[2:]
+    certain = F.interpolate((masks != UNKNOWN).float(), size, mode="area")
+    expected = F.interpolate((masks == INSIDE).float(), size, mode="area")
+    pixels = -(expected * torch.log(predicted) + (1 - expected) * torch.log(1 - predicted)) * certain
+    shared, both = ((part * certain).sum((0, 2, 3)) for part in (predicted * expected, predicted + expected))
     whole = 1 - (2 * shared + SMOOTH) / (both + SMOOTH)
-    return pixels.sum() / known.sum().clamp(min=1) + whole.mean()
+    return pixels.sum() / certain.sum().clamp(min=1) + whole.mean()

@@ -96,12 +96,12 @@ class Trial:
         """Yield the map (labels, height, width) of each picture, in its size. Raises `PluginFault`."""
         segmenter = Segmenter(self.model.name, self.host)
         for picture in pictures:
-            found = segmenter.probabilities(store.frame(picture))
-            yield np.asarray(resize_layers(found, picture.width, picture.height), np.uint8)
+            layers = segmenter.probabilities(store.frame(picture))
+            yield np.asarray(resize_layers(layers, picture.width, picture.height), np.uint8)
 
 
 def measure(
-    found: Sequence[Sequence[Region]], pictures: Sequence[LabelledPicture], labels: Sequence[str]
+    detected: Sequence[Sequence[Region]], pictures: Sequence[LabelledPicture], labels: Sequence[str]
 ) -> HeldOutScore:
     """Return the average precision of detections in pictures.
 
@@ -110,7 +110,7 @@ def measure(
     scores: dict[str, list[float]] = {label: [] for label in labels}
     hits: dict[str, list[bool]] = {label: [] for label in labels}
     totals = dict.fromkeys(labels, 0)
-    for regions, picture in zip(found, pictures, strict=True):
+    for regions, picture in zip(detected, pictures, strict=True):
         right, wrong = match(regions, picture.boxes, lambda first, second: first == second, AP_IOU)
         for index in right.values():
             scores[regions[index].label].append(regions[index].score)
@@ -148,10 +148,10 @@ def count_masks(
     """Return the counts of each label, by picture; pixels of which the labels do not say anything do not count."""
     counts: dict[str, list[MaskCounts]] = {label: [] for label in labels}
     edges = np.array([0, *(max(1, round(level * 255)) for level in LEVELS), 256])
-    for found, picture in zip(maps, pictures, strict=True):
+    for layers, picture in zip(maps, pictures, strict=True):
         complete = np.array([label in picture.complete for label in labels])
         masks = draw_masks(picture.boxes, labels, (picture.width, picture.height), (0.0, 0.0, 1.0, 1.0), complete)
-        for label, likely, mask in zip(labels, found, masks, strict=True):
+        for label, likely, mask in zip(labels, layers, masks, strict=True):
             inside, outside = (np.histogram(likely[mask == value], edges)[0] for value in (INSIDE, 0))
             hits, false = (np.cumsum(part[::-1])[::-1][1:] for part in (inside, outside))
             counts[label].append(MaskCounts(hits, hits + false, int(inside.sum())))
@@ -174,8 +174,8 @@ def mask_recall(counts: Sequence[MaskCounts], level: float) -> float:
 def iou_interval(counts: Sequence[MaskCounts], level: float, draws: int = 1000) -> tuple[float, float]:
     """Return the 95 % interval of `mask_iou`, from draws of as many pictures with replacement (bootstrap)."""
     random = np.random.default_rng(0)
-    drawn = ([counts[i] for i in random.integers(0, len(counts), len(counts))] for _ in range(draws))
-    low, high = np.quantile([mask_iou(part, level) for part in drawn], (0.025, 0.975))
+    samples = ([counts[i] for i in random.integers(0, len(counts), len(counts))] for _ in range(draws))
+    low, high = np.quantile([mask_iou(part, level) for part in samples], (0.025, 0.975))
     return float(low), float(high)
 
 
@@ -197,11 +197,11 @@ def measure_masks(counts: Mapping[str, Sequence[MaskCounts]]) -> HeldOutScore:
 
 
 def hard_negatives(
-    found: Sequence[Sequence[Region]], pictures: Sequence[LabelledPicture], indices: Sequence[int], most: int
+    detected: Sequence[Sequence[Region]], pictures: Sequence[LabelledPicture], indices: Sequence[int], most: int
 ) -> list[HardNegative]:
     """Return the places with the highest scores that hold no object of their label, at most `most`."""
     places: list[tuple[float, HardNegative]] = []
-    for regions, index in zip(found, indices, strict=True):
+    for regions, index in zip(detected, indices, strict=True):
         picture = pictures[index]
         _, wrong = match(regions, picture.boxes, lambda first, second: first == second, HARD_IOU)
         for place in wrong:

@@ -29,10 +29,10 @@ def card_text(card: dict[str, Any]) -> str:
     pixels = " of the pixels" if card["masks"] else ""
     outcome = "reached." if card["recall_reached"] else f"NOT reached; the threshold is the one of the highest {best}."
     masks = [
-        f"- {label}: IoU of the masks {found['iou']:.2f} ({found['iou_interval'][0]:.2f} to "
-        f"{found['iou_interval'][1]:.2f}), {found['recall']:.1%} of the pixels found; the highest IoU is "
-        f"{found['best_iou']:.2f}, from {found['best_level']:g}"
-        for label, found in (card["masks"] or {}).items()
+        f"- {label}: IoU of the masks {measures['iou']:.2f} ({measures['iou_interval'][0]:.2f} to "
+        f"{measures['iou_interval'][1]:.2f}), {measures['recall']:.1%} of the pixels found; the highest IoU is "
+        f"{measures['best_iou']:.2f}, from {measures['best_level']:g}"
+        for label, measures in (card["masks"] or {}).items()
     ]
     lines = [
         f"# {card['name']}", "",

@@ -80,17 +80,17 @@ class TrainingProcessor:
         return PieceResult(result, describe_result(folder) | {"left_out": left_out})
 
     def renew(
-        self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
+        self, task: Task, results: Sequence[PieceResult | None], former: RegionsOrigin
     ) -> Sequence[PieceResult | None]:
         """Do as `hiding` does; trainings are never rendered again."""
-        return self.hiding.renew(task, made, former)
+        return self.hiding.renew(task, results, former)
 
-    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
+    def join(self, task: Task, results: Sequence[PieceResult]) -> JobOutput:
         """Return the archive, and delete the folder of the training."""
         if task.submission.kind is JobKind.HIDE:
-            return self.hiding.join(task, made)
+            return self.hiding.join(task, results)
         shutil.rmtree(self.folder / task.id, ignore_errors=True)
-        return JobOutput(made[0].file, f"{task.submission.name}.zip", made[0].note)
+        return JobOutput(results[0].file, f"{task.submission.name}.zip", results[0].note)
 
     def close(self) -> None:
         """Close `hiding`."""

@@ -69,9 +69,9 @@ class TrainingRequest:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the request of a JSON object. Raises `BadPlan` for values out of range, `TypeError` for others."""
-        known = {field.name for field in fields(cls)}
-        given: dict[str, Any] = {key: item for key, item in value.items() if key in known}
-        return cls(**{**given, "labels": tuple(value["labels"])})
+        names = {field.name for field in fields(cls)}
+        stated: dict[str, Any] = {key: item for key, item in value.items() if key in names}
+        return cls(**{**stated, "labels": tuple(value["labels"])})
 
 
 @dataclass(frozen=True, slots=True)

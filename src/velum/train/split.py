@@ -48,20 +48,20 @@ class Split:
     groups: tuple[int, int]
 
 
-def split(found: LabelledPictures, seed: int, pattern: str | None = None) -> Split:
+def split(labelled: LabelledPictures, seed: int, pattern: str | None = None) -> Split:
     """Return the split; the same pictures and seed give the same.
 
     `pattern` is a regular expression: pictures in whose names it matches the same text (its first group, where it has
     one) belong together. Raises `BadInput` when the pictures are of one group, and when a label has examples in one
     group only; `BadPlan` for a pattern that is none.
     """
-    groups = group_pictures(found.pictures, pattern)
+    groups = group_pictures(labelled.pictures, pattern)
     if len(groups) < 2:
-        raise BadInput(_one_group_text(found.pictures))
-    _check_label_groups(found.labels, groups)
+        raise BadInput(_one_group_text(labelled.pictures))
+    _check_label_groups(labelled.labels, groups)
     order = random.Random(seed)  # noqa: S311 - a split is no secret
     names = sorted(groups)
-    best = min((_trial(order.sample(names, len(names)), groups, found) for _ in range(TRIALS)), key=lambda t: t[0])
+    best = min((_trial(order.sample(names, len(names)), groups, labelled) for _ in range(TRIALS)), key=lambda t: t[0])
     held_out = best[1]
     if best[0] >= NEVER:
         raise BadInput(
@@ -130,8 +130,8 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 def _group_name(pattern: re.Pattern[str], name: str) -> str:
-    found = pattern.search(name)
-    return name if found is None else found[1 if pattern.groups else 0] or found[0]
+    match = pattern.search(name)
+    return name if match is None else match[1 if pattern.groups else 0] or match[0]
 
 
 def _one_group_text(pictures: Sequence[LabelledPicture]) -> str:
@@ -162,18 +162,18 @@ def _count(pictures: Sequence[LabelledPicture]) -> Counter[str]:
 
 
 def _trial(
-    order: Sequence[str], groups: Mapping[str, Sequence[LabelledPicture]], found: LabelledPictures
+    order: Sequence[str], groups: Mapping[str, Sequence[LabelledPicture]], labelled: LabelledPictures
 ) -> tuple[float, frozenset[str]]:
     """Return the cost of holding out the first groups of an order, and these groups."""
-    all_counts = found.count()
+    all_counts = labelled.count()
     held_out: list[LabelledPicture] = []
     chosen: list[str] = []
     for name in order[:-1]:
         chosen.append(name)
         held_out += groups[name]
-        if len(held_out) >= HELD_OUT * len(found.pictures):
+        if len(held_out) >= HELD_OUT * len(labelled.pictures):
             break
     counts = _count(held_out)
     shares = [counts[label] / total for label, total in all_counts.items()]
     cost = sum(NEVER if share in {0, 1} else abs(share - HELD_OUT) for share in shares)
-    return cost + len(shares) * abs(len(held_out) / len(found.pictures) - HELD_OUT), frozenset(chosen)
+    return cost + len(shares) * abs(len(held_out) / len(labelled.pictures) - HELD_OUT), frozenset(chosen)

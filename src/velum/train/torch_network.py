@@ -61,8 +61,8 @@ class TorchNetwork:
             if node.op_type == "Constant":
                 values[node.output[0]] = attributes["value"]
                 continue
-            given = [values[name] for name in node.input]
-            result = _OPERATIONS[node.op_type](given, attributes, self._opset)
+            inputs = [values[name] for name in node.input]
+            result = _OPERATIONS[node.op_type](inputs, attributes, self._opset)
             values |= dict(zip(node.output, result if isinstance(result, tuple) else (result,), strict=False))
         return [values[name] for name in self.outputs]
 
@@ -78,15 +78,15 @@ class TorchNetwork:
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    found = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
-    found = {key: value.decode() if isinstance(value, bytes) else value for key, value in found.items()}
-    if isinstance(found.get("value"), onnx.TensorProto):
-        found["value"] = torch.from_numpy(onnx.numpy_helper.to_array(found["value"]).copy())
-    return found
+    attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+    attributes = {key: value.decode() if isinstance(value, bytes) else value for key, value in attributes.items()}
+    if isinstance(attributes.get("value"), onnx.TensorProto):
+        attributes["value"] = torch.from_numpy(onnx.numpy_helper.to_array(attributes["value"]).copy())
+    return attributes
 
 
-def _conv(given: Values, attributes: Attributes, _: int) -> Any:
-    x, weight, bias = given[0], given[1], given[2] if len(given) > 2 else None
+def _conv(inputs: Values, attributes: Attributes, _: int) -> Any:
+    x, weight, bias = inputs[0], inputs[1], inputs[2] if len(inputs) > 2 else None
     strides, dilations = attributes.get("strides", [1, 1]), attributes.get("dilations", [1, 1])
     x, padding = _pad(x, attributes, weight.shape[2:], strides, dilations)
     return F.conv2d(x, weight, bias, strides, padding, dilations, attributes.get("group", 1))
@@ -110,29 +110,29 @@ def _pad(
     return F.pad(x, [pads[1], pads[3], pads[0], pads[2]], value=value), [0, 0]
 
 
-def _conv_transpose(given: Values, attributes: Attributes, _: int) -> Any:
+def _conv_transpose(inputs: Values, attributes: Attributes, _: int) -> Any:
     pads = attributes.get("pads", [0, 0, 0, 0])
     if pads[:2] != pads[2:] or attributes.get("auto_pad", "NOTSET") != "NOTSET":
         raise BadInput("the base cannot be trained: one of its ConvTranspose pads unevenly; choose another base")
     return F.conv_transpose2d(
-        given[0], given[1], given[2] if len(given) > 2 else None, attributes.get("strides", [1, 1]), pads[:2],
+        inputs[0], inputs[1], inputs[2] if len(inputs) > 2 else None, attributes.get("strides", [1, 1]), pads[:2],
         attributes.get("output_padding", [0, 0]), attributes.get("group", 1), attributes.get("dilations", [1, 1]),
     )  # fmt: skip
 
 
-def _batch_norm(given: Values, attributes: Attributes, _: int) -> Any:
-    x, scale, bias, mean, variance = given[:5]
+def _batch_norm(inputs: Values, attributes: Attributes, _: int) -> Any:
+    x, scale, bias, mean, variance = inputs[:5]
     return F.batch_norm(x, mean, variance, scale, bias, training=False, eps=attributes.get("epsilon", 1e-5))
 
 
 def _pool(kind: str) -> Callable[[Values, Attributes, int], Any]:
-    def run(given: Values, attributes: Attributes, _: int) -> Any:
+    def run(inputs: Values, attributes: Attributes, _: int) -> Any:
         kernel, strides = attributes["kernel_shape"], attributes.get("strides", [1, 1])
         ceil = bool(attributes.get("ceil_mode", 0))
         if kind == "max":
-            x, padding = _pad(given[0], attributes, kernel, strides, [1, 1], float("-inf"))
+            x, padding = _pad(inputs[0], attributes, kernel, strides, [1, 1], float("-inf"))
             return F.max_pool2d(x, kernel, strides, padding, ceil_mode=ceil)
-        x, padding = _pad(given[0], attributes, kernel, strides, [1, 1])
+        x, padding = _pad(inputs[0], attributes, kernel, strides, [1, 1])
         return F.avg_pool2d(
             x, kernel, strides, padding, ceil, count_include_pad=bool(attributes.get("count_include_pad", 0))
         )
@@ -140,35 +140,35 @@ def _pool(kind: str) -> Callable[[Values, Attributes, int], Any]:
     return run
 
 
-def _reshape(given: Values, attributes: Attributes, _: int) -> Any:
-    x = given[0]
-    shape = [int(side) for side in (given[1].tolist() if len(given) > 1 else attributes["shape"])]
+def _reshape(inputs: Values, attributes: Attributes, _: int) -> Any:
+    x = inputs[0]
+    shape = [int(side) for side in (inputs[1].tolist() if len(inputs) > 1 else attributes["shape"])]
     # Files made for one picture say 1, which is then any number.
     if shape[0] == 1 and len(shape) > 1:
         shape[0] = x.shape[0]
     return x.reshape([x.shape[i] if side == 0 else side for i, side in enumerate(shape)])
 
 
-def _slice(given: Values, attributes: Attributes, _: int) -> Any:
+def _slice(inputs: Values, attributes: Attributes, _: int) -> Any:
     def read(place: int, name: str) -> list[int] | None:
-        if place < len(given) and given[place] is not None:
-            return [int(number) for number in given[place].tolist()]
+        if place < len(inputs) and inputs[place] is not None:
+            return [int(number) for number in inputs[place].tolist()]
         return attributes.get(name)
 
     starts, ends = read(1, "starts") or [], read(2, "ends") or []
     axes = read(3, "axes") or list(range(len(starts)))
     steps = read(4, "steps") or [1] * len(starts)
-    where = [slice(None)] * given[0].ndim
+    where = [slice(None)] * inputs[0].ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        where[axis] = slice(start, min(end, given[0].shape[axis]), step)
-    return given[0][tuple(where)]
+        where[axis] = slice(start, min(end, inputs[0].shape[axis]), step)
+    return inputs[0][tuple(where)]
 
 
-def _resize(given: Values, attributes: Attributes, _: int) -> Any:
-    x = given[0]
-    scales = given[2] if len(given) > 2 else given[1] if len(given) > 1 else torch.tensor(attributes["scales"])
-    if len(given) > 3 and given[3] is not None and given[3].numel():
-        size = [int(side) for side in given[3].tolist()[2:]]
+def _resize(inputs: Values, attributes: Attributes, _: int) -> Any:
+    x = inputs[0]
+    scales = inputs[2] if len(inputs) > 2 else inputs[1] if len(inputs) > 1 else torch.tensor(attributes["scales"])
+    if len(inputs) > 3 and inputs[3] is not None and inputs[3].numel():
+        size = [int(side) for side in inputs[3].tolist()[2:]]
     else:
         size = [int(side * float(scale)) for side, scale in zip(x.shape[2:], scales.tolist()[2:], strict=True)]
     if attributes.get("mode", "nearest") == "nearest":
@@ -177,55 +177,55 @@ def _resize(given: Values, attributes: Attributes, _: int) -> Any:
     return F.interpolate(x, size, mode="bilinear", align_corners=aligned)
 
 
-def _softmax(given: Values, attributes: Attributes, opset: int) -> Any:
+def _softmax(inputs: Values, attributes: Attributes, opset: int) -> Any:
     axis = attributes.get("axis", -1 if opset >= 13 else 1)
-    if opset < 13 and given[0].ndim != axis + 1:
-        flat = given[0].flatten(axis)
-        return torch.softmax(flat, -1).reshape(given[0].shape)
-    return torch.softmax(given[0], axis)
+    if opset < 13 and inputs[0].ndim != axis + 1:
+        flat = inputs[0].flatten(axis)
+        return torch.softmax(flat, -1).reshape(inputs[0].shape)
+    return torch.softmax(inputs[0], axis)
 
 
-def _clip(given: Values, attributes: Attributes, _: int) -> Any:
-    low = given[1] if len(given) > 1 else attributes.get("min")
-    high = given[2] if len(given) > 2 else attributes.get("max")
-    return torch.clamp(given[0], None if low is None else float(low), None if high is None else float(high))
+def _clip(inputs: Values, attributes: Attributes, _: int) -> Any:
+    low = inputs[1] if len(inputs) > 1 else attributes.get("min")
+    high = inputs[2] if len(inputs) > 2 else attributes.get("max")
+    return torch.clamp(inputs[0], None if low is None else float(low), None if high is None else float(high))
 
 
-def _split(given: Values, attributes: Attributes, _: int) -> Any:
+def _split(inputs: Values, attributes: Attributes, _: int) -> Any:
     axis, parts = attributes.get("axis", 0), attributes.get("split")
-    sizes = [int(size) for size in (given[1].tolist() if len(given) > 1 else parts or [])]
-    return tuple(torch.split(given[0], sizes, axis))
+    sizes = [int(size) for size in (inputs[1].tolist() if len(inputs) > 1 else parts or [])]
+    return tuple(torch.split(inputs[0], sizes, axis))
 
 
-def _axes(given: Values, attributes: Attributes) -> list[int]:
-    return [int(axis) for axis in (given[1].tolist() if len(given) > 1 else attributes.get("axes", []))]
+def _axes(inputs: Values, attributes: Attributes) -> list[int]:
+    return [int(axis) for axis in (inputs[1].tolist() if len(inputs) > 1 else attributes.get("axes", []))]
 
 
-def _unsqueeze(given: Values, attributes: Attributes, _: int) -> Any:
-    x = given[0]
-    for axis in sorted(_axes(given, attributes)):
+def _unsqueeze(inputs: Values, attributes: Attributes, _: int) -> Any:
+    x = inputs[0]
+    for axis in sorted(_axes(inputs, attributes)):
         x = x.unsqueeze(axis)
     return x
 
 
-def _squeeze(given: Values, attributes: Attributes, _: int) -> Any:
-    return given[0].squeeze(tuple(_axes(given, attributes)))
+def _squeeze(inputs: Values, attributes: Attributes, _: int) -> Any:
+    return inputs[0].squeeze(tuple(_axes(inputs, attributes)))
 
 
-def _reduce_mean(given: Values, attributes: Attributes, _: int) -> Any:
-    return given[0].mean(_axes(given, attributes), keepdim=bool(attributes.get("keepdims", 1)))
+def _reduce_mean(inputs: Values, attributes: Attributes, _: int) -> Any:
+    return inputs[0].mean(_axes(inputs, attributes), keepdim=bool(attributes.get("keepdims", 1)))
 
 
-def _cast(given: Values, attributes: Attributes, _: int) -> Any:
+def _cast(inputs: Values, attributes: Attributes, _: int) -> Any:
     kinds = {1: torch.float32, 6: torch.int32, 7: torch.int64, 9: torch.bool, 10: torch.float32}
-    return given[0].to(kinds[attributes["to"]])
+    return inputs[0].to(kinds[attributes["to"]])
 
 
-def _gemm(given: Values, attributes: Attributes, _: int) -> Any:
-    a = given[0].T if attributes.get("transA") else given[0]
-    b = given[1].T if attributes.get("transB") else given[1]
+def _gemm(inputs: Values, attributes: Attributes, _: int) -> Any:
+    a = inputs[0].T if attributes.get("transA") else inputs[0]
+    b = inputs[1].T if attributes.get("transB") else inputs[1]
     product = attributes.get("alpha", 1.0) * (a @ b)
-    return product if len(given) < 3 else product + attributes.get("beta", 1.0) * given[2]
+    return product if len(inputs) < 3 else product + attributes.get("beta", 1.0) * inputs[2]
 
 
 _OPERATIONS: Mapping[str, Callable[[Values, Attributes, int], Any]] = {

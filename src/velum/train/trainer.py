@@ -222,8 +222,8 @@ class Trainer:
         order = np.random.default_rng([self.options.seed, state.step]).permutation(len(pictures))
         chosen = sorted(int(index) for index in order[:MINED_PICTURES])
         level = MASK_LEVEL if self.sampler.draws_masks else HARD_SCORE
-        found = trial.find([pictures[index] for index in chosen], self.sampler.store, level)
-        state.hard = hard_negatives(found, pictures, chosen, MOST_HARD)
+        detections = trial.find([pictures[index] for index in chosen], self.sampler.store, level)
+        state.hard = hard_negatives(detections, pictures, chosen, MOST_HARD)
         self.sampler.hard = list(state.hard)
 
 

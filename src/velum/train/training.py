@@ -84,10 +84,10 @@ def prepare(request: TrainingRequest, limits: Limits, progress: Reading | None =
     """Read and check the labels, and split them. Raises `BadInput` and `BadPlan` for every fault of theirs."""
     media = None if request.media is None else Path(request.media)
     truth = read(Path(request.truth), media, limits, all_splits=True)
-    found = check_labels(truth, request.labels, limits, progress)
+    labelled = check_labels(truth, request.labels, limits, progress)
     if request.task == "segment":
-        check_outlines(found)
-    return Prepared(request, found, split(found, request.seed, request.group))
+        check_outlines(labelled)
+    return Prepared(request, labelled, split(labelled, request.seed, request.group))
 
 
 def check_same_pictures(folder: RunFolder, prepared: Prepared) -> None:

@@ -44,20 +44,20 @@ def _crop_loss(row: Any, cells: Any, crop: Crop) -> tuple[Any, int]:
     middle, half = (cells[:, :2] + row[:, :2]) * stride, torch.exp(row[:, 2:4].clamp(-6, 6)) * stride / 2
     boxes = torch.cat((middle - half, middle + half), 1)
     objectness, classes = row[:, 4], row[:, 5:]
-    wanted = torch.zeros_like(objectness)
+    expected = torch.zeros_like(objectness)
     weight = torch.from_numpy(_known_cells(crop, cells)).to(row.device)
     if not len(crop.boxes):
-        return (_binary(objectness, wanted) * weight).sum(), 0
+        return (_binary(objectness, expected) * weight).sum(), 0
     truths = torch.from_numpy(crop.boxes).to(row.device)
     kinds = torch.from_numpy(crop.kinds).to(row.device)
     place, truth = _assign(boxes.detach(), objectness.detach(), classes.detach(), cells, truths, kinds)
-    wanted[place] = 1
+    expected[place] = 1
     weight[place] = 1
     overlap = overlaps(boxes[place], truths[truth])
     target = torch.zeros_like(classes[place])
     target[torch.arange(len(place)), kinds[truth]] = overlap.detach()
     whole = generalised_overlap(boxes[place].unbind(1), truths[truth].unbind(1))
-    loss = (_binary(objectness, wanted) * weight).sum() + BOX * (1 - whole).sum()
+    loss = (_binary(objectness, expected) * weight).sum() + BOX * (1 - whole).sum()
     return loss + _binary(classes[place], target).sum(), len(place)
 
 
@@ -90,9 +90,9 @@ def overlaps(first: Any, second: Any) -> Any:
     return shared / (areas[0] + areas[1] - shared + 1e-6)
 
 
-def _binary(likely: Any, wanted: Any) -> Any:
+def _binary(likely: Any, expected: Any) -> Any:
     # Bounded so little that a cell which is wrong and sure of it still learns.
-    return -(wanted * torch.log(likely.clamp(min=1e-12)) + (1 - wanted) * torch.log((1 - likely).clamp(min=1e-7)))
+    return -(expected * torch.log(likely.clamp(min=1e-12)) + (1 - expected) * torch.log((1 - likely).clamp(min=1e-7)))
 
 
 def _known_cells(crop: Crop, cells: Any) -> Any:

@@ -66,8 +66,8 @@ class ContainerCheck:
                 original = stack.enter_context(archive.open_container(against, kind, budgets[1], str(against)))
                 source = _SourceMembers(original, original.members())
             document = Document(format, container.names, frozenset(self.plan.metadata))
-            for what in container.leftovers:
-                self._add("rest", prefix.rstrip("/") or file.name, f"it holds {what}")
+            for leftover in container.leftovers:
+                self._add("rest", prefix.rstrip("/") or file.name, f"it holds {leftover}")
             for member in container.members():
                 name = prefix + member.name
                 self._check_name(document, member, name)
@@ -88,9 +88,9 @@ class ContainerCheck:
             "history": ("metadata", "an earlier version, a cache or a setting that names people or their machine"),
             "signature": ("metadata", "a signature, which names who signed and no longer holds"),
         }
-        if why := document.why_removed(member.name):
-            kind, what = kinds[why]
-            self._add(kind, name, f"it is {what}")
+        if reason := document.why_removed(member.name):
+            kind, advice = kinds[reason]
+            self._add(kind, name, f"it is {advice}")
 
     def _check_member(
         self, document: Document, member: Member, file: Path, before: Path | None, content: Content, name: str

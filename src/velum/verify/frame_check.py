@@ -106,11 +106,11 @@ class FrameCheck:
         When a zone is among the given regions, the decision of a person counts: the zone may be switched off or hidden
         by another technique. The decision holds for this zone only.
         """
-        given = () if self.regions is None else self.regions.get(frame.index, ())
+        hidden = () if self.regions is None else self.regions.get(frame.index, ())
         zones = zones_at(self.work.plan, frame.time, self.first, frame.width, frame.height)
         return (
-            *self._regions_to_hide(given),
-            *(zone for zone in zones if not any(is_zone(region, zone) for region in given)),
+            *self._regions_to_hide(hidden),
+            *(zone for zone in zones if not any(is_zone(region, zone) for region in hidden)),
         )
 
     def _colour_leaks(
@@ -145,8 +145,8 @@ class FrameCheck:
                 continue
             if self._is_replaced(box, pictures) or not parts.shows(detection, box):
                 continue
-            where = f"{detection.label} at {box.xyxy}"
-            yield Leak("seen", f"a detector still finds {where}", frame.index, box, detection.label, detection.score)
+            place = f"{detection.label} at {box.xyxy}"
+            yield Leak("seen", f"a detector still finds {place}", frame.index, box, detection.label, detection.score)
 
     def _is_shown_on_purpose(self, detection: Region, box: Box, index: int) -> bool:
         """Tell whether a detection is a face that was decided to be shown, in a plan with people."""
@@ -188,13 +188,13 @@ class FrameCheck:
             return
         after = pictures.after
         again = self._hide_again(after, regions)
-        whys = {id(region): why for region, why in find_residues(frame, before, regions, self.work, self.coded)}
+        whys = {id(region): reason for region, reason in find_residues(frame, before, regions, self.work, self.coded)}
         for region in regions:
             box = region.box.clip(after.shape[1], after.shape[0])
             if box is None:
                 continue
-            if why := self._why_weak(region, box, pictures, again) or whys.get(id(region)):
-                message = f"{region.label} at {box.xyxy}: {why}"
+            if reason := self._why_weak(region, box, pictures, again) or whys.get(id(region)):
+                message = f"{region.label} at {box.xyxy}: {reason}"
                 yield region, Leak("weak", message, frame.index, box, region.label, region.score)
 
     def _why_weak(self, region: Region, box: Box, pictures: _Pictures, again: Rgb) -> str | None:
@@ -203,8 +203,8 @@ class FrameCheck:
             return None
         self.verified += 1
         after, source, should = pictures.after, pictures.source, pictures.should
-        why = None if source is None or should is None else _why_left(box, after, source, should)
-        return why or self._why_not_settled(region, box, after, again, source)
+        reason = None if source is None or should is None else _why_left(box, after, source, should)
+        return reason or self._why_not_settled(region, box, after, again, source)
 
     def _hide_again(self, picture: Rgb, regions: tuple[Region, ...]) -> Rgb:
         """Return the image with the regions hidden (once more) as the plan says."""

@@ -137,10 +137,10 @@ def write_contact_sheet(target: Path, file: Path, checked: CheckResult, limits: 
 
 
 def _tiles(file: Path, leaks: list[Leak], limits: Limits) -> Iterator[Rgb]:
-    wanted = {leak.frame for leak in leaks}
+    indices = {leak.frame for leak in leaks}
     with media.open_source(file, limits) as reader:
         for frame in reader.frames():
-            if frame.index not in wanted:
+            if frame.index not in indices:
                 continue
             picture = frame.rgb(frame.width, frame.height)
             for leak in leaks:

@@ -69,16 +69,16 @@ def find_residues(
     flat = [region for region in regions if _is_destroyed(work, region)]
     if not flat:
         return
-    wanted = [[region for region in flat if covers(rule.label, region.label)] for rule in work.plan.rules]
+    regions_by_rule = [[region for region in flat if covers(rule.label, region.label)] for rule in work.plan.rules]
     painted = replace(after, planes=tuple(replace(plane, pixels=plane.pixels.copy()) for plane in after.planes))
-    paint(painted, wanted, work)
+    paint(painted, regions_by_rule, work)
     excluded = excluded_areas(before or after, work)
     for region in flat:
         upright = mask_of((after.height, after.width), hidden_areas(region, work, after, excluded))
-        where = np.ascontiguousarray(after.orientation.stored_mask(upright))
-        why = _why_left(after, painted, before, where if coded == "exact" else _inside(where), coded)
-        if why is not None:
-            yield region, why
+        mask = np.ascontiguousarray(after.orientation.stored_mask(upright))
+        reason = _why_left(after, painted, before, mask if coded == "exact" else _inside(mask), coded)
+        if reason is not None:
+            yield region, reason
 
 
 def _is_destroyed(work: PreparedPlan, region: Region) -> bool:
@@ -109,18 +109,18 @@ def mask_of(shape: tuple[int, int], areas: Iterable[Area]) -> Mask:
     return pixels
 
 
-def _why_left(after: Frame, painted: Frame, before: Frame | None, where: Mask, coded: SampleCoding) -> str | None:
-    if not where.any():
+def _why_left(after: Frame, painted: Frame, before: Frame | None, area: Mask, coded: SampleCoding) -> str | None:
+    if not area.any():
         return None
     for number, (plane, black) in enumerate(zip(after.planes, painted.planes, strict=True)):
-        mask = _of_plane(where, plane)
+        mask = _of_plane(area, plane)
         if coded == "exact":
-            why = _why_not_uniform(plane, black, mask)
+            reason = _why_not_uniform(plane, black, mask)
         else:
             reference = None if before is None else _reference(before, after, plane, number)
-            why = _why_seen(plane, black, mask, reference, coded)
-        if why is not None:
-            return why
+            reason = _why_seen(plane, black, mask, reference, coded)
+        if reason is not None:
+            return reason
     return None
 
 

@@ -183,9 +183,9 @@ def read_yolo_data_set(file: Path, media: Path | None, limits: Limits, *, all_sp
         raise BadInput(f"{file} names no images; it needs one of {', '.join(_YOLO_SPLITS)}")
     used = splits if all_splits else splits[:1]
     places = [place for name in used for place in (head[name] if isinstance(head[name], list) else [head[name]])]
-    found = dict.fromkeys(path for place in places for path in _split_images(root, str(place), file))
+    images = dict.fromkeys(path for place in places for path in _split_images(root, str(place), file))
     notes = () if all_splits else (f"split {splits[0]!r} of {file.name} was used",)
-    return GroundTruth("YOLO", tuple(_yolo_images(found, names, root, limits)), sha256_of(file), notes)
+    return GroundTruth("YOLO", tuple(_yolo_images(images, names, root, limits)), sha256_of(file), notes)
 
 
 def read_yolo_folder(path: Path, media: Path, limits: Limits) -> GroundTruth:

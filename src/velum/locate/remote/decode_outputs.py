@@ -250,15 +250,15 @@ def _class_column(name: str, tensor: Floats, boxes: int) -> Floats:
     return tensor.ravel()
 
 
-def _check_classes(name: str, given: npt.NDArray[Any], classes: int) -> npt.NDArray[np.intp]:
-    if given.dtype.kind not in "biuf" or not np.isfinite(given).all() or (given != np.rint(given)).any():
+def _check_classes(name: str, values: npt.NDArray[Any], classes: int) -> npt.NDArray[np.intp]:
+    if values.dtype.kind not in "biuf" or not np.isfinite(values).all() or (values != np.rint(values)).any():
         raise BadResponse(f"answered with classes in {name!r} that are not whole numbers")
-    if given.size and (given.min() < 0 or given.max() >= classes):
-        wrong = given.min() if given.min() < 0 else given.max()
+    if values.size and (values.min() < 0 or values.max() >= classes):
+        wrong = values.min() if values.min() < 0 else values.max()
         raise BadResponse(
             f"answered with class {wrong:g} in {name!r}, but there are {classes} labels, counted from 0; name them all"
         )
-    return given.astype(np.intp)
+    return values.astype(np.intp)
 
 
 def _suppress(xyxy: Floats, score: Floats, kind: npt.NDArray[np.intp], iou: float) -> list[int]:

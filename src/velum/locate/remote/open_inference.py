@@ -60,12 +60,12 @@ class ServedModel:
     binary: bool
     most: int | None
 
-    def infer(self, tensors: Mapping[str, Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
+    def infer(self, tensors: Mapping[str, Tensor], output_names: Sequence[str]) -> dict[str, Tensor]:
         """Return the wanted outputs for the inputs. Raises `BadResponse`, and `Unavailable` when there is no answer."""
-        body, headers = _request(tensors, wanted, binary=self.binary)
+        body, headers = _request(tensors, output_names, binary=self.binary)
         answer = self.client.post_body(f"{self.url}/infer", body, headers)
-        outputs = outputs_of(_require_ok(answer, "infer"), wanted)
-        if missing := [name for name in wanted if name not in outputs]:
+        outputs = outputs_of(_require_ok(answer, "infer"), output_names)
+        if missing := [name for name in output_names if name not in outputs]:
             raise BadResponse(f"answered without output {', '.join(missing)}")
         return outputs
 
@@ -168,7 +168,9 @@ def _is_whole(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def _request(tensors: Mapping[str, Tensor], wanted: Sequence[str], *, binary: bool) -> tuple[bytes, dict[str, str]]:
+def _request(
+    tensors: Mapping[str, Tensor], output_names: Sequence[str], *, binary: bool
+) -> tuple[bytes, dict[str, str]]:
     """Return the body and headers of a request for the wanted outputs."""
     inputs, parts = [], []
     for name, tensor in tensors.items():
@@ -179,7 +181,7 @@ def _request(tensors: Mapping[str, Tensor], wanted: Sequence[str], *, binary: bo
         else:
             entry["data"] = tensor.ravel().tolist()
         inputs.append(entry)
-    outputs = [{"name": name, **({"parameters": {"binary_data": True}} if binary else {})} for name in wanted]
+    outputs = [{"name": name, **({"parameters": {"binary_data": True}} if binary else {})} for name in output_names]
     head = json.dumps({"inputs": inputs, "outputs": outputs}, separators=(",", ":")).encode()
     if not binary:
         return head, {"Content-Type": "application/json"}
@@ -191,7 +193,7 @@ def _datatype(tensor: Tensor) -> str:
     return next(name for name, dtype in DTYPES.items() if dtype == tensor.dtype)
 
 
-def outputs_of(answer: ServerResponse, wanted: Sequence[str]) -> dict[str, Tensor]:
+def outputs_of(answer: ServerResponse, output_names: Sequence[str]) -> dict[str, Tensor]:
     """Return the wanted outputs in a response, by name. Raises `BadResponse` for a malformed response."""
     length = answer.headers.get(HEAD)
     if length is not None and (not re.fullmatch(r"\d{1,12}", length) or int(length) > len(answer.body)):
@@ -210,7 +212,7 @@ def outputs_of(answer: ServerResponse, wanted: Sequence[str]) -> dict[str, Tenso
             raise BadResponse(f"answered with {entry['name']!r} of {size!r} bytes, of which {len(rest)} are there")
         data = None if size is None else rest[:size]
         rest = rest[size or 0 :]
-        if entry["name"] in wanted:
+        if entry["name"] in output_names:
             tensors[entry["name"]] = _tensor(entry, data)
     return tensors
 

@@ -105,30 +105,30 @@ def _three(option: str, value: float | tuple[float, ...]) -> npt.NDArray[np.floa
     return np.array(values, np.float32)
 
 
-def _layout(name: str, axes: tuple[int, ...], wanted: Layout | None) -> Layout:
+def _layout(name: str, axes: tuple[int, ...], stated: Layout | None) -> Layout:
     possible: list[Layout] = []
     possible += ["nchw"] if axes[0] in {3, -1} else []
     possible += ["nhwc"] if axes[2] in {3, -1} else []
     sure: list[Layout] = [layout for layout in possible if axes[0 if layout == "nchw" else 2] == 3]
-    if wanted in possible:
-        return wanted
-    if wanted is not None or len(sure) != 1:
+    if stated in possible:
+        return stated
+    if stated is not None or len(sure) != 1:
         raise BadPlan(
-            f"input {name} has axes {list(axes)}, from which the layout {wanted or 'of the channels'} does not follow; "
+            f"input {name} has axes {list(axes)}, from which the layout {stated or 'of the channels'} does not follow; "
             "write layout='nchw' or layout='nhwc', with three channels"
         )
     return sure[0]
 
 
-def _size(name: str, served_wh: tuple[int, int], wanted: tuple[int, ...]) -> tuple[int, int]:
+def _size(name: str, served_wh: tuple[int, int], stated: tuple[int, ...]) -> tuple[int, int]:
     """Return width and height of the input: the server's, the plan's where that is open."""
-    if wanted and (len(wanted) != 2 or not all(1 <= side <= 8192 for side in wanted)):
-        raise BadPlan(f"size is {list(wanted)}; it must be [width, height] in pixels, each from 1 to 8192")
-    size_wh = tuple(side if side > 0 else wanted[i] if wanted else 0 for i, side in enumerate(served_wh))
+    if stated and (len(stated) != 2 or not all(1 <= side <= 8192 for side in stated)):
+        raise BadPlan(f"size is {list(stated)}; it must be [width, height] in pixels, each from 1 to 8192")
+    size_wh = tuple(side if side > 0 else stated[i] if stated else 0 for i, side in enumerate(served_wh))
     if 0 in size_wh:
         raise BadPlan(f"input {name} takes pictures of any size; write size=[width, height], such as size=[640, 640]")
-    if wanted and size_wh != wanted:
+    if stated and size_wh != stated:
         raise BadPlan(
-            f"size is {list(wanted)}, but input {name} takes {size_wh[0]} x {size_wh[1]} pixels; leave it out"
+            f"size is {list(stated)}, but input {name} takes {size_wh[0]} x {size_wh[1]} pixels; leave it out"
         )
     return size_wh[0], size_wh[1]

@@ -57,8 +57,8 @@ class OnnxNetwork:
             _check_cuda()
         model, self._batched = _load_model(path, form)
         self._precision = _precision(model, host)
-        (given,) = _inputs(model.graph)
-        self._input, self._dtype, self._form = given.name, _TYPES[given.type.tensor_type.elem_type], form
+        (input_info,) = _inputs(model.graph)
+        self._input, self._dtype, self._form = input_info.name, _TYPES[input_info.type.tensor_type.elem_type], form
         self._session = _session(model, path, host)
         self._names = [output.name for output in self._session.get_outputs()]
         if host.device == "cuda":
@@ -137,7 +137,7 @@ def _load_model(path: Path, form: Input) -> tuple[onnx.ModelProto, list[bool]]:
     except (OSError, DecodeError, ValueError) as error:
         raise _unusable(path, error) from error
     inputs = _inputs(model.graph)
-    types = [given.type.tensor_type.elem_type for given in inputs]
+    types = [input_info.type.tensor_type.elem_type for input_info in inputs]
     if len(inputs) != 1 or types[0] not in _TYPES:
         kinds = ", ".join(onnx.TensorProto.DataType.Name(kind).lower() for kind in types) or "none"
         raise Unavailable(f"weights {path} have {len(inputs)} inputs ({kinds}); they must have one, a picture")
@@ -166,8 +166,8 @@ def _leading(value: onnx.ValueInfoProto) -> int | str | None:
     return (sizes[0].dim_value or sizes[0].dim_param or None) if sizes else None
 
 
-def _set_shape(given: onnx.ValueInfoProto, sizes: tuple[int | str, ...]) -> None:
-    shape = given.type.tensor_type.shape
+def _set_shape(input_info: onnx.ValueInfoProto, sizes: tuple[int | str, ...]) -> None:
+    shape = input_info.type.tensor_type.shape
     shape.ClearField("dim")
     for size in sizes:
         if isinstance(size, int):

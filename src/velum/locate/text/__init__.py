@@ -91,8 +91,8 @@ class Text:
         form = replace(family.input, **self._model.input)
         network = open_network(fetch.ensure_local(self._model, host), form, host, self._model.fingerprint)
         mapper = Mapper(network, family, form, 1, (0,), SMALLEST_LINE / min_side, tile * tile, CELLS)
-        wanted = TextFilter(RapidRecognizer(host), kinds, pattern, unsure) if kinds or pattern else None
-        self._finder = TextDetector(mapper, level, wanted, SHAPES[shape] if shape else None)
+        text_filter = TextFilter(RapidRecognizer(host), kinds, pattern, unsure) if kinds or pattern else None
+        self._finder = TextDetector(mapper, level, text_filter, SHAPES[shape] if shape else None)
 
     def fingerprint(self) -> str:
         """Return a hash of the network's outputs for a fixed image; see `Fingerprinted`. Raises `PluginFault`."""

@@ -41,9 +41,9 @@ def ensure_local(asset: Asset, host: RuntimeConfig) -> Path:
     Raises `Unavailable` when the file the user gave is wrong, and `MissingWeights` when fetching is forbidden and when
     every source failed, with the reason of each. An asset that is not a model raises `Unavailable` for those, too.
     """
-    here = find_local(asset, host)
-    if here is not None:
-        return here
+    path = find_local(asset, host)
+    if path is not None:
+        return path
     if any(isinstance(source, UserStoreFile) for source in asset.sources):
         raise Unavailable(_damage_message(asset, host))
     bundle = find_bundle(asset, host)
@@ -91,9 +91,9 @@ def find_local(asset: Asset, host: RuntimeConfig) -> Path | None:
 
 def copies(asset: Asset, host: RuntimeConfig) -> Iterator[Copy]:
     """Yield the candidates on this machine, best first; fetch nothing."""
-    given = host.weights.get(asset.name)
-    if given is not None:
-        yield _copy(asset, given, "given")
+    given_path = host.weights.get(asset.name)
+    if given_path is not None:
+        yield _copy(asset, given_path, "given")
         return
     for source in asset.sources:
         if isinstance(source, UserStoreFile):

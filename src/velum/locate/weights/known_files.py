@@ -59,7 +59,7 @@ def copy_to_store(model: Model | EmbeddingModel, path: Path, store: Path) -> Non
 def remove_from_store(asset: Asset, store: Path) -> bool:
     """Remove the asset's files from the user's store, which is locked; tell whether there were any."""
     target = store / FOLDER / asset.stored_name
-    here = target.exists()
+    existed = target.exists()
     for part in asset.files:
         part_path(target, part).unlink(missing_ok=True)
-    return here
+    return existed

@@ -123,8 +123,8 @@ def content_of(path: Path, name: str, *, limit_bytes: int) -> Content:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         head = data[:HEAD_BYTES]
         if (text := _text_of(data, limit_bytes)) is not None:
-            why = _why_drawn(text, head)
-            return Content("refused", why) if why else Content("inert")
+            reason = _why_drawn(text, head)
+            return Content("refused", reason) if reason else Content("inert")
         if (kind := kind_of(path)) is not None:
             return _media(kind)
         return _binary(data, head, suffix)
@@ -137,9 +137,9 @@ def _media(kind: str) -> Content:
 
 
 def _binary(data: mmap.mmap, head: bytes, suffix: str) -> Content:
-    for start, what in _PICTURES:
+    for start, kind in _PICTURES:
         if head.startswith(start):
-            return Content("refused", what)
+            return Content("refused", kind)
     if head.startswith(b"\x01\0\0\0") and head[40:44] == b" EMF":
         return Content("refused", "an EMF drawing")
     if suffix in OTHER_SUFFIXES or suffix in {".emf", ".wmf", ".pict", ".pct"}:
@@ -198,9 +198,9 @@ def _text_of(data: mmap.mmap, limit_bytes: int) -> bytes | None:
 
 def _why_drawn(text: bytes, head: bytes) -> str:
     """Say what picture a text holds; empty where there is none."""
-    for start, what in _DRAWN_TEXT:
+    for start, kind in _DRAWN_TEXT:
         if re.match(start, head):
-            return what
+            return kind
     if _LINKED_DATA.search(text):
         return "a text with a picture or a file written into it (data:)"
     if any(map(_WRITTEN.match, _written_bytes(text))):

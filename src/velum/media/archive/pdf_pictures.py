@@ -151,9 +151,13 @@ def _is_indexed(stream: Any) -> bool:
 
 def filters_of(stream: Any) -> list[str]:
     """Return the names of the filters of a stream, the outermost first."""
-    given = stream.get("/Filter")
+    filters = stream.get("/Filter")
     return (
-        [str(given)] if isinstance(given, Name) else [str(name) for name in given] if isinstance(given, Array) else []
+        [str(filters)]
+        if isinstance(filters, Name)
+        else [str(name) for name in filters]
+        if isinstance(filters, Array)
+        else []
     )
 
 

@@ -90,8 +90,8 @@ def _directory(exif: Image.Exif, number: int) -> Tags:
         return _NOTHING
 
 
-def _pick(tags: Mapping[int, Any] | Image.Exif, wanted: Collection[int]) -> Tags:
-    return {int(tag): tags[tag] for tag in wanted if tag in tags and _plain(tags[tag])}
+def _pick(tags: Mapping[int, Any] | Image.Exif, numbers: Collection[int]) -> Tags:
+    return {int(tag): tags[tag] for tag in numbers if tag in tags and _plain(tags[tag])}
 
 
 def _plain(value: Any) -> bool:

@@ -139,11 +139,11 @@ def _encode_units(
         raise Inexact("its tables or components cannot be written in the same way")
     rows: list[list[turbojpeg.Blocks]] = [[] for _ in units]
     turbojpeg.coefficients(encoded, lambda component, _row, blocks: rows[component].append(blocks.copy()))
-    found = []
+    scans = []
     for (across, down), lines in zip(units, rows, strict=True):
         blocks = np.array(lines).reshape(-1, down, len(lines[0]) // across, across, 64)
-        found.append(np.ascontiguousarray(blocks.transpose(1, 0, 2, 3, 4)).reshape(down, -1, across, 64))
-    return found
+        scans.append(np.ascontiguousarray(blocks.transpose(1, 0, 2, 3, 4)).reshape(down, -1, across, 64))
+    return scans
 
 
 def _replacement(new: Sequence[npt.NDArray[np.int16]], grid: Grid, units: _Units) -> turbojpeg.Filter:

@@ -92,12 +92,12 @@ def _assign_places(
     colours = table.copy()
     missing = ~np.isin(fresh, table[used])
     rank = np.lexsort((-counts, fresh != _OPAQUE_BLACK))
-    wanted = fresh[rank[missing[rank]]]
+    places_wanted = fresh[rank[missing[rank]]]
     # Entries whose colour was hidden come first, then those the file has but never used, then new ones.
     order = np.lexsort((np.arange(SIZE) >= size, ~lost))
-    places = order[~used[order]][: len(wanted)]
+    places = order[~used[order]][: len(places_wanted)]
     colours[lost] = _OPAQUE_BLACK
-    colours[places] = wanted[: len(places)]
+    colours[places] = places_wanted[: len(places)]
     used[places] = True
     return colours, max(size, int(places.max(initial=0)) + 1)
 

@@ -24,9 +24,9 @@ def send(pipe: Pipe, value: Any) -> None:
     views = [buffer.raw() for buffer in buffers]
     pipe.send((head, [len(view) for view in views]))
     for view in views:
-        sent = 0
-        while sent < len(view):
-            sent += os.write(pipe.fileno(), view[sent:])
+        position = 0
+        while position < len(view):
+            position += os.write(pipe.fileno(), view[position:])
 
 
 def receive(pipe: Pipe) -> Any:

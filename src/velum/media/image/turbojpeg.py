@@ -61,15 +61,15 @@ def coefficients(data: bytes, read: Filter) -> None:
     _run_transform(data, lambda _component, _row: True, read, _NO_OUTPUT)
 
 
-def replace_coefficients(data: bytes, wanted: KeepBlock, edit: Filter, *, progressive: bool) -> bytes:
-    """Return the JPEG after `edit` has seen each `wanted` row of blocks, without any metadata. Raises `TurboJpegError`.
+def replace_coefficients(data: bytes, keep: KeepBlock, edit: Filter, *, progressive: bool) -> bytes:
+    """Return the JPEG after `edit` has seen each `keep` row of blocks, without any metadata. Raises `TurboJpegError`.
 
     Huffman tables are built anew and restart markers are left out; coefficients that `edit` does not change stay.
     """
-    return _run_transform(data, wanted, edit, _COPY_NONE | (_PROGRESSIVE if progressive else 0))
+    return _run_transform(data, keep, edit, _COPY_NONE | (_PROGRESSIVE if progressive else 0))
 
 
-def _run_transform(data: bytes, wanted: KeepBlock, touch: Filter, options: int) -> bytes:
+def _run_transform(data: bytes, keep: KeepBlock, touch: Filter, options: int) -> bytes:
     library = _library()
     if library is None:
         raise TurboJpegError("there is no TurboJPEG library on this system")
@@ -78,7 +78,7 @@ def _run_transform(data: bytes, wanted: KeepBlock, touch: Filter, options: int) 
     def filter_row(blocks: Any, row: Any, plane: Any, component: int, _number: int, _transform: Any) -> int:
         try:
             number = row.y // 8
-            if row.y < plane.h and wanted(component, number):
+            if row.y < plane.h and keep(component, number):
                 samples = (ctypes.c_short * (row.w * 8)).from_address(blocks)
                 touch(component, number, np.frombuffer(samples, np.int16).reshape(-1, 64))
         except Exception as error:  # noqa: BLE001 - must not pass through the C library; raised again below

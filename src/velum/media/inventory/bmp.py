@@ -15,12 +15,12 @@ def bmp(data: bytes) -> Iterator[Surplus]:
     columns, rows = (
         (_number(data, 18, 2), _number(data, 20, 2)) if old else (_number(data, 18), _signed_number(data, 22))
     )
-    bits, how = (_number(data, 24, 2), _PLAIN) if old else (_number(data, 28, 2), _number(data, 30))
+    bits, compression = (_number(data, 24, 2), _PLAIN) if old else (_number(data, 28, 2), _number(data, 30))
     colours = 0 if bits > 8 else (0 if old else _number(data, 46)) or 1 << bits
-    masks = {_MASKS: 12, _ALPHA_MASKS: 16}.get(how, 0) if header == 40 else 0
+    masks = {_MASKS: 12, _ALPHA_MASKS: 16}.get(compression, 0) if header == 40 else 0
     end = _FILE_HEADER + header + masks + colours * (3 if old else 4)
     yield from nonzero_padding(data, end, first, "bytes between the colours and the samples")
-    if how in {_RLE8, _RLE4}:
+    if compression in {_RLE8, _RLE4}:
         last = _end_of_runs(data, first)
     else:
         used, stride = -(-columns * bits // 8), -(-columns * bits // 32) * 4

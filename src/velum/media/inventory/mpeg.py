@@ -35,12 +35,12 @@ class _Walk:
 
     def tables(self, packets: range) -> None:
         """Read all tables in advance, since they may come after the packets of the streams that they name."""
-        for wanted in (self._programs, self._streams):
+        for table_ids in (self._programs, self._streams):
             for at in packets:
                 identifier, start = self.packet(at)
                 if self.data[at + 1] & 0x40 and start < at + _PACKET:
                     section = self.data[start + 1 + self.data[start] : at + _PACKET]
-                    wanted(identifier, section)
+                    table_ids(identifier, section)
 
     def _programs(self, identifier: int, section: bytes) -> None:
         if identifier == 0 and section[:1] == b"\0":

@@ -68,14 +68,14 @@ class _Walk:
     def _value(self, at: int, tags: dict[int, tuple[int, ...]]) -> None:
         tag, kind, wide = self.whole(at, 2), self.whole(at + 2, 2), 8 if self.big else 4
         count, step = self.whole(at + 4, wide), _SIZES.get(kind, 1)
-        size, where = count * step, at + 4 + wide
+        size, offset = count * step, at + 4 + wide
         if size > wide:
-            where = self.whole(where, wide)
-            self.spans.append((where, where + size))
+            offset = self.whole(offset, wide)
+            self.spans.append((offset, offset + size))
         if tag == _PROFILE:
-            self.profiles.append(self.data[where : where + size])
-        if kind in {1, 3, 4, 13, 16, 18} and count <= _MOST * 16 and where + size <= len(self.data):
-            tags[tag] = tuple(self.whole(where + step * number, step) for number in range(count))
+            self.profiles.append(self.data[offset : offset + size])
+        if kind in {1, 3, 4, 13, 16, 18} and count <= _MOST * 16 and offset + size <= len(self.data):
+            tags[tag] = tuple(self.whole(offset + step * number, step) for number in range(count))
 
 
 def walk_directories(data: bytes) -> _Walk | None:

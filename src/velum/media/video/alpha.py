@@ -56,9 +56,9 @@ def has_alpha_layer(stream: "VideoStream", packet: "Packet[Any]") -> bool:
     """Tell whether an HEVC stream has an alpha layer, from its extradata and its first packet."""
     if stream.codec_context.codec.canonical_name != "hevc":
         return False
-    sent = sei_messages(stream.codec_context.extradata or b"", bytes(packet))
+    messages = sei_messages(stream.codec_context.extradata or b"", bytes(packet))
     # The first bit of such a message cancels the one before it.
-    return any(kind == _ALPHA_CHANNEL_INFO and payload[:1] < b"\x80" for kind, payload in sent)
+    return any(kind == _ALPHA_CHANNEL_INFO and payload[:1] < b"\x80" for kind, payload in messages)
 
 
 def refuse_late_alpha(codec: str, packet: "Packet[Any]", file: VideoInput) -> None:

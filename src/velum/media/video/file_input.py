@@ -150,8 +150,8 @@ class FileInput:
     def count_packets(self, stream: int, limits: Limits) -> int:
         """Count the packets of a stream, including those that an edit list leaves out."""
         with self.open_without_edit_list(limits) as container, translate_read_errors(self.path):
-            wanted = next(candidate for candidate in container.streams if candidate.index == stream)
-            return sum(bool(packet.size) for packet in container.demux(wanted))
+            wanted_stream = next(candidate for candidate in container.streams if candidate.index == stream)
+            return sum(bool(packet.size) for packet in container.demux(wanted_stream))
 
     def open_without_edit_list(self, limits: Limits) -> "InputContainer":
         """Return a demuxer that also yields the packets that an edit list leaves out."""

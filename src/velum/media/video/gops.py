@@ -84,25 +84,25 @@ class _Survey:
     """Largest step of the DTS that is no clock reset; None where the format has no resets."""
     _near: set[int] = field(default_factory=set)
 
-    def add(self, sent: CopyPacket) -> str:
+    def add(self, packet: CopyPacket) -> str:
         """Add the next packet; return why the stream cannot be copied, empty where it can."""
-        if sent.filtered.starts_closed_gop and (self.latest is None or sent.pts > self.latest):
+        if packet.filtered.starts_closed_gop and (self.latest is None or packet.pts > self.latest):
             self.starts.append(self.frames)
-            self.pts.append(sent.pts)
+            self.pts.append(packet.pts)
         if not self.starts:
             return "it does not begin with a closed group of pictures"
-        while len(self.starts) > 1 and sent.pts < self.pts[-1]:
+        while len(self.starts) > 1 and packet.pts < self.pts[-1]:
             self.starts.pop()  # a frame of this group is shown before its key frame
             self.pts.pop()
         self.frames += 1
-        self.latest = sent.pts if self.latest is None else max(self.latest, sent.pts)
-        last, self.decoded = self.decoded, sent.dts
-        if last is not None and (sent.dts <= last or sent.pts in self._near):
+        self.latest = packet.pts if self.latest is None else max(self.latest, packet.pts)
+        last, self.decoded = self.decoded, packet.dts
+        if last is not None and (packet.dts <= last or packet.pts in self._near):
             return "time stamps of its packets repeat or are out of order"
-        if last is not None and self.furthest is not None and sent.dts > last + self.furthest:
+        if last is not None and self.furthest is not None and packet.dts > last + self.furthest:
             return "its clock is reset midway"
         # No later packet has a PTS before this DTS, so earlier time stamps cannot be repeated any more.
-        self._near = {pts for pts in self._near if pts > sent.dts} | {sent.pts}
+        self._near = {pts for pts in self._near if pts > packet.dts} | {packet.pts}
         return ""
 
 
@@ -117,13 +117,13 @@ def find_closed_gops(video: VideoSource) -> ClosedGops | str:
     with open_copy_packets(video) as (packet_filter, coming):
         if packet_filter is None:
             return f"velum cannot copy packets of {info.coding.codec}"
-        for sent in coming:
-            if sent is None:
+        for packet in coming:
+            if packet is None:
                 return "some of its packets are damaged, hidden or without a time stamp"
-            if reason := sent.filtered.reason_against_copy or survey.add(sent):
+            if reason := packet.filtered.reason_against_copy or survey.add(packet):
                 return reason
             if survey.frames == 1:
-                header, decoded = packet_filter.header, sent.dts
+                header, decoded = packet_filter.header, packet.dts
     return ClosedGops(survey.starts, survey.pts, survey.frames, header, decoded)
 
 

@@ -196,8 +196,8 @@ class _StreamPass:
 
     def demux(self, *streams: "Stream") -> "Iterator[Packet[Any]]":
         """Yield the packets of these streams; of all streams when none is named."""
-        wanted = {stream.index for stream in streams}
-        return (packet for packet in self._file.packets() if not wanted or packet.stream.index in wanted)
+        indices = {stream.index for stream in streams}
+        return (packet for packet in self._file.packets() if not indices or packet.stream.index in indices)
 
     def close(self) -> None:
         """Rewind. The stream stays open, because packets that wait to be written belong to it."""

@@ -100,21 +100,21 @@ class EncoderTarget:
     """Pixel formats to choose from; empty for all that the encoder takes."""
 
 
-def fit_pixels(place: EncoderTarget, wanted: info.VideoFormat) -> EncoderPixels | None:
+def fit_pixels(place: EncoderTarget, source: info.VideoFormat) -> EncoderPixels | None:
     """Choose the pixel format in which frames go to an encoder; None where it can take nothing similar."""
     offered = place.only or _encoder_layouts(place.encoder)
-    plain, notes, cleared = wanted, list[str](), ""
-    if wanted.layout.alpha and not (place.alpha and _carries_alpha(place, wanted)):
-        plain = replace(wanted, layout=wanted.layout.opaque, native=wanted.layout.opaque.name)
+    plain, notes, cleared = source, list[str](), ""
+    if source.layout.alpha and not (place.alpha and _carries_alpha(place, source)):
+        plain = replace(source, layout=source.layout.opaque, native=source.layout.opaque.name)
         cleared = (
             f"transparent parts were blackened: {place.encoder} in {place.muxer} cannot hold the transparency of "
-            f"pixels of format {wanted.native}"
+            f"pixels of format {source.native}"
         )
     exact = next((name for name in _lossless_layouts(plain) if _accepts_layout(place, name, offered, plain)), None)
     if exact is not None:
         if place.even and not plain.layout.divides(plain.stored_width, plain.stored_height):
             return replace(_fit_without_subsampling(place, plain, notes), cleared=cleared)
-        return replace(_fit(exact, plain, exact=plain is wanted, notes=notes), cleared=cleared)
+        return replace(_fit(exact, plain, exact=plain is source, notes=notes), cleared=cleared)
     choice = _nearest(place, plain, offered)
     if choice is None:
         return None
@@ -126,11 +126,11 @@ def fit_pixels(place: EncoderTarget, wanted: info.VideoFormat) -> EncoderPixels 
     return replace(_fit(name, plain, exact=False, notes=notes), cleared=cleared)
 
 
-def _carries_alpha(place: EncoderTarget, wanted: info.VideoFormat) -> bool:
+def _carries_alpha(place: EncoderTarget, source: info.VideoFormat) -> bool:
     """Tell whether the encoder takes any pixel format with alpha."""
-    names = [*_lossless_layouts(wanted), *(_encoder_layouts(place.encoder) or KEPT_LAYOUTS)]
+    names = [*_lossless_layouts(source), *(_encoder_layouts(place.encoder) or KEPT_LAYOUTS)]
     return any(
-        _has_alpha(name) and _accepts_layout(place, name, _encoder_layouts(place.encoder), wanted) for name in names
+        _has_alpha(name) and _accepts_layout(place, name, _encoder_layouts(place.encoder), source) for name in names
     )
 
 
@@ -138,13 +138,13 @@ def _has_alpha(name: str) -> bool:
     return any(component.is_alpha for component in VideoFormat(name, 16, 16).components)
 
 
-def _lossless_layouts(wanted: info.VideoFormat) -> tuple[str, ...]:
+def _lossless_layouts(source: info.VideoFormat) -> tuple[str, ...]:
     """Return the pixel formats that hold exactly the same samples, the source's own first."""
-    name = wanted.layout.name
+    name = source.layout.name
     layouts = _EQUAL_LAYOUTS.get(name, (name,))
-    if wanted.layout.grey and not wanted.colour.full_range:
+    if source.layout.grey and not source.colour.full_range:
         layouts = tuple(layout for layout in layouts if not VideoFormat(layout, 16, 16).is_rgb)
-    others = (wanted.native, *layouts) if wanted.native in layouts else layouts
+    others = (source.native, *layouts) if source.native in layouts else layouts
     return (*others, name[:-2] + "be") if name.endswith("le") and name not in _EQUAL_LAYOUTS else others
 
 
@@ -157,43 +157,43 @@ def _encoder_layouts(encoder: str) -> tuple[str, ...]:
     )
 
 
-def _accepts_layout(place: EncoderTarget, name: str, offered: tuple[str, ...], wanted: info.VideoFormat) -> bool:
+def _accepts_layout(place: EncoderTarget, name: str, offered: tuple[str, ...], source: info.VideoFormat) -> bool:
     if offered and name not in offered:
         return False
     if not place.lossless and name.startswith("yuv4"):
         return True
     # Rows of odd length are padded differently; apart from that, the size does not matter.
-    width, height = (_LEAST + side % _MARGIN for side in (wanted.stored_width, wanted.stored_height))
+    width, height = (_LEAST + side % _MARGIN for side in (source.stored_width, source.stored_height))
     return _survives_round_trip(place, name, width, height)
 
 
-def _nearest(place: EncoderTarget, wanted: info.VideoFormat, offered: tuple[str, ...]) -> tuple[str, bool] | None:
+def _nearest(place: EncoderTarget, source: info.VideoFormat, offered: tuple[str, ...]) -> tuple[str, bool] | None:
     """Return the accepted pixel format with the least loss, and whether more than chroma resolution is lost."""
     every = offered or tuple(
         dict.fromkeys((*KEPT_LAYOUTS, *(name for names in _EQUAL_LAYOUTS.values() for name in names)))
     )
-    candidates = [name for name in every if wanted.layout.alpha or not _has_alpha(name)] or list(every)
+    candidates = [name for name in every if source.layout.alpha or not _has_alpha(name)] or list(every)
     while candidates:
-        choice, loss = find_best_pix_fmt_of_list(candidates, wanted.layout.name, has_alpha=wanted.layout.alpha)
+        choice, loss = find_best_pix_fmt_of_list(candidates, source.layout.name, has_alpha=source.layout.alpha)
         if choice is None:
             return None
         colours = not loss & (PixFmtLoss.CHROMA | PixFmtLoss.COLORQUANT)
-        if colours and _accepts_layout(place, choice.name, offered, wanted):
+        if colours and _accepts_layout(place, choice.name, offered, source):
             return choice.name, bool(loss & ~PixFmtLoss.RESOLUTION) or choice.name not in KEPT_LAYOUTS
         candidates.remove(choice.name)
     return None
 
 
-def _fit_without_subsampling(place: EncoderTarget, wanted: info.VideoFormat, notes: Iterable[str]) -> EncoderPixels:
-    name = wanted.layout.name.replace("420", "444").replace("422", "444").replace("440", "444")
+def _fit_without_subsampling(place: EncoderTarget, source: info.VideoFormat, notes: Iterable[str]) -> EncoderPixels:
+    name = source.layout.name.replace("420", "444").replace("422", "444").replace("440", "444")
     note = f"written as {name}: {place.encoder} with subsampled chroma needs an even size"
-    return _fit(name, wanted, exact=False, notes=(*notes, note))
+    return _fit(name, source, exact=False, notes=(*notes, note))
 
 
-def _fit(name: str, wanted: info.VideoFormat, *, exact: bool, notes: Iterable[str]) -> EncoderPixels:
+def _fit(name: str, source: info.VideoFormat, *, exact: bool, notes: Iterable[str]) -> EncoderPixels:
     layout = layout_of(name) if name in KEPT_LAYOUTS else kept_layout(name)[0]
     return EncoderPixels(
-        name, layout, _colour_after_conversion(wanted.colour, wanted.layout, layout), exact, tuple(notes)
+        name, layout, _colour_after_conversion(source.colour, source.layout, layout), exact, tuple(notes)
     )
 
 
@@ -257,15 +257,15 @@ def _survives_round_trip(place: EncoderTarget, name: str, width: int, height: in
     layout = layout_of(name) if name in KEPT_LAYOUTS else kept_layout(name)[0]
     file = io.BytesIO()
     try:
-        sent = _noise_frame(layout, width, height).reformat(format=name)
+        noise = _noise_frame(layout, width, height).reformat(format=name)
         with av.open(file, "w", format=place.muxer) as container:
             stream = cast("VideoStream", container.add_stream(place.encoder, rate=25, options=dict(place.options)))
             if place.tag:
                 stream.codec_context.codec_tag = place.tag
             stream.width, stream.height, stream.pix_fmt = width, height, name
-            sent.pts, sent.time_base = 0, Fraction(1, 25)
+            noise.pts, noise.time_base = 0, Fraction(1, 25)
             open_encoder(stream.codec_context)
-            container.mux([*stream.encode(sent), *stream.encode(None)])
+            container.mux([*stream.encode(noise), *stream.encode(None)])
         with av.open(io.BytesIO(file.getvalue()), "r") as container:
             decoded = next(container.decode(video=0))
     except (av.FFmpegError, OSError, ValueError, StopIteration):
@@ -275,7 +275,7 @@ def _survives_round_trip(place: EncoderTarget, name: str, width: int, height: in
     read, _ = kept_layout(decoded.format.name)
     if read != layout or (decoded.width, decoded.height) != (width, height):
         return False
-    pairs = zip(views(copy_frame(sent, layout), layout), views(copy_frame(decoded, layout), layout), strict=True)
+    pairs = zip(views(copy_frame(noise, layout), layout), views(copy_frame(decoded, layout), layout), strict=True)
     return all(np.array_equal(ours, theirs) for ours, theirs in pairs)
 
 

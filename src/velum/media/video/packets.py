@@ -184,15 +184,15 @@ def needs_every_stream(info: VideoInfo) -> bool:
     return info.format in RESETTABLE_CLOCKS and not isinstance(info.source, LiveSource)
 
 
-def clocked_packets(video: VideoSource, source: SideStreams, wanted: Collection[int]) -> Iterator[ClockedPacket]:
+def clocked_packets(video: VideoSource, source: SideStreams, streams: Collection[int]) -> Iterator[ClockedPacket]:
     """Yield the packets of these streams. Of a live source, the iterator may go on after its end."""
-    if not wanted:
+    if not streams:
         return iter(())
     info = video.info
     if needs_every_stream(info):
         coming = resolve_joins(source.demux(), PacketClock(info.format), video.file.has_join)
-        return (clocked for clocked in coming if clocked.packet.size and clocked.packet.stream.index in wanted)
-    packets = source.demux(*(stream for stream in source.streams if stream.index in wanted))
+        return (clocked for clocked in coming if clocked.packet.size and clocked.packet.stream.index in streams)
+    packets = source.demux(*(stream for stream in source.streams if stream.index in streams))
     return map(_as_clocked, filter(lambda packet: packet.size, packets))
 
 

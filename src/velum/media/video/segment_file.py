@@ -112,9 +112,9 @@ class SegmentWriter(AtomicWriter):
         except OSError as error:
             raise self._write_error(error) from error
 
-    def _put(self, made: "Callable[[], Iterable[Packet[Any]]]") -> None:
+    def _put(self, encode: "Callable[[], Iterable[Packet[Any]]]") -> None:
         try:
-            for packet in self._input.with_source_times(made()):
+            for packet in self._input.with_source_times(encode()):
                 if not self._packets and not packet.is_keyframe:
                     raise self._write_error("the encoder did not begin with a key frame")
                 self._packets += 1

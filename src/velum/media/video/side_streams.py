@@ -191,20 +191,20 @@ def chapters_in(container: "InputContainer") -> Iterator[TrackText]:
 
 def texts_in(container: Demuxer, indices: frozenset[int] | None = None) -> Iterator[TrackText]:
     """Yield the texts of the text tracks in a newly opened container; with `indices`, only of these tracks."""
-    wanted = [
+    text_streams = [
         stream for stream in container.streams if is_text(stream) and (indices is None or stream.index in indices)
     ]
     for stream in container.streams:
-        if stream not in wanted:
+        if stream not in text_streams:
             stream.discard = Discard.all
-    for stream in wanted:
+    for stream in text_streams:
         header = None if stream.codec_context is None else stream.codec_context.extradata
         words = words_of(header, "") if header else ""
         if words and (
             stream.codec_context.codec.canonical_name != "mov_text" or place_in(words)
         ):  # other packets have styles
             yield TrackText(stream.index, 0.0, words)
-    for packet in container.demux(*wanted) if wanted else ():
+    for packet in container.demux(*text_streams) if text_streams else ():
         if packet.size:
             yield text_in(packet)
 

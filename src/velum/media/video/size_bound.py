@@ -51,13 +51,13 @@ class SourceSize:
         return {"maxrate": str(rate), "bufsize": str(int(rate * buffered))}
 
 
-def source_size(video: VideoSource, wanted: Video) -> SourceSize | None:
+def source_size(video: VideoSource, options: Video) -> SourceSize | None:
     """Return the size of a source's video for the bound in a plan; None for a plan without a bound.
 
     It reads all packets of the file. Raises `BadPlan` for a live source, `BadInput` for a file that cannot be read.
     """
     info = video.info
-    if wanted.size is None:
+    if options.size is None:
         return None
     if isinstance(info.source, LiveSource):
         raise BadPlan(

@@ -144,18 +144,18 @@ class SmartRenderer:
         return context
 
     def _next(self) -> CopyPacket:
-        sent = next(self._packets, None)
-        if sent is None:
+        packet = next(self._packets, None)
+        if packet is None:
             raise self._misfit("a packet is missing")
-        return sent
+        return packet
 
-    def _copy(self, sent: CopyPacket) -> "Packet[Any]":
-        return self._put(sent.filtered.data, sent.pts, sent, key=sent.key)
+    def _copy(self, packet: CopyPacket) -> "Packet[Any]":
+        return self._put(packet.filtered.data, packet.pts, packet, key=packet.key)
 
-    def _put(self, data: bytes, pts: int, sent: CopyPacket, *, key: bool) -> "Packet[Any]":
+    def _put(self, data: bytes, pts: int, copied: CopyPacket, *, key: bool) -> "Packet[Any]":
         packet: Packet[Any] = av.Packet(data)
         packet.stream, packet.time_base = self._stream, self._info.coding.time_base
-        packet.pts, packet.dts, packet.is_keyframe = pts, sent.dts, key
+        packet.pts, packet.dts, packet.is_keyframe = pts, copied.dts, key
         return packet
 
     def _misfit(self, reason: str) -> OutputFailed:

@@ -61,9 +61,9 @@ class VideoWriter(AtomicWriter):
                 keep_original(target, like.source)
             ensure_free(target, overwrite=overwrite)
         self._settings = choose_encoder(like, plan.video, self._format, source_size(source, plan.video))
-        sent = self._sender is not None
-        self._choice = choose_tracks(source, plan.video, self._format, sent=sent)
-        self._kind = self._choice.container_for(plan.video, self._format, sent=sent)
+        is_streamed = self._sender is not None
+        self._choice = choose_tracks(source, plan.video, self._format, sent=is_streamed)
+        self._kind = self._choice.container_for(plan.video, self._format, sent=is_streamed)
         super().__init__()
         self._count = self._shifted = 0
         self._ahead: Fraction | None = None

@@ -119,12 +119,12 @@ class ApiKeys:
         """
         if not NAME.fullmatch(name):
             raise BadPlan(f"name {name[:80]!r} is not allowed; write 1 to 64 letters, digits or the characters . _ @ -")
-        if not (wanted := frozenset(scopes)) or not wanted <= set(SCOPES):
-            raise BadPlan(f"scopes are {sorted(wanted)}; give one or more of {', '.join(SCOPES)}")
+        if not (scope_set := frozenset(scopes)) or not scope_set <= set(SCOPES):
+            raise BadPlan(f"scopes are {sorted(scope_set)}; give one or more of {', '.join(SCOPES)}")
         id_, now = secrets.token_hex(6), time.time()
         secret = f"{PREFIX}{id_}_{secrets.token_urlsafe(32)}"
         digest = hashlib.sha256(secret.encode()).hexdigest()
-        key = ApiKey(id_, name, wanted, digest, now, expires, None, requests_per_minute, bytes_per_day)
+        key = ApiKey(id_, name, scope_set, digest, now, expires, None, requests_per_minute, bytes_per_day)
         with self._writing():
             keys = self._current()
             if any(other.name == name and other.state(now) == "valid" for other in keys.values()):

@@ -189,12 +189,12 @@ def _file_response(store: Store, key: str, name: str, request: Request) -> Respo
     tag = headers["etag"]
     if tag in _entity_tags(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
-    wanted = _range(request, tag, size)
-    start, stop = wanted or (0, size)
-    if wanted is not None:
+    byte_range = _range(request, tag, size)
+    start, stop = byte_range or (0, size)
+    if byte_range is not None:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
     headers["content-length"] = str(stop - start)
-    status, kind = (206 if wanted else 200), kind_of(name)
+    status, kind = (206 if byte_range else 200), kind_of(name)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=kind)
     return _Download(store.open(key, start, stop), status, headers, kind)

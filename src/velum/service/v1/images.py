@@ -168,7 +168,7 @@ def routes(
         "content": {**dict.fromkeys(sorted(KINDS.values()), binary), "multipart/mixed": binary},
         "headers": _HEADERS,
     }
-    found = {
+    responses = {
         "description": "What the plan would hide, as an annotation file.",
         "content": {"application/json": {"schema": {"type": "object"}, "example": _FINDINGS_EXAMPLE}},
     }
@@ -188,7 +188,7 @@ def routes(
         return await workers.run(request, work)
 
     @router.post(
-        "/locate", responses={200: found, **problems(400, 415)}, response_class=Response, openapi_extra=dict(_BODY)
+        "/locate", responses={200: responses, **problems(400, 415)}, response_class=Response, openapi_extra=dict(_BODY)
     )
     async def locate(request: Request) -> Response:
         """Locate in an image what the plan would hide, without hiding it."""

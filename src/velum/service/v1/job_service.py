@@ -79,61 +79,61 @@ class JobService:
         """The queue of jobs. Raises as `JobBackend.open`."""
         return self.backend.open().queue
 
-    def submit(self, wanted: JobRequest, caller: Principal, key: str | None = None) -> JobRecord:
+    def submit(self, request: JobRequest, caller: Principal, key: str | None = None) -> JobRecord:
         """Submit a job. All checks come before the uploads are used up, so a failure leaves them as they are.
 
         Requests with the same `key` (the header Idempotency-Key) make one job, also when they overlap. Raises
         `Problem` (404 or 409), `AccessDenied`, `BadPlan` and `BadInput`.
         """
-        once = _idempotent_request(caller, key, f"submit {wanted.model_dump_json()}")
-        if (job := self._made_before(wanted, once)) is not None:
+        once = _idempotent_request(caller, key, f"submit {request.model_dump_json()}")
+        if (job := self._made_before(request, once)) is not None:
             return job
         try:
-            return self._submit(wanted, caller, once)
+            return self._submit(request, caller, once)
         except BadInput:
             # An overlapping request with the same key may have used the uploads up meanwhile.
-            if (job := self._made_before(wanted, once)) is not None:
+            if (job := self._made_before(request, once)) is not None:
                 return job
             raise
 
-    def _made_before(self, wanted: JobRequest, once: Once | None) -> JobRecord | None:
+    def _made_before(self, request: JobRequest, once: Once | None) -> JobRecord | None:
         """Return the job that an earlier request with the same key submitted; None when this is the first one.
 
         Raises `Problem` (404) for one that was deleted since, and as `JobQueue.find_request` does.
         """
         if once is None or (job := self.queue.find_request(once)) is None:
             return None
-        self._discard_uploads(_uploads_of(wanted))  # that request may have ended before it marked the job
+        self._discard_uploads(_uploads_of(request))  # that request may have ended before it marked the job
         return _require_job(self.queue.get(job), job)
 
-    def _submit(self, wanted: JobRequest, caller: Principal, once: Once | None) -> JobRecord:
-        submission, uploads = self._submission(wanted, caller), _uploads_of(wanted)
-        if (wanted.upload is None) == (wanted.url is None):
+    def _submit(self, request: JobRequest, caller: Principal, once: Once | None) -> JobRecord:
+        submission, uploads = self._submission(request, caller), _uploads_of(request)
+        if (request.upload is None) == (request.url is None):
             raise BadInput("a job needs either an upload or a url; send one of them")
         for upload in uploads:
             self._check_complete(owned_upload(self.backend, upload, caller))
-        if wanted.regions is not None:
-            self._check_regions(wanted.regions, submission.plan)
-        submission = replace(submission, plan=self._with_people(wanted, submission.plan, caller))
+        if request.regions is not None:
+            self._check_regions(request.regions, submission.plan)
+        submission = replace(submission, plan=self._with_people(request, submission.plan, caller))
         try:
-            return self._submit_checked(submission, wanted, once)
+            return self._submit_checked(submission, request, once)
         except BaseException:
             for key in submission.photo_keys:
                 self.queue.release(key)
             raise
 
-    def _submit_checked(self, submission: Submission, wanted: JobRequest, once: Once | None) -> JobRecord:
-        uploads = _uploads_of(wanted)
-        source = self._fetch_source(str(wanted.url)) if wanted.upload is None else self._offer_upload(wanted.upload)
-        regions = None if wanted.regions is None else self._offer_upload(wanted.regions)
+    def _submit_checked(self, submission: Submission, request: JobRequest, once: Once | None) -> JobRecord:
+        uploads = _uploads_of(request)
+        source = self._fetch_source(str(request.url)) if request.upload is None else self._offer_upload(request.upload)
+        regions = None if request.regions is None else self._offer_upload(request.regions)
         try:
             # From here on the uploads belong to the job.
             files = replace(submission, source=source, regions=regions)
-            job = self.queue.submit(files, once=once, sole=wanted.upload is not None)
+            job = self.queue.submit(files, once=once, sole=request.upload is not None)
         except Occupied as error:
             self._discard_uploads(uploads[:1])
             raise Problem(
-                404, f"upload {str(wanted.upload)[:40]!r} does not exist: a job has used it; send the file again"
+                404, f"upload {str(request.upload)[:40]!r} does not exist: a job has used it; send the file again"
             ) from error
         self._discard_uploads(uploads)
         return job
@@ -172,7 +172,7 @@ class JobService:
         except BadPlan as error:
             raise Problem(409, str(error)) from error
 
-    def correct(self, job: str, sent: bytes, caller: Principal, *, match: str | None = None) -> JobRecord:
+    def correct(self, job: str, body: bytes, caller: Principal, *, match: str | None = None) -> JobRecord:
         """Replace the regions of a job by those of an annotation file; `match` is the tag of the corrected ones.
 
         Raises `BadInput` when they do not fit the source, `Problem` before the job has ended (409), and
@@ -180,11 +180,11 @@ class JobService:
         """
         now = self.get(job, caller)
         if match is not None and (now.regions is None or match not in {tag_of(now.regions), "*"}):
-            if self._is_stored(now.regions, sent):
+            if self._is_stored(now.regions, body):
                 return now  # repeated after its response was lost
             raise Problem(412, "somebody else has corrected the regions since; fetch them first")
-        self._check_correction(sent, now)
-        key = self.backend.open().store.put([sent]).key
+        self._check_correction(body, now)
+        key = self.backend.open().store.put([body]).key
         try:
             return _require_job(self.queue.correct(job, key, before=None if match is None else now.regions), job)
         except BadPlan as error:
@@ -245,44 +245,44 @@ class JobService:
         self.get(job, caller)
         delete_draft(self.backend.open().database, job)
 
-    def _check_correction(self, sent: bytes, job: JobRecord) -> None:
-        findings = _read_regions(sent)
+    def _check_correction(self, body: bytes, job: JobRecord) -> None:
+        findings = _read_regions(body)
         self.plans.check(job.submission.plan, findings)
         if (report := self.queue.report(job.id)) is not None:
             size = {name: int(report[name]) for name in ("width", "height", "frames")}
             findings.check(**size, sha256=report["input_sha256"])
 
-    def _is_stored(self, key: str | None, sent: bytes) -> bool:
+    def _is_stored(self, key: str | None, body: bytes) -> bool:
         store = self.backend.open().store
-        return key is not None and store.size(key) == len(sent) and b"".join(store.open(key)) == sent
+        return key is not None and store.size(key) == len(body) and b"".join(store.open(key)) == body
 
     def delete(self, job: str, caller: Principal) -> None:
         """Delete a job with all its files."""
         self.get(job, caller)
         self.backend.delete(job)
 
-    def _submission(self, wanted: JobRequest, caller: Principal) -> Submission:
+    def _submission(self, request: JobRequest, caller: Principal) -> Submission:
         """Return the submission, still without its files. Raises `BadPlan` and `AccessDenied`."""
-        if wanted.priority > 0 and "operate" not in caller.scopes:
+        if request.priority > 0 and "operate" not in caller.scopes:
             raise AccessDenied("a priority above 0 takes the scope operate; omit it")
-        if wanted.regions is None and "anonymize" not in caller.scopes:
+        if request.regions is None and "anonymize" not in caller.scopes:
             raise AccessDenied(
                 "a job without regions takes the scope anonymize; send `regions`, an upload of an annotation file"
             )
-        if wanted.regions is not None and "review" not in caller.scopes:
+        if request.regions is not None and "review" not in caller.scopes:
             raise AccessDenied("regions take the scope review; omit them")
-        if wanted.webhook is not None:
+        if request.webhook is not None:
             if not self.allows_webhooks:
                 raise BadPlan("webhooks are off on this service; omit webhook, and follow the job's events")
-            self.peers.check(wanted.webhook)
-        if wanted.url is not None:
+            self.peers.check(request.webhook)
+        if request.url is not None:
             if not self.allows_urls:
                 raise BadPlan("URLs as sources are off on this service; upload the file")
-            self.peers.check(wanted.url)
-        plan = self.plans.plan_of_request(wanted.plan)
+            self.peers.check(request.url)
+        plan = self.plans.plan_of_request(request.plan)
         self.plans.check(plan)
-        name = wanted.name or (_name_of(wanted.url) if wanted.url else "upload")
-        return Submission("", name, plan, owner=caller.name, priority=wanted.priority, webhook=wanted.webhook)
+        name = request.name or (_name_of(request.url) if request.url else "upload")
+        return Submission("", name, plan, owner=caller.name, priority=request.priority, webhook=request.webhook)
 
     def _check_complete(self, record: ResumableUpload) -> None:
         if record.size is not None and record.offset < record.size:
@@ -291,17 +291,17 @@ class JobService:
     def _check_regions(self, upload: str, plan: Plan) -> None:
         """Raise `BadInput` when an upload is not an annotation file, `BadPlan` when it does not fit the plan."""
         with _conflict_when_occupied():
-            sent = self.backend.open().uploads.read(upload, REGIONS_BYTES)
-        self.plans.check(plan, _read_regions(sent))
+            body = self.backend.open().uploads.read(upload, REGIONS_BYTES)
+        self.plans.check(plan, _read_regions(body))
 
-    def _with_people(self, wanted: JobRequest, plan: Plan, caller: Principal) -> Plan:
+    def _with_people(self, request: JobRequest, plan: Plan, caller: Principal) -> Plan:
         """Return the plan with the people of a request, whose photos are checked and copied into the store."""
-        named = wanted.keep_person or wanted.only_person
+        named = request.keep_person or request.only_person
         if named is None:
             return plan
-        if wanted.keep_person and wanted.only_person:
+        if request.keep_person and request.only_person:
             raise BadPlan("a job takes either keep_person or only_person; leave one out")
-        if wanted.regions is not None:
+        if request.regions is not None:
             raise BadPlan("a job with regions recognises nobody; leave out regions, or keep_person and only_person")
         for upload in (upload for uploads in named.values() for upload in uploads):
             self._check_complete(owned_upload(self.backend, upload, caller))
@@ -311,7 +311,7 @@ class JobService:
                 paths = [self._read_photo(upload, folder / f"{len(names) + n:03}") for n, upload in enumerate(uploads)]
                 names |= {path: f"{n} of {name!r}" for n, path in enumerate(paths, 1)}
                 persons.append(Person(name, tuple(map(PersonPhoto, paths))))
-            people = People("keep" if wanted.keep_person else "only", tuple(persons), EMBEDDING)
+            people = People("keep" if request.keep_person else "only", tuple(persons), EMBEDDING)
             plan = self.plans.with_people(plan, people, names)
             return replace(plan, people=plan.people and plan.people.map_photos(self._store_photo))
 
@@ -342,8 +342,8 @@ class JobService:
         return self.backend.open().store.put([answer.body], most=self.most).key
 
 
-def _uploads_of(wanted: JobRequest) -> Sequence[str]:
-    return [upload for upload in (wanted.upload, wanted.regions) if upload is not None]
+def _uploads_of(request: JobRequest) -> Sequence[str]:
+    return [upload for upload in (request.upload, request.regions) if upload is not None]
 
 
 def _idempotent_request(caller: Principal, key: str | None, request: str) -> Once | None:
@@ -358,10 +358,10 @@ def _conflict_when_occupied() -> Iterator[None]:
         raise Problem(409, str(error)) from error
 
 
-def _read_regions(sent: bytes) -> Annotations:
+def _read_regions(body: bytes) -> Annotations:
     """Return the annotations in a file. Raises `BadInput` when the file is not an annotation file."""
     try:
-        return Annotations.from_json(json.loads(sent))
+        return Annotations.from_json(json.loads(body))
     except (ValueError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise

@@ -80,10 +80,10 @@ class TrainingService:
 
     def get(self, job: str) -> JobRecord:
         """Return a training. Raises `Problem` (404)."""
-        found = self.backend.open().queue.get(job) if len(job) == 32 and job.isalnum() else None
-        if found is None or found.submission.kind is not JobKind.TRAIN:
+        record = self.backend.open().queue.get(job) if len(job) == 32 and job.isalnum() else None
+        if record is None or record.submission.kind is not JobKind.TRAIN:
             raise Problem(404, f"training {job[:40]!r} does not exist: it was never started, or it has been deleted")
-        return found
+        return record
 
     def json_of(self, job: JobRecord) -> dict[str, Any]:
         """Return a training as JSON values."""
@@ -111,10 +111,10 @@ class TrainingService:
         self.get(job)
         queue = self.backend.open().queue
         try:
-            found = queue.cancel(job) if how == "cancel" else queue.retry(job)
+            record = queue.cancel(job) if how == "cancel" else queue.retry(job)
         except BadPlan as error:
             raise Problem(409, str(error)) from error
-        return found or self.get(job)
+        return record or self.get(job)
 
     def switch_over(self, job: str, caller: Principal) -> dict[str, Any]:
         """Make the model of a training the present one of its name. Raises `Problem` (404, 409, 410)."""
@@ -169,11 +169,11 @@ class TrainingService:
             raise BadInput(f"{text[:200]!r} does not exist; give a file or folder in {folders[0]}")
         return path
 
-    def _base(self, wanted: TrainRequest) -> str:
-        bases = self._bases()[wanted.task]
-        name = wanted.base or bases[0]
+    def _base(self, request: TrainRequest) -> str:
+        bases = self._bases()[request.task]
+        name = request.base or bases[0]
         if name not in bases:
-            raise BadPlan(f"base {name!r} cannot be trained for {wanted.task}; take {', '.join(bases)}")
+            raise BadPlan(f"base {name!r} cannot be trained for {request.task}; take {', '.join(bases)}")
         return name
 
     def _bases(self) -> dict[str, list[str]]:

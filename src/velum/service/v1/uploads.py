@@ -86,9 +86,9 @@ class UploadService:
     _turns: Turns = field(default_factory=dict, init=False)
     _threads: anyio.CapacityLimiter | None = field(default=None, init=False)
 
-    def begin(self, wanted: UploadRequest, caller: Principal) -> ResumableUpload:
+    def begin(self, request: UploadRequest, caller: Principal) -> ResumableUpload:
         """Return a new, empty upload."""
-        return self.backend.open().uploads.begin(size=wanted.size, sha256=wanted.sha256, owner=caller.name)
+        return self.backend.open().uploads.begin(size=request.size, sha256=request.sha256, owner=caller.name)
 
     def get(self, upload: str, caller: Principal) -> ResumableUpload:
         """Return an upload that the caller has access to. Raises `Problem` (404)."""
