@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.client.fake_service import answering, working
+from tests.rows import exhaustive
 from tests.service.factories import on_the_wire, picture, settings
 from typer.testing import CliRunner, Result
 
@@ -97,7 +98,7 @@ PLANS = [
 ]
 
 
-@pytest.mark.parametrize(("options", "plan"), PLANS, ids=[" ".join(one) or "none" for one, _ in PLANS])
+@pytest.mark.parametrize(("options", "plan"), [*PLANS[::2], *exhaustive(PLANS[1::2])])
 def test_submits_the_plan_that_the_options_make(
     shared_velum: Velum, options: tuple[str, ...], plan: Plan | None
 ) -> None:

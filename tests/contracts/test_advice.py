@@ -17,6 +17,8 @@ from velum.parts import names
 from velum.plugins import RuntimeConfig
 from velum.settings import variables
 
+pytestmark = pytest.mark.xdist_group("advice")  # each file is parsed once
+
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "velum").rglob("*.py"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -85,7 +85,7 @@ RESETS = ("an earlier one", "one of hours later")
     [
         *(pytest.param(STARTS[name], ".ts", id=name) for name in STARTS if name not in RESETS),
         pytest.param(STARTS["one that goes on"], ".mp4", id="to MP4"),
-        pytest.param((500, 20), ".mkv", id="to MKV"),
+        *exhaustive([pytest.param((500, 20), ".mkv", id="to MKV")]),
         *exhaustive(pytest.param(STARTS[name], ".ts", id=name) for name in RESETS),
     ],
 )
@@ -211,7 +211,10 @@ def test_frames_without_time_stamps_are_kept(
 
 @pytest.mark.parametrize(
     ("case", "frames"),
-    [("equal-time-stamps/zero_dur.mp4", 58), ("cut-clip-no-time/neg.mkv", 49), ("joined-ts/disc.ts", 116)],
+    [
+        ("joined-ts/disc.ts", 116),
+        *exhaustive([("equal-time-stamps/zero_dur.mp4", 58), ("cut-clip-no-time/neg.mkv", 49)]),
+    ],
 )
 def test_reported_files_with_clock_resets_are_hidden_frame_by_frame(
     shared: Path, tmp_path: Path, case: str, frames: int

@@ -47,7 +47,7 @@ CLIPS = {
 @pytest.mark.parametrize(
     ("name", "suffix"),
     but_for([(name, None) for name in CLIPS], [(name, None) for name in list(CLIPS)[::3]])
-    + but_for(product(list(CLIPS)[:3], OTHERS), zip(list(CLIPS)[:3], OTHERS, strict=True)),
+    + but_for(product(list(CLIPS)[:3], OTHERS), zip(list(CLIPS)[:1], OTHERS[:1], strict=True)),
 )
 def test_a_zone_without_a_start_is_in_every_frame(tmp_path: Path, name: str, suffix: str | None) -> None:
     clip = CLIPS[name]

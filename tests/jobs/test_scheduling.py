@@ -266,6 +266,7 @@ LATER_COLUMNS = (
     "DROP INDEX velum_jobs_keep_until",
     "ALTER TABLE velum_jobs DROP COLUMN keep_until",
     "ALTER TABLE velum_jobs DROP COLUMN drafted",
+    "ALTER TABLE velum_jobs DROP COLUMN kind",
 )
 
 

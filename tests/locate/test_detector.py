@@ -211,7 +211,7 @@ def test_a_larger_image_of_a_scene_gets_no_smaller_input(
     assert sides[1] >= sides[0] * 0.98
 
 
-@pytest.mark.parametrize("side", [5, 150, *exhaustive([8, 11, 16, 23, 32, 47, 64, 96, 300])])
+@pytest.mark.parametrize("side", [5, *exhaustive([8, 11, 16, 23, 32, 47, 64, 96, 150, 300])])
 def test_searching_smaller_objects_still_finds_the_larger_ones(side: int) -> None:
     """Objects of all sizes, seen by a network that knows sizes from 16 to 75 pixels only."""
 

@@ -153,7 +153,7 @@ def iou(one: list[float], many: np.ndarray) -> np.ndarray:
     return np.asarray(shared / (areas - shared))
 
 
-@pytest.mark.parametrize("case", but_for(CASES, EACH[::2]), ids=title)
+@pytest.mark.parametrize("case", but_for(CASES, EACH[::4]), ids=title)
 def test_objects_of_the_photographs_are_found(case: Case, shared: Path) -> None:
     truth = json.loads((shared / "media" / "ground_truth.json").read_text())
     count = 0
@@ -172,7 +172,7 @@ def test_objects_of_the_photographs_are_found(case: Case, shared: Path) -> None:
 ONNX = [case for case in CASES if case.file.endswith(".onnx")]
 
 
-@pytest.mark.parametrize("case", but_for(ONNX, [case for case in EACH if case in ONNX]), ids=title)
+@pytest.mark.parametrize("case", but_for(ONNX, [case for case in EACH if case in ONNX][::3]), ids=title)
 def test_boxes_agree_with_those_of_another_runtime(case: Case, shared: Path) -> None:
     path, count = shared / "models" / case.file, 0
     for name in case.pictures:

@@ -54,6 +54,7 @@ with TestClient(create_app(settings, host=host), base_url="http://testserver", r
 """
 
 
+@pytest.mark.exhaustive
 def test_the_own_api_hides_where_the_bmw_api_cannot_be_imported(tmp_path: Path) -> None:
     Image.new("RGB", (64, 48), (200, 150, 100)).save(tmp_path / "source.png")
     done = subprocess.run(

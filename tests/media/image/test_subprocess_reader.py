@@ -127,11 +127,15 @@ def test_a_pool_that_is_closed_reads_nothing() -> None:
 @pytest.mark.parametrize(
     ("kind", "codec", "audio", "video"),
     [
-        ("mp4", "libx264", None, {}),
         ("matroska", "libx264", "libopus", {"two_pass": True}),
-        ("matroska", "libx264", None, {"smart": True, "track": False}),
-        ("webm", "libvpx", "libopus", {"every": 2}),
-        ("avi", "mpeg4", "pcm_s16le", {"on_damage": "cover"}),
+        *exhaustive(
+            [
+                ("mp4", "libx264", None, {}),
+                ("matroska", "libx264", None, {"smart": True, "track": False}),
+                ("webm", "libvpx", "libopus", {"every": 2}),
+                ("avi", "mpeg4", "pcm_s16le", {"on_damage": "cover"}),
+            ]
+        ),
     ],
 )  # fmt: skip
 def test_a_video_read_in_a_subprocess_gives_the_same_result(

@@ -100,7 +100,7 @@ CLIPS: dict[str, tuple[Clip, Video, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", but_for(CLIPS, list(CLIPS)[::3]))
+@pytest.mark.parametrize("name", but_for(CLIPS, list(CLIPS)[::6]))
 def test_joined_segments_equal_the_result_of_one_run(name: str, tmp_path: Path) -> None:
     clip, video, suffix = CLIPS[name]
     source = made(tmp_path / "source", clip)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from tests.media.video.factories import Clip, decoded, made, pictures
+from tests.rows import exhaustive
 
 from velum import Engine, Plan, media
 from velum.errors import BadInput, LimitExceeded
@@ -59,8 +60,13 @@ def drawn(size: tuple[int, int]) -> list[av.VideoFrame]:
     ]
 
 
-@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
-@pytest.mark.parametrize("sizes", [(FIRST, LARGER), (LARGER, FIRST), (FIRST, LARGER, FIRST)])
+CHANGES = [(FIRST, LARGER, FIRST), (FIRST, LARGER), (LARGER, FIRST)]
+
+
+@pytest.mark.parametrize("codec", ["libvpx-vp9", *exhaustive(["libvpx"])])
+@pytest.mark.parametrize(
+    "sizes", [CHANGES[0], *(pytest.param(sizes, marks=pytest.mark.exhaustive) for sizes in CHANGES[1:])]
+)
 def test_every_frame_gets_the_size_of_the_first_and_keeps_its_zone(
     tmp_path: Path, codec: str, sizes: tuple[tuple[int, int], ...]
 ) -> None:

@@ -130,7 +130,7 @@ def test_a_repeated_submission_makes_one_job(server: str, tmp_path: Path) -> Non
 
 
 @WHICH
-@pytest.mark.parametrize("what", ["retry", "cancel", *exhaustive(["render", "regions"])])
+@pytest.mark.parametrize("what", ["retry", *exhaustive(["cancel", "render", "regions"])])
 def test_a_repeated_change_of_a_job_takes_effect_once(
     server: str, tmp_path: Path, what: str, steps: Sequence[int]
 ) -> None:
