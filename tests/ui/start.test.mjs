@@ -26,6 +26,14 @@ test('the service chooses where it has something in the place of a model', () =>
   assert.deepEqual(finders(plates, models()), { use: ['a'], here: false });
 });
 
+test('a label is not offered where the service can have nothing that finds it', () => {
+  const models = [{ name: 'a', here: false, obtainable: false }];
+  const plates = { label: 'license_plate', chosen: ['a'], others: [], instead: ["text(shape='plate')"], here: false, obtainable: false };
+  assert.deepEqual(finders(plates, models).use, []);
+  assert.deepEqual(finders({ ...LABELS[1], here: false, obtainable: false }, models).use, []);
+  assert.deepEqual(finders({ ...LABELS[1], here: false, obtainable: true }, models).here, false);
+});
+
 test('a plan has a rule for each label and model', () => {
   const choice = { labels: ['face', 'text'], technique: 'blur', degree: 0.8, effort: 'thorough' };
   assert.deepEqual(planOf(choice, LABELS, []), {

@@ -4,9 +4,13 @@ import threading
 from pathlib import Path
 from zipfile import ZipFile
 
+import pytest
+
+from velum import Engine
 from velum.locate.registry import find
 from velum.plugins import RuntimeConfig
-from velum.service.v1.capabilities import VALID_SECONDS, Obtainable
+from velum.service.v1.capabilities import VALID_SECONDS, Capabilities, Obtainable
+from velum.service.v1.plans import Plans
 
 
 class Servers:
@@ -57,3 +61,24 @@ def test_offline_a_model_in_a_bundle_counts_as_available(tmp_path: Path) -> None
 def test_offline_no_model_counts_as_available() -> None:
     obtainable = Obtainable(RuntimeConfig(offline=True), Servers(up=True))
     assert obtainable.can_download(find("centerface")) is False
+
+
+LABELS_THAT_CAN_BE_FOUND = [
+    ((), {"code"}),
+    (("centerface",), {"code", "face"}),
+    (("ppocr-det",), {"code", "text", "license_plate"}),  # text of a plate's shape takes the place of plates
+    (("lpd-yunet-2022",), {"code", "license_plate"}),
+]
+
+
+@pytest.mark.parametrize(("installed", "labels"), LABELS_THAT_CAN_BE_FOUND)
+def test_a_label_is_obtainable_where_anything_that_finds_it_can_run(
+    installed: tuple[str, ...], labels: set[str]
+) -> None:
+    host = RuntimeConfig(offline=True)
+    plans = Plans(None, Engine(host=host))
+    offered = Capabilities(host, plans, Obtainable(host), lambda model: model.name in installed)
+    listed = {label["label"]: label for label in offered.labels()}
+    assert {name for name, label in listed.items() if label["obtainable"]} == labels
+    assert all(label["obtainable"] is False for name, label in listed.items() if name not in labels)
+    assert listed["text"]["here"] is ("ppocr-det" in installed)

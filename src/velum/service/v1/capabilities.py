@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from starlette.responses import JSONResponse, Response
 
 from velum.errors import VelumError
-from velum.locate.registry import catalog, default_model, findings, former_models
+from velum.locate.registry import TEXT_MODEL, catalog, default_model, findings, former_models
 from velum.locate.weights import fetch
 from velum.locate.weights.asset import Model, Npm, Web, Wheel
 from velum.locate.weights.https import is_reachable
@@ -115,12 +115,33 @@ class Capabilities:
     def labels(self) -> Iterator[Mapping[str, Any]]:
         """Yield every label that a model finds, with the models that are the default for it.
 
-        `instead` are localizers that run in their place when their weights are not available.
+        `instead` are localizers that run in their place when their weights are not available, `here` tells whether the
+        weights of one of the default models are on this machine, `obtainable` whether any model for the label is here
+        or can be downloaded.
         """
         models = catalog(self.host)
         for label, chosen, others in findings(self.host):
-            instead = [str(spec) for name in chosen if name in models for spec in models[name].instead]
-            yield {"label": label, "chosen": list(chosen), "others": list(others), "instead": instead}
+            replacements = [spec for name in chosen if name in models for spec in models[name].instead]
+            names = [*chosen, *others, *(spec.name for spec in replacements)]
+            obtainable = {self._can_run(name) for name in names}
+            yield {
+                "label": label, "chosen": list(chosen), "others": list(others),
+                "instead": [str(spec) for spec in replacements], "here": any(map(self._is_here, chosen)),
+                "obtainable": True if True in obtainable else None if None in obtainable else False,
+            }  # fmt: skip
+
+    def _is_here(self, localizer: str) -> bool:
+        model = self._weights_of(localizer)
+        return model is None or self.is_installed(model)
+
+    def _can_run(self, localizer: str) -> bool | None:
+        """Tell whether a localizer's weights are here or can be downloaded; None while that is being checked."""
+        model = self._weights_of(localizer)
+        return model is None or self.is_installed(model) or self.obtainable.can_download(model)
+
+    def _weights_of(self, localizer: str) -> Model | None:
+        """Return the model that a localizer needs; None for one that needs no weights of the catalogue."""
+        return catalog(self.host).get(TEXT_MODEL if localizer == "text" else localizer)
 
 
 def routes(offered: Capabilities) -> LateRouter:
@@ -143,7 +164,11 @@ def routes(offered: Capabilities) -> LateRouter:
 
     @router.get("/labels", responses=_list_responses("labels", _LABEL))
     def labels() -> Response:
-        """List the labels and the models that find them; `chosen` are used where a plan names no localizer."""
+        """List the labels and the models that find them; `chosen` are used where a plan names no localizer.
+
+        `here` tells whether one of the chosen models is on this machine, `obtainable` whether any model for the label
+        is here or can be downloaded; it is null while that is being checked.
+        """
         return JSONResponse({"labels": list(offered.labels())})
 
     @router.get("/plans", responses=_list_responses("plans", _PLAN))
@@ -197,7 +222,9 @@ _MODEL: Mapping[str, Any] = {
     "good_for": "faces", "not_for": "anything else", "here": True, "obtainable": True, "default": True,
     "former": False,
 }  # fmt: skip
-_LABEL: Mapping[str, Any] = {"label": "face", "chosen": ["centerface"], "others": ["yunet"], "instead": []}
+_LABEL: Mapping[str, Any] = {
+    "label": "face", "chosen": ["centerface"], "others": ["yunet"], "instead": [], "here": True, "obtainable": True,
+}  # fmt: skip
 _PLAN: Mapping[str, Any] = {
     "name": "street", "digest": "9f86d081884c7d65", "metadata": ["gps"],
     "rules": [{"label": "face", "locate": "centerface", "hide": "blur"}],

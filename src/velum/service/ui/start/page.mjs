@@ -84,8 +84,8 @@ class VelumStart extends HTMLElement {
 
   async #renew() {
     if (!this.isConnected) return;
-    const answer = await getJson('v1/models').catch(() => null);
-    if (answer) offered.models = answer.models;
+    const answers = await Promise.all([getJson('v1/labels'), getJson('v1/models')]).catch(() => null);
+    if (answers) Object.assign(offered, { labels: answers[0].labels, models: answers[1].models });
     await this.#load();
   }
 

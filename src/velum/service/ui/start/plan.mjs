@@ -1,7 +1,7 @@
 // @ts-check
 /** From what was chosen to the plan that the service understands. */
 
-/** @typedef {{ label: string, chosen: string[], others: string[], instead?: string[] }} Label */
+/** @typedef {{ label: string, chosen: string[], others: string[], instead?: string[], here?: boolean, obtainable?: boolean | null }} Label */
 /** @typedef {{ name: string, here: boolean, obtainable?: boolean | null }} Model */
 /** @typedef {{ labels: string[], technique: string, degree: number, effort: string, audio?: string }} Choice */
 
@@ -25,7 +25,9 @@ export const COMMON = ['face', 'license_plate', 'person', 'vehicle', 'text'];
  * @returns {{ use: string[], here: boolean }}
  */
 export function finders(label, models) {
-  const here = (/** @type {string} */ name) => models.find((model) => model.name === name)?.here ?? true;
+  if (label.obtainable === false) return { use: [], here: false };
+  // A localizer that is no model itself, such as `text`, may need the weights of one.
+  const here = (/** @type {string} */ name) => models.find((model) => model.name === name)?.here ?? label.here ?? true;
   const best = label.chosen.filter(here);
   if (best.length) return { use: best, here: true };
   if (label.instead?.length) return { use: label.chosen, here: false };
