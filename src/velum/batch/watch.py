@@ -89,7 +89,7 @@ class Watcher:
     """Objects that notifications named, with their outcomes, until they are in the stored state."""
 
     def run_pass(self, now: float | None = None) -> int:
-        """List the source once, hide what is ready, release originals; return how many objects were hidden in.
+        """List the source once, hide in objects that are ready, release originals; return how many are hidden.
 
         Raises `Unavailable` or `OutputFailed` when a store fails; the next pass continues.
         """
@@ -139,7 +139,7 @@ class Watcher:
         return len(outcomes)
 
     def _merge_named(self) -> Iterator[WatchedObject]:
-        """Yield the stored objects and those that were named, which count where both have a key."""
+        """Yield the stored objects and those that were named by requests; of two with one key, the named one."""
         named = [self._named[key] for key in sorted(self._named)]
         rows = heapq.merge(self._read_state(), named, key=lambda row: row.key)
         for _, same in groupby(rows, key=lambda row: row.key):

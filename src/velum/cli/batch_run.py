@@ -187,7 +187,7 @@ class CommandRun:
         self._finish(run, summary)
 
     def hide(self, retry: Sequence[str]) -> None:
-        """Finish the last listing, then list and hide what is new. Exits with 1 when files have no result."""
+        """Finish the last listing, then list new objects and hide in them. Exits with 1 when files have no result."""
         from velum.batch.shard import shards_to_hide
         from velum.batch.summary import BatchSummary
 

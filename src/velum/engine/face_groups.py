@@ -38,7 +38,7 @@ def group_faces(sources: Sequence[SourceFaces], embedder: FaceEmbedder) -> tuple
 def group_vectors(
     vectors: npt.NDArray[np.float64], apart: Iterable[tuple[int, int]], embedder: FaceEmbedder
 ) -> tuple[list[list[int]], Mapping[int, int]]:
-    """Return groups of vectors (n, numbers) by agglomeration, and for those that stay alone in doubt a near vector.
+    """Group vectors (n, numbers) by agglomeration; also return a near vector of each one that stays alone in doubt.
 
     Groups join while the mean distance between them (average linkage) is at most that of surely the same person.
     `apart` are pairs that never join, nor do groups that hold them.
@@ -73,7 +73,7 @@ def group_vectors(
 def _number_persons(
     tracks: Sequence[GalleryTrack], members: Sequence[Sequence[int]], near: Mapping[int, int]
 ) -> tuple[GalleryTrack, ...]:
-    """Return the tracks by person: first those that could be compared, then the others, each by number of frames."""
+    """Return the tracks by person: comparable persons first, and of these those with more frames."""
 
     def rank(group: Sequence[int]) -> tuple[bool, int]:
         return tracks[group[0]].doubt is not None, -sum(tracks[number].frames for number in group)

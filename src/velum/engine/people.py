@@ -90,7 +90,7 @@ class FaceObserver:
         self.sights |= {(index, points): FaceSight(faces) for points, faces in zip(usable, distances, strict=True)}
 
     def sight_of(self, frame: int, region: Region) -> FaceSight | None:
-        """Return what was seen of a region's face in a frame; None where it was filled in, or has no landmarks."""
+        """Return the comparable face of a region; None for an interpolated region, or one without landmarks."""
         return None if region.points is None else self.sights.get((frame, region.points))
 
 
@@ -258,7 +258,7 @@ def _far_from(frames: npt.NDArray[np.int_], others: npt.NDArray[np.int_], least:
 
 
 def _is_sure(people: KnownPeople, sight: FaceSight, person: str | None) -> bool:
-    """Tell whether what was seen in one frame is surely the person, or for None surely nobody whom the plan names."""
+    """Tell whether the face in one frame is surely that person; for None, surely nobody whom the plan names."""
     if sight.fault is not None:
         return False
     if person is not None:

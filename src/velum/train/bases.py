@@ -186,7 +186,7 @@ def list_bases(task: str, host: RuntimeConfig) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A network to start from. `licence` and `copyright` go into the model card: what is trained inherits them."""
+    """A network to start from. `licence` and `copyright` go into the model card: the trained model inherits them."""
 
     name: str
     path: Path

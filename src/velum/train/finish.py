@@ -55,7 +55,7 @@ COMPARED_SIDE = 448
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A model that can be added to the user's catalogue, and what is known about it."""
+    """A model that can be added to the user's catalogue, and its card."""
 
     offer: ImportedModel
     evaluation: Evaluation

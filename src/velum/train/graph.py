@@ -56,7 +56,7 @@ def open_input(model: onnx.ModelProto, *, batch_only: bool = False) -> None:
 
 
 def widen(model: onnx.ModelProto, output: str, classes: int, seed: int) -> None:
-    """Give the convolution before an output one channel for each class, each a copy of what it has for its first.
+    """Give the convolution before an output one channel for each class, each a copy of its first class channel.
 
     Raises `BadInput` when no convolution with weights in the file leads to the output.
     """

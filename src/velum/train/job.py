@@ -41,7 +41,7 @@ class TrainingOrder:
 
 
 def write_order(path: Path, order: TrainingOrder, labels: Mapping[str, str]) -> None:
-    """Write the source of a job; `labels` are annotation files by the name of what they are about.
+    """Write the source of a job; `labels` maps the name of each source to the text of its annotation file.
 
     Raises `OutputFailed`.
     """

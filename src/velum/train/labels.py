@@ -63,7 +63,7 @@ class LabelledPicture:
 
     @property
     def objects(self) -> tuple[GroundTruthBox, ...]:
-        """The boxes that count: those that the truth does not say to ignore."""
+        """Boxes that the ground truth does not mark as ignored."""
         return tuple(box for box in self.boxes if not box.ignore)
 
 

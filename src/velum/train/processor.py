@@ -158,7 +158,7 @@ class TrainingProcessor:
         return "start"
 
     def _train(self, task: Task, folder: RunFolder, request: TrainingRequest, mode: Mode) -> None:
-        """Run the process to its end. Raises what it raises, `Unavailable` when it dies, `Cancelled`."""
+        """Run the process to its end. Raises its error, `Unavailable` when it dies, and `Cancelled`."""
         runs = folder.path.parent / RUNS
         with closing(TrainingProcess(self.host, self.limits)) as process:
             process.start(folder.path, request, mode)

@@ -149,7 +149,7 @@ class RunFolder:
         self.write_text("run.json", json.dumps(run.to_json(), indent=1, ensure_ascii=False) + "\n")
 
     def check_free(self, *, replace: bool) -> None:
-        """Raise `OutputFailed` where the folder holds something else, or a training that may not be replaced."""
+        """Raise `OutputFailed` for a folder with other files, or with a training that is not to be replaced."""
         if not self.path.exists() or (self.path.is_dir() and not set(self.path.iterdir()) - {self.sheet}):
             return
         if not (self.path / "run.json").is_file():

@@ -68,7 +68,7 @@ class Prepared:
 
 
 def check_name(name: str, host: RuntimeConfig, *, replace_model: bool) -> None:
-    """Raise `BadPlan` for an impossible model name, and for one in use that may not be replaced."""
+    """Raise `BadPlan` for an invalid model name, and for a name in use without the option to replace."""
     if not NAME.fullmatch(name):
         raise BadPlan(
             f"a model cannot be named {name!r}; give a name of letters, digits, '.', '_', '+' and '-', that begins "
@@ -91,7 +91,7 @@ def prepare(request: TrainingRequest, limits: Limits, progress: Reading | None =
 
 
 def check_same_pictures(folder: RunFolder, prepared: Prepared) -> None:
-    """Raise `BadInput` where the pictures are not those that the training in a folder was begun with."""
+    """Raise `BadInput` when the pictures differ from those with which the training in a folder began."""
     run, now = folder.read(), prepared.run()
     if (now.train, now.held_out, now.labels) != (run.train, run.held_out, run.labels):
         raise BadInput(

@@ -92,7 +92,7 @@ class MediaContainer(Protocol):
 
     @property
     def leftovers(self) -> tuple[str, ...]:
-        """What it holds that belongs to no member, in words; a result has none of it."""
+        """Descriptions of bytes that belong to no member; a result does not have them."""
         ...
 
     def members(self) -> Iterator[Member]:

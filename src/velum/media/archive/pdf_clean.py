@@ -1,4 +1,4 @@
-"""What PDFs hold that no page shows: metadata, attachments, scripts, comments, what was typed into forms."""
+"""Removes the parts of a PDF that no page shows: metadata, attachments, scripts, comments, values of form fields."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ _INVISIBLE = {3, 7}
 
 
 def clean(pdf: Any, metadata: frozenset[str]) -> tuple[str, ...]:
-    """Take out all that no page shows, but for kinds of `metadata` that are kept; return what was there, in words."""
+    """Remove every entry that no page shows, except kept kinds of `metadata`; return the names of the removed kinds."""
     kinds: dict[str, None] = {}
     kept_keys = {key for kind in metadata for key in _INFO.get(kind, ())}
     info = pdf.trailer.get("/Info")
@@ -72,7 +72,7 @@ def clean(pdf: Any, metadata: frozenset[str]) -> tuple[str, ...]:
 
 
 def _clean_value(value: Any, depth: int, kinds: dict[str, None]) -> None:
-    """Take unshown entries out of an object and of those that lie in it."""
+    """Remove entries that no page shows from an object and from the objects inside it."""
     if depth > 50:
         raise BadInput("its objects are nested too deeply")
     if isinstance(value, Array):
@@ -98,7 +98,7 @@ def _clean_value(value: Any, depth: int, kinds: dict[str, None]) -> None:
 
 
 def _clean_annotations(page: Any, kinds: dict[str, None]) -> None:
-    """Keep the links of a page, and the fields of forms without what was typed into them."""
+    """Keep the links of a page, and the fields of forms without their values."""
     if "/Annots" not in page:
         return
     kept_annotations = []
@@ -116,7 +116,7 @@ def _clean_annotations(page: Any, kinds: dict[str, None]) -> None:
 
 
 def _empty_field(value: Any, kinds: dict[str, None]) -> None:
-    """Take out what was typed into a field of a form, and how it looked."""
+    """Remove the value of a form field, and the appearance that shows it."""
     if value.get("/FT") == Name.Sig and "/V" in value:
         kinds["a digital signature, which no longer holds"] = None
     for key in _FIELD_VALUES:

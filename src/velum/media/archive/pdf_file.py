@@ -137,7 +137,7 @@ class PdfContainer:
             self._unshown["damage that was repaired"] = None
 
     def _collect(self, resources: Any, page: int, seen: set[tuple[int, int]]) -> None:
-        """Note the pictures that a page, or what it draws, has among its resources."""
+        """Collect the pictures among the resources of a page and of the forms that it draws."""
         self.has_text = self.has_text or bool(resources.get("/Font"))
         objects = [*values_of(resources.get("/XObject")), *values_of(resources.get("/Pattern"))]
         for font in values_of(resources.get("/Font")):

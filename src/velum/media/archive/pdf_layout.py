@@ -58,7 +58,7 @@ def pieces_of(page: Any) -> set[tuple[int, int]]:
 
 
 def share_resources(page: Any) -> None:
-    """Give the forms of a page that have no resources those of what draws them, which they use (8.10.1)."""
+    """Give forms without resources the resources of the page or form that draws them (ISO 32000-2, 8.10.1)."""
     waiting, seen = [(value, resources_of(page.obj)) for value in _forms(resources_of(page.obj))], set()
     while waiting:
         form, outer = waiting.pop()

@@ -26,7 +26,7 @@ def _never(_: XmlElement) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class XmlEdit:
-    """What is changed in an XML file.
+    """One change of an XML file.
 
     `removes` tells whether an element goes, `empties` whether its content does. `attributes` gives, by local name or by
     `element/name`, the new value of an attribute; None removes it.

@@ -243,7 +243,7 @@ class ZipWriter:
 
 
 def _why_refused(info: zipfile.ZipInfo) -> str:
-    """Say why a member cannot be taken over, whatever it holds; empty where it can."""
+    """Return the reason why a member cannot be copied, whatever its content; empty where it can."""
     if info.flag_bits & (_ENCRYPTED | _STRONG | _MASKED):
         return "it is encrypted; decrypt it first"
     if stat.S_ISLNK(info.external_attr >> 16):

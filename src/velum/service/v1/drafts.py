@@ -1,4 +1,4 @@
-"""Work in review, below `/v1/jobs/{job}`: drafts, comments, who reviews, what is sent back, a source for longer."""
+"""Review of a job, below `/v1/jobs/{job}`: drafts, comments, reviewers, jobs sent back, sources kept for longer."""
 
 from typing import Annotated, Any
 
@@ -58,7 +58,7 @@ class Comment(BaseModel):
 
 
 class Comments(BaseModel):
-    """What was said and done, the first first."""
+    """Comments and actions on a job, oldest first."""
 
     comments: list[Comment]
 

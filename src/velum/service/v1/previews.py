@@ -1,4 +1,4 @@
-"""Previews of what browsers cannot show: videos and stills, rendered on request, and deleted soon or with the file."""
+"""Previews of files that browsers cannot show: videos and stills, rendered on request and soon deleted."""
 
 import threading
 import time
