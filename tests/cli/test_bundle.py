@@ -82,6 +82,7 @@ def test_equal_models_give_equal_bytes(wheel: Path, models: TinyModels, tmp_path
     assert (tmp_path / "again" / WHEEL).read_bytes() == wheel.read_bytes()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_finds_weights_in_a_wheel_that_pip_installed(
     run: Run, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

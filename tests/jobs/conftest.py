@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sql
+from tests.rows import exhaustive
 
 from velum import Plan
 from velum.annotations import Annotations
@@ -43,6 +44,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     with emptied(request.getfixturevalue("server"), "velum_emptied") as url:
         yield url
+
+
+MOSTLY_SQLITE = pytest.mark.parametrize("url", ["sqlite", *exhaustive(["postgresql"])], indirect=True)
+"""For tests of what the kind of database matters little to: with PostgreSQL they run at night."""
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from velum.jobs.schema import JOBS, PIECES, row_of
 from velum.storage import StoredObject
 from velum.storage.folder import FolderStore
 
-from .conftest import Office
+from .conftest import MOSTLY_SQLITE, Office
 
 pytestmark = pytest.mark.slow
 
@@ -102,6 +102,7 @@ def test_pieces_are_deleted_with_the_source(office: Office) -> None:
         office.desk.retry(job.id)
 
 
+@MOSTLY_SQLITE
 @pytest.mark.parametrize(("kept", "left"), [("originals_seconds", "result"), ("results_seconds", "source")])
 def test_pieces_are_deleted_with_the_source_or_the_result_whichever_is_first(
     office: Office, kept: str, left: str
@@ -156,6 +157,7 @@ def test_a_source_that_somebody_has_kept_longer_during_a_sweep_stays(office: Off
         assert office.now(job).source_kept is kept[job.id] is (office.store.size(job.submission.source) is not None)
 
 
+@MOSTLY_SQLITE
 def test_a_source_that_cannot_be_deleted_is_tried_again(office: Office) -> None:
     job = office.submit(pieces=1)
     with office.working(retention=RETENTION):
@@ -172,6 +174,7 @@ def test_a_source_that_cannot_be_deleted_is_tried_again(office: Office) -> None:
     assert sweep(office, originals_seconds=50) == SweepResult(originals=1)
 
 
+@MOSTLY_SQLITE
 def test_a_source_that_a_crash_left_behind_belongs_to_no_job(office: Office) -> None:
     job = office.submit(pieces=1)
     with office.working(retention=RETENTION):

@@ -13,9 +13,10 @@ from velum.errors import BadInput
 from velum.jobs import RegionsOrigin, State
 from velum.region import Box, Region
 
-from .conftest import Office
+from .conftest import MOSTLY_SQLITE, Office
 
 
+@MOSTLY_SQLITE
 @pytest.mark.slow
 def test_pieces_with_unchanged_regions_are_reused(office: Office) -> None:
     with office.working():

@@ -18,7 +18,7 @@ from velum.jobs.webhooks import WebhookDelivery
 from velum.net import ANYWHERE
 from velum.net.client import HttpClient
 
-from .conftest import Office
+from .conftest import MOSTLY_SQLITE, Office
 from .fake_processor import PACE
 
 
@@ -27,6 +27,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FIRST_PAUSE_SECONDS", 0.01)
 
 
+@MOSTLY_SQLITE
 @pytest.mark.usefixtures("soon")
 def test_a_webhook_is_posted_until_it_is_accepted(office: Office, until: Callable[..., None]) -> None:
     told: list[tuple[str, bytes]] = []

@@ -20,7 +20,7 @@ from velum.jobs.claims import LeaseLost, WorkerClaims
 from velum.jobs.schema import JOBS, WORKERS
 
 from .breaking_proxy import cutting
-from .conftest import Office
+from .conftest import MOSTLY_SQLITE, Office
 from .fake_processor import PACE, Hands
 from .postgres import database
 
@@ -70,6 +70,7 @@ def test_a_failure_ends_a_job_or_is_retried_by_its_kind(
     assert state == State.DONE or "so it was ordered" in str(ended.message)
 
 
+@MOSTLY_SQLITE
 def test_a_retried_job_continues_at_the_failed_piece(office: Office) -> None:
     job = office.submit(pieces=3, error="BadInput", times=1, only=1)
     with office.working():
@@ -81,6 +82,7 @@ def test_a_retried_job_continues_at_the_failed_piece(office: Office) -> None:
     assert office.made() == ["job 0", "job 1", "job 1", "job 2"]
 
 
+@MOSTLY_SQLITE
 def test_a_running_job_can_be_cancelled(office: Office, until: Callable[..., None]) -> None:
     waiting, running = office.submit("waiting", priority=-1), office.submit("running", seconds=30)
     with office.working():

