@@ -1,27 +1,36 @@
 """What each effort finds and costs, and the curves on which the efforts were chosen.
 
-    python -m bench.effort --media ../shared/media/hard --folder wider [--curves docs/pictures/effort.svg]
+    python -m bench.effort --media ../shared/media/hard --folder wider
+    python -m bench.effort --media ../shared/media/hard --curves docs/pictures/effort.svg
 
 Every picture of the folder is looked at as `velum hide` looks at it. A face counts as found when a box overlaps it at
 IoU 0.3, one box a face, and as covered when the default rule hides at least half of its box. A box that matches no
 face, and none that the labels tell to ignore, is false. Time is processor time of the whole process, after one picture
 that is not counted. Figures stand for all pictures and for each half of them (every second one by name): what is chosen
-on one half must hold on the other. With --curves, CenterFace is tried at several sizes and thresholds, and drawn.
+on one half must hold on the other. With --curves, CenterFace and YuNet are tried at several sizes and thresholds, and
+the curves are drawn instead: each network looks once, and its answers are decoded with each threshold.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.accuracy import MATCH_IOU, boxes_of, match_boxes
-from velum import Engine, Plan
+from velum import Engine, Plan, RuntimeConfig
 from velum.annotations import Annotations
+from velum.frame import Frame, Rgb
+from velum.limits import Limits
+from velum.locate.detector import Detector
+from velum.locate.output_formats import Tensors
+from velum.locate.runtime import Network
+from velum.locate.tiled_detector import TiledDetector
+from velum.media import open_source
 from velum.region import Box, Region, ious
 
 BINS = ((0, 8), (8, 12), (12, 16), (16, 24), (24, 32), (32, 100_000))
@@ -31,8 +40,15 @@ EFFORTS = {
     "before": BEFORE, "fast": Plan(effort="fast"), "balanced": Plan(effort="balanced"),
     "thorough": Plan(effort="thorough"),
 }  # fmt: skip
-CURVES = {f"centerface, {side} pixels": side for side in (16, 8, 6.4, 4)}
-THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+CURVES = (
+    ("centerface", 16.0),
+    ("centerface", 8.0),
+    ("centerface", 6.4),
+    ("centerface", 4.0),
+    ("yunet", 16.0),
+    ("yunet", 8.0),
+)
+THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 @dataclass(frozen=True)
@@ -55,6 +71,11 @@ def main() -> None:
     truth = json.loads((args.media / "ground_truth.json").read_text(encoding="utf-8"))
     names = sorted(name for name in truth if name.startswith(args.folder + "/"))
     heads = [f"{low} to {high}" if high < 1000 else f"from {low}" for low, high in BINS]
+    if args.curves:
+        print(f"| network, smallest face | CPU ms | {' | '.join(map(str, THRESHOLDS))} |")
+        print(f"|---|{'--:|' * (1 + len(THRESHOLDS))}")
+        draw(args.curves, dict(curves(args.media, truth, names)))
+        return
     print(f"| effort | found | half covered | false an image | CPU ms | {' | '.join(heads)} |")
     print(f"|---|{'--:|' * (4 + len(BINS))}")
     with Engine() as engine:
@@ -63,8 +84,6 @@ def main() -> None:
             print(row(label, outcomes))
             for half in (0, 1):
                 print(row(f"{label}, half {half + 1}", outcomes[half::2]), flush=True)
-        if args.curves:
-            draw(args.curves, dict(curves(engine, args.media, truth, names)))
 
 
 def measure(engine: Engine, plan: Plan, media: Path, truth: dict[str, Any], names: Sequence[str]) -> Iterator[Outcome]:
@@ -130,23 +149,65 @@ def row(label: str, outcomes: Sequence[Outcome]) -> str:
     return f"| {label} | {found:.1f} | {hidden:.1f} | {false:.1f} | {cpu:.0f} | {' | '.join(by_height)} |"
 
 
-def curves(
-    engine: Engine, media: Path, truth: dict[str, Any], names: Sequence[str]
-) -> Iterator[tuple[str, list[tuple[float, float]]]]:
-    for label, side in CURVES.items():
-        points = []
-        for threshold in THRESHOLDS:
-            plan = Plan.of(f"face: centerface(min_side={side}, threshold={threshold}) -> blacken")
-            found, _, false, cpu = summary(list(measure(engine, plan, media, truth, names)))
-            print(f"{label}, threshold {threshold}: found {found:.1f}, false {false:.1f}, {cpu:.0f} ms", flush=True)
-            points.append((false, found))
-        yield label, points
+def curves(media: Path, truth: dict[str, Any], names: Sequence[str]) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+    """Yield each curve's name, and false boxes an image and found faces in per cent for each threshold."""
+    for model, side in CURVES:
+        finder = Detector(model, RuntimeConfig(), min_side=side).finder
+        outcomes: list[list[Outcome]] = [[] for _ in THRESHOLDS]
+        for name in names:
+            with open_source(media / name, Limits()) as source:
+                frame = next(iter(source.frames()))
+            for found, outcome_of in zip(outcomes, decoded_at(finder, frame, truth[name]), strict=True):
+                found.append(outcome_of)
+        sums = [summary(found) for found in outcomes]
+        cells = (f"{found:.1f}, {false:.1f}" for found, _, false, _ in sums)
+        print(f"| {model}, {side:g} pixels | {sums[0][3]:.0f} | {' | '.join(cells)} |", flush=True)
+        yield f"{model}, {side:g} pixels", [(false, found) for found, _, false, _ in sums]
+
+
+def decoded_at(finder: TiledDetector, frame: Frame, entry: dict[str, Any]) -> Iterator[Outcome]:
+    """Yield what a detector finds in a frame with each threshold; the network looks once."""
+    begun = time.process_time()
+    answers = list(finder.network.infer_many(finder.views(frame, finder.tiles(frame))))
+    cpu_seconds = time.process_time() - begun
+    for threshold in THRESHOLDS:
+        found = replace(finder, network=Replay(finder.network, answers), threshold=threshold).find(frame)
+        boxes = [Box.around(*xyxy).clip(frame.width, frame.height) for xyxy in found.xyxy.tolist()]
+        regions = [
+            Region(box, "face", min(1.0, score))
+            for box, score in zip(boxes, found.score.tolist(), strict=True)
+            if box is not None
+        ]
+        annotations = Annotations(frame.width, frame.height, {0: tuple(regions)})
+        yield outcome(annotations, entry, BEFORE, cpu_seconds)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A network that gives the answers which it gave before."""
+
+    network: Network
+    answers: list[Tensors]
+
+    @property
+    def precision(self) -> str:
+        return self.network.precision
+
+    @property
+    def runtime(self) -> str:
+        return self.network.runtime
+
+    def infer(self, rgb: Rgb) -> Tensors:
+        return self.network.infer(rgb)
+
+    def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:  # noqa: ARG002 - they are the same
+        return iter(self.answers)
 
 
 def draw(target: Path, lines: dict[str, list[tuple[float, float]]]) -> None:
     """Draw found faces (per cent) over false boxes an image, one line a size."""
     width, height, left, top, most = 640, 400, 50, 20, 12.0
-    colours = ("#1b6ca8", "#b8860b", "#2e7d32", "#a8321b")
+    colours = ("#1b6ca8", "#b8860b", "#2e7d32", "#a8321b", "#6a3d9a", "#444444")
 
     def at(false: float, found: float) -> str:
         return (
@@ -165,7 +226,7 @@ def draw(target: Path, lines: dict[str, list[tuple[float, float]]]) -> None:
     for i, (label, points) in enumerate(lines.items()):
         line = " ".join(at(*point) for point in points)
         parts.append(f'<polyline points="{line}" stroke="{colours[i]}" stroke-width="2" fill="none"/>')
-        parts.append(f'<text x="{width - 180}" y="{height - 130 + 18 * i}" fill="{colours[i]}">{label}</text>')
+        parts.append(f'<text x="{width - 180}" y="{height - 170 + 18 * i}" fill="{colours[i]}">{label}</text>')
     target.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
 
 
