@@ -1,5 +1,6 @@
 """Frames whose size changes within a video are scaled to the size of the first one, so that places stay the same."""
 
+import io
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -168,3 +169,50 @@ def test_a_reported_file_with_size_changes_is_hidden_in_every_frame(shared: Path
     shown = decoded(tmp_path / "b.webm")
     assert len(shown) == report.frames == 30
     assert all(one[0].shape == (240, 320) and one[0][18:62, 18:78].max() <= 40 for _, one in shown)
+
+
+OPTIONS = {"crf": "5", "bf": "0", "x264-params": "colorprim=bt709"}
+"""With a colour, x264 states the range, too."""
+
+
+def of_formats(path: Path, *formats: tuple[str, int]) -> Path:
+    """A transport stream of H.264 whose pixel format, or range, changes: joined recordings of one scene."""
+    data = []
+    for name, reach in formats:
+        with av.open(part := io.BytesIO(), "w", format="mpegts") as container:
+            stream: Any = container.add_stream("libx264", 25, options=OPTIONS)
+            stream.width, stream.height, stream.pix_fmt, stream.codec_context.color_range = *FIRST, name, reach
+            for frame in drawn(FIRST)[:4]:
+                changed = frame.reformat(format=name, src_color_range=1, dst_color_range=reach)
+                changed.color_range = reach
+                container.mux(stream.encode(changed))
+            container.mux(stream.encode(None))
+        data.append(part.getvalue())
+    path.write_bytes(b"".join(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("formats", "warning"),
+    [
+        ((("yuv420p", 1), ("yuv444p", 1)), "4 frames have the pixel format yuv444p, converted to yuv420p, that of"),
+        ((("yuv444p", 1), ("yuv420p", 1)), "4 frames have the pixel format yuv420p, converted to yuv444p, that of"),
+        ((("yuv420p", 1), ("yuv420p10le", 1)), "4 frames have the pixel format yuv420p10le, converted to yuv420p"),
+        ((("yuv420p", 1), ("yuv420p", 2)), "the range of samples changes within the video; the result states"),
+        ((("yuv420p", 2), ("yuv420p", 1)), "the range of samples changes within the video; the result states"),
+        ((("yuv420p", 2), ("yuv420p", 2)), None),
+    ],
+)
+def test_a_change_of_the_pixel_format_or_range_within_a_video_is_reported(
+    formats: tuple[tuple[str, int], ...], warning: str | None, tmp_path: Path
+) -> None:
+    source = of_formats(tmp_path / "a.ts", *formats)
+    with Engine() as engine:
+        report = engine.hide(source, tmp_path / "b.ts", Plan.of(ZONE))
+    luma = [planes[0][:, 40:] for _, planes in decoded(tmp_path / "b.ts")]
+    assert len(luma) == 8
+    if formats[0][1] == formats[1][1]:  # then the scene is the same in both halves
+        assert all(np.abs(luma[n].astype(int) - luma[n + 4]).mean() < 2 for n in range(4))
+    noted = [text for text in report.warnings if "pixel format" in text or "range of samples" in text]
+    assert len(noted) == (warning is not None)
+    assert all(text.startswith(str(warning)) for text in noted)

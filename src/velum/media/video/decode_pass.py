@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _END_TOLERANCE_SECONDS = 1.0
 """How much earlier than the header says the last packet of a Matroska or AVI file may end."""
 
+_FULL_RANGE = 2
+"""FFmpeg's `AVColorRange` of samples that use their full range."""
+
 
 class DecodePass:
     """One pass over a source that decodes all frames."""
@@ -47,6 +50,8 @@ class DecodePass:
         self._last_pts: int | None = None
         self._covered: list[str] = []
         self._sizes: dict[tuple[int, int], int] = {}
+        self._formats: dict[str, int] = {}
+        self._other_range = False
         self._reason = ""
 
     def frames(self) -> "Generator[VideoFrame]":
@@ -227,11 +232,23 @@ class DecodePass:
     def _copy_to_buffer(self, decoded: av.VideoFrame, *, resized: bool) -> av.VideoFrame:
         """Return the frame in a buffer of the pool, scaled to the size of the first frame where `resized`."""
         coding, size = self._coding, (decoded.width, decoded.height)
+        self._note_format(decoded)
         if not resized:
             return copy_frame(decoded, coding.layout, self._pool.take())
         self._sizes[size] = self._sizes.get(size, 0) + 1
         copy, limited = copy_frame(decoded, coding.layout), not coding.colour.full_range
         return refit(copy, coding.layout, self._pool.take(), limited=limited)
+
+    def _note_format(self, decoded: av.VideoFrame) -> None:
+        """Note when a frame has another pixel format or range than the first frame."""
+        layout, name = self._coding.layout, decoded.format.name
+        plain = name.replace("yuvj", "yuv")
+        if plain not in {layout.name, self._coding.native.replace("yuvj", "yuv")}:
+            self._formats[plain] = self._formats.get(plain, 0) + 1
+        full = decoded.color_range == _FULL_RANGE or plain != name
+        self._other_range = self._other_range or (
+            full != self._coding.colour.full_range and not layout.rgb and not layout.grey
+        )
 
     def _check_end(self, container: Demuxer, stream: "VideoStream") -> None:
         if not self._count:
@@ -267,6 +284,16 @@ class DecodePass:
             yield (
                 f"frames of {width} x {height} were scaled to fit the first frame's "
                 f"{self._coding.stored_width} x {self._coding.stored_height}; check that fixed regions still fit there"
+            )
+        for name, count in self._formats.items():
+            first = self._coding.native.replace("yuvj", "yuv")
+            counted = say_count(count, "frame has", "frames have")
+            yield f"{counted} the pixel format {name}, converted to {first}, that of the first frame"
+        if self._other_range:
+            reach = "full" if self._coding.colour.full_range else "limited"
+            yield (
+                f"the range of samples changes within the video; the result states that of the first frame ({reach}) "
+                f"for all, so contrast may be wrong from there on"
             )
         if self._untimed:
             counted = say_count(self._untimed, "frame was", "frames were")
