@@ -24,7 +24,7 @@ from velum.jobs import Retention, RetentionSweeper
 from velum.limits import Limits
 from velum.plugins import RuntimeConfig
 from velum.service.job_backend import JobBackend
-from velum.service.v1 import job_service
+from velum.service.v1 import photos
 from velum.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -43,7 +43,7 @@ def service(folder: Path, *, people: bool = True) -> Iterator[tuple[httpx2.Clien
         on_the_wire(chosen, lambda frame: scripted().locate([frame])[0], embeddings=PARTS["embeddings"]) as url,
         httpx2.Client(base_url=url, timeout=60) as it,
     ):
-        patch.setattr(job_service, "EMBEDDING", EMBEDDING)
+        patch.setattr(photos, "EMBEDDING", EMBEDDING)
         yield it, chosen
 
 

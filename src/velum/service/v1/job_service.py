@@ -4,8 +4,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import gettempdir
@@ -14,18 +13,18 @@ from urllib.parse import unquote, urlsplit
 
 from velum.annotations import Annotations
 from velum.errors import BadInput, BadPlan, VelumError
-from velum.jobs import JobKind, JobListing, JobQueue, JobRecord, ResumableUpload, Retention, State, Store, Submission
+from velum.jobs import JobKind, JobListing, JobQueue, JobRecord, Retention, State, Store, Submission
 from velum.jobs.approvals import delete_draft, read_draft, save_draft
 from velum.jobs.values import Once
 from velum.net.client import HttpClient
-from velum.people import DEFAULT_EMBEDDING, STORED, People, Person, PersonPhoto
 from velum.plan import Plan
 from velum.service.auth.principal import AccessDenied, Principal
 from velum.service.job_backend import JobBackend
 from velum.service.problem_details import Problem
 from velum.service.v1.http_bodies import tag_of
+from velum.service.v1.photos import add_people
 from velum.service.v1.plans import Plans
-from velum.service.v1.uploads import owned_upload
+from velum.service.v1.uploads import check_complete, conflict_when_occupied, owned_upload
 from velum.service.v1.values import DraftRequest, JobRequest
 from velum.storage.resumable_uploads import Occupied
 from velum.storage.scratch import ScratchDirs
@@ -34,12 +33,6 @@ LOG = logging.getLogger("velum.service")
 
 REGIONS_BYTES = 128 << 20
 """Largest annotation file: it is read into memory."""
-
-EMBEDDING = DEFAULT_EMBEDDING
-"""The part that compares faces with photos of requests."""
-
-PHOTO_BYTES = 64 << 20
-"""Largest photo of a person."""
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -111,10 +104,11 @@ class JobService:
         if (request.upload is None) == (request.url is None):
             raise BadInput("a job needs either an upload or a url; send one of them")
         for upload in uploads:
-            self._check_complete(owned_upload(self.backend, upload, caller))
+            check_complete(owned_upload(self.backend, upload, caller))
         if request.regions is not None:
             self._check_regions(request.regions, submission.plan)
-        submission = replace(submission, plan=self._with_people(request, submission.plan, caller))
+        plan = add_people(self.backend, self.plans, self.scratch, request, submission.plan, caller)
+        submission = replace(submission, plan=plan)
         try:
             return self._submit_checked(submission, request, once)
         except BaseException:
@@ -284,47 +278,14 @@ class JobService:
         name = request.name or (_name_of(request.url) if request.url else "upload")
         return Submission("", name, plan, owner=caller.name, priority=request.priority, webhook=request.webhook)
 
-    def _check_complete(self, record: ResumableUpload) -> None:
-        if record.size is not None and record.offset < record.size:
-            raise Problem(409, f"upload {record.id} is at byte {record.offset} of {record.size}; send the rest first")
-
     def _check_regions(self, upload: str, plan: Plan) -> None:
         """Raise `BadInput` when an upload is not an annotation file, `BadPlan` when it does not fit the plan."""
-        with _conflict_when_occupied():
+        with conflict_when_occupied():
             body = self.backend.open().uploads.read(upload, REGIONS_BYTES)
         self.plans.check(plan, _read_regions(body))
 
-    def _with_people(self, request: JobRequest, plan: Plan, caller: Principal) -> Plan:
-        """Return the plan with the people of a request, whose photos are checked and copied into the store."""
-        named = request.keep_person or request.only_person
-        if named is None:
-            return plan
-        if request.keep_person and request.only_person:
-            raise BadPlan("a job takes either keep_person or only_person; leave one out")
-        if request.regions is not None:
-            raise BadPlan("a job with regions recognises nobody; leave out regions, or keep_person and only_person")
-        for upload in (upload for uploads in named.values() for upload in uploads):
-            self._check_complete(owned_upload(self.backend, upload, caller))
-        with self.scratch.folder() as folder:
-            persons, names = list[Person](), dict[str, str]()
-            for name, uploads in named.items():
-                paths = [self._read_photo(upload, folder / f"{len(names) + n:03}") for n, upload in enumerate(uploads)]
-                names |= {path: f"{n} of {name!r}" for n, path in enumerate(paths, 1)}
-                persons.append(Person(name, tuple(map(PersonPhoto, paths))))
-            people = People("keep" if request.keep_person else "only", tuple(persons), EMBEDDING)
-            plan = self.plans.with_people(plan, people, names)
-            return replace(plan, people=plan.people and plan.people.map_photos(self._store_photo))
-
-    def _read_photo(self, upload: str, path: Path) -> str:
-        with _conflict_when_occupied():
-            path.write_bytes(self.backend.open().uploads.read(upload, PHOTO_BYTES))
-        return str(path)
-
-    def _store_photo(self, photo: PersonPhoto) -> PersonPhoto:
-        return replace(photo, path=STORED + self.backend.open().store.put([Path(photo.path).read_bytes()]).key)
-
     def _offer_upload(self, upload: str) -> str:
-        with _conflict_when_occupied():
+        with conflict_when_occupied():
             return self.backend.open().uploads.offer(upload)
 
     def _discard_uploads(self, uploads: Sequence[str]) -> None:
@@ -348,14 +309,6 @@ def _uploads_of(request: JobRequest) -> Sequence[str]:
 
 def _idempotent_request(caller: Principal, key: str | None, request: str) -> Once | None:
     return None if key is None else Once(caller.name, key, hashlib.sha256(request.encode()).hexdigest())
-
-
-@contextmanager
-def _conflict_when_occupied() -> Iterator[None]:
-    try:
-        yield
-    except Occupied as error:
-        raise Problem(409, str(error)) from error
 
 
 def _read_regions(body: bytes) -> Annotations:

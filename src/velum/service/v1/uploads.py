@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -26,6 +26,7 @@ from velum.service.middleware import note
 from velum.service.problem_details import Problem, problems
 from velum.service.v1 import tus
 from velum.service.v1.values import UploadRequest, UploadState
+from velum.storage.resumable_uploads import Occupied
 
 Turns = dict[str, tuple[asyncio.Event, asyncio.Event]]
 """The uploads being sent to this process, each with two events: the sender must stop, the sender has stopped. For use
@@ -137,6 +138,21 @@ class UploadService:
         await anyio.to_thread.run_sync(self.get, upload, caller)
         async with _take_turn(self._turns, upload):
             await anyio.to_thread.run_sync(self.discard, upload, caller)
+
+
+def check_complete(record: ResumableUpload) -> None:
+    """Raise a `Problem` (409) for an upload of which bytes are missing."""
+    if record.size is not None and record.offset < record.size:
+        raise Problem(409, f"upload {record.id} is at byte {record.offset} of {record.size}; send the rest first")
+
+
+@contextmanager
+def conflict_when_occupied() -> Iterator[None]:
+    """Turn the error of an upload that another request uses into a `Problem` (409)."""
+    try:
+        yield
+    except Occupied as error:
+        raise Problem(409, str(error)) from error
 
 
 def owned_upload(backend: JobBackend, upload: str, caller: Principal) -> ResumableUpload:
