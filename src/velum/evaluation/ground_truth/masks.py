@@ -24,6 +24,7 @@ from velum.evaluation.ground_truth.values import (
 from velum.frame import Rgb
 from velum.limits import Limits
 from velum.locate.labels import canonical
+from velum.locate.segmenter import connected_components
 from velum.media import IMAGE_SUFFIXES, open_source
 from velum.region import Mask
 
@@ -130,12 +131,11 @@ def _numbers(rgb: Rgb) -> npt.NDArray[np.int32]:
 
 
 def _objects(mask: Mask, label: str) -> Iterator[GroundTruthBox]:
-    count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    for number in range(1, count):
-        x, y, width, height, pixels = map(int, stats[number])
-        if pixels >= LEAST_PIXELS:
-            part = numbers[y : y + height, x : x + width] == number
-            yield GroundTruthBox(label, (x, y, x + width, y + height), outline=outlines_of(part, x, y))
+    numbers, boxes = connected_components(mask.astype(np.uint8))
+    for number, box in enumerate(boxes, start=1):
+        part = numbers[box.slices] == number
+        if np.count_nonzero(part) >= LEAST_PIXELS:
+            yield GroundTruthBox(label, box.xyxy, outline=outlines_of(part, box.x0, box.y0))
 
 
 def _read_image(file: Path, limits: Limits) -> Rgb:
