@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from tests.media.video.factories import Clip, copy, decoded, made, packets
 from tests.rows import exhaustive
@@ -228,3 +229,20 @@ def test_reported_files_with_clock_resets_are_hidden_frame_by_frame(
     shown = decoded(tmp_path / f"out{source.suffix}")
     assert len(shown) == report.frames == frames
     assert all(planes[0][18:62, 18:78].max() <= 26 for _, planes in shown)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_an_mxf_with_b_frames_is_whole_although_its_time_stamps_count_stored_frames(codec: str, tmp_path: Path) -> None:
+    source = tmp_path / "a.mxf"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream(codec, 25, options={"bf": "2", "g": "12"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for level in range(24):
+            picture = np.full((48, 64, 3), 100 + 5 * level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode(None))
+    report = hidden(source, tmp_path / "b.mkv")
+    assert not any("damaged" in warning or "time stamp" in warning for warning in report.warnings)
+    levels = [planes[0][:, 40:].mean() for _, planes in decoded(tmp_path / "b.mkv")]
+    assert len(levels) == 24
+    assert levels == sorted(levels)

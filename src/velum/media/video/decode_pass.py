@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 _END_TOLERANCE_SECONDS = 1.0
 """How much earlier than the header says the last packet of a Matroska or AVI file may end."""
 
+_PROBED = 32
+"""Packets whose time stamps tell the order in which they are stored."""
+
 _FULL_RANGE = 2
 """FFmpeg's `AVColorRange` of samples that use their full range."""
 
@@ -40,8 +44,8 @@ class DecodePass:
         self._shown_pts = ShownPts(max(1, round(1 / self._coding.rate / self._coding.time_base)))
         self._pool = FramePool(self._coding.stored_width, self._coding.stored_height, self._coding.layout)
         self._checksums = Ffv1Checksums() if self._coding.codec == "ffv1" else None
-        # AVI stores the order of frames, but no time stamps.
-        self._ordered = info.format == "AVI"
+        # AVI stores the order of frames, but no time stamps; so do some writers of MXF.
+        self._ordered = info.format == "AVI" or (info.format == "MXF" and self._is_in_coding_order())
         self._flushed = False
         self._unstamped = False
         self._packets = self._count = self._left_out = self._untimed = 0
@@ -53,6 +57,13 @@ class DecodePass:
         self._formats: dict[str, int] = {}
         self._other_range = False
         self._reason = ""
+
+    def _is_in_coding_order(self) -> bool:
+        """Tell whether frames are stored in another order than they are shown in, and time stamps count the former."""
+        with self._source.file.open(self._limits) as container:
+            stream = next(candidate for candidate in container.streams.video if candidate.index == self._coding.stream)
+            stamps = [(packet.pts, packet.dts) for packet in islice(container.demux(stream), _PROBED) if packet.size]
+            return bool(stream.codec_context.has_b_frames) and all(pts == dts for pts, dts in stamps)
 
     def frames(self) -> "Generator[VideoFrame]":
         """Yield every frame; at the end, note warnings and the number of frames in the `ReadState`."""
