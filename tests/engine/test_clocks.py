@@ -5,6 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -235,7 +236,7 @@ def test_reported_files_with_clock_resets_are_hidden_frame_by_frame(
 def test_an_mxf_with_b_frames_is_whole_although_its_time_stamps_count_stored_frames(codec: str, tmp_path: Path) -> None:
     source = tmp_path / "a.mxf"
     with av.open(str(source), "w") as container:
-        stream = container.add_stream(codec, 25, options={"bf": "2", "g": "12"})
+        stream: Any = container.add_stream(codec, 25, options={"bf": "2", "g": "12"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for level in range(24):
             picture = np.full((48, 64, 3), 100 + 5 * level, np.uint8)
