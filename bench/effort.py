@@ -224,7 +224,7 @@ def draw(target: Path, lines: dict[str, list[tuple[float, float]]]) -> None:
     parts += [f'<text x="{at(false, 0).split(",")[0]}" y="{height - 32}">{false}</text>' for false in range(0, 13, 2)]
     parts.append(f'<text x="{left}" y="{height - 10}">false detections an image; found faces in per cent</text>')
     for i, (label, points) in enumerate(lines.items()):
-        line = " ".join(at(*point) for point in points)
+        line = " ".join(at(*point) for point in points if point[0] <= most)
         parts.append(f'<polyline points="{line}" stroke="{colours[i]}" stroke-width="2" fill="none"/>')
         parts.append(f'<text x="{width - 180}" y="{height - 170 + 18 * i}" fill="{colours[i]}">{label}</text>')
     target.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
