@@ -267,10 +267,12 @@ class Reports(AbstractContextManager["Reports"]):
         append: bool = False,
         overwrite: bool = False,
         others: Iterable[Path] = (),
+        again: Iterable[Path] = (),
     ) -> None:
         """Write to the file `path` unless it is None; with `printed`, print each report, too.
 
-        With `append`, new lines follow those of an earlier run. Raises `BadPlan` for a path that is one of `others`,
+        With `append`, new lines follow those of an earlier run, without its failures of `again`: sources that are tried
+        once more. Raises `BadPlan` for a path that is one of `others`,
         which must not be overwritten, and `OutputFailed` for one that exists and may not be replaced.
         """
         from velum.atomic import ensure_free
@@ -279,6 +281,7 @@ class Reports(AbstractContextManager["Reports"]):
             if path.resolve() in (other.resolve() for other in others):
                 raise BadPlan(f"--report {path} is a source or target of this command; choose another name")
             ensure_free(path, overwrite=append or overwrite)
+        self._again = again if append else ()
         self._path, self._mode = path, "a" if append else "w" if overwrite else "x"
         self._file: IO[str] | None = None
         self.printed = printed
@@ -286,6 +289,7 @@ class Reports(AbstractContextManager["Reports"]):
     def __enter__(self) -> Self:
         """Open the file. Raises `OutputFailed` when it cannot be written."""
         if self._path is not None:
+            _remove_failures(self._path, self._again)
             try:
                 self._file = self._path.open(self._mode, encoding="utf-8")
             except OSError as error:
@@ -309,6 +313,26 @@ class Reports(AbstractContextManager["Reports"]):
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+def _remove_failures(path: Path, sources: Iterable[Path]) -> None:
+    """Remove the lines of a report file that say that one of these sources failed."""
+    if not path.is_file():
+        return
+    lines = [line for line in read_text(path, BadInput).split("\n") if line]
+    failed = {line: failure for line in lines if (failure := _failed_source(line)) is not None}
+    tried = {str(source) for source in sources} if failed else set()
+    if any(source in tried for source in failed.values()):
+        rest = [line for line in lines if failed.get(line) not in tried]
+        write_text(path, "".join(f"{line}\n" for line in rest), overwrite=True)
+
+
+def _failed_source(line: str) -> str | None:
+    try:
+        value = json.loads(line)
+    except ValueError:  # the last line of a run that was killed
+        return None
+    return str(value.get("source")) if isinstance(value, dict) and "error" in value else None
 
 
 def count_labels(labels: Mapping[str, int]) -> str:

@@ -158,7 +158,7 @@ def hide(
         yield from read_files
         yield from (path for job in ends for path in (job.source, job.target) if isinstance(path, Path))
 
-    reports = Reports(report, printed=json, append=resume, overwrite=overwrite, others=others())
+    reports = Reports(report, printed=json, append=resume, overwrite=overwrite, others=others(), again=others())
     keeper = (
         signed.EvidenceWriter(
             evidence,
