@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -302,3 +303,39 @@ def test_missing_frames_are_named_by_their_time() -> None:
     assert timeline.next_pts() == 40
     assert timeline.take_missing() == [40]
     assert timeline.take_missing() == []
+
+
+def _rename_codec(name: bytes, letters: bytes) -> Callable[[bytes], bytes]:
+    return lambda data: data.replace(name, letters)
+
+
+def _state_odd_depth(data: bytes) -> bytes:
+    place = data.index(b"rle ") + 78  # of the depth, in a sample entry of QuickTime
+    return data[:place] + bytes([0, 7]) + data[place + 2 :]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "layout", "change", "says"),
+    [
+        (".mov", "tiff", "rgb24", bytes, "video of tiff is not supported"),
+        (".mov", "qtrle", "rgb24", _state_odd_depth, "video of qtrle is not supported"),
+        (".avi", "mpeg4", "yuv420p", _rename_codec(b"FMP4", b"ZZZZ"), "codec is unknown"),
+        (".avi", "mpeg4", "yuv420p", _rename_codec(b"FMP4", bytes(4)), "codec is unknown"),
+    ],
+    ids=["strict decoding fails", "no decoder opens", "unknown name", "no name"],
+)
+def test_whole_videos_that_cannot_be_decoded_are_not_called_damaged(
+    tmp_path: Path, suffix: str, codec: str, layout: str, change: Callable[[bytes], bytes], says: str
+) -> None:
+    source = tmp_path / f"a{suffix}"
+    with av.open(source, "w") as container:
+        stream: Any = container.add_stream(codec, 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, layout
+        for _ in range(3):
+            black = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), "rgb24")
+            container.mux(stream.encode(black.reformat(format=layout)))
+        container.mux(stream.encode(None))
+    source.write_bytes(change(source.read_bytes()))
+    with pytest.raises(BadInput, match=f"{says}.*convert it first$") as caught:
+        copy(source, tmp_path / "b.mkv")
+    assert "damaged" not in str(caught.value)

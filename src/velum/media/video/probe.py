@@ -33,6 +33,8 @@ _TAG = "spherical-video"
 _JPEG_RANGE = 2
 _LIMITED_UNLESS_STATED = frozenset({"h264", "hevc", "av1"})
 _FIRST_FRAMES_BYTES = 64 << 20
+_LENIENT_CODECS = frozenset({"tiff"})
+"""Codecs whose decoder, when it is to report errors, refuses whole frames as well."""
 _MATRIX_BYTES = 36
 _ONE = 1 << 16
 _USUAL_RATE = Fraction(25)
@@ -163,14 +165,35 @@ def _decode_first_frame(
         read_bytes += packet.size
         data = bytes(packet) or data  # the last packet, which flushes the decoder, is empty
         frames = _try_decode(decode, packet)
+        if frames and stream.codec_context.codec.canonical_name in _LENIENT_CODECS:
+            raise _unsupported_error(stream, file, "FFmpeg decodes it only without a check for damage")
         if frames:
             _refuse_lost_alpha(container, frames[0], file, layered=layered)
             return frames[0], data
         if read_bytes > _FIRST_FRAMES_BYTES:
             break
-    raise BadInput(
-        f"cannot read {file.path}: none of its first frames can be decoded; it is damaged or encrypted, copy it again"
+    raise _undecodable_error(stream, file)
+
+
+def _undecodable_error(stream: "VideoStream", file: VideoInput) -> BadInput:
+    """Return why no frame could be decoded: a kind of video that is not supported, or damage."""
+    if not stream.codec_context.is_open:
+        return _unsupported_error(stream, file, "FFmpeg cannot decode a stream with these parameters")
+    if stream.codec_context.codec.canonical_name == "rawvideo":
+        # FFmpeg takes frames of an AVI without the name of a codec for uncompressed ones.
+        return BadInput(
+            f"cannot read {file.path}: its video codec is unknown: the file states uncompressed frames, but their "
+            f"sizes are others; convert it first"
+        )
+    return BadInput(
+        f"cannot read {file.path}: none of its first frames can be decoded; they are damaged, encrypted, or of a kind "
+        f"that FFmpeg does not decode; copy the file again, or convert it first"
     )
+
+
+def _unsupported_error(stream: "VideoStream", file: VideoInput, reason: str) -> BadInput:
+    codec = stream.codec_context.codec.canonical_name
+    return BadInput(f"cannot read {file.path}: this video of {codec} is not supported: {reason}; convert it first")
 
 
 def _refuse_lost_alpha(container: Demuxer, first: av.VideoFrame, file: VideoInput, *, layered: bool) -> None:
