@@ -20,13 +20,7 @@ from velum.engine.gallery import Cuts, GalleryTrack, SourceFaces, Wanted, cut_fa
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PartCache, PreparedPlan, prepare, read_people
 from velum.engine.schedule import Schedule
-from velum.engine.stages import (
-    OnRegions,
-    Progress,
-    hide,
-    locate_or_use,
-    notify,
-)
+from velum.engine.stages import OnRegions, Progress, encode, hide, locate_or_use, notify
 from velum.engine.tracking import MOST_SECONDS, TrackingWindow, decode, track, track_one_object
 from velum.engine.verify_output import hide_verified
 from velum.errors import BadPlan
@@ -127,8 +121,8 @@ class Engine:
         decoders = None if isinstance(target, media.StreamSink) else self._decoders
         with sources.open_reader(source, plan, limits, decoders, segment) as (reader, stats):
             info = reader.info
-            total = info.frames if segment is None else segment.frames_total
             if regions is not None:
+                total = info.frames if segment is None else segment.frames_total
                 regions.check(width=info.width, height=info.height, frames=total, sha256=reader.sha256)
             elif segment is None and sources.needs_first_pass(work, info.fps):
                 regions = sources.locate_first(reader, work, stats, limits, batch=self._batch)
@@ -139,17 +133,11 @@ class Engine:
             with (
                 sources.open_writer(target, reader, work, segment, regions, overwrite=overwrite) as writer,
                 stage(decode(reader, stats, segment, window)) as frames,
-                stage(
-                    locate_or_use(regions, frames, work, self._limits, stats, schedule, batch=self._batch)
-                ) as located,
+                stage(locate_or_use(regions, frames, work, limits, stats, schedule, batch=self._batch)) as located,
                 stage(hide(notify(track(located, work, window, segment), work, on_regions), work, stats)) as hidden,
             ):
                 first, count = (0, info.frames) if segment is None else (segment.first.frame, segment.frames)
-                for frame in hidden:
-                    with stats.stage("encode"):
-                        writer.write(frame)
-                    if progress is not None:
-                        progress(frame.index + 1 - first, count)
+                encode(hidden, writer.write, stats, progress, first=first, count=count)
                 last = time.perf_counter()
             stats.add("encode", time.perf_counter() - last)  # leaving the writer publishes
             stats.frames = stats.frames if segment is None else segment.frames

@@ -185,43 +185,55 @@ def prepare(
     limits.check("rules", len(plan.rules), "the plan")
     specs = list(dict.fromkeys(rule.locate for rule in plan.rules)) if locate else []
     limits.check("localizers", len({*plan.keep_out, *specs}), "the plan")
-    techniques = [parts.technique(rule.hide) for rule in plan.rules]
+    techniques = {rule.hide: parts.technique(rule.hide) for rule in plan.rules}
     chosen = [] if regions is None else sorted(regions.techniques, key=str)
     region_techniques = {spec: parts.technique(spec) for spec, _, _ in chosen}
-    for spec, label, _ in [*((rule.hide, rule.label, False) for rule in plan.rules), *chosen]:
-        suited = parts.technique(spec).labels
-        if suited is not None and not any(covers(other, plain(label)) for other in suited):
-            raise BadPlan(f"{spec.name} hides only {', '.join(sorted(suited))}, not {label!r}")
+    pairs = [*((rule.hide, rule.label) for rule in plan.rules), *((spec, label) for spec, label, _ in chosen)]
+    _check_techniques(pairs, parts)
     localizers, exclusions, notes = _make_localizers(specs, plan, parts)
-    given = (
-        set()
-        if regions is None
-        else {region.label for frame_regions in regions.frames.values() for region in frame_regions}
-    )
-    rules = []
-    for rule, technique in zip(plan.rules, techniques, strict=True):
-        place = specs.index(rule.locate) if locate else 0
-        labels = covered_labels(rule.label, localizers[place].labels if locate else given)
-        if locate and not labels:
-            offered = ", ".join(sorted(localizers[place].labels))
-            raise BadPlan(f"{rule.locate.name} finds {offered}, not {rule.label!r}")
-        rules.append(PreparedRule(rule, technique, place, labels))
-    rules += _rules_of_chosen(
-        plan.rules[0], techniques[0], [label for _, label, ignored in chosen if not ignored], rules
-    )
-    used = dict(zip((rule.hide for rule in plan.rules), techniques, strict=True))
-    used |= {spec: region_techniques[spec] for spec, _, ignored in chosen if not ignored}
+    if locate:
+        rules = _rules_that_locate(plan, techniques, dict(zip(specs, localizers, strict=True)))
+    else:
+        given = set() if regions is None else {region.label for found in regions.frames.values() for region in found}
+        rules = [PreparedRule(rule, techniques[rule.hide], 0, covered_labels(rule.label, given)) for rule in plan.rules]
+    hidden_labels = [label for _, label, ignored in chosen if not ignored]
+    rules += _rules_of_chosen(plan.rules[0], rules[0].technique, hidden_labels, rules)
+    used = techniques | {spec: region_techniques[spec] for spec, _, ignored in chosen if not ignored}
     incomplete = dict.fromkeys(filter(None, map(warning_of, localizers)))
     warnings = (*notes, *incomplete, *_warnings(used))
     prepared = PreparedPlan(plan, tuple(rules), localizers, exclusions, warnings, notes, region_techniques)
-    if plan.people is None or not locate:
-        return prepared
-    if any(covers(rule.label, "person") for rule in plan.rules):
-        warnings += (KEPT_BODIES,)
-    people, open_photo = plan.people.with_hashes(), partial(media.open_source, limits=limits)
+    return _with_people(prepared, plan.people, parts, limits) if locate and plan.people is not None else prepared
+
+
+def _check_techniques(chosen: Sequence[tuple[PartSpec, str]], parts: PartCache) -> None:
+    """Raise `BadPlan` for a technique that does not hide regions of the label for which it was chosen."""
+    for spec, label in chosen:
+        suited = parts.technique(spec).labels
+        if suited is not None and not any(covers(other, plain(label)) for other in suited):
+            raise BadPlan(f"{spec.name} hides only {', '.join(sorted(suited))}, not {label!r}")
+
+
+def _rules_that_locate(
+    plan: Plan, techniques: Mapping[PartSpec, Technique], localizers: Mapping[PartSpec, Localizer]
+) -> list[PreparedRule]:
+    """Return the rules of a plan, each with the place of its localizer. Raises `BadPlan` for a label that none has."""
+    rules, places = [], {spec: place for place, spec in enumerate(localizers)}
+    for rule in plan.rules:
+        offered = localizers[rule.locate].labels
+        labels = covered_labels(rule.label, offered)
+        if not labels:
+            raise BadPlan(f"{rule.locate.name} finds {', '.join(sorted(offered))}, not {rule.label!r}")
+        rules.append(PreparedRule(rule, techniques[rule.hide], places[rule.locate], labels))
+    return rules
+
+
+def _with_people(prepared: PreparedPlan, people: People, parts: PartCache, limits: Limits) -> PreparedPlan:
+    """Return a prepared plan with the persons that it names. Raises as `read_people` does."""
+    plan, people, open_photo = prepared.plan, people.with_hashes(), partial(media.open_source, limits=limits)
+    hides_bodies = any(covers(rule.label, "person") for rule in plan.rules)
     key = people, _face_rule(prepared).rule.locate, plan.effort
-    decided_people = parts.known_people(key, lambda: read_people(people, prepared, parts, open_photo))
-    return replace(prepared, warnings=warnings, people=decided_people)
+    known = parts.known_people(key, lambda: read_people(people, prepared, parts, open_photo))
+    return replace(prepared, warnings=(*prepared.warnings, *([KEPT_BODIES] if hides_bodies else [])), people=known)
 
 
 def _rules_of_chosen(

@@ -201,6 +201,18 @@ def hide(located: Iterable[FrameRegions], work: PreparedPlan, stats: RunStats) -
         yield replace(item.frame, encoded=None, touched=touched)
 
 
+def encode(
+    frames: Iterable[Frame], write: Callable[[Frame], None], stats: RunStats, progress: Progress | None, *,
+    first: int, count: int | None,
+) -> None:  # fmt: skip
+    """Write the frames; `progress` counts them from the index `first` on, out of `count`."""
+    for frame in frames:
+        with stats.stage("encode"):
+            write(frame)
+        if progress is not None:
+            progress(frame.index + 1 - first, count)
+
+
 def hidden_by_rule(work: PreparedPlan, item: FrameRegions) -> list[list[Region]]:
     """Return the regions of a frame that each rule of the plan hides."""
     return [[region for region in regions if not region.ignored] for regions in _regions_by_rule(work, item)]

@@ -194,24 +194,12 @@ class JobQueue:
                 return self.get(job)
             if (row := _lock_final_job(connection, job)) is None:
                 return None
-            now = job_of(row)
+            now, time = job_of(row), self._database.now(connection)
             if not now.source_kept:
                 raise BadPlan(f"the source of job {job} has been deleted after its retention time; submit it again")
             if now.regions is None:
                 raise BadPlan(f"job {job} has no regions; wait until it is done, or send an annotation file for it")
-            theirs = {row.result, row.found, row.draft, row.regions}
-            again: dict[str, Any] = {
-                "regions": now.regions,
-                "found": None,
-                "draft": None,
-                "result": None,
-                "result_name": None,
-            }
-            # The new result is not approved. A time that a person has set stays.
-            again["keep_until"] = now.keep_until if (now.keep_until or 0.0) > self._database.now(connection) else None
-            # A rendering that was cancelled before it checked the pieces has not changed them.
-            again["former"] = row.former or (RegionsOrigin.FOUND if row.regions is None else RegionsOrigin.GIVEN)
-            counts = {"pieces_done": 0, "pieces_total": None, "frames_done": 0}
+            theirs, again = {row.result, row.found, row.draft, row.regions}, _values_of_rendering(now, row, time)
             plan = now.submission.plan
             if audio is not None and audio != plan.video.audio:
                 # Pieces name the plan that made them, so none is of use for another one.
@@ -219,10 +207,10 @@ class JobQueue:
                 pieces = connection.execute(sql.select(*_OF_PIECES).where(PIECES.c.job == job))
                 theirs |= {key for piece in pieces for key in piece}
                 connection.execute(PIECES.delete().where(PIECES.c.job == job))
-            connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again, **counts))
+            connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again))
             connection.execute(ASSIGNMENTS.update().where(ASSIGNMENTS.c.job == job).values(sent_back=None))
             unreferenced = _find_unreferenced(connection, theirs)
-            _remember(connection, once, job, self._database.now(connection))
+            _remember(connection, once, job, time)
         self._delete_or_warn(unreferenced)
         return self.get(job)
 
@@ -289,6 +277,18 @@ class JobQueue:
     def _delete_files(self, keys: set[str]) -> None:
         for key in keys:
             self._store.delete(key)
+
+
+def _values_of_rendering(job: JobRecord, row: sql.Row[Any], now: float) -> dict[str, Any]:
+    """Return the column values, besides `AGAIN`, of a job that is rendered again with its present regions."""
+    return {
+        "regions": job.regions, "found": None, "draft": None, "result": None, "result_name": None,
+        "pieces_done": 0, "pieces_total": None, "frames_done": 0,
+        # The new result is not approved. A time that a person has set stays.
+        "keep_until": job.keep_until if (job.keep_until or 0.0) > now else None,
+        # A rendering that was cancelled before it checked the pieces has not changed them.
+        "former": row.former or (RegionsOrigin.FOUND if row.regions is None else RegionsOrigin.GIVEN),
+    }  # fmt: skip
 
 
 def _plan_with_audio(plan: Plan, audio: Any) -> Mapping[str, Any]:

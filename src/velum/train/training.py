@@ -150,27 +150,15 @@ class Training:
             save_state,
         )
 
-        request, labels = self.run.request, self.run.labels
-        size = self.base.form.size_wh
-        side = request.side if size is None else size[0]
+        request, sampler = self.run.request, self._sampler(store)
         options = TrainingOptions(
-            request.steps, request.seconds, request.seed, request.batch, side, request.rate, request.device
+            request.steps, request.seconds, request.seed, request.batch, sampler.side, request.rate, request.device
         )
-        looks = self.offer.effort["balanced"].image
-        sampler = CropSampler(
-            self.prepared.parts.train, labels, store, side, self.head.sizes[0] / looks.min_side, request.seed,
-            self.base.form.pad, draws_masks=self.head.task == "segment",
-        )  # fmt: skip
         state = load_state(self.folder, request.device) if resume else TrainingState()
 
         def look(progress: Any) -> None:
             if progress.is_look:
-                self.folder.add_look({
-                    "step": progress.step, "share": round(progress.share, 4), "loss": round(progress.loss, 5),
-                    "measure": progress.score.measure, "score": round(progress.score.mean, 5),
-                    "by_label": {label: round(value, 5) for label, value in progress.score.by_label.items()},
-                    "seconds": round(progress.seconds, 1),
-                })  # fmt: skip
+                self.folder.add_look(_look_values(progress))
             tell(progress)
 
         def keep(state: Any) -> None:
@@ -184,6 +172,16 @@ class Training:
             look, stop,
         )  # fmt: skip
         return trainer.run(state)
+
+    def _sampler(self, store: PictureStore) -> CropSampler:
+        """Return what draws crops of the pictures to train with, of the size of the base's input."""
+        request, size = self.run.request, self.base.form.size_wh
+        side = request.side if size is None else size[0]
+        scale = self.head.sizes[0] / self.offer.effort["balanced"].image.min_side
+        return CropSampler(
+            self.prepared.parts.train, self.run.labels, store, side, scale, request.seed, self.base.form.pad,
+            draws_masks=self.head.task == "segment",
+        )  # fmt: skip
 
     def finish(self, store: PictureStore) -> Finished:
         """Make the model of the best state so far. Raises `BadInput` where there is none yet."""
@@ -231,6 +229,17 @@ class Training:
             copyright=self.base.copyright, sizes=self.head.sizes,
             effort={"balanced": Looks(look, look), "thorough": Looks(closer, closer)},
         )  # fmt: skip
+
+
+def _look_values(progress: Any) -> dict[str, Any]:
+    """Return the entry of the training folder for a look at the held-out pictures."""
+    score = progress.score
+    return {
+        "step": progress.step, "share": round(progress.share, 4), "loss": round(progress.loss, 5),
+        "measure": score.measure, "score": round(score.mean, 5),
+        "by_label": {label: round(value, 5) for label, value in score.by_label.items()},
+        "seconds": round(progress.seconds, 1),
+    }  # fmt: skip
 
 
 def normalisation_facts(form: output_formats.Input) -> dict[str, str]:

@@ -71,6 +71,13 @@ class Check:
             raise BadPlan(f"{file} is an image or a video; its regions are one annotation file")
         if identity and against is None:
             raise BadPlan("the identity check compares hidden faces with their originals; give the source (--against)")
+        return self._check_media(file, plan, against, regions, progress, text=text, identity=identity)
+
+    def _check_media(
+        self, file: Path, plan: Plan, against: Path | media.BytesSource | None, regions: Annotations | None,
+        progress: Progress | None, *, text: bool, identity: bool,
+    ) -> CheckResult:  # fmt: skip
+        """Return the leaks of an image or a video."""
         search_plan, notes = second_detector.make_search_plan(plan, self.host, self.engine, text=text)
         rival_regions: Regions = {} if search_plan is None else self.engine.locate(file, search_plan).frames
         work = self.engine.check(plan, regions=regions or _NOBODY)

@@ -73,24 +73,17 @@ def create_app(
         form_limits={"max_files": MOST_FILES, "max_fields": MOST_FIELDS, "max_part_size": LONGEST_FIELD},
         telemetry={"tracing": False, "logs": False},
     )
-    too_large = FailureResponse(
-        TOO_LARGE, f"the upload is too large; at most {capacity.upload:,} bytes are allowed", profile.refusal
-    )
+    most = f"at most {capacity.upload:,} bytes are allowed"
+    too_large = FailureResponse(TOO_LARGE, f"the upload is too large; {most}", profile.refusal)
     app.add_middleware(BodyLimit, upload=capacity.upload, answer=too_large)
     app.add_middleware(SiteCheck, sites=sites or Sites(), refuse=partial(_refuse_site, profile))
     _handle(app, profile, too_large)
     _route(app, profile, Calls(profile, list(models), executor, limits, texts, decoders, wait=wait_for_load))
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        policy = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return HTMLResponse(overview(app.openapi()), headers=policy)
-
     return app
 
 
 def _route(app: FastAPI, profile: ApiVariant, calls: Calls) -> None:
-    """Add the endpoints of the profile with their documentation."""
+    """Add the endpoints of the profile with their documentation, and the page that shows it."""
     for route in (*_model_routes(calls), *_image_routes(calls)):
         if route.call is None or route.call in profile.calls:
             app.add_api_route(
@@ -100,6 +93,11 @@ def _route(app: FastAPI, profile: ApiVariant, calls: Calls) -> None:
                 responses=_document_responses(profile, route),
                 include_in_schema=route.call != Call.PREDICT_BATCH,
             )
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        policy = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return HTMLResponse(overview(app.openapi()), headers=policy)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

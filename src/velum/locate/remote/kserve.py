@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame
 from velum.locate.remote.decode_outputs import Boxes, Format, Maps, Units
-from velum.locate.remote.open_inference import BadResponse, Form, find_served_model
-from velum.locate.remote.preprocess import Fill, Layout, Order, Preparation, plan_input
+from velum.locate.remote.open_inference import BadResponse, Form, ServedModel, find_served_model
+from velum.locate.remote.preprocess import Fill, InputTensor, Layout, Order, Preparation, plan_input
 from velum.net import ANYWHERE
 from velum.net.client import HttpClient
 from velum.plugins import RuntimeConfig, usual_track_threshold
@@ -69,15 +69,10 @@ class Kserve:
         base = _base(url)
         if mask and (boxes or scores or classes):
             raise BadPlan("kserve reads either mask or boxes, scores and classes; leave out one or the other")
-        self._reader: Boxes | Maps = (
-            Maps(mask, labels, threshold)
-            if mask
-            else Boxes(boxes, scores, classes, format, units, labels, threshold, iou)
-        )
-        _check(self._reader)
+        reader = Boxes(boxes, scores, classes, format, units, labels, threshold, iou)
+        self._reader: Boxes | Maps = Maps(mask, labels, threshold) if mask else reader
+        _check(self._reader, batch)
         self.labels = frozenset(labels) - {""}
-        if not 1 <= batch <= LARGEST_BATCH:
-            raise BadPlan(f"batch of kserve is {batch}; it must be from 1 to {LARGEST_BATCH}")
         self._where = f"model {model} at {base}"
         self._facts = {"model": model, "url": base, "protocol": "Open Inference Protocol v2"}
         self._facts |= {} if version is None else {"version": str(version)}
@@ -86,19 +81,29 @@ class Kserve:
             if host.peers is None:
                 stack.callback(client.close)
             client.check(base)
-            try:
-                self._served = find_served_model(client, base, model, self._facts.get("version"), binary=binary)
-            except BadResponse as error:
-                raise Unavailable(f"{self._where} {error}") from error
-            name, form = _pick_tensor(input, self._served.inputs, "input", self._where)
-            for output in self._reader.tensors:
-                _pick_tensor(output, self._served.outputs, "output", self._where)
-            self._feed = plan_input(name, form, Preparation(size, layout, order, fit, pad, mean, scale))
-            if form.datatype == "FP16" and not self._served.binary:
-                raise BadPlan(f"input {name} takes FP16, which JSON does not have; write binary=true if it takes that")
+            self._served = self._find_model(client, binary=binary)
+            self._feed = self._plan_input(input, Preparation(size, layout, order, fit, pad, mean, scale))
             most = min(batch, self._served.most or LARGEST_BATCH)
             self._batch = most if self._feed.batch is None else max(1, self._feed.batch)
             self._stack = stack.pop_all()
+
+    def _find_model(self, client: HttpClient, *, binary: bool | None) -> ServedModel:
+        """Return the model as the server describes it. Raises `Unavailable`."""
+        model, base, version = self._facts["model"], self._facts["url"], self._facts.get("version")
+        try:
+            return find_served_model(client, base, model, version, binary=binary)
+        except BadResponse as error:
+            raise Unavailable(f"{self._where} {error}") from error
+
+    def _plan_input(self, name: str, preparation: Preparation) -> InputTensor:
+        """Check that the model has the tensors that the options name, and plan its input. Raises `BadPlan`."""
+        name, form = _pick_tensor(name, self._served.inputs, "input", self._where)
+        for output in self._reader.tensors:
+            _pick_tensor(output, self._served.outputs, "output", self._where)
+        feed = plan_input(name, form, preparation)
+        if form.datatype == "FP16" and not self._served.binary:
+            raise BadPlan(f"input {name} takes FP16, which JSON does not have; write binary=true if it takes that")
+        return feed
 
     @property
     def description(self) -> Mapping[str, str]:
@@ -145,8 +150,10 @@ def _base(url: str) -> str:
     return url if url.endswith("/") else f"{url}/"
 
 
-def _check(reader: Boxes | Maps) -> None:
-    """Raise `BadPlan` for options that contradict each other."""
+def _check(reader: Boxes | Maps, batch: int) -> None:
+    """Raise `BadPlan` for options that contradict each other, or are out of range."""
+    if not 1 <= batch <= LARGEST_BATCH:
+        raise BadPlan(f"batch of kserve is {batch}; it must be from 1 to {LARGEST_BATCH}")
     if not any(reader.labels):
         raise BadPlan("labels of kserve are empty; name the model's classes in their order, such as labels=['face']")
     if not 0.01 <= reader.threshold <= 1:

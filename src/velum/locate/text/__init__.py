@@ -44,6 +44,14 @@ SHAPE_THRESHOLD = 0.6
 """Default threshold of lines with a shape: every plate in those photographs scores 0.83 or more."""
 
 
+def _check_options(min_side: int, threshold: float, tile: int, unsure: float) -> None:
+    """Raise `BadPlan` for options that are out of range."""
+    check_option("min_side", min_side, math.ceil(SMALLEST_LINE / LARGEST_SCALE), 1000, "text")
+    check_option("threshold", threshold, 0.01, 1, "text")
+    check_option("tile", tile, 256, 4096, "text")
+    check_option("unsure", unsure, 0, 1, "text")
+
+
 class Text:
     """Finds lines of text, or reads them and finds the parts that match."""
 
@@ -78,10 +86,7 @@ class Text:
         self._model = registry.find(name, host)
         usual = SHAPE_THRESHOLD if shape else self._model.threshold
         level = usual if threshold is None else threshold
-        check_option("min_side", min_side, math.ceil(SMALLEST_LINE / LARGEST_SCALE), 1000, "text")
-        check_option("threshold", level, 0.01, 1, "text")
-        check_option("tile", tile, 256, 4096, "text")
-        check_option("unsure", unsure, 0, 1, "text")
+        _check_options(min_side, level, tile, unsure)
         self._settings = {"threshold": f"{level:g}", "min_side": str(min_side)}
         if shape:
             self._settings |= {"shape": shape}
