@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from bench.accuracy import boxes_of, match_boxes, read_rgb
-from velum.engine.prepare import PartCache
+from velum.engine.part_cache import PartCache
 from velum.errors import BadPlan, VelumError
 from velum.frame import Frame, Plane, Role
 from velum.locate import registry, user_models

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.accuracy import read_rgb
-from velum.engine.prepare import PartCache
+from velum.engine.part_cache import PartCache
 from velum.evaluation.reidentification.attack import HEADING, TECHNIQUES, AttackTrial, describe_chance, result_row
 from velum.evaluation.reidentification.samples import sample
 from velum.frame import Rgb

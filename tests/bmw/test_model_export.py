@@ -18,7 +18,7 @@ from velum.bmw.inference_server.app import create_app
 from velum.bmw.inference_server.loaded_models import from_folder
 from velum.bmw.inference_server.profiles import profile
 from velum.bmw.model_export import export_model
-from velum.engine.prepare import PartCache
+from velum.engine.part_cache import PartCache
 from velum.errors import BadPlan, OutputFailed
 from velum.locate import user_models
 from velum.locate.import_model import ImportOptions, identify_model

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bench.models import ASKED, WISHES, add_model, labelled_pictures, pictures_of, scores_by_side
 
-from velum.engine.prepare import PartCache
+from velum.engine.part_cache import PartCache
 from velum.locate import registry
 from velum.locate.labels import covers
 from velum.plugins import RuntimeConfig

@@ -11,7 +11,7 @@ from velum.cli import common, options
 from velum.errors import BadPlan
 
 if TYPE_CHECKING:
-    from velum.engine.prepare import PartCache
+    from velum.engine.part_cache import PartCache
     from velum.evaluation.evaluator import Evaluate, Progress
     from velum.evaluation.ground_truth import GroundTruth
     from velum.evaluation.metrics import Rate
@@ -149,7 +149,7 @@ def strength(
     """Hide faces of your images with each technique, then attack: count the faces that are still identified."""
     from velum.batch.local import arrange
     from velum.cli.progress import fetch_progress
-    from velum.engine.prepare import PartCache
+    from velum.engine.part_cache import PartCache
     from velum.evaluation.reidentification.attack import TECHNIQUES, AttackTrial
     from velum.evaluation.reidentification.samples import FACE_HEIGHT, faces
     from velum.people import DEFAULT_EMBEDDING

@@ -249,7 +249,7 @@ def _rgb(text: str | None, option: str) -> "Rgb3 | None":
 def _try_on(name: str, photo: Path, target: Path, host: "RuntimeConfig", *, overwrite: bool) -> None:
     from velum.cli import annotate
     from velum.cli.common import count_labels
-    from velum.engine.prepare import PartCache
+    from velum.engine.part_cache import PartCache
     from velum.media import open_source
     from velum.settings import Settings
     from velum.spec import PartSpec

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from velum.bmw.inference_server.loaded_models import LoadedModel
     from velum.bmw.inference_server.profiles import ApiVariant
-    from velum.engine.prepare import PartCache
+    from velum.engine.part_cache import PartCache
     from velum.plugins import RuntimeConfig
     from velum.settings.schema import ServiceSettings
 
@@ -69,7 +69,7 @@ def serve_models(
     from velum.bmw.inference_server.ocr import Ocr
     from velum.bmw.inference_server.profiles import profile as find_profile
     from velum.cli.progress import fetch_progress
-    from velum.engine.prepare import PartCache
+    from velum.engine.part_cache import PartCache
     from velum.limits import WAITED_SECONDS, Limits
     from velum.service.middleware.origins import Sites
     from velum.settings import Settings
@@ -122,7 +122,7 @@ def _load_models(
 ) -> "Iterator[list[LoadedModel]]":
     """Yield the models to serve. Models of `folder` are imported into a temporary folder for that time."""
     from velum.bmw.inference_server.loaded_models import from_folder, from_names
-    from velum.engine.prepare import PartCache
+    from velum.engine.part_cache import PartCache
 
     if not names and folder is None:
         names = [_default(profile)]

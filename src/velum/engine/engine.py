@@ -17,8 +17,9 @@ from velum.engine import segments, sources
 from velum.engine.containers import ContainerJob, hide_container
 from velum.engine.face_groups import group_faces
 from velum.engine.gallery import Cuts, GalleryTrack, SourceFaces, Wanted, cut_faces, faces_of
+from velum.engine.part_cache import PartCache
 from velum.engine.prefetch import prefetch
-from velum.engine.prepare import PartCache, PreparedPlan, prepare, read_people
+from velum.engine.prepare import PreparedPlan, prepare, read_people
 from velum.engine.schedule import Schedule
 from velum.engine.stages import OnRegions, Progress, encode, hide, locate_or_use, notify
 from velum.engine.tracking import MOST_SECONDS, TrackingWindow, decode, track, track_one_object

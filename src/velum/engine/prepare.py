@@ -1,33 +1,23 @@
 """Prepare a plan: make its localizers and techniques, so that every mistake in it shows before a pixel is read."""
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
 
 from velum import media
 from velum.annotations import Annotations
 from velum.engine.known_people import KnownPeople, PhotoOpener, know_people
-from velum.engine.stand_ins import ChosenLocalizer, StandIns
+from velum.engine.part_cache import PartCache
+from velum.engine.stand_ins import ChosenLocalizer
 from velum.errors import BadPlan
 from velum.limits import Limits
-from velum.locate import registry
 from velum.locate.labels import covered_labels, covers, plain
-from velum.locate.output_formats import family
 from velum.locate.weights.missing_weights import call_for_all
-from velum.parts import make, names
 from velum.people import People
-from velum.plan import Effort, Plan, Rule
-from velum.plugins import Described, FaceEmbedder, Localizer, RuntimeConfig, Technique, warning_of
+from velum.plan import Plan, Rule
+from velum.plugins import Described, Localizer, Technique, warning_of
 from velum.region import Region
 from velum.spec import PartSpec
-
-K = TypeVar("K")
-P = TypeVar("P")
-
-PeopleKey = tuple[People, PartSpec, Effort]
-"""What decides about the vectors of a plan's persons: their photos by hash, and what locates the faces in them."""
 
 BY_HAND = PartSpec("by-hand")
 """Stands in reports for the localizer of regions that a person drew, with labels that the plan does not name."""
@@ -91,87 +81,6 @@ class PreparedPlan:
     def models(self) -> tuple[Mapping[str, str], ...]:
         """The localizers' descriptions of their models, for the report."""
         return tuple(dict(part.description) for part in self.localizers if isinstance(part, Described))
-
-
-MOST_LOCALIZERS, MOST_TECHNIQUES, MOST_EMBEDDERS, MOST_PEOPLE = 48, 4096, 4, 4
-"""Most parts in a cache. Without a limit, a service would hold one for every option value that clients send."""
-
-
-class PartCache:
-    """Localizers and techniques for the next plan, one for all equal specs. Safe to share between threads.
-
-    A dropped part stays alive as long as a plan uses it.
-    """
-
-    def __init__(self, host: RuntimeConfig) -> None:
-        self._host = host
-        self._lock = threading.Lock()
-        self._stand_ins = StandIns(host)
-        self._localizers: dict[tuple[PartSpec, str], Localizer] = {}
-        """By spec and the hash of the model's files: a model that is replaced in the catalogue is made anew."""
-        self._techniques: dict[PartSpec, Technique] = {}
-        self._embedders: dict[PartSpec, FaceEmbedder] = {}
-        self._people: dict[PeopleKey, KnownPeople] = {}
-
-    def localizer(self, spec: PartSpec, effort: Effort = "balanced") -> Localizer:
-        """Return the localizer that a spec names: an installed one, or a model of the catalogue at that effort."""
-        spec = _resolve_model(spec, effort, self._host)
-        model = registry.model_of(spec, self._host)
-        key = spec, "" if model is None else model.fingerprint
-        with self._lock:
-            part = self._localizers.pop(key, None)
-            if part is None:
-                part = make("velum.localizers", spec, self._host)
-            return _remember(self._localizers, key, part, MOST_LOCALIZERS)
-
-    def localizer_or_stand_in(self, spec: PartSpec, effort: Effort) -> ChosenLocalizer:
-        """Return the localizer that a rule's spec names, or its replacement where its weights are not available."""
-        return self._stand_ins.choose(spec, partial(self.localizer, effort=effort))
-
-    def technique(self, spec: PartSpec) -> Technique:
-        """Return the technique that a spec names."""
-        with self._lock:
-            part = self._techniques.pop(spec, None)
-            if part is None:
-                part = make("velum.techniques", spec, self._host)
-            return _remember(self._techniques, spec, part, MOST_TECHNIQUES)
-
-    def embedder(self, spec: PartSpec) -> FaceEmbedder:
-        """Return the part that compares faces which a spec names."""
-        with self._lock:
-            part = self._embedders.pop(spec, None)
-            if part is None:
-                part = make("velum.embeddings", spec, self._host)
-            return _remember(self._embedders, spec, part, MOST_EMBEDDERS)
-
-    def known_people(self, key: PeopleKey, know: Callable[[], KnownPeople]) -> KnownPeople:
-        """Return the persons of a plan, or those that `know` gives: a run over many files reads their photos once."""
-        with self._lock:
-            known = self._people.pop(key, None)
-        known = known or know()
-        with self._lock:
-            return _remember(self._people, key, known, MOST_PEOPLE)
-
-    def forget_people(self) -> None:
-        """Forget the persons of plans."""
-        with self._lock:
-            self._people.clear()
-
-    def close(self) -> None:
-        """Close every localizer, and forget the persons of plans."""
-        self.forget_people()
-        with self._lock:
-            for localizer in self._localizers.values():
-                localizer.close()
-            self._localizers.clear()
-
-
-def _remember(parts: dict[K, P], spec: K, part: P, most: int) -> P:
-    """Return the part, now the last of `parts`; the one used longest ago is dropped when there are more than `most`."""
-    parts[spec] = part
-    if len(parts) > most:
-        del parts[next(iter(parts))]
-    return part
 
 
 def prepare(
@@ -292,25 +201,6 @@ def _make_localizers(
     localizers = tuple(choice.localizer for choice in instances)
     notes = dict.fromkeys(choice.warning for choice in instances if choice.warning)
     return localizers[: len(specs)], localizers[len(specs) :], tuple(notes)
-
-
-def _resolve_model(spec: PartSpec, effort: Effort, host: RuntimeConfig) -> PartSpec:
-    """Return the spec of an installed localizer; a model's name stands for the localizer of its family with it."""
-    if spec.name in names("velum.localizers", host):
-        return spec
-    models = registry.catalog(host)
-    name = registry.catalog_spelling(spec.name, models)
-    if name not in models:
-        raise BadPlan(
-            f"localizer {spec.name!r} is unknown; models are {', '.join(sorted(models))}; "
-            f"other localizers are {', '.join(names('velum.localizers', host))}"
-        )
-    if "name" in spec.options:
-        raise BadPlan(f"{spec.name} is the name of a model and takes no option 'name'; leave the option out")
-    if not spec.options and effort == "fast":
-        name = models[name].fast or name
-    more = {"effort": effort} if effort in models[name].effort else {}
-    return PartSpec(family(models[name].family).localizer, {"name": name, **more, **spec.options})
 
 
 def _warnings(techniques: Mapping[PartSpec, Technique]) -> list[str]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from velum import __version__
-from velum.engine.prepare import PartCache, prepare
+from velum.engine.part_cache import PartCache
+from velum.engine.prepare import prepare
 from velum.errors import BadInput, BadPlan
 from velum.evidence.jcs import canonical, parse
 from velum.evidence.signing import ALGORITHM, PrivateKey

@@ -12,7 +12,7 @@ from velum.bmw.inference_server.endpoints import Capacity
 from velum.bmw.inference_server.loaded_models import LoadedModel, from_names
 from velum.bmw.inference_server.ocr import Ocr
 from velum.bmw.inference_server.profiles import ApiVariant, profile
-from velum.engine.prepare import PartCache
+from velum.engine.part_cache import PartCache
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.plugins import RuntimeConfig

@@ -18,7 +18,7 @@ from velum.bmw.client import InferenceApi
 from velum.bmw.inference_server.app import create_app
 from velum.bmw.inference_server.loaded_models import from_names
 from velum.bmw.inference_server.profiles import profile
-from velum.engine.prepare import PartCache
+from velum.engine.part_cache import PartCache
 from velum.net import ANYWHERE
 from velum.net.client import HttpClient
 from velum.plugins import RuntimeConfig

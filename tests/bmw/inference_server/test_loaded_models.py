@@ -22,7 +22,7 @@ from velum.bmw.inference_server.endpoints import Capacity
 from velum.bmw.inference_server.images import outlines, voc_palette
 from velum.bmw.inference_server.loaded_models import FILE, from_folder, from_names, hashes, labels_of
 from velum.bmw.inference_server.profiles import PROFILES, profile
-from velum.engine.prepare import PartCache
+from velum.engine.part_cache import PartCache
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
 from velum.locate.registry import catalog
 from velum.plugins import RuntimeConfig

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tests.bmw.inference_server.factories import HEIGHT, WIDTH, client, encoded, host, png
 
 from velum.bmw.inference_server.ocr import Ocr
-from velum.engine.prepare import PartCache
+from velum.engine.part_cache import PartCache
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate import user_models

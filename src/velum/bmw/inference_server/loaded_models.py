@@ -15,7 +15,7 @@ from velum.bmw import folders, inference_wire
 from velum.bmw.folders import ConfigObject
 from velum.bmw.inference_server.images import voc_palette
 from velum.bmw.inference_server.profiles import ApiVariant
-from velum.engine.prepare import PartCache
+from velum.engine.part_cache import PartCache
 from velum.errors import BadInput, BadPlan, OutputFailed, PluginFault
 from velum.frame import Frame, Plane, Role
 from velum.locate import registry, user_models

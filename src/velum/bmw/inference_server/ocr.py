@@ -8,7 +8,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from velum.engine.prepare import PartCache
+from velum.engine.part_cache import PartCache
 from velum.frame import Frame
 from velum.locate.output_formats import Floats
 from velum.locate.text import detect
