@@ -16,7 +16,7 @@ from velum.annotations import Annotations
 from velum.engine import segments, sources
 from velum.engine.containers import ContainerJob, hide_container
 from velum.engine.face_groups import group_faces
-from velum.engine.gallery import Cuts, GalleryTrack, SourceFaces, Wanted, cut_faces, faces_of
+from velum.engine.gallery import GalleryTrack, SourceFaces, face_cutter, faces_of
 from velum.engine.part_cache import PartCache
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PreparedPlan, prepare, read_people
@@ -193,13 +193,7 @@ class Engine:
         `VelumError`.
         """
         embedder = self.face_embedder(embedding)
-
-        def cut(wanted: Wanted) -> Cuts:
-            if self._decoders is None:
-                return cut_faces(source, self._limits, wanted)
-            return self._decoders.steps(str(source), self._limits, cut_faces, source, self._limits, wanted)
-
-        return faces_of(annotations, embedder, cut, progress)
+        return faces_of(annotations, embedder, face_cutter(source, self._limits, self._decoders), progress)
 
     def group_faces_of(
         self, sources: Sequence[SourceFaces], *, embedding: PartSpec = DEFAULT_EMBEDDING

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -139,6 +140,13 @@ def faces_of(
     compared = {number: track for number, track in enumerate(tracks) if means[number] is not None}
     gallery_tracks = (_gallery_track(track, number, doubts[number]) for number, track in enumerate(tracks))
     return SourceFaces(tuple(gallery_tracks), means, tuple(_seen_together(compared)))
+
+
+def face_cutter(source: Path, limits: Limits, decoders: media.DecoderPool | None) -> Callable[[Wanted], Cuts]:
+    """Return what cuts faces out of a source for `faces_of`, in this process or in one of `decoders`."""
+    if decoders is None:
+        return partial(cut_faces, source, limits)
+    return partial(decoders.steps, str(source), limits, cut_faces, source, limits)
 
 
 def cut_faces(source: Path, limits: Limits, wanted: Wanted) -> Cuts:

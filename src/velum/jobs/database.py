@@ -1,4 +1,4 @@
-"""The database of jobs: connections, transactions, tables of earlier versions, and the identity of its store.
+"""The database of jobs: connections, transactions, tables of earlier versions, its store and the files in use.
 
 Errors of SQLAlchemy and of the drivers are translated here.
 """
@@ -14,7 +14,7 @@ import sqlalchemy as sql
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from velum.errors import BadPlan, Unavailable
-from velum.jobs.schema import CLOCKS, JOBS, METADATA, PIECES, SCHEMA, SCHEMAS, STORES
+from velum.jobs.schema import CLOCKS, JOBS, METADATA, PHOTOS, PIECES, SCHEMA, SCHEMAS, STORES
 from velum.storage import MARK, Store
 
 WAIT_SECONDS = 30
@@ -28,6 +28,10 @@ SOURCES_TRIED = 20
 
 LOCK_ID = 0x76656C756D
 """Number of velum's advisory lock in PostgreSQL."""
+
+KEYS_OF_JOBS = (JOBS.c.source, JOBS.c.regions, JOBS.c.result, JOBS.c.found, JOBS.c.draft)
+KEYS_OF_PIECES = (PIECES.c.key, PIECES.c.told)
+"""Columns with keys of files in the store."""
 
 _ADDED: Mapping[int, Sequence[sql.Column[Any]]] = {
     2: (JOBS.c.found, JOBS.c.draft, PIECES.c.told), 3: (JOBS.c.former,),
@@ -274,3 +278,17 @@ def _establish(connection: sql.Connection, store: Store) -> str:
         )
     store.establish(identity)
     return identity
+
+
+def find_unreferenced(connection: sql.Connection, keys: set[str | None]) -> set[str]:
+    """Return those of the keys that no job refers to."""
+    query = {key for key in keys if key is not None}
+    return query - referenced_keys(connection, query)
+
+
+def referenced_keys(connection: sql.Connection, keys: set[str]) -> set[str]:
+    """Return those of the keys that any job still refers to. A source whose time is over is none of them."""
+    columns = (*KEYS_OF_JOBS, *KEYS_OF_PIECES, PHOTOS.c.key)
+    queries = {column: sql.select(column).where(column.in_(keys)) for column in columns}
+    queries[JOBS.c.source] = queries[JOBS.c.source].where(JOBS.c.source_kept)
+    return {key for query in queries.values() for key in connection.scalars(query)}

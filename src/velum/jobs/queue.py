@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sql
 
 from velum.errors import BadInput, BadPlan, VelumError
-from velum.jobs.database import Database
+from velum.jobs.database import KEYS_OF_JOBS, KEYS_OF_PIECES, Database, find_unreferenced
 from velum.jobs.schema import (
     ASSIGNMENTS,
     COLUMNS,
@@ -34,11 +34,6 @@ LOG = logging.getLogger("velum.jobs")
 
 MAX_PAGE_SIZE = 1000
 """Largest number of jobs on one page."""
-
-
-_OF_JOBS = (JOBS.c.source, JOBS.c.regions, JOBS.c.result, JOBS.c.found, JOBS.c.draft)
-_OF_PIECES = (PIECES.c.key, PIECES.c.told)
-"""Columns of pieces with keys of the store."""
 
 AGAIN: Mapping[str, Any] = {
     "state": State.WAITING, "ended": None, "not_before": 0.0, "failures": 0, "losses": 0, "cancel": False,
@@ -178,7 +173,7 @@ class JobQueue:
                 raise BadPlan(f"someone else has corrected the regions of job {job}; load their corrections first")
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(draft=regions, drafted=None))
             connection.execute(DRAFTS.delete().where(DRAFTS.c.job == job))
-            unreferenced = _find_unreferenced(connection, {row.draft})
+            unreferenced = find_unreferenced(connection, {row.draft})
         self._delete_or_warn(unreferenced)
         return self.get(job)
 
@@ -204,12 +199,12 @@ class JobQueue:
             if audio is not None and audio != plan.video.audio:
                 # Pieces name the plan that made them, so none is of use for another one.
                 again |= {"plan": json.dumps(_plan_with_audio(plan, audio)), "former": None}
-                pieces = connection.execute(sql.select(*_OF_PIECES).where(PIECES.c.job == job))
+                pieces = connection.execute(sql.select(*KEYS_OF_PIECES).where(PIECES.c.job == job))
                 theirs |= {key for piece in pieces for key in piece}
                 connection.execute(PIECES.delete().where(PIECES.c.job == job))
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again))
             connection.execute(ASSIGNMENTS.update().where(ASSIGNMENTS.c.job == job).values(sent_back=None))
-            unreferenced = _find_unreferenced(connection, theirs)
+            unreferenced = find_unreferenced(connection, theirs)
             _remember(connection, once, job, time)
         self._delete_or_warn(unreferenced)
         return self.get(job)
@@ -237,15 +232,15 @@ class JobQueue:
         """
         self._store.check()
         with self._database.writing() as connection:
-            row = connection.execute(sql.select(*_OF_JOBS).where(JOBS.c.id == job)).one_or_none()
+            row = connection.execute(sql.select(*KEYS_OF_JOBS).where(JOBS.c.id == job)).one_or_none()
             if row is None:
                 return False
-            pieces = connection.execute(sql.select(*_OF_PIECES).where(PIECES.c.job == job))
+            pieces = connection.execute(sql.select(*KEYS_OF_PIECES).where(PIECES.c.job == job))
             photos = connection.scalars(sql.select(PHOTOS.c.key).where(PHOTOS.c.job == job))
             keys = {*row, *(key for piece in pieces for key in piece), *photos}
             announce_deletion(connection, job, self._database.now(connection))
             connection.execute(JOBS.delete().where(JOBS.c.id == job))
-            unreferenced = _find_unreferenced(connection, keys)
+            unreferenced = find_unreferenced(connection, keys)
         self._delete_files(unreferenced)
         return True
 
@@ -264,7 +259,7 @@ class JobQueue:
     def release(self, key: str) -> None:
         """Delete a file of the store unless a job refers to it."""
         with self._database.reading() as connection:
-            unreferenced = _find_unreferenced(connection, {key})
+            unreferenced = find_unreferenced(connection, {key})
         self._delete_files(unreferenced)
 
     def _delete_or_warn(self, keys: set[str]) -> None:
@@ -319,17 +314,3 @@ def _lock_final_job(connection: sql.Connection, job: str) -> sql.Row[Any] | None
     if row is not None and row.state not in ENDED:
         raise BadPlan(f"job {job} is {row.state}; correct its regions and render it again after it has ended")
     return row
-
-
-def _find_unreferenced(connection: sql.Connection, keys: set[str | None]) -> set[str]:
-    """Return those of the keys that no job refers to."""
-    query = {key for key in keys if key is not None}
-    return query - referenced_keys(connection, query)
-
-
-def referenced_keys(connection: sql.Connection, keys: set[str]) -> set[str]:
-    """Return those of the keys that any job still refers to. A source whose time is over is none of them."""
-    columns = (*_OF_JOBS, *_OF_PIECES, PHOTOS.c.key)
-    queries = {column: sql.select(column).where(column.in_(keys)) for column in columns}
-    queries[JOBS.c.source] = queries[JOBS.c.source].where(JOBS.c.source_kept)
-    return {key for query in queries.values() for key in connection.scalars(query)}

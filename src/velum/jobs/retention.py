@@ -10,8 +10,8 @@ from itertools import islice
 import sqlalchemy as sql
 
 from velum.errors import VelumError
-from velum.jobs.database import Database
-from velum.jobs.queue import JobQueue, referenced_keys
+from velum.jobs.database import Database, referenced_keys
+from velum.jobs.queue import JobQueue
 from velum.jobs.schema import DRAFTS, JOBS, NOTICES, PHOTOS, PIECES, REQUESTS
 from velum.jobs.values import Retention, State, SweepResult
 from velum.jobs.webhooks import KEPT_SECONDS

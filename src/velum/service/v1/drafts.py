@@ -1,12 +1,14 @@
 """Review of a job, below `/v1/jobs/{job}`: drafts, comments, reviewers, jobs sent back, sources kept for longer."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from starlette.responses import JSONResponse, Response
 
-from velum.jobs import JobRecord
+from velum.errors import BadPlan
+from velum.jobs import JobRecord, approvals
 from velum.jobs.approvals import add_comment, assign_job, list_comments, send_back
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
@@ -108,7 +110,8 @@ def routes(job_service: JobService, access: Authenticator) -> LateRouter:
     )  # fmt: skip
     def read_draft(job: JobId, caller: Reviewing) -> Response:
         """Fetch the draft of a job's corrections. Takes the scope review."""
-        draft = job_service.read_draft(job, caller)
+        database, record = job_service.backend.open().database, job_service.get(job, caller)
+        draft = approvals.read_draft(database, record.id)
         headers = {"cache-control": "no-store"}
         return Response(status_code=204, headers=headers) if draft is None else JSONResponse(draft, headers=headers)
 
@@ -118,12 +121,30 @@ def routes(job_service: JobService, access: Authenticator) -> LateRouter:
 
         412 with `who` and `at` where somebody else has saved a draft, or applied corrections, since that version.
         """
-        return JSONResponse(job_service.save_draft(job, caller, wanted))
+        return JSONResponse(_save_draft(job_service, job_service.get(job, caller), caller, wanted))
 
     @router.delete("/{job}/draft", status_code=204, responses=problems(404), response_class=Response)
     def delete_draft(job: JobId, caller: Reviewing) -> Response:
         """Delete the draft. Takes the scope review."""
-        job_service.delete_draft(job, caller)
+        approvals.delete_draft(job_service.backend.open().database, job_service.get(job, caller).id)
         return Response(status_code=204)
 
     return router
+
+
+def _save_draft(job_service: JobService, job: JobRecord, caller: Principal, draft: DraftRequest) -> Mapping[str, Any]:
+    """Save a draft of a job's corrections. Raises `Problem`: 412 where somebody else has saved one since."""
+    database = job_service.backend.open().database
+    try:
+        saved = approvals.save_draft(
+            database, job.id, draft.body, caller.name, version=draft.version, edited=draft.edited
+        )  # fmt: skip
+    except BadPlan as error:
+        raise Problem(409, str(error)) from error
+    if saved is None:
+        other = approvals.read_draft(database, job.id) or {"who": None, "at": None}
+        raise Problem(
+            412, "somebody else has saved or applied corrections since; fetch them first", who=other["who"],
+            at=other["at"],
+        )  # fmt: skip
+    return saved

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import gettempdir
@@ -14,7 +14,6 @@ from urllib.parse import unquote, urlsplit
 from velum.annotations import Annotations
 from velum.errors import BadInput, BadPlan, VelumError
 from velum.jobs import JobKind, JobListing, JobQueue, JobRecord, Retention, State, Store, Submission
-from velum.jobs.approvals import delete_draft, read_draft, save_draft
 from velum.jobs.values import Once
 from velum.net.client import HttpClient
 from velum.plan import Plan
@@ -25,7 +24,7 @@ from velum.service.v1.http_bodies import tag_of
 from velum.service.v1.photos import add_people
 from velum.service.v1.plans import Plans
 from velum.service.v1.uploads import check_complete, conflict_when_occupied, owned_upload
-from velum.service.v1.values import DraftRequest, JobRequest
+from velum.service.v1.values import JobRequest
 from velum.storage.resumable_uploads import Occupied
 from velum.storage.scratch import ScratchDirs
 
@@ -210,34 +209,6 @@ class JobService:
         if not job.source_kept:
             raise Problem(410, f"the source of job {job.id} was deleted after its retention time")
         return self.backend.open().store
-
-    def read_draft(self, job: str, caller: Principal) -> Mapping[str, Any] | None:
-        """Return the draft of a job, None where there is none."""
-        self.get(job, caller)
-        return read_draft(self.backend.open().database, job)
-
-    def save_draft(self, job: str, caller: Principal, draft: DraftRequest) -> Mapping[str, Any]:
-        """Save a draft of a job's corrections. Raises `Problem`: 412 where somebody else has saved one since."""
-        self.get(job, caller)
-        database = self.backend.open().database
-        try:
-            saved = save_draft(
-                database, job, draft.body, caller.name, version=draft.version, edited=draft.edited
-            )  # fmt: skip
-        except BadPlan as error:
-            raise Problem(409, str(error)) from error
-        if saved is None:
-            other = read_draft(database, job) or {"who": None, "at": None}
-            raise Problem(
-                412, "somebody else has saved or applied corrections since; fetch them first", who=other["who"],
-                at=other["at"],
-            )  # fmt: skip
-        return saved
-
-    def delete_draft(self, job: str, caller: Principal) -> None:
-        """Delete the draft of a job, if there is one."""
-        self.get(job, caller)
-        delete_draft(self.backend.open().database, job)
 
     def _check_correction(self, body: bytes, job: JobRecord) -> None:
         findings = _read_regions(body)
