@@ -146,7 +146,7 @@ def face_cutter(source: Path, limits: Limits, decoders: media.DecoderPool | None
     """Return what cuts faces out of a source for `faces_of`, in this process or in one of `decoders`."""
     if decoders is None:
         return partial(cut_faces, source, limits)
-    return partial(decoders.steps, str(source), limits, cut_faces, source, limits)
+    return lambda wanted: decoders.steps(str(source), limits, cut_faces, source, limits, wanted)
 
 
 def cut_faces(source: Path, limits: Limits, wanted: Wanted) -> Cuts:
