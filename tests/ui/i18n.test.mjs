@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { languageOf, t, TEXTS } from '../../src/velum/service/ui/i18n.mjs';
+import { remarkTexts } from '../../src/velum/service/ui/parts/remarks.mjs';
 
 const UI = new URL('../../src/velum/service/ui/', import.meta.url);
 const modules = readdirSync(UI, { recursive: true }).filter((name) => name.endsWith('.mjs'));
@@ -36,4 +37,17 @@ test('no text was left in English', () => {
   const same = new Set(['photo.view.before', 'video.view.before', 'nav.docs', 'label.text', 'one.text', 'keys.name', 'review.name', 'jobs.name', 'gallery.person']);
   const left = Object.keys(TEXTS.en).filter((key) => TEXTS.de[key] === TEXTS.en[key] && !same.has(key) && /[a-z]{3}/i.test(TEXTS.en[key].replace(/\{\w+\}/g, '')));
   assert.deepEqual(left, []);
+});
+
+test('what is counted in words has a text for one', () => {
+  const counted = Object.entries(TEXTS.en).filter(([key, text]) => /\{n\} (?:[a-z-]+ )?[a-z]+s\b/.test(text) && !TEXTS.en[`${key}.one`]).map(([key]) => key);
+  // Shown for two and more, or with a decimal point.
+  assert.deepEqual(counted, ['jobs.frames', 'jobs.pages', 'jobs.fps']);
+  assert.equal(t('start.more', { n: 1 }, 'en'), '1 more label');
+});
+
+test('remarks of a report are in the language of the page, and English only where it has no text for them', () => {
+  const known = ['nothing was found to hide; look at the result before you pass it on', 'blur(degree=0.2) does not destroy what it hides: whoever has photographs of them', "the source's quality is not known; written with quality 90"];
+  assert.deepEqual(remarkTexts(known, 'de'), { texts: ['nothing', 'destroy', 'quality'].map((name) => TEXTS.de[`remark.${name}`]), others: [] });
+  assert.deepEqual(remarkTexts(['metadata kept: gps', 'something else', 'something more'], 'de'), { texts: ['Das Ergebnis enthält Angaben des Originals: gps.', TEXTS.de['remark.other']], others: ['something else', 'something more'] });
 });

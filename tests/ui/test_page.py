@@ -261,6 +261,23 @@ def test_corrections_are_kept_by_the_server_and_a_conflict_is_reported(page: Any
         other.reload()
         other.get_by_role("heading", name="1 region hidden").wait_for()
     assert all("412" in one for one in page.complaints)
+    # Corrections that are stored but could not be rendered are nobody else's.
+    page.get_by_role("checkbox", name="Hide Face 1").uncheck()
+    page.route("**/render", lambda route: route.fulfill(status=503, json={"code": "Busy", "detail": "wait"}))
+    page.get_by_role("button", name="Apply", exact=True).click()
+    page.get_by_text("The server is busy.").wait_for()
+    page.unroute("**/render")
+    page.reload()
+    page.get_by_text("The image does not show your corrections yet.").wait_for()
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_role("button", name="Add a box in the middle").click()
+    page.get_by_text(re.compile("^Saved ")).wait_for()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text("The image does not show your corrections yet.").wait_for()
+    rendered(page)
+    page.get_by_text("Which ones should stand?").wait_for(state="hidden")
+    assert result(page)[8:22, 13:27].any(), "the face that was left visible"
+    assert all("412" in one or "503" in one for one in page.complaints)
     page.complaints.clear()
 
 

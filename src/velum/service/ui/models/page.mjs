@@ -2,7 +2,7 @@
 /** The models that the service has or can fetch, and what one of them finds in a picture. */
 import { getJson, request, send } from '../api.mjs';
 import { h } from '../parts/dom.mjs';
-import { errorText } from '../parts/error_text.mjs';
+import { errorNote } from '../parts/error_text.mjs';
 import { oneText } from '../photo/labels.mjs';
 import { tell, tellError } from '../parts/toast.mjs';
 import { t } from '../i18n.mjs';
@@ -17,7 +17,7 @@ class VelumModels extends HTMLElement {
 
   async connectedCallback() {
     this.append(h('h1', {}, t('nav.models')), h('p', { class: 'quiet' }, t('models.why')),
-      h('div', { class: 'scroll panel', tabIndex: 0, role: 'region', 'aria-label': t('nav.models') }, h('table', {},
+      h('div', { class: 'scroll panel models', tabIndex: 0, role: 'region', 'aria-label': t('nav.models') }, h('table', {},
         h('thead', {}, h('tr', {}, ...['name', 'finds', 'good', 'licence', 'here'].map((column) => h('th', { scope: 'col' }, t(`models.${column}`))))), this.#body)));
     const models = await this.#list();
     this.addEventListener('switched', () => this.#list());
@@ -30,9 +30,9 @@ class VelumModels extends HTMLElement {
     const { models } = await getJson('v1/models');
     this.#body.replaceChildren(...models.map((model) => h('tr', {},
       h('th', { scope: 'row' }, model.name, model.default ? h('span', { class: 'badge good' }, t('models.default')) : null),
-      h('td', {}, model.labels.length > 6 ? t('models.many', { some: model.labels.slice(0, 5).join(', '), n: model.labels.length - 5 }) : model.labels.join(', ')),
-      h('td', { class: 'small' }, model.good_for ?? ''), h('td', { class: 'small' }, model.licence ?? ''),
-      h('td', {}, h('span', { class: `badge ${model.here ? 'good' : ''}` }, t(model.here ? 'models.yes' : 'models.no')),
+      h('td', { 'data-name': t('models.finds') }, model.labels.length > 6 ? t('models.many', { some: model.labels.slice(0, 5).join(', '), n: model.labels.length - 5 }) : model.labels.join(', ')),
+      h('td', { class: 'small', 'data-name': t('models.good') }, model.good_for ?? ''), h('td', { class: 'small', 'data-name': t('models.licence') }, model.licence ?? ''),
+      h('td', { 'data-name': t('models.here') }, h('span', { class: `badge ${model.here ? 'good' : ''}` }, t(model.here ? 'models.yes' : 'models.no')),
         model.former ? h('button', { type: 'button', 'aria-label': t('models.former.name', { name: model.name }), onclick: () => this.#switchBack(model.name) }, t('models.former')) : null))));
     return models;
   }
@@ -53,7 +53,7 @@ class VelumModels extends HTMLElement {
   #trial(models) {
     const which = h('select', { name: 'model' }, ...models.map(({ name, here, default: usual }) => h('option', { value: name, selected: usual, disabled: !here }, here ? name : `${name} (${t('models.no')})`)));
     const file = h('input', { type: 'file', accept: 'image/*', hidden: true, name: 'trial', 'aria-hidden': 'true', tabIndex: -1 });
-    const status = h('p', { role: 'status' }), canvas = h('canvas', { class: 'trial', hidden: true, role: 'img' });
+    const status = h('div', { role: 'status' }), canvas = h('canvas', { class: 'trial', hidden: true, role: 'img' });
     file.addEventListener('change', async () => {
       const [picture] = file.files ?? [], model = models.find(({ name }) => name === which.value);
       file.value = '';
@@ -68,8 +68,8 @@ class VelumModels extends HTMLElement {
         await draw(canvas, picture, found);
         canvas.hidden = false;
       } catch (error) {
-        status.className = 'note bad';
-        status.textContent = errorText(error);
+        status.className = '';
+        status.replaceChildren(errorNote(error));
       }
     });
     return h('section', { class: 'panel', 'aria-labelledby': 'trial-title' }, h('h2', { id: 'trial-title' }, t('models.try')), h('p', { class: 'quiet' }, t('models.tryhow')),

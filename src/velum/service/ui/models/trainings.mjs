@@ -3,9 +3,9 @@
 import { getJson, Problem, save, send } from '../api.mjs';
 import { h } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
-import { errorText } from '../parts/error_text.mjs';
+import { failure } from '../parts/error_text.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
-import { tell, tellError } from '../parts/toast.mjs';
+import { tellError } from '../parts/toast.mjs';
 import { language, left, t } from '../i18n.mjs';
 
 /**
@@ -116,7 +116,7 @@ export class VelumTrainings extends HTMLElement {
           name.value = '';
           await this.#again();
         } catch (error) {
-          tell(error instanceof Problem ? error.message : errorText(error), 'bad');
+          tellError(error);
         }
         button.disabled = false;
       },
@@ -131,7 +131,7 @@ export class VelumTrainings extends HTMLElement {
     return h('article', { class: 'training stack', 'aria-labelledby': `training-${id}` },
       h('div', { class: 'row between' }, h('h3', { id: `training-${id}` }, name), h('span', { class: `badge ${state === 'done' || state === 'running' ? 'good' : error ? 'bad' : ''}` }, training.present ? t('train.present') : t(`state.${state}`))),
       state === 'running' ? this.#progress(training) : null,
-      error ? h('p', { class: 'small bad' }, error.message ?? error.code) : null,
+      error ? h('div', { class: 'small bad' }, failure(error)) : null,
       state === 'done' && report ? this.#figures(training, report) : null,
       h('div', { class: 'row' },
         state === 'done' && training.result && !training.present && this.#button(training, 'switch', () => send('POST', `v1/trainings/${id}/switch`), 'primary'),

@@ -80,6 +80,12 @@ export class Draft extends EventTarget {
     await this.#sending;
   }
 
+  /** The service has the corrections themselves now, and has deleted the draft of them. */
+  stored() {
+    [this.#version, this.#wanted] = [0, null];
+    this.#tell('');
+  }
+
   /** Corrections could not be applied: go on as before. */
   release() {
     this.#held = false;

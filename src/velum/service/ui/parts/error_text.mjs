@@ -19,8 +19,8 @@ export function errorText(error) {
 /** @param {unknown} error what the service, or the browser, says of it; empty where that tells nothing more */
 export const errorDetail = (error) => (error instanceof Problem ? (error.status && error.code !== 'Deleted' ? error.message : '') : error instanceof Error ? error.message : String(error));
 
-/** @param {string} detail */
-const behind = (detail) => (detail ? h('details', { class: 'small' }, h('summary', {}, t('error.more')), h('p', { lang: 'en' }, detail)) : '');
+/** What the service says, behind a sentence. @param {string} detail */
+export const behind = (detail) => (detail ? h('details', { class: 'small' }, h('summary', {}, t('error.more')), h('p', { lang: 'en' }, detail)) : '');
 
 /** @param {unknown} error @param {string} [text] in place of the usual sentence */
 export const errorNote = (error, text = errorText(error)) => h('div', { class: 'note bad', role: 'alert' }, h('p', {}, text), behind(errorDetail(error)));

@@ -6,14 +6,29 @@ import { t } from '../i18n.mjs';
 /** Remarks that the page says in the reader's language; of others it says that they are there, and shows them as they are. @type {[string, RegExp][]} */
 const KNOWN = [
   ['nothing', /^nothing was found to hide/], ['shown', /^nothing is hidden: the plan shows/], ['destroy', / does not destroy what it hides/],
+  ['kept', /^metadata kept: (?<kinds>.+)$/], ['metadata', /^metadata not kept/], ['quality', /^the source's quality is not known/],
+  ['colours', /^(colours approximated|colour information not kept|\d+ bits per sample are reduced)/],
+  ['broken', /^the video (broke off|is shorter)/], ['leftout', /^left out: .* of audio or subtitles/], ['look', /^(the rotation|HDR metadata) .*was dropped/],
 ];
+
+/**
+ * What the remarks of a report say in the reader's language, each once, and those that are only there in English.
+ * @param {string[]} warnings @param {string} [language]
+ * @returns {{ texts: string[], others: string[] }}
+ */
+export function remarkTexts(warnings, language) {
+  const found = warnings.map((text) => ({ text, known: KNOWN.map(([name, pattern]) => ({ name, match: pattern.exec(text) })).find(({ match }) => match) }));
+  const others = found.flatMap(({ text, known }) => (known ? [] : [text]));
+  const texts = found.flatMap(({ known }) => (known ? [t(`remark.${known.name}`, known.match?.groups ?? {}, language)] : []));
+  return { texts: [...new Set([...texts, ...(others.length ? [t('remark.other', {}, language)] : [])])], others };
+}
 
 /** @param {string[]} warnings */
 export function remarks(warnings) {
   if (!warnings.length) return h('span', { hidden: true });
-  const said = new Map(warnings.map((text) => [KNOWN.find(([, pattern]) => pattern.test(text))?.[0] ?? 'other', text]));
+  const { texts, others } = remarkTexts(warnings);
   return h('details', { class: 'note warn remarks', open: true },
-    h('summary', {}, t('photo.warnings', { n: warnings.length })),
-    h('ul', { class: 'small' }, ...[...said.keys()].map((name) => h('li', {}, t(`remark.${name}`)))),
-    h('details', { class: 'small' }, h('summary', {}, t('error.more')), h('ul', { lang: 'en' }, ...warnings.map((text) => h('li', {}, text)))));
+    h('summary', {}, t('photo.warnings', { n: texts.length })),
+    h('ul', { class: 'small' }, ...texts.map((text) => h('li', {}, text))),
+    others.length ? h('details', { class: 'small' }, h('summary', {}, t('error.more')), h('ul', { lang: 'en' }, ...others.map((text) => h('li', {}, text)))) : '');
 }

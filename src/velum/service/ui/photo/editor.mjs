@@ -48,6 +48,7 @@ export class VelumEditor extends HTMLElement {
   #bar = h('div', { class: 'row tools', role: 'toolbar', 'aria-label': t('photo.tools') });
   #split = h('input', { type: 'range', min: '0', max: '1', step: '0.01', value: '0.5', 'aria-label': t('photo.split') });
   #busy = false;
+  #unrendered = false;
   /** @type {'before' | 'after' | 'compare'} */
   #view = 'compare';
 
@@ -58,7 +59,14 @@ export class VelumEditor extends HTMLElement {
 
   /** Whether the result lacks corrections. */
   get changed() {
-    return this.histories.some(({ changed }) => changed);
+    return this.#unrendered || this.histories.some(({ changed }) => changed);
+  }
+
+  /** The service has these corrections, but has not rendered them. @param {State[]} states by page */
+  stored(states) {
+    this.#unrendered = true;
+    states.forEach((state, i) => { this.histories[i].saved = state; });
+    this.#refresh();
   }
 
   connectedCallback() {
@@ -100,9 +108,9 @@ export class VelumEditor extends HTMLElement {
     this.#mode(this.#correcting);
   }
 
-  /** The result was made anew. @param {State[]} states what it hides */
-  async rendered(states) {
-    states.forEach((state, i) => { this.histories[i].saved = state; });
+  /** The result was made anew of what was stored. */
+  async rendered() {
+    this.#unrendered = false;
     [this.#correcting, this.#view] = [false, 'after'];
     await this.turn(this.page);
   }

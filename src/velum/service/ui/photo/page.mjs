@@ -6,7 +6,7 @@ import { ask } from '../parts/dialog.mjs';
 import { VelumComments } from '../parts/comments.mjs';
 import { Draft, draftStatus } from '../parts/drafts.mjs';
 import { saveResult } from '../parts/result.mjs';
-import { errorNote, failure, jobProblem } from '../parts/error_text.mjs';
+import { behind, errorNote, failure, jobProblem } from '../parts/error_text.mjs';
 import { keptNote } from '../parts/kept.mjs';
 import { VelumStrip } from '../parts/strip.mjs';
 import { tell, tellError } from '../parts/toast.mjs';
@@ -84,7 +84,7 @@ class VelumPhoto extends HTMLElement {
     if (ended(job)) return this.#state.replaceChildren();
     const bar = /** @type {VelumProgress} */ (document.createElement('velum-progress'));
     const { done, total } = job.frames;
-    this.#state.replaceChildren(bar, job.error?.message ? h('p', { class: 'note warn' }, job.error.message) : '');
+    this.#state.replaceChildren(bar, job.error?.message ? h('div', { class: 'note warn' }, h('p', {}, t('error.retrying')), behind(job.error.message)) : '');
     bar.set(total ? done / total : null, [t(`state.${job.state}`), left(job.seconds_left)].filter(Boolean).join(' · '), job.name);
   }
 
@@ -144,6 +144,7 @@ class VelumPhoto extends HTMLElement {
       this.#body.replaceChildren();
       return this.#state.replaceChildren(errorNote(error, t('photo.kind')));
     }
+    if (job.corrections_pending) editor.stored([]);
     if (kept?.pages) editor.restore(frames.map((_, i) => kept.pages[i] && stateOf(kept.pages[i])));
     editor.addEventListener('render', () => this.#render());
     editor.addEventListener('edit', () => this.#edited());
@@ -240,16 +241,19 @@ class VelumPhoto extends HTMLElement {
       const path = `v1/jobs/${this.#id}`;
       const put = await request(`${path}/regions`, { method: 'PUT', json: corrected, headers: this.#tag ? { 'if-match': this.#tag } : {} });
       this.#tag = put.headers.get('etag') ?? this.#tag;
+      this.#regions = corrected;
+      this.#draft?.stored();
+      editor.stored(states);
       await send('POST', `${path}/render`);
       const job = await follow(this.#id, (now) => this.#tell(now), this.#gone.signal);
       if (!job || job.state !== 'done') throw jobProblem(job);
       this.#tell(job);
       const tag = await request(`${path}/regions`, { method: 'GET' });
       this.#tag = tag.headers.get('etag') ?? '';
-      this.#regions = corrected;
       editor.seen.clear();
-      await editor.rendered(states);
+      await editor.rendered();
       await this.#draft?.applied({ pages: {} });
+      if (editor.changed) this.#edited();
       if (this.#draft) this.#kept.append(draftStatus(this.#draft, this.#gone.signal));
       await this.#approvable();
       tell(t('photo.rendered'));

@@ -6,7 +6,7 @@ import { VelumProgress } from '../parts/progress.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { VelumComments } from '../parts/comments.mjs';
 import { Draft, draftStatus } from '../parts/drafts.mjs';
-import { errorDetail, errorNote, errorText, failure, jobProblem } from '../parts/error_text.mjs';
+import { behind, errorDetail, errorNote, errorText, failure, jobProblem } from '../parts/error_text.mjs';
 import { keptNote } from '../parts/kept.mjs';
 import { saveResult } from '../parts/result.mjs';
 import { techniqueField } from '../parts/technique_field.mjs';
@@ -34,6 +34,7 @@ import { VelumGallery } from '../gallery/panel.mjs';
 /** @typedef {import('./tracks.mjs').State} State */
 
 const TOOLS = /** @type {const} */ (['switch', 'move', 'draw']);
+const TOOL_ICONS = { switch: ICONS.eye, move: ICONS.hand, draw: ICONS.box };
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
 /** Doubtful moments within so many seconds are one stop. */
 const NEAR_SECONDS = 0.5;
@@ -59,6 +60,8 @@ class VelumVideo extends HTMLElement {
   #comments = /** @type {VelumComments} */ (document.createElement('velum-comments'));
   #result = /** @type {VelumResult} */ (document.createElement('velum-result'));
   #wasShown = false;
+  /** Whether the service has corrections that it has not rendered. */
+  #unrendered = false;
   /** What is done with the audio: in the result, and in the next one. */
   #audio = { now: 'copy', next: 'copy' };
   /** @type {ReturnType<typeof drawnLabels>} */
@@ -84,7 +87,7 @@ class VelumVideo extends HTMLElement {
   #count = h('h2');
   #label = h('select', { 'aria-label': t('photo.newlabel') });
   #span = h('select', { 'aria-label': t('video.span') }, h('option', { value: 'follow' }, t('video.span.follow')), ...[0, 1, 2, 5].map((n) => h('option', { value: n }, n ? t('video.span.n', { n }) : t('video.span.0'))));
-  #tools = TOOLS.map((tool) => h('button', { type: 'button', 'aria-pressed': String(tool === 'switch'), onclick: () => this.#use(tool) }, t(`video.tool.${tool}`)));
+  #tools = TOOLS.map((tool) => h('button', { type: 'button', 'aria-pressed': String(tool === 'switch'), title: t(`video.tool.${tool}`), 'aria-label': t(`video.tool.${tool}`), onclick: () => this.#use(tool) }, icon(TOOL_ICONS[tool]), h('span', { class: 'word' }, t(`video.tool.${tool}`))));
   #other = h('select', { 'aria-label': t('video.merge.with'), onchange: () => this.#merge() });
   #how = h('div');
   #gallery = new VelumGallery();
@@ -150,6 +153,7 @@ class VelumVideo extends HTMLElement {
     this.#drawable = drawnLabels(report.rules);
     this.#label.replaceChildren(...this.#drawable.labels.map((label) => h('option', { value: label }, named(label))));
     this.#audio = { now: job.audio, next: job.audio };
+    this.#unrendered = job.corrections_pending;
     if (job.source_kept) {
       this.#draft = new Draft(this.#id, signal);
       const kept = await this.#draft.load().catch(() => null);
@@ -179,7 +183,7 @@ class VelumVideo extends HTMLElement {
       const { state, share, error } = await send('POST', made);
       if (signal.aborted) return;
       if (state === 'ready' && await this.#plays(made)) return shade.remove();
-      if (state !== 'making') return this.#stage.replaceChildren(h('p', { class: 'note warn', role: 'alert' }, t('video.cannot'), ' ', error ?? ''));
+      if (state !== 'making') return this.#stage.replaceChildren(h('div', { class: 'note warn', role: 'alert' }, t('video.cannot'), behind(error ?? '')));
       message.textContent = t('video.making', { done: Math.round(100 * (share ?? 0)) });
       await new Promise((go) => setTimeout(go, 500));
     }
@@ -299,7 +303,7 @@ class VelumVideo extends HTMLElement {
 
   /** Whether the result lacks something. */
   get #changed() {
-    return this.#history.changed || this.#audio.next !== this.#audio.now;
+    return this.#unrendered || this.#history.changed || this.#audio.next !== this.#audio.now;
   }
 
   /** Have what was done kept by the service. */
@@ -552,18 +556,23 @@ class VelumVideo extends HTMLElement {
     const file = this.#file, state = this.#history.now, path = `v1/jobs/${this.#id}`;
     if (!file) return false;
     this.#buttons.render.disabled = true;
+    let stored = false;
     try {
       await this.#draft?.hold();
       const put = await request(`${path}/regions`, { method: 'PUT', json: tracks.fileOf(file, state), headers: this.#tag ? { 'if-match': this.#tag } : {} });
       this.#tag = put.headers.get('etag') ?? '';
+      this.#draft?.stored();
+      [this.#history.saved, this.#unrendered, stored] = [state, true, true];
       await send('POST', `${path}/render${this.#audio.next === this.#audio.now ? '' : `?audio=${this.#audio.next}`}`);
       const job = await follow(this.#id, (now) => this.#tell(now), this.#gone.signal);
+      stored = false;
       if (!job || job.state !== 'done') throw jobProblem(job);
       this.#tell(job);
+      this.#unrendered = false;
       this.#audio = { now: job.audio, next: job.audio };
       this.#tag = (await request(`${path}/regions`, { signal: this.#gone.signal })).headers.get('etag') ?? '';
-      this.#history.saved = state;
       await this.#draft?.applied({ decided: [...this.#decided] });
+      if (this.#changed) this.#edited();
       await this.#approvable();
       this.#looked();
       this.#result.renew(true);
@@ -572,6 +581,8 @@ class VelumVideo extends HTMLElement {
     } catch (error) {
       if (this.#gone.signal.aborted) return false;
       this.#draft?.release();
+      // Decisions and the choice of sound are no corrections: they are still to be kept.
+      if (stored) this.#edited();
       tellError(error, error instanceof Problem && error.status === 412 ? t('photo.others') : undefined);
       return false;
     } finally {

@@ -2,6 +2,7 @@
 /** The finished video over or beside the original, at the same frame. */
 import { address, send } from '../api.mjs';
 import { h } from '../parts/dom.mjs';
+import { behind } from '../parts/error_text.mjs';
 import { t } from '../i18n.mjs';
 import { within } from './frame_times.mjs';
 
@@ -14,7 +15,7 @@ export class VelumResult extends HTMLElement {
   video = h('video', { muted: true, playsInline: true, preload: 'auto', tabIndex: -1, 'aria-label': t('video.result') });
   /** @type {Mode} */
   mode = 'before';
-  #note = h('p', { class: 'result-note note', hidden: true, role: 'status' });
+  #note = h('div', { class: 'result-note note', hidden: true, role: 'status' });
   #buttons = MODES.map((mode) => h('button', { type: 'button', 'aria-pressed': String(mode === this.mode), onclick: () => this.use(mode) }, t(`video.view.${mode}`)));
   /** The row of buttons that choose what is shown. */
   choice = h('div', { class: 'row', role: 'group', 'aria-label': t('video.view') }, ...this.#buttons);
@@ -80,7 +81,7 @@ export class VelumResult extends HTMLElement {
       if (!this.isConnected) return;
       if (state === 'ready' && await this.#plays(`${this.#path}/preview?of=result&at=${stamp}`)) return;
       if (state !== 'making') {
-        this.#note.textContent = `${t('video.cannot.result')} ${error ?? ''}`;
+        this.#note.replaceChildren(t('video.cannot.result'), behind(error ?? ''));
         return;
       }
       this.#note.textContent = t('video.making', { done: Math.round(100 * (share ?? 0)) });
