@@ -46,6 +46,13 @@ def test_what_a_killed_process_left_is_removed_by_the_next_run_in_that_folder(tm
     assert list(tmp_path.iterdir()) == [tmp_path / "b.txt"]
 
 
+def test_a_file_for_its_owner_alone_is_so_before_its_first_byte(tmp_path: Path) -> None:
+    with publish(tmp_path / "key", mode=0o600) as part:
+        assert part.stat().st_mode & 0o777 == 0o600
+        part.write_text("secret")
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_file_that_another_process_is_writing_stays(tmp_path: Path) -> None:
     with writing(tmp_path / "a.txt") as process:
         with publish(tmp_path / "b.txt") as part, folder_next_to(tmp_path / "b.txt"):

@@ -30,25 +30,28 @@ def is_temporary(name: str) -> bool:
 
 
 @contextmanager
-def publish(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def publish(target: Path, *, overwrite: bool = False, mode: int | None = None) -> Iterator[Path]:
     """Give a path to write to; when the block ends well, that file becomes `target` in one step.
 
-    The file lies in the target's folder. Whatever goes wrong, it is removed and the target is as before. Raises
-    `OutputFailed` when the target exists and `overwrite` is False, when its folder is missing or cannot be written
-    to, and when the disk is full. Unfinished files that killed processes left in that folder are removed.
+    The file lies in the target's folder, with the permissions `mode` from its first byte on (None: the usual ones).
+    Whatever goes wrong, it is removed and the target is as before. Raises `OutputFailed` when the target exists and
+    `overwrite` is False, when its folder is missing or cannot be written to, and when the disk is full. Unfinished
+    files that killed processes left in that folder are removed.
     """
     ensure_free(target, overwrite=overwrite)
     _remove_abandoned(target.parent)
     # Not named after the target: that name may already be as long as the file system allows.
     fresh, part = _temporary_paths(target.parent, ".part")
     try:
-        fresh.touch(exist_ok=False)
+        fresh.touch(0o666 if mode is None else 0o600, exist_ok=False)
+        if mode is not None:
+            fresh.chmod(mode)
         with _lock(fresh):
             fresh.rename(part)
             yield part
             # Whoever writes may have put another file in its place, which nobody has locked.
             with _lock(part):
-                _flush(part)
+                flush(part)
                 _rename(part, target, overwrite=overwrite)
     except VelumError:
         raise
@@ -155,9 +158,9 @@ def _remove_if_abandoned(path: Path) -> None:
         os.close(descriptor)
 
 
-def _flush(part: Path) -> None:
-    """Flush a file to the disk before it is renamed: a crash must not leave half of a target."""
-    descriptor = os.open(part, os.O_RDONLY)
+def flush(path: Path) -> None:
+    """Flush a file or a folder to the disk. Before a file is renamed: a crash must not leave half of a target."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

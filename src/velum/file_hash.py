@@ -18,4 +18,9 @@ def sha256_of(path: Path) -> str:
 
 def sha256_of_stream(file: IO[bytes]) -> str:
     """Return the SHA-256 of an open file from its position on, in hexadecimal. Raises `OSError` on failure."""
-    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # binary files have `readinto`
+    return hash_stream(file, "sha256")
+
+
+def hash_stream(file: IO[bytes], algorithm: str) -> str:
+    """Return a hash of an open file from its position on, in hexadecimal. Raises `OSError` on failure."""
+    return hashlib.file_digest(file, algorithm).hexdigest()  # type: ignore[arg-type]  # binary files have `readinto`

@@ -1,7 +1,9 @@
 """A model of one's own is recognised, stored whole and verified, found by its name, and removed without a trace."""
 
 import hashlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from openvino import opset8 as ops
 from tests.rows import exhaustive
 
+from velum.atomic import publish
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
 from velum.locate import detect_family, registry, user_models
 from velum.locate.catalog_toml import read_catalog, write_models
@@ -125,16 +128,26 @@ def test_a_replaced_model_can_be_switched_back(xml: Path, host: RuntimeConfig, t
         user_models.switch_back("mine", host)
 
 
-def test_a_switch_that_is_cut_off_changes_nothing(xml: Path, host: RuntimeConfig, tmp_path: Path) -> None:
+@contextmanager
+def no_room_for(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Publish like `velum.atomic.publish`, on a disk that is full when the catalogue comes."""
+    if target.name == registry.FILE:
+        raise OutputFailed(f"cannot write {target}: no space left on device")
+    with publish(target, overwrite=overwrite) as part:
+        yield part
+
+
+def test_a_switch_that_is_cut_off_changes_nothing(
+    xml: Path, host: RuntimeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = identify_model(xml, ImportOptions(name="mine"))
     first = user_models.put(found, host)
     with pytest.raises(BadPlan, match="'mine' has no former version: it has not replaced another one"):
         user_models.switch_back("mine", host)
     other = network(tmp_path / "other.xml", 6, weight=2.0)
-    (registry.user_models_folder(host) / ".models.toml.part").mkdir()  # as on a full disk: it cannot be written
-    with pytest.raises(OutputFailed):
+    with monkeypatch.context() as full_disk, pytest.raises(OutputFailed, match="VELUM_MODELS"):
+        full_disk.setattr(user_models, "publish", no_room_for)
         user_models.put(replace(found, path=other), host, replace=True)
-    (registry.user_models_folder(host) / ".models.toml.part").rmdir()
     assert registry.find("mine", host) == first
     assert user_models.put(replace(found, path=other), host, replace=True) == registry.find("mine", host)
     assert registry.former_models(host) == {"mine": first}

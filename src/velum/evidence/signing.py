@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from velum.atomic import ensure_free, publish
-from velum.errors import BadPlan, OutputFailed, Unavailable
+from velum.errors import BadPlan, Unavailable
 
 try:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -133,9 +133,5 @@ def _read_passphrase(path: Path | None) -> bytes | None:
 
 
 def _write(path: Path, data: bytes, *, mode: int) -> None:
-    with publish(path) as part:
-        try:
-            part.chmod(mode)  # set the mode while the file is empty, so that nobody else can read a byte of the key
-            part.write_bytes(data)
-        except OSError as error:
-            raise OutputFailed(f"cannot write {path}: {error.strerror or error}") from error
+    with publish(path, mode=mode) as part:
+        part.write_bytes(data)

@@ -11,7 +11,6 @@ model that is replaced stays as the former version, and `switch_back` makes it t
 """
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
@@ -23,8 +22,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from velum.atomic import flush, publish
 from velum.errors import BadInput, BadPlan, OutputFailed, PluginFault, Unavailable
-from velum.file_hash import sha256_of_stream
+from velum.file_hash import sha256_of
 from velum.frame import Rgb
 from velum.locate.catalog_toml import write_models
 from velum.locate.import_model import ImportedModel, files_of
@@ -160,11 +160,12 @@ def _store_files(offer: ImportedModel, store: Path) -> tuple[File, ...]:
         main = _copy_files(files_of(offer.path), Path(room))
         _check(main, offer)
         paths = files_of(main)
-        hashes = [_hash_and_sync(path) for path in paths]
+        hashes = [sha256_of(path) for path in paths]
         key = hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
         target = store / key
         target.mkdir(exist_ok=True)
         for path in paths:
+            flush(path)
             path.replace(target / path.name)
         if offer.card is not None:
             shutil.copyfile(offer.card, target / CARD)
@@ -222,13 +223,6 @@ def entry_of(offer: ImportedModel, files: tuple[File, ...]) -> Model:
     )
 
 
-def _hash_and_sync(path: Path) -> str:
-    with path.open("rb") as stream:
-        digest = sha256_of_stream(stream)
-        os.fsync(stream.fileno())
-    return digest
-
-
 def _write(store: Path, models: Mapping[str, Model], versions: Mapping[str, Model]) -> None:
     """Replace the catalogue in one step, then delete the folders that no version of a model uses any more.
 
@@ -250,12 +244,11 @@ def _replace_file(file: Path, models: Mapping[str, Model]) -> None:
         file.unlink(missing_ok=True)
         return
     text = "# Written by 'velum models add' and 'velum models remove'.\n\n" + write_models(models.values())
-    temporary = file.with_name(f".{file.name}.part")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
+    try:
+        with publish(file, overwrite=True) as part:
+            part.write_text(text, encoding="utf-8")
+    except OutputFailed as error:
+        raise OutputFailed(f"{error}, or choose another folder with VELUM_MODELS") from error
 
 
 def check_runs(path: Path, offer: ImportedModel, stated: Signature) -> None:

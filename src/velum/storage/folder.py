@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from velum.atomic import flush
 from velum.errors import BadInput, LimitExceeded, OutputFailed
 from velum.file_hash import sha256_of_stream
 from velum.storage import (
@@ -58,7 +59,7 @@ class FolderStore:
                     file.flush()
                     os.fsync(file.fileno())
                 part.replace(self._path / MARK)
-                _settle_folder(self._path)
+                flush(self._path)
             finally:
                 _drop(part)
 
@@ -177,7 +178,7 @@ class FolderStore:
             os.utime(part)  # the age of a stored file counts from now, not from when it was written elsewhere
             part.replace(place)
             for folder in (place.parent, self._path):
-                _settle_folder(folder)
+                flush(folder)
         self.check()  # the store may have been unmounted meanwhile, and another folder be in its place
         return PutResult(key, size, digest)
 
@@ -249,19 +250,7 @@ def _move(file: Path, part: Path) -> None:
             raise
         shutil.copyfile(file, part)
         file.unlink()
-    descriptor = os.open(part, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _settle_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(part)
 
 
 def _drop(part: Path) -> None:

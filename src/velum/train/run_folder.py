@@ -126,8 +126,7 @@ class RunFolder:
     def write_sheet(self, jpeg: bytes) -> None:
         """Replace the sheet, in a folder that is made where there is none. Raises `OutputFailed`."""
         self._make()
-        with publish(self.sheet, overwrite=True) as part:
-            part.chmod(0o600)
+        with publish(self.sheet, overwrite=True, mode=0o600) as part:
             part.write_bytes(jpeg)
 
     def begin(self, run: Run, *, replace: bool) -> None:

@@ -77,8 +77,7 @@ class CompiledCache:
             self.folder.mkdir(mode=0o700, exist_ok=True)
             if not _is_private(self.folder.lstat(), stat.S_ISDIR):
                 return
-            with publish(self._path(key), overwrite=True) as part:
-                part.chmod(0o600)
+            with publish(self._path(key), overwrite=True, mode=0o600) as part:
                 part.write_bytes(content)
             self._prune()
         except (OSError, OutputFailed):

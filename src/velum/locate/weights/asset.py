@@ -1,6 +1,5 @@
 """Entries of the catalogue: files that velum uses but does not ship, and their sources."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from velum.errors import Unavailable
+from velum.file_hash import hash_stream
 from velum.spec import PartSpec
 
 
@@ -266,7 +266,7 @@ def fault(pinned: Pinned, path: Path) -> str | None:
         if size != pinned.size:
             return f"{path} has {size} bytes, expected {pinned.size}"
         with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, algorithm).hexdigest()
+            digest = hash_stream(stream, algorithm)
     except OSError as error:
         return f"{path} cannot be read: {error.strerror or error}"
     return None if digest == expected else f"{path} has {algorithm} {digest}, expected {expected}"

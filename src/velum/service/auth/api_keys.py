@@ -7,10 +7,8 @@ slow password hash, and costs a request next to nothing.
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -20,6 +18,7 @@ from typing import Any, Self
 
 from filelock import FileLock
 
+from velum.atomic import publish
 from velum.errors import BadPlan, OutputFailed, Unavailable
 from velum.service.auth.principal import SCOPES, Principal, Quota, Scope, Unauthenticated
 
@@ -170,20 +169,8 @@ class ApiKeys:
 
     def _write(self, keys: list[ApiKey]) -> None:
         text = json.dumps({"keys": [key.to_json() for key in keys]}, indent=1)
-        try:
-            number, name = tempfile.mkstemp(dir=self.file.parent, prefix=".keys-")  # for its owner alone
-            try:
-                with os.fdopen(number, "w", encoding="utf-8") as file:
-                    file.write(text + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(name).replace(self.file)
-            finally:
-                Path(name).unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputFailed(
-                f"cannot write {self.file}: {error.strerror or error}; make its folder writable"
-            ) from error
+        with publish(self.file, overwrite=True, mode=0o600) as part:  # for its owner alone
+            part.write_text(text + "\n", encoding="utf-8")
 
 
 def _read(file: Path) -> Mapping[str, ApiKey]:
