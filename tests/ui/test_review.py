@@ -316,6 +316,20 @@ def test_a_timeline_of_ten_minutes_opens(page: Any, job_of_clip: str) -> None:
     page.goto(f"/#/review/{job_of_clip}")
     page.get_by_role("heading", name="360 tracks hidden").wait_for()
     page.locator("velum-timeline canvas").wait_for()
+    page.locator(".timeline-names").get_by_text("Faces").wait_for()
+    width = "document.querySelector('.timeline-inner').clientWidth"
+    whole = page.evaluate(width)
+    page.get_by_role("button", name="Zoom in on the timeline").click()
+    assert page.evaluate(width) == pytest.approx(1.5 * whole, abs=2)
+    page.locator(".timeline-inner").hover(position={"x": whole / 2, "y": 20})
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -400)
+    page.keyboard.up("Control")
+    page.wait_for_function(f"{width} > {5 * whole}")
+    page.get_by_label("Go to …").fill("6000f")
+    page.keyboard.press("Enter")
+    page.get_by_text("Frame 6000 of 18000").wait_for()
+    assert page.evaluate("document.querySelector('velum-timeline').scrollLeft") > 0, "the frame is brought into view"
 
 
 @pytest.mark.exhaustive

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as tracks from '../../src/velum/service/ui/video/tracks.mjs';
+import { rowsOf, zoomed } from '../../src/velum/service/ui/video/timeline_layout.mjs';
 import { coco, yolo } from '../../src/velum/service/ui/video/export_annotations.mjs';
 import { History } from '../../src/velum/service/ui/photo/edits.mjs';
 
@@ -197,4 +198,19 @@ test('what was found badly, filled in or short is doubted, and what was drawn is
 test('doubtful moments that are near are one stop', () => {
   const doubts = [1, 5, 12, 30].map((at) => ({ at, id: 1, why: 'low' }));
   assert.deepEqual(tracks.stopsOf(doubts, 10).map((stop) => stop.map(({ at }) => at)), [[1, 5], [12], [30]]);
+});
+
+test('rows of a label are next to each other, and tracks share one where they are not at the same time', () => {
+  const track = (id, label, from, to) => ({ id, label, on: true, places: [from, to].map((at) => ({ at, region: { label, xyxy: [0, 0, 9, 9] } })) });
+  const { rows, labels } = rowsOf([track(1, 'face', 0, 5), track(2, 'plate', 1, 9), track(3, 'face', 3, 8), track(4, 'face', 7, 9)]);
+  assert.deepEqual(labels, ['face', 'face', 'plate']);
+  assert.deepEqual([...rows].sort((a, b) => a[0] - b[0]), [[1, 0], [2, 2], [3, 1], [4, 0]]);
+});
+
+test('the timeline is zoomed around a place, from all of it to single frames', () => {
+  const view = zoomed({ zoom: 1, left: 0 }, 4, 100, 400, 1000);
+  assert.deepEqual(view, { zoom: 4, left: 300 }, 'what was at 100 of 400 is at 400 of 1600, which is 100 from the left');
+  assert.deepEqual(zoomed(view, 0.25, 100, 400, 1000), { zoom: 1, left: 0 });
+  assert.equal(zoomed(view, 1e9, 0, 400, 1000).zoom, 60);
+  assert.equal(zoomed({ zoom: 1, left: 0 }, 2, 0, 400, 5).zoom, 1, 'a few frames need no zoom');
 });

@@ -256,7 +256,7 @@ class VelumVideo extends HTMLElement {
         h('div', { class: 'video-frame', 'data-mode': 'before' }, stage, this.#result),
         h('div', { class: 'row video-steps' }, step(ICONS.stepback, 'back.frame', () => stage.go(stage.frame - 1)), play, step(ICONS.stepon, 'forward', () => stage.go(stage.frame + 1)), this.#speed, this.#mute, this.#time, h('span', { class: 'gap' }),
           button('doubt', () => this.#next(1)), button('right', () => this.#right())),
-        h('div', { class: 'row video-at' }, this.#where, this.#doubt), timeline, h('p', { class: 'small quiet row' }, ...legend, h('span', { class: 'video-keys' }, t('video.keys')))),
+        h('div', { class: 'row video-at' }, this.#where, this.#doubt, h('span', { class: 'gap' }), timeline.zooming), timeline, h('p', { class: 'small quiet row' }, ...legend, h('span', { class: 'video-keys' }, t('video.keys')))),
       h('div', { class: 'panel video-side' }, this.#count, remarks(report.warnings), this.#list,
         h('div', { class: 'row video-edit' }, button('split', () => this.#edit((s, id) => tracks.split(s, id, stage.frame))), button('extend', () => this.#edit((s, id) => tracks.extended(s, id, stage.frame))),
           button('remove', () => this.#edit(tracks.removed), ICONS.trash), this.#other), this.#how,
@@ -532,7 +532,7 @@ class VelumVideo extends HTMLElement {
     const keys = command ? { z: () => this.#travel(event.shiftKey ? 'redo' : 'undo'), y: () => this.#travel('redo') } : {
       arrowleft: () => this.#stage.go(frame - (event.shiftKey ? second : 1)), arrowright: () => this.#stage.go(frame + (event.shiftKey ? second : 1)),
       home: () => this.#stage.go(0), end: () => this.#stage.go(this.#frames - 1), n: () => this.#next(1), p: () => this.#next(-1), k: () => (this.#stage.video.paused ? this.#right() : this.#playing()), j: () => this.#shuttle(-1), l: () => this.#shuttle(1),
-      o: () => this.#result.use(this.#result.mode === 'before' ? 'after' : 'before'), g: () => this.#time.focus(), m: () => this.#listen(),
+      o: () => this.#result.use(this.#result.mode === 'before' ? 'after' : 'before'), g: () => this.#time.focus(), '+': () => this.#timeline.zoom(1.5), '-': () => this.#timeline.zoom(1 / 1.5), m: () => this.#listen(),
       x: () => this.#toggle(this.#chosen), delete: () => this.#chosen && this.#edit(tracks.removed),
       b: () => this.#drawn([0.4, 0.4, 0.6, 0.6].map((share, i) => share * (i % 2 ? this.#file?.height ?? 1 : this.#file?.width ?? 1))),
       ...(at.closest('button, summary, a, input') ? {} : { ' ': () => this.#playing() }),

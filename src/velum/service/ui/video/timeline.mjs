@@ -1,50 +1,42 @@
 // @ts-check
 /** All tracks over time, as bars. */
-import { h } from '../parts/dom.mjs';
+import { h, icon, ICONS } from '../parts/dom.mjs';
 import { t } from '../i18n.mjs';
+import { labelText } from '../photo/labels.mjs';
+import { rowsOf, zoomed } from './timeline_layout.mjs';
 import { firstOf, lastOf, stretchesOf } from './tracks.mjs';
 
 /** @typedef {import('./tracks.mjs').State} State */
 /** @typedef {import('./tracks.mjs').Doubt} Doubt */
 
-const LANE = 14;
-const BAR = 10;
+const LANE = 16;
+const BAR = 12;
 const TOP = 12;
-
-/**
- * A row for each track, as few as there can be: tracks that are not at the same time share one.
- * @param {State} state
- * @returns {Map<number, number>} the row of each track
- */
-export function lanesOf(state) {
-  /** @type {number[]} */
-  const ends = [];
-  return new Map([...state].sort((a, b) => firstOf(a) - firstOf(b)).map((track) => {
-    const free = ends.findIndex((end) => end < firstOf(track) - 1);
-    const lane = free < 0 ? ends.length : free;
-    ends[lane] = lastOf(track);
-    return [track.id, lane];
-  }));
-}
+const STEP = 1.5;
 
 /** Events: `seek` with the frame, `choose` with a track's id. */
 export class VelumTimeline extends HTMLElement {
   #canvas = h('canvas');
   #head = h('div', { class: 'playhead' });
   #inner = h('div', { class: 'timeline-inner' }, this.#canvas, this.#head);
+  #names = h('div', { class: 'timeline-names', 'aria-hidden': 'true' });
+  #zoom = 1;
+  #buttons = /** @type {const} */ (['out', 'in']).map((way) => h('button', { type: 'button', class: 'plain', 'aria-label': t(`video.zoom.${way}`), title: t(`video.zoom.${way}.how`), onclick: () => this.zoom(way === 'in' ? STEP : 1 / STEP) }, icon(ICONS[way === 'in' ? 'add' : 'minus'])));
+  /** The buttons that zoom. */
+  zooming = h('div', { class: 'row timeline-zoom', role: 'group', 'aria-label': t('video.zoom') }, ...this.#buttons);
   #sized = new ResizeObserver(() => this.#draw());
   /** @type {State} */
   #state = [];
   /** @type {readonly Doubt[]} */
   #doubts = [];
-  #lanes = new Map();
+  #rows = rowsOf([]);
   #frames = 1;
   #chosen = 0;
   #at = 0;
 
   connectedCallback() {
     if (this.firstChild) return;
-    this.append(this.#inner);
+    this.append(this.#names, this.#inner);
     for (const [name, value] of Object.entries({ role: 'slider', tabindex: '0', 'aria-label': t('video.timeline'), 'aria-valuemin': '1' })) this.setAttribute(name, value);
     this.#inner.addEventListener('pointerdown', (event) => {
       this.#inner.setPointerCapture(event.pointerId);
@@ -54,6 +46,12 @@ export class VelumTimeline extends HTMLElement {
     this.#inner.addEventListener('pointermove', (event) => {
       if (event.buttons & 1) this.#seek(event);
     });
+    this.addEventListener('wheel', (event) => {
+      if (!event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      this.zoom(Math.exp(-event.deltaY / 200), event.clientX - this.getBoundingClientRect().left - this.#names.offsetWidth);
+    }, { passive: false });
+    this.addEventListener('scroll', () => { if (this.#zoom > 1) this.#draw(); }, { passive: true });
     this.#sized.observe(this);
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#draw());
   }
@@ -64,7 +62,12 @@ export class VelumTimeline extends HTMLElement {
 
   /** @param {State} state @param {readonly Doubt[]} doubts @param {number} frames @param {number} chosen */
   show(state, doubts, frames, chosen) {
-    if (state !== this.#state) this.#lanes = lanesOf(state);
+    if (state !== this.#state) {
+      this.#rows = rowsOf(state);
+      const { labels } = this.#rows;
+      // The first row of a label names it.
+      this.#names.replaceChildren(...labels.map((label, i) => h('span', {}, label === labels[i - 1] ? '' : labelText(label))));
+    }
     [this.#state, this.#doubts, this.#frames, this.#chosen] = [state, doubts, Math.max(1, frames), chosen];
     this.setAttribute('aria-valuemax', String(frames));
     this.#draw();
@@ -74,12 +77,31 @@ export class VelumTimeline extends HTMLElement {
   place(at, text) {
     this.#at = at;
     this.#head.style.left = `${(100 * (at + 0.5)) / this.#frames}%`;
+    const x = ((at + 0.5) / this.#frames) * this.#inner.clientWidth, view = this.#view, { scrollLeft: left } = /** @type {HTMLElement} */ (this);
+    if (this.#zoom > 1 && (x < left || x > left + view)) this.scrollLeft = x - view / 5;
     this.setAttribute('aria-valuenow', String(at + 1));
     this.setAttribute('aria-valuetext', text);
   }
 
   get at() {
     return this.#at;
+  }
+
+  /** How wide the part that is in view is. */
+  get #view() {
+    return this.clientWidth - this.#names.offsetWidth;
+  }
+
+  /** Show more or less of the time. @param {number} factor @param {number} [at] pixels from the left that stay; else the frame shown, or the middle */
+  zoom(factor, at) {
+    /** @type {HTMLElement} */
+    const scroller = this;
+    const width = this.#view, was = scroller.scrollLeft, head = ((this.#at + 0.5) / this.#frames) * width * this.#zoom - was;
+    const { zoom, left } = zoomed({ zoom: this.#zoom, left: was }, factor, at ?? (head >= 0 && head <= width ? head : width / 2), width, this.#frames);
+    this.#zoom = zoom;
+    this.#inner.style.setProperty('--zoom', String(zoom));
+    this.scrollLeft = left;
+    this.#draw();
   }
 
   /** @param {PointerEvent} event */
@@ -97,29 +119,36 @@ export class VelumTimeline extends HTMLElement {
   #choose(event) {
     const lane = Math.floor((event.clientY - this.#inner.getBoundingClientRect().top - TOP) / LANE), at = this.#frameOf(event);
     const slack = Math.ceil((4 * this.#frames) / this.#inner.clientWidth);
-    const hit = this.#state.find((track) => this.#lanes.get(track.id) === lane && firstOf(track) - slack <= at && lastOf(track) + slack >= at);
+    const hit = this.#state.find((track) => this.#rows.rows.get(track.id) === lane && firstOf(track) - slack <= at && lastOf(track) + slack >= at);
     if (hit) this.dispatchEvent(new CustomEvent('choose', { detail: hit.id }));
   }
 
   #draw() {
-    const width = this.#inner.clientWidth, height = TOP + LANE * Math.max(2, 1 + Math.max(0, ...this.#lanes.values()));
-    if (!width) return;
+    const width = this.#view, whole = this.#inner.clientWidth, height = TOP + LANE * Math.max(2, this.#rows.labels.length);
+    if (width <= 0) return;
+    this.#buttons[0].disabled = this.#zoom <= 1;
+    this.#buttons[1].disabled = zoomed({ zoom: this.#zoom, left: 0 }, STEP, 0, width, this.#frames).zoom <= this.#zoom;
     const sharp = Math.min(devicePixelRatio, 16_000 / width, 16_000 / height);
     Object.assign(this.#canvas, { width: width * sharp, height: height * sharp });
-    this.#canvas.style.height = `${height}px`;
+    // Only what is in view is drawn, however wide the whole is.
+    Object.assign(this.#canvas.style, { width: `${width}px`, height: `${height}px` });
     const paint = this.#canvas.getContext('2d'), colour = colours(this);
     if (!paint) return;
     paint.scale(sharp, sharp);
-    const scale = width / this.#frames;
+    paint.translate(-this.scrollLeft, 0);
+    paint.font = `600 10px ${getComputedStyle(this).fontFamily}`;
+    paint.textBaseline = 'middle';
+    const scale = whole / this.#frames, from = this.scrollLeft / scale - 1, to = (this.scrollLeft + width) / scale + 1;
     for (const { at, why } of this.#doubts) {
       paint.fillStyle = why === 'start' || why === 'end' ? colour.line : colour.warn;
       paint.fillRect(at * scale, 2, Math.max(1.5, scale), TOP - 5);
     }
     for (const track of this.#state) {
-      const y = TOP + this.#lanes.get(track.id) * LANE;
+      if (lastOf(track) < from || firstOf(track) > to) continue;
+      const y = TOP + (this.#rows.rows.get(track.id) ?? 0) * LANE;
       paint.globalAlpha = track.on ? 1 : 0.3;
-      for (const { from, to, kind } of stretchesOf(track)) {
-        const x = from * scale, w = Math.max(1, (to + 1 - from) * scale);
+      for (const { from: first, to: last, kind } of stretchesOf(track)) {
+        const x = first * scale, w = Math.max(1, (last + 1 - first) * scale);
         paint.fillStyle = kind === 'detected' ? colour.accent : kind === 'manual' ? colour.text : colour.warn;
         // Told apart without colour too: what was filled in is thinner, what was put by hand is framed.
         if (kind === 'filled') paint.fillRect(x, y + BAR / 2 - 2, w, 4);
@@ -130,11 +159,27 @@ export class VelumTimeline extends HTMLElement {
         }
       }
       paint.globalAlpha = 1;
+      this.#number(paint, track, scale, y, colour);
       if (track.id !== this.#chosen) continue;
       paint.strokeStyle = colour.text;
       paint.lineWidth = 2;
       paint.strokeRect(firstOf(track) * scale - 1, y - 1, Math.max(3, (lastOf(track) + 1 - firstOf(track)) * scale + 2), BAR + 2);
     }
+  }
+
+  /**
+   * Write a track's number into its bar where it has room, in a field of its own: bars differ in height and colour.
+   * @param {CanvasRenderingContext2D} paint @param {import('./tracks.mjs').Track} track @param {number} scale @param {number} y
+   * @param {ReturnType<typeof colours>} colour
+   */
+  #number(paint, track, scale, y, colour) {
+    const text = String(track.id), room = paint.measureText(text).width + 6;
+    const x = Math.max(firstOf(track) * scale, this.scrollLeft);
+    if ((lastOf(track) + 1) * scale - x < room + 8) return;
+    paint.fillStyle = colour.panel;
+    paint.fillRect(x + 2, y + 1, room, BAR - 2);
+    paint.fillStyle = colour.text;
+    paint.fillText(text, x + 5, y + BAR / 2 + 0.5);
   }
 }
 customElements.define('velum-timeline', VelumTimeline);
