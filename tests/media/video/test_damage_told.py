@@ -7,12 +7,14 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.codec.context import ThreadType
 from PIL import Image
 from typer.testing import CliRunner
 
 from velum import Limits, media
 from velum.cli.main import app
 from velum.errors import BadInput
+from velum.media.video.file_input import decode_strictly
 from velum.media.video.reader import VideoReader
 
 SIZE, COUNT = (192, 144), 12
@@ -81,6 +83,20 @@ def test_a_lost_or_truncated_slice_is_reported(
         path.write_bytes(data.replace(packets[number], harm(packets[number], place)))
         with pytest.raises(BadInput, match="damaged"), media.open_source(path, Limits()) as reader:
             list(reader.frames())
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts"])
+@pytest.mark.parametrize(("options", "sliced"), [("slices=3", True), ("sliced-threads=0", False)])
+def test_pictures_of_several_slices_are_decoded_one_by_one(
+    tmp_path: Path, suffix: str, options: str, *, sliced: bool
+) -> None:
+    """With several threads, a frame may come before the decoder has marked its lost slice: about once in 1,000."""
+    path = tmp_path / f"a{suffix}"
+    film(path, "libx264", {"x264-params": options})
+    with VideoReader(path, Limits()) as reader, av.open(path) as container:
+        stream = container.streams.video[0]
+        decode_strictly(stream, Limits(), sliced=reader.info.coding.sliced)
+        assert stream.thread_type == (ThreadType.NONE if sliced else ThreadType.AUTO)
 
 
 def test_frames_with_a_wrong_hash_are_reported(tmp_path: Path) -> None:

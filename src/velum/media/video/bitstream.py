@@ -83,6 +83,15 @@ class NalFilter:
         return self._kind(unit) in ({19, 20} if self._hevc else {5})
 
 
+def has_partial_slices(extradata: bytes, data: bytes) -> bool:
+    """Tell whether a packet of H.264 has a slice that does not begin with the first macroblock of its picture.
+
+    `first_mb_in_slice` comes first in a slice's header, and 0 is written as a single 1 bit (ITU-T H.264, 7.3.3, 9.1).
+    """
+    units = _split_units(data, _avcc(extradata)[0])
+    return any(len(unit) > 1 and unit[0] & 31 in {1, 2, 5} and not unit[1] & 0x80 for unit in units)
+
+
 def sei_messages(extradata: bytes, data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield type and payload of the SEI messages before the slices of an HEVC packet (ITU-T H.265, 7.3.2.4, 7.3.5)."""
     prefix, headers = _hvcc(extradata)

@@ -72,7 +72,7 @@ class DecodePass:
         with self._source.file.open(self._limits) as container:
             stream = next(candidate for candidate in container.streams.video if candidate.index == self._coding.stream)
             if not stream.codec_context.is_open:
-                decode_strictly(stream, self._limits)
+                decode_strictly(stream, self._limits, sliced=self._coding.sliced)
             beside = self._coding.layout.alpha and self._coding.codec in alpha.SIDE_ALPHA_CODECS
             self._decoder = alpha.create_alpha_decoder(stream, self._limits) if beside else stream.codec_context
             for decoded in self._decode(container, stream):

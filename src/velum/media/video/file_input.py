@@ -259,9 +259,13 @@ def _check_size(descriptor: int, path: Path, limits: Limits) -> int:
     return status.st_size
 
 
-def decode_strictly(stream: "VideoStream", limits: Limits) -> None:
-    """Set up a decoder to use all cores, and to raise on errors in place of concealing them."""
-    stream.thread_type = "AUTO"
+def decode_strictly(stream: "VideoStream", limits: Limits, *, sliced: bool = False) -> None:
+    """Set up a decoder to use all cores, and to raise on errors in place of concealing them.
+
+    Where one of several slices of an H.264 picture is lost, only a mark on the frame says so; a thread that decodes a
+    later picture may return the frame before it has its mark. `sliced` pictures are therefore decoded one by one.
+    """
+    stream.thread_type = "NONE" if sliced else "AUTO"
     # HEVC may hold a hash of each frame.
     detected = "crccheck+explode" if stream.codec_context.codec.canonical_name == "hevc" else "explode"
     stream.codec_context.options = {"err_detect": detected, "max_pixels": str(limits.pixels)}

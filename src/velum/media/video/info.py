@@ -57,6 +57,8 @@ class VideoFormat:
     """FFmpeg's `AVFieldOrder`; above 1 for interlaced video."""
     spherical: Spherical | None = None
     """Projection of a 360-degree video; None for flat frames, and for a projection that velum cannot write."""
+    sliced: bool = False
+    """True for H.264 with several slices in a picture."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from velum.frame import Orientation
 from velum.limits import Limits
 from velum.media.projection import Spherical, of_xml
 from velum.media.video import alpha
+from velum.media.video.bitstream import has_partial_slices
 from velum.media.video.embed_projection import PROJECTION_DROPPED
 from velum.media.video.file_input import RESETTABLE_CLOCKS, Demuxer, FileInput, VideoInput, translate_read_errors
 from velum.media.video.info import Colour, SideStream, VideoFormat, VideoInfo
@@ -162,6 +163,8 @@ def _decode_first_frame(
                 alpha.create_alpha_decoder(stream, limits).decode if alpha.declares_alpha(stream, packet) else decode
             )
             layered = alpha.has_alpha_layer(stream, packet)
+            if _is_sliced(stream, bytes(packet)) and not stream.codec_context.is_open:
+                stream.thread_type = "NONE"  # see `decode_strictly`; a live stream keeps this decoder
         read_bytes += packet.size
         data = bytes(packet) or data  # the last packet, which flushes the decoder, is empty
         frames = _try_decode(decode, packet)
@@ -227,8 +230,13 @@ def _coding(stream: "VideoStream", first: av.VideoFrame, packet: bytes) -> Video
         stored_height=first.height, time_base=to_fraction(stream.time_base), rate=rate,
         colour=_colour(first, layout, codec),
         aspect=aspect if aspect > 0 else None, matrix=matrix, orientation=orientation_of(matrix),
-        field_order=_field_order(context.field_order, first),
+        field_order=_field_order(context.field_order, first), sliced=_is_sliced(stream, packet),
     )  # fmt: skip
+
+
+def _is_sliced(stream: "VideoStream", packet: bytes) -> bool:
+    context = stream.codec_context
+    return context.codec.canonical_name == "h264" and has_partial_slices(context.extradata or b"", packet)
 
 
 def _field_order(order: int, first: av.VideoFrame) -> int:
