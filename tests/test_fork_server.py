@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,11 @@ def test_files_that_are_passed_on_keep_their_numbers_and_no_other_process_holds_
     assert (process.returncode, other.returncode) == (0, 0)
 
 
-def test_a_signal_from_outside_ends_it(tmp_path: Path) -> None:
+def test_a_signal_from_outside_ends_it(request: pytest.FixtureRequest) -> None:
+    # In the background of a shell the tests ignore Ctrl-C, and so do the processes that they start.
+    request.addfinalizer(
+        partial(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
+    )
     code = "import time; print('begun', flush=True); time.sleep(60)"
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
         with subprocess.Popen(

@@ -214,6 +214,7 @@ def test_notifications_name_new_objects_until_they_are_confirmed(client: object,
         NotificationQueue(queue, "folder")
 
 
+@pytest.mark.exhaustive
 def test_a_watch_follows_a_queue(client: object, queue: str, velum_command: Command, site: Path) -> None:  # noqa: F811
     save(client, "cam/first.png")
     call = [sys.executable, "-c", "from velum.cli.main import run; run()", "watch", "s3://raw/cam", "-o", "s3://safe/q"]

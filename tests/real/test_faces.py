@@ -81,6 +81,7 @@ def test_known_faces_are_found(request: pytest.FixtureRequest, shared: Path, nam
         assert score - 0.01 <= region.score <= score + 0.06
 
 
+@pytest.mark.exhaustive
 def test_tiles_find_the_same_as_decoding_the_whole_image(centerface: Path, shared: Path) -> None:
     """One look at the whole picture, decoded cell by cell and without suppression, knows every face and no other."""
     frame = photo(shared, "five_night.jpg")

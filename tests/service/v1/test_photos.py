@@ -109,6 +109,7 @@ def test_a_person_whose_photo_a_request_sends_is_kept_or_alone_hidden(
         assert it.delete(f"/v1/uploads/{photo}").status_code == 204
 
 
+@pytest.mark.exhaustive
 def test_a_film_keeps_who_is_in_one_of_two_photos(tmp_path: Path) -> None:
     film = save_film(tmp_path / "film.mkv", [BOTH] * 4).read_bytes()
     with service(tmp_path) as (it, chosen):

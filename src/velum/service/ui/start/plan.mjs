@@ -26,7 +26,7 @@ export const COMMON = ['face', 'license_plate', 'person', 'vehicle', 'text'];
  */
 export function finders(label, models) {
   if (label.obtainable === false) return { use: [], here: false };
-  // A localizer that is no model itself, such as `text`, may need the weights of one.
+  // A localizer that is no model itself, such as that for text, may need the weights of one.
   const here = (/** @type {string} */ name) => models.find((model) => model.name === name)?.here ?? label.here ?? true;
   const best = label.chosen.filter(here);
   if (best.length) return { use: best, here: true };
