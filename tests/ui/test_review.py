@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +302,20 @@ def test_jobs_are_filtered_downloaded_and_deleted(page: Any) -> None:
     page.get_by_role("heading", name="No jobs match").wait_for()
     page.get_by_label("Search by name").fill("")
     page.get_by_role("link", name="kept.png").wait_for()
+    page.get_by_role("row").filter(has_text="kept.png").get_by_text("kB").wait_for()
+    page.get_by_label("Choose kept.png").check()
+    page.get_by_role("button", name="Start review").click()
+    page.get_by_role("button", name="Approve", exact=True).click()  # no other file comes next
+    page.get_by_text("1 approved").last.wait_for()
+    page.goto("/#/jobs")
+    page.get_by_label("Search by name").fill("kept")
+    page.get_by_label("Choose all").check()
+    with page.expect_download() as together:
+        page.get_by_role("toolbar").get_by_role("button", name="Download").click()
+    assert zipfile.ZipFile(together.value.path()).namelist() == ["kept.hidden.png"]
+    page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.get_by_role("heading", name="No jobs match").wait_for()
 
 
 @pytest.mark.exhaustive

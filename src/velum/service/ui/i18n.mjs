@@ -236,7 +236,7 @@ const en = {
   'jobs.retry': 'Try again', 'jobs.retry.name': 'Try {name} again', 'jobs.delete': 'Delete', 'jobs.delete.name': 'Delete {name}',
   'start.who': 'Single people', 'start.who.keep': 'Only these stay visible', 'start.who.only': 'Only these are hidden', 'start.who.name': 'Name', 'start.who.photo': 'Add photos', 'start.who.photos': '{n} photos', 'start.who.photos.one': '1 photo',
   'start.who.warning': 'For this, all faces are compared with the photos. That processes biometric data (GDPR article 9) and takes an exception, such as the consent of everybody who is shown. The photos are deleted with the originals.',
-  'jobs.people': 'Decide by person in {n} files', 'jobs.people.one': 'Decide by person in 1 file', 'jobs.choose.all': 'Choose all', 'jobs.choose.name': 'Choose {name}',
+  'jobs.people': 'Decide by person in {n} files', 'jobs.people.one': 'Decide by person in 1 file', 'jobs.choose.all': 'Choose all', 'jobs.choose.none': 'Choose none', 'jobs.chosen': '{n} chosen', 'jobs.chosen.actions': 'With the chosen files', 'jobs.chosen.reviewed': 'None of the chosen files waits for a review.', 'jobs.chosen.delete': 'Delete {n} files?', 'jobs.chosen.delete.one': 'Delete 1 file?', 'jobs.chosen.delete.what': 'Their originals, results and reports are deleted from the server.', 'jobs.choose.name': 'Choose {name}',
   'jobs.delete.sure': 'Delete {name}?', 'jobs.delete.what': 'Its original, its result and its report are deleted from the server.',
   // models
   // settings
@@ -499,7 +499,7 @@ const de = {
   'jobs.retry': 'Noch einmal', 'jobs.retry.name': '{name} noch einmal versuchen', 'jobs.delete': 'Löschen', 'jobs.delete.name': '{name} löschen',
   'start.who': 'Einzelne Personen', 'start.who.keep': 'Nur diese bleiben sichtbar', 'start.who.only': 'Nur diese werden verborgen', 'start.who.name': 'Bezeichnung', 'start.who.photo': 'Fotos hinzufügen', 'start.who.photos': '{n} Fotos', 'start.who.photos.one': '1 Foto',
   'start.who.warning': 'Dafür werden alle Gesichter mit den Fotos verglichen. Das verarbeitet biometrische Daten (DSGVO Artikel 9) und braucht eine Ausnahme, etwa die Einwilligung aller Gezeigten. Die Fotos werden mit den Originalen gelöscht.',
-  'jobs.people': 'In {n} Dateien nach Personen entscheiden', 'jobs.people.one': 'In 1 Datei nach Personen entscheiden', 'jobs.choose.all': 'Alle auswählen', 'jobs.choose.name': '{name} auswählen',
+  'jobs.people': 'In {n} Dateien nach Personen entscheiden', 'jobs.people.one': 'In 1 Datei nach Personen entscheiden', 'jobs.choose.all': 'Alle auswählen', 'jobs.choose.none': 'Keine auswählen', 'jobs.chosen': '{n} ausgewählt', 'jobs.chosen.actions': 'Mit den ausgewählten Dateien', 'jobs.chosen.reviewed': 'Keine der ausgewählten Dateien wartet auf eine Prüfung.', 'jobs.chosen.delete': '{n} Dateien löschen?', 'jobs.chosen.delete.one': '1 Datei löschen?', 'jobs.chosen.delete.what': 'Ihre Originale, Ergebnisse und Berichte werden auf dem Server gelöscht.', 'jobs.choose.name': '{name} auswählen',
   'jobs.delete.sure': '{name} löschen?', 'jobs.delete.what': 'Original, Ergebnis und Bericht werden auf dem Server gelöscht.',
   // models
   // settings

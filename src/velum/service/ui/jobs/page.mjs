@@ -8,10 +8,12 @@ import { saveResult } from '../parts/result.mjs';
 import { errorText, failure } from '../parts/error_text.mjs';
 import { keptText } from '../parts/kept.mjs';
 import { mayGroup } from '../gallery/people_note.mjs';
-import { thumbnail } from '../parts/thumbnail.mjs';
+import { kindOf } from '../parts/kind.mjs';
+import { fileSize, thumbnail } from '../parts/thumbnail.mjs';
 import { tellError } from '../parts/toast.mjs';
 import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { language, left, t } from '../i18n.mjs';
+import { VelumSelection } from './selection.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
 
@@ -25,12 +27,6 @@ const BADGE = { waiting: '', running: 'good', done: 'good', failed: 'bad', cance
 
 /** @param {number} seconds of the epoch */
 export const moment = (seconds) => new Date(seconds * 1000).toLocaleString(language, { dateStyle: 'medium', timeStyle: 'short' });
-
-/** What it is, how long, and who handed it in. @param {Job} job */
-function kindOf({ name, frames, owner }) {
-  const end = name.includes('.') ? name.slice(name.lastIndexOf('.') + 1).toUpperCase() : '';
-  return [end, frames.total && frames.total > 1 ? t(isVideo(name) ? 'jobs.frames' : 'jobs.pages', { n: frames.total }) : '', owner === 'anonymous' ? '' : owner].filter(Boolean).join(' · ');
-}
 
 class VelumJobs extends HTMLElement {
   #gone = new AbortController();
@@ -48,20 +44,24 @@ class VelumJobs extends HTMLElement {
   #jobs = [];
   /** @type {Map<string, { row: HTMLTableRowElement, told: string }>} */
   #shown = new Map();
-  /** Jobs whose people are to be decided together. @type {Set<string>} */
+  /** Jobs that something is done with at once. @type {Set<string>} */
   #chosen = new Set();
   #mayGroup = false;
   /** Whether the service was asked if it may recognise people. */
   #asked = false;
   #all = h('input', { type: 'checkbox', 'aria-label': t('jobs.choose.all'), onchange: () => this.#choose(this.#jobs.filter(({ id }) => this.#shown.has(id)), this.#all.checked) });
-  #people = h('a', { class: 'button', hidden: true });
+  #selection = /** @type {VelumSelection} */ (document.createElement('velum-selection'));
 
   connectedCallback() {
     this.className = 'stack';
     this.append(
       h('h1', {}, t('nav.jobs')),
-      h('div', { class: 'row jobs-filter' }, h('label', { class: 'row' }, h('span', {}, t('jobs.state')), this.#state), this.#name, this.#status, this.#people),
-      this.#table, this.#none, h('div', { class: 'row' }, this.#more));
+      h('div', { class: 'row jobs-filter' }, h('label', { class: 'row' }, h('span', {}, t('jobs.state')), this.#state), this.#name, this.#status),
+      this.#table, this.#selection, this.#none, h('div', { class: 'row' }, this.#more));
+    this.#selection.hidden = true;
+    this.#selection.addEventListener('clear', () => this.#choose([...this.#jobs], false));
+    this.#selection.addEventListener('deleted', () => this.#again());
+    this.#table.querySelector('th')?.prepend(this.#all, ' ');
     this.#again();
   }
 
@@ -79,7 +79,6 @@ class VelumJobs extends HTMLElement {
       if (!this.#asked) {
         this.#mayGroup = await mayGroup(this.#gone.signal);
         this.#asked = true;
-        if (this.#mayGroup) this.#table.querySelector('th')?.prepend(this.#all, ' ');
       }
       /** @type {Job[]} */
       const jobs = [];
@@ -124,19 +123,19 @@ class VelumJobs extends HTMLElement {
   }
 
   /** Whether the people of a job can be decided. @param {Job} job */
-  #canChoose(job) {
+  #canGroup(job) {
     return this.#mayGroup && job.state === 'done' && job.regions && job.source_kept;
   }
 
   /** @param {Job[]} jobs @param {boolean} on */
   #choose(jobs, on) {
-    if (on) this.#chosen = new Set([...this.#chosen].filter((id) => this.#jobs.some((job) => job.id === id && this.#canChoose(job))));
-    for (const job of jobs) this.#chosen[on && this.#canChoose(job) ? 'add' : 'delete'](job.id);
+    if (on) this.#chosen = new Set([...this.#chosen].filter((id) => this.#jobs.some((job) => job.id === id)));
+    for (const job of jobs) this.#chosen[on ? 'add' : 'delete'](job.id);
     for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (this.#rows.querySelectorAll('input[data-job]'))) box.checked = this.#chosen.has(box.dataset.job ?? '');
     this.#all.checked = this.#chosen.size > 0;
-    this.#people.hidden = !this.#chosen.size;
-    this.#people.textContent = t('jobs.people', { n: this.#chosen.size });
-    this.#people.href = `#/people/${[...this.#chosen].join(',')}`;
+    this.#all.indeterminate = this.#chosen.size > 0 && this.#chosen.size < this.#shown.size;
+    const chosen = this.#jobs.filter(({ id }) => this.#chosen.has(id));
+    this.#selection.show(chosen, chosen.filter((job) => this.#canGroup(job)));
   }
 
   /** @param {Job} job @param {HTMLTableRowElement} [row] the one it had: what has the focus keeps it @returns {HTMLTableRowElement} */
@@ -144,10 +143,10 @@ class VelumJobs extends HTMLElement {
     const focus = row.contains(document.activeElement) ? document.activeElement?.getAttribute('data-do') : null;
     const look = job.state === 'done' && isVideo(job.name) ? `#/review/${job.id}` : `#/jobs/${job.id}`;
     row.replaceChildren(
-      h('td', { class: 'job-name' }, h('div', { class: 'with-picture' }, this.#canChoose(job) && h('input', {
+      h('td', { class: 'job-name' }, h('div', { class: 'with-picture' }, h('input', {
         type: 'checkbox', 'data-job': job.id, 'data-do': 'choose', checked: this.#chosen.has(job.id), 'aria-label': t('jobs.choose.name', { name: job.name }),
         onchange: (/** @type {Event} */ event) => this.#choose([job], /** @type {HTMLInputElement} */ (event.target).checked),
-      }), thumbnail(job), h('div', {}, h('a', { href: look }, job.name), h('div', { class: 'small quiet' }, kindOf(job))))),
+      }), thumbnail(job), h('div', {}, h('a', { href: look }, job.name), h('div', { class: 'small quiet' }, kindOf(job), ' ', fileSize(job))))),
       h('td', {}, this.#how(job)),
       h('td', { class: 'number small quiet' }, moment(job.submitted), h('div', {}, keptText(job))),
       h('td', {}, h('div', { class: 'row job-actions' }, ...this.#actions(job))));

@@ -82,5 +82,6 @@ export function size(bytes) {
     bytes /= 1000;
     step += 1;
   }
-  return `${bytes < 10 && step ? bytes.toFixed(1) : Math.round(bytes)} ${units[step]}`;
+  const digits = bytes < 10 && step ? 1 : 0;
+  return `${bytes.toLocaleString(globalThis.document?.documentElement.lang || 'en', { minimumFractionDigits: digits, maximumFractionDigits: digits })} ${units[step]}`;
 }

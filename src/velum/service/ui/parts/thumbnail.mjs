@@ -1,7 +1,7 @@
 // @ts-check
 /** Small pictures of jobs: the result, and the original while the pointer is over it. Fetched when they come into view. */
-import { getBlob } from '../api.mjs';
-import { h, icon, ICONS } from './dom.mjs';
+import { getBlob, request } from '../api.mjs';
+import { h, icon, ICONS, size } from './dom.mjs';
 
 const AT_A_TIME = 3;
 const SIDE = 320;
@@ -45,7 +45,7 @@ function addressOf(job, of, signal) {
 }
 
 const seen = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) if (isIntersecting) /** @type {VelumThumbnail} */ (target).load();
+  for (const { isIntersecting, target } of entries) if (isIntersecting) /** @type {VelumThumbnail | VelumSize} */ (target).load();
 }, { rootMargin: '200px' });
 
 export class VelumThumbnail extends HTMLElement {
@@ -91,6 +91,41 @@ customElements.define('velum-thumbnail', VelumThumbnail);
 /** @param {Job} job */
 export function thumbnail(job) {
   const made = /** @type {VelumThumbnail} */ (document.createElement('velum-thumbnail'));
+  made.job = job;
+  return made;
+}
+
+/** Sizes of results, by job and rendering. @type {Map<string, Promise<string>>} */
+const sizes = new Map();
+
+/** How large the result of a job is; asked for when it comes into view. */
+class VelumSize extends HTMLElement {
+  /** @type {Job | null} */
+  job = null;
+
+  connectedCallback() {
+    if (this.job?.result && !this.textContent) seen.observe(this);
+  }
+
+  disconnectedCallback() {
+    seen.unobserve(this);
+  }
+
+  async load() {
+    seen.unobserve(this);
+    const { id = '', ended = 0 } = this.job ?? {}, name = `${id} ${ended}`;
+    const known = sizes.get(name) ?? request(`v1/jobs/${id}/result`, { method: 'HEAD' }).then((answer) => size(Number(answer.headers.get('content-length'))));
+    sizes.set(name, known);
+    // Without an answer the list says no size; it says all else.
+    this.textContent = await known.then((text) => `· ${text}`, () => { sizes.delete(name); return ''; });
+  }
+}
+customElements.define('velum-size', VelumSize);
+
+/** @param {Job} job */
+export function fileSize(job) {
+  const made = /** @type {VelumSize} */ (document.createElement('velum-size'));
+  made.className = 'number';
   made.job = job;
   return made;
 }

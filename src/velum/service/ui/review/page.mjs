@@ -5,10 +5,11 @@ import { h } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { errorNote } from '../parts/error_text.mjs';
 import { keptText } from '../parts/kept.mjs';
-import { thumbnail } from '../parts/thumbnail.mjs';
+import { fileSize, thumbnail } from '../parts/thumbnail.mjs';
 import { tell, tellError } from '../parts/toast.mjs';
+import { kindOf } from '../parts/kind.mjs';
 import { t } from '../i18n.mjs';
-import { addressOf, approve, waiting } from './queue.mjs';
+import { addressOf, approve, reviewOnly, waiting } from './queue.mjs';
 
 /** @typedef {import('./queue.mjs').Review} Review */
 
@@ -25,6 +26,7 @@ class VelumReview extends HTMLElement {
 
   connectedCallback() {
     this.className = 'stack';
+    reviewOnly([]);
     this.append(h('div', { class: 'row between' }, h('div', {}, h('h1', {}, t('nav.review')), h('p', { class: 'quiet' }, t('review.sub'))), h('div', { class: 'row' }, h('label', { class: 'check', hidden: true }, this.#mine, h('span', {}, t('review.mine'))), this.#all, this.#start)), this.#body);
     this.#load();
   }
@@ -74,7 +76,7 @@ class VelumReview extends HTMLElement {
       }
     } }, t(mine ? 'review.leave' : 'review.take'));
     return h('tr', {},
-      h('td', { class: 'job-name' }, h('div', { class: 'with-picture' }, thumbnail(job), h('a', { href: addressOf(review) }, job.name))),
+      h('td', { class: 'job-name' }, h('div', { class: 'with-picture' }, thumbnail(job), h('div', {}, h('a', { href: addressOf(review) }, job.name), h('div', { class: 'small quiet' }, kindOf(job), ' ', fileSize(job))))),
       h('td', {}, h('div', { class: 'row' }, ...(why.length ? why.map((reason) => h('span', { class: `badge ${risk >= 0.35 ? 'bad' : 'warn'}` }, t(`review.why.${reason}`))) : [h('span', { class: 'badge good' }, t('review.fine'))]),
         approved.length ? h('span', { class: 'badge' }, t('review.eyes', { n: approved.length, all: this.#eyes, who: approved.map(({ who }) => who).join(', ') })) : '',
         back ? h('span', { class: 'badge bad', title: back }, t('review.sentback')) : '', assignee && assignee !== 'anonymous' ? h('span', { class: 'badge' }, t('review.assignee', { who: assignee })) : '',

@@ -11,6 +11,14 @@ import { t } from '../i18n.mjs';
 
 const MOST = 500;
 
+/** Jobs that the present way through the queue is confined to; all, while there is none. @type {ReadonlySet<string>} */
+let confined = new Set();
+
+/** Confine the way through the queue to these jobs; none: to none of them. @param {string[]} ids */
+export function reviewOnly(ids) {
+  confined = new Set(ids);
+}
+
 /**
  * What nobody, or too few, have approved, and not the one who asks; those to doubt first at the top.
  * @param {AbortSignal} signal
@@ -19,7 +27,7 @@ const MOST = 500;
 export async function waiting(signal) {
   await loadFileTypes(signal); // for addressOf
   const { reviews, eyes, caller } = await getJson(`v1/reviews?limit=${MOST}`, signal);
-  return { eyes, caller, reviews: /** @type {Review[]} */ (reviews).filter(({ approved }) => approved.length < eyes && approved.every(({ who }) => who !== caller)) };
+  return { eyes, caller, reviews: /** @type {Review[]} */ (reviews).filter(({ job }) => !confined.size || confined.has(job.id)).filter(({ approved }) => approved.length < eyes && approved.every(({ who }) => who !== caller)) };
 }
 
 /** @param {Review[]} chosen */
