@@ -82,6 +82,15 @@ def test_finished_rows_are_recognised_by_their_number(across: int, down: int, se
     np.testing.assert_array_equal(np.column_stack((found.xyxy, found.score, found.kind)), expected[:, :6])
 
 
+def test_rows_of_two_classes_are_no_list_of_boxes_where_all_scores_are_whole_numbers() -> None:
+    """Nothing of the second class is in the image, and the number of rows follows from none of the usual strides."""
+    table = np.zeros((500, 6), np.float32)
+    table[:, :4] = np.random.default_rng(0).uniform((100, 100, 5, 5), (300, 300, 90, 90), (500, 4))
+    table[7] = 160, 120, 100, 80, 0.9, 0
+    found = family("yolo").for_labels(2).decode({"output0": table}, (320, 320), 0.5)
+    assert plain(found) == {(110, 80, 210, 160, 0.9, 0)}
+
+
 def test_coordinates_as_shares_are_recognised_by_their_size() -> None:
     """Exports for TensorFlow have them."""
     table = rows(count(320, 320), 84, 0, 320)

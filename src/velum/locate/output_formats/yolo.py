@@ -9,7 +9,7 @@ TensorFlow and of RT-DETR, shares of it. Variants for segmentation have a second
 and k coefficients at the end of each row, used as in the family yolact.
 
 Rows of six numbers can have three meanings. The number of the model's classes decides; where two meanings are left, the
-values decide: suppressed rows have whole numbers as classes.
+values decide: suppressed rows have whole numbers as classes, and edges in order.
 """
 
 from collections.abc import Callable, Sized
@@ -101,7 +101,7 @@ def _rows(table: Floats, extra: int, input_wh: tuple[int, int], classes: int | N
         if across >= 6 + extra and classes in {None, across - 5 - extra}:
             return table, "objectness"
     elif not {down, across} & counts:
-        if across == 6 + extra and is_finished(table, 5):
+        if across == 6 + extra and is_finished(table, 5) and not (classes == 2 and _has_centres(table)):
             return table, "finished"
         if across == 7 and not extra and is_finished(table[:, 1:], 4):
             return table[:, [1, 2, 3, 4, 6, 5]], "finished"
@@ -128,6 +128,14 @@ def is_finished(rows: Floats, kind_column: int) -> bool:
     """
     kinds = rows[:, kind_column]
     return bool((kinds == np.rint(kinds)).all() and (kinds >= -1).all())
+
+
+def _has_centres(rows: Floats) -> bool:
+    """Tell whether most rows cannot be edges, whose second corner is never before the first: then they are centres.
+
+    Quantised networks may give whole numbers, 0 and 1, as scores of a second class.
+    """
+    return bool((rows[:, 2:4] < rows[:, :2]).any(axis=1).mean() > 0.5)
 
 
 def _select_hits(
