@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -52,7 +52,7 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-def served(folder: Path, **environment: str) -> Iterator[str]:
+def served(folder: Path, **environment: str) -> Generator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -210,6 +210,7 @@ def page(browser: Any, service: str) -> Iterator[Any]:
 
 
 def watched(browser: Any, address: str, **context: Any) -> Iterator[Any]:
+    context = {"service_workers": "block", **context}  # a worker would hide requests from routes of the tests
     with browser.new_context(base_url=address, viewport={"width": 1280, "height": 860}, **context) as it:
         it.set_default_timeout(1000 * LONGEST_SECONDS)  # for what hangs; a busy machine may be slow
         page = it.new_page()

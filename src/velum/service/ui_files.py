@@ -24,9 +24,12 @@ KINDS = {
     ".webmanifest": "application/manifest+json",
 }  # fmt: skip
 
-START = "index.html"
+START, OFFLINE = "index.html", "offline.html"
 VERSION = b"@version@"
-"""Placeholder in `index.html` for the content hash in the files' addresses, which browsers may cache for ever."""
+"""Placeholder in these for the content hash in the files' addresses, which browsers may cache for ever."""
+
+WORKER = "worker.mjs"
+"""The service worker, which is for the whole page although its file lies deeper."""
 
 _PLAIN: Mapping[str, str] = {
     "content-security-policy": POLICY,
@@ -44,7 +47,8 @@ class UiFiles:
         for name in sorted(files_by_path):
             digest.update(name.encode() + b"\0" + files_by_path[name])
         self.version = digest.hexdigest()[:16]
-        files_by_path[START] = files_by_path[START].replace(VERSION, self.version.encode())
+        for name in (START, OFFLINE):
+            files_by_path[name] = files_by_path[name].replace(VERSION, self.version.encode())
         self._files = {
             name: (body, gzip.compress(body, mtime=0), f'"{hashlib.sha256(body).hexdigest()[:32]}"')
             for name, body in files_by_path.items()
@@ -60,6 +64,8 @@ class UiFiles:
         if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         headers["vary"] = "accept-encoding"
+        if name == WORKER:
+            headers["service-worker-allowed"] = "../../"
         if "gzip" in request.headers.get("accept-encoding", ""):
             body, headers["content-encoding"] = packed, "gzip"
         return Response(body, headers=headers, media_type=KINDS[name[name.rindex(".") :]])

@@ -116,4 +116,7 @@ addEventListener('unhandledrejection', (event) => {
   tellError(event.reason);
 });
 
+// Only on this machine and over HTTPS do browsers offer it; the page works without.
+navigator.serviceWorker?.register(new URL('worker.mjs', import.meta.url), { scope: './' }).catch(() => {});
+
 customElements.define('velum-app', VelumApp);

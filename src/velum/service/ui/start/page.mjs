@@ -15,6 +15,7 @@ import { batch, dropped } from './batch.mjs';
 import { accepted, isVideo, loadFileTypes } from './file_types.mjs';
 import { COMMON, EFFORTS, finders, planOf, TECHNIQUES } from './plan.mjs';
 import { samplePicture } from './sample_picture.mjs';
+import { sharedFiles } from './shared_files.mjs';
 import { sample } from './technique_preview.mjs';
 
 /** @typedef {import('./batch.mjs').Item} Item */
@@ -52,6 +53,7 @@ class VelumStart extends HTMLElement {
       if (files.length) this.#add(files.map((file) => ({ file, path: file.name })));
     }, { signal });
     this.#load();
+    sharedFiles().then((files) => { if (files.length) this.#add(files.map((file) => ({ file, path: file.name }))); });
     batch.resume().catch(() => {}); // what is in work shows in the list of jobs, too
   }
 
