@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from velum.atomic import folder_next_to, publish
-from velum.batch.local import arrange
+from velum.batch.arrange import arrange
 from velum.errors import BadInput
 from velum.storage.objects import FolderTree
 

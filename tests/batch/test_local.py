@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from velum import Engine, Plan, Region, RuntimeConfig
-from velum.batch.local import MANIFEST, BatchItem, arrange, run
+from velum.batch.arrange import BatchItem, arrange
+from velum.batch.local import MANIFEST, run
 from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.plan import Rule
 from velum.region import Box

@@ -18,7 +18,7 @@ from tests.rows import but_for
 from typer.testing import CliRunner, Result
 
 from velum.batch import local
-from velum.batch.local import BatchItem, is_selected
+from velum.batch.arrange import BatchItem, is_selected
 from velum.cli.common import Messages, Reports, command_again
 from velum.cli.hide_folder import FolderRun
 from velum.cli.jobs import print_jobs

@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from velum.batch.arrange import is_selected
 from velum.batch.item import ItemOutcome, SourceItem, Status
-from velum.batch.local import is_selected
 from velum.media import SUFFIXES, archive
 from velum.media.formats import OTHER_SUFFIXES, READ_ONLY_SUFFIXES, VIDEO_SUFFIXES
 from velum.storage.objects import ObjectInfo, ObjectTree

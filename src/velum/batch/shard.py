@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from velum.batch.arrange import result_suffix
 from velum.batch.item import ItemOutcome, SourceItem
 from velum.batch.listing import Listing
-from velum.batch.local import result_suffix
 from velum.batch.manifest import BatchRun
 from velum.batch.videos import LongVideo, delete_segments, is_long, segments_folder
 from velum.engine.subprocess_engine import DecoderCrash, ProcessKilled, SubprocessPool, SubprocessRequest

@@ -14,21 +14,18 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
 
-from velum.batch.item import ETAG, PLAN, ItemOutcome, SourceItem
+from velum.batch.item import ItemOutcome, SourceItem
 from velum.batch.listing import FOLDER, Listing, ListingCounts, Selection, select
 from velum.batch.manifest import BatchRun, RunConfig
+from velum.batch.originals import OriginalRelease, Originals, is_result_of
 from velum.batch.shard import Notify, ShardRunner, hide_shards, ignore_outcome
 from velum.batch.tables import read_rows, write_rows
 from velum.errors import OutputFailed, Unavailable, VelumError
-from velum.file_hash import sha256_of
-from velum.storage.objects import ObjectChanged, ObjectGone, ObjectInfo, ObjectTree
+from velum.storage.objects import ObjectGone, ObjectTree
 
 MOST_ITEMS = 5_000
 """Objects that are hidden before the source is listed again; memory grows with their number alone."""
-
-Originals = Literal["keep", "delete", "move"]
 
 
 def ignore_original(key: str, reason: str) -> None:
@@ -57,7 +54,7 @@ class Watcher:
     """Hides new objects of a source, pass by pass. For one thread; a second watcher of the same source does no harm.
 
     `settle_seconds` is how long an object must look the same before it is taken. `release` is what becomes of
-    an original `after_seconds` from its outcome on; it is moved to `archive`, under its key.
+    an original `after_seconds` from its outcome on; "move" takes it to `archive`, under its key.
     """
 
     config: RunConfig
@@ -122,8 +119,9 @@ class Watcher:
                 noted = self._named.get(key)
                 if (noted is not None and noted.etag == object_info.etag) or key.startswith(f"{FOLDER}/"):
                     continue
-                if self.selection.takes(object_info) and not self._is_result(
-                    self.target.metadata(key), object_info.etag
+                result = self.target.metadata(key)
+                if self.selection.takes(object_info) and not is_result_of(
+                    result, self.config.plan.digest, object_info.etag
                 ):
                     self._ready.append(SourceItem.of(object_info))
         outcomes, trouble = self._hide(moment, own=True)
@@ -264,6 +262,9 @@ class Watcher:
 
     def _finish(self, now: float, outcomes: Mapping[str, ItemOutcome]) -> Iterator[WatchedObject | None]:
         """Yield the objects with their outcomes, without those whose originals are released."""
+        originals = OriginalRelease(
+            self.source, self.target, self.release, self.archive, self.scratch, self.config.plan.digest
+        )
         for row in self._read_state():
             outcome, current = outcomes.get(row.key), row
             if outcome is not None:
@@ -272,65 +273,13 @@ class Watcher:
             due = current.status in {"hidden", "nothing found"} and now - current.finished >= self.after_seconds
             if self.release == "keep" or not due:
                 yield current
-            elif reason := self._release(current):
+            elif reason := originals.release(current.key, current.etag, current.result_sha256):
                 self.notify_original(current.key, reason)
                 yield replace(current, finished=now)  # it is said again when the time has passed once more
                 yield None
             else:
                 self.notify_original(current.key, "")
                 yield None
-
-    def _release(self, row: WatchedObject) -> str:
-        """Delete or move an original once its whole result was read; return why it stays, "" where it does not."""
-        if reason := self._fault_of_result(row):
-            return reason
-        try:
-            object_info = self.source.head(row.key)
-            if object_info.etag != row.etag:
-                return "it has changed, and is hidden again"
-            if self.release == "move":
-                self._copy_to_archive(object_info)
-        except ObjectGone:
-            return ""
-        except ObjectChanged:
-            return "it has changed, and is hidden again"
-        self.source.delete(row.key)
-        return ""
-
-    def _is_result(self, metadata: Mapping[str, str], etag: str) -> bool:
-        """Tell whether metadata are those of a result by this plan, of a source with this ETag."""
-        return (metadata.get(PLAN), metadata.get(ETAG)) == (self.config.plan.digest, json.dumps(etag))
-
-    def _fault_of_result(self, row: WatchedObject) -> str:
-        file = self.scratch / "result"
-        try:
-            metadata = self.target.metadata(row.key)
-            if metadata and not self._is_result(metadata, row.etag):
-                return "the result in its place is of another source or plan"
-            self.target.fetch(self.target.head(row.key), file)
-            if not row.result_sha256 or sha256_of(file) != row.result_sha256:
-                return "the result is not the one that was written"
-        except (ObjectGone, ObjectChanged):
-            return "the result is not there"
-        finally:
-            file.unlink(missing_ok=True)
-        return ""
-
-    def _copy_to_archive(self, object_info: ObjectInfo) -> None:
-        """Copy an original and read the copy back; only then is the original deleted."""
-        assert self.archive is not None  # noqa: S101 - given with "move"
-        file, copy = self.scratch / "original", self.scratch / "copy"
-        try:
-            self.source.fetch(object_info, file)
-            self.archive.put_file(object_info.key, file, {ETAG: json.dumps(object_info.etag)})
-            self.archive.fetch(self.archive.head(object_info.key), copy)
-            if sha256_of(copy) != sha256_of(file):
-                raise Unavailable(
-                    f"the copy of {object_info.key!r} in {self.archive.url} differs from the original, which stays"
-                )
-        finally:
-            file.unlink(missing_ok=True)
-            copy.unlink(missing_ok=True)
 
 
 def _with_outcome(row: WatchedObject, outcome: ItemOutcome, now: float) -> WatchedObject:

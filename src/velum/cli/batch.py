@@ -10,7 +10,8 @@ import typer
 
 from velum.cli import common, jobs, options
 from velum.cli import evidence as signed
-from velum.cli.batch_run import ClusterOptions, CommandRun, prepare_batch, printable, serve_metrics
+from velum.cli.batch_run import ClusterOptions, CommandRun, printable
+from velum.cli.batch_setup import prepare_batch, serve_metrics
 from velum.cli.common import Messages, NoProgress, Quiet, default_command
 from velum.errors import BadInput, BadPlan, LimitExceeded, Unavailable
 

@@ -147,7 +147,7 @@ def strength(
     most: Most = 150, face_height: HiddenHeights = [], network: TrainedNetwork = False, json: LinesJson = False,
 ) -> None:  # fmt: skip
     """Hide faces of your images with each technique, then attack: count the faces that are still identified."""
-    from velum.batch.local import arrange
+    from velum.batch.arrange import arrange
     from velum.cli.progress import fetch_progress
     from velum.engine.part_cache import PartCache
     from velum.evaluation.reidentification.attack import TECHNIQUES, AttackTrial

@@ -14,7 +14,7 @@ from velum.cli.common import Messages, NoProgress, Quiet, Reports, Verbose, coun
 from velum.cli.hide_folder import FolderRun
 
 if TYPE_CHECKING:
-    from velum.batch.local import BatchItem
+    from velum.batch.arrange import BatchItem
     from velum.plan import Plan
 
 Sources = Annotated[
@@ -127,7 +127,7 @@ def hide(
     no_progress: NoProgress = False,
 ) -> None:
     """Hide what identifies people. By default, blacken each face and write photo.hidden.jpg."""
-    from velum.batch.local import arrange
+    from velum.batch.arrange import arrange
 
     chosen_plan = options.PlanOptions(
         plan, rule, hide_labels, technique, keep, keep_out, quality, effort, options.video_fields(locals())

@@ -14,7 +14,8 @@ from velum.cli.common import Messages, Reports, command_again, count_labels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from velum.batch.local import ArrangedItems, BatchItem, ItemResult
+    from velum.batch.arrange import ArrangedItems, BatchItem
+    from velum.batch.local import ItemResult
     from velum.plan import Plan
     from velum.report import Report
 

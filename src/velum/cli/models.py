@@ -154,7 +154,7 @@ def quantize(
     """Make a faster 8-bit copy of a model, and compare speed and detections on your images."""
     from functools import partial
 
-    from velum.batch.local import arrange
+    from velum.batch.arrange import arrange
     from velum.cli.progress import fetch_progress
     from velum.locate import quantize as work
     from velum.settings import Settings

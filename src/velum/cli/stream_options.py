@@ -14,7 +14,7 @@ import typer
 from velum.cli import common
 
 if TYPE_CHECKING:
-    from velum.batch.local import BatchItem
+    from velum.batch.arrange import BatchItem
     from velum.media import LiveSource, StreamSink
 
 Format = Annotated[

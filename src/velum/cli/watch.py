@@ -12,7 +12,8 @@ import typer
 
 from velum.cli import common, options
 from velum.cli.batch import Metrics, Scratch, Workers, refuse_overlap
-from velum.cli.batch_run import prepare_batch, printable, serve_metrics, warn_left_out
+from velum.cli.batch_run import printable, warn_left_out
+from velum.cli.batch_setup import prepare_batch, serve_metrics
 from velum.cli.common import Messages, Quiet
 from velum.errors import BadPlan, OutputFailed, Unavailable
 from velum.report import say_count
@@ -80,7 +81,7 @@ def watch(
 ) -> None:  # fmt: skip
     """Hide in new images and videos of SRC as they come, and write them under DST, by the same keys."""
     from velum.batch.listing import Selection
-    from velum.batch.watch import Originals
+    from velum.batch.originals import Originals
     from velum.storage.objects import FolderTree, open_tree
 
     chosen_plan = options.with_people(
