@@ -37,9 +37,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_too_large_body_is_refused_with_and_without_a_content_length(tmp_path: Path) -> None:
-    with client(settings(tmp_path, body_bytes=3000)) as it:
-        stated = post(it, picture(), configuration())
-        dripping = it.post(
+    with client(settings(tmp_path, body_bytes=3000)) as api:
+        stated = post(api, picture(), configuration())
+        dripping = api.post(
             "/anonymize/", content=iter([b"x" * 1000] * 5), headers={"content-type": "multipart/form-data; boundary=x"}
         )
         for answer in (stated, dripping):
@@ -48,27 +48,27 @@ def test_a_too_large_body_is_refused_with_and_without_a_content_length(tmp_path:
                 "data": None, "error": "the upload is larger than the 3,000 bytes allowed", "success": False,
             }  # fmt: skip
             assert answer.headers["connection"] == "close"
-        assert it.get("/list_urls").status_code == 200
+        assert api.get("/list_urls").status_code == 200
 
 
 def test_the_limit_for_an_image_in_memory_is_lower_than_for_a_video(tmp_path: Path) -> None:
-    with client(settings(tmp_path, picture_bytes=1000)) as it:
-        answer = post(it, picture(), configuration())
+    with client(settings(tmp_path, picture_bytes=1000)) as api:
+        answer = post(api, picture(), configuration())
     assert answer.status_code == 413
     assert "more than the 1,000 allowed" in answer.json()["error"]
 
 
 def test_requests_beyond_the_limit_are_refused(tmp_path: Path) -> None:
-    with StubInference("OVD") as api, client(settings(tmp_path, [api.url], requests=1)) as it:
-        it.get("/available_methods/")
-        api.delay_seconds = 0.5
-        first = threading.Thread(target=it.get, args=("/available_methods/",))
-        before = len(api.asked)
+    with StubInference("OVD") as inference, client(settings(tmp_path, [inference.url], requests=1)) as api:
+        api.get("/available_methods/")
+        inference.delay_seconds = 0.5
+        first = threading.Thread(target=api.get, args=("/available_methods/",))
+        before = len(inference.asked)
         first.start()
-        until(lambda: len(api.asked) > before)
-        answer = it.get("/list_urls")
+        until(lambda: len(inference.asked) > before)
+        answer = api.get("/list_urls")
         assert (answer.status_code, answer.json()["success"]) == (429, False)
-        assert it.get("/health/live").status_code == 200, "who asks whether it lives is always told"
+        assert api.get("/health/live").status_code == 200, "who asks whether it lives is always told"
         first.join()
 
 
@@ -80,10 +80,10 @@ def test_the_readiness_check_reads_a_bounded_number_of_jobs(tmp_path: Path) -> N
         asked.append(arguments[2].lower())
 
     try:
-        with client(settings(tmp_path)) as it:
-            it.get("/health/ready")
+        with client(settings(tmp_path)) as api:
+            api.get("/health/ready")
             asked.clear()
-            assert it.get("/health/ready").json()["jobs"] == "ready"
+            assert api.get("/health/ready").json()["jobs"] == "ready"
     finally:
         sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", remember)
     asked = [" ".join(statement.split()) for statement in asked]
@@ -94,10 +94,10 @@ def test_the_readiness_check_reads_a_bounded_number_of_jobs(tmp_path: Path) -> N
 
 
 def test_health_reports_the_state_of_each_part(tmp_path: Path) -> None:
-    with client(settings(tmp_path, ["http://127.0.0.1:1/"])) as it:
-        assert it.get("/health/live").json() == {"live": True}
-        it.get("/available_methods/")
-        answer = it.get("/health/ready")
+    with client(settings(tmp_path, ["http://127.0.0.1:1/"])) as api:
+        assert api.get("/health/live").json() == {"live": True}
+        api.get("/available_methods/")
+        answer = api.get("/health/ready")
         assert answer.status_code == 200
         facts = answer.json()
         assert (facts["ready"], facts["model"], facts["disk"]) == (True, "ready", "writable")
@@ -106,21 +106,21 @@ def test_health_reports_the_state_of_each_part(tmp_path: Path) -> None:
 
 
 def test_the_service_is_not_ready_where_it_has_no_model_or_no_writable_folder(tmp_path: Path) -> None:
-    with client(settings(tmp_path, local=False)) as it:
-        assert it.get("/health/ready").status_code == 503
+    with client(settings(tmp_path, local=False)) as api:
+        assert api.get("/health/ready").status_code == 503
     chosen = settings(tmp_path / "other")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "videos").write_text("in the way")
-    with client(chosen) as it:
-        answer = it.get("/health/ready")
+    with client(chosen) as api:
+        answer = api.get("/health/ready")
         assert answer.status_code == 503
         assert "not writable" in answer.json()["disk"]
-        assert post(it, picture(), configuration()).status_code == 200, "pictures need no disk"
+        assert post(api, picture(), configuration()).status_code == 200, "pictures need no disk"
 
 
 def test_a_full_disk_makes_the_service_not_ready(tmp_path: Path) -> None:
-    with client(settings(tmp_path, free_bytes=1 << 60)) as it:
-        answer = it.get("/health/ready")
+    with client(settings(tmp_path, free_bytes=1 << 60)) as api:
+        answer = api.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["disk"].startswith("full: ")
 
@@ -128,9 +128,9 @@ def test_a_full_disk_makes_the_service_not_ready(tmp_path: Path) -> None:
 def test_health_shows_no_addresses_to_unauthenticated_clients(tmp_path: Path) -> None:
     chosen = settings(tmp_path, ["http://127.0.0.1:1/"])
     _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["operate"])
-    with client(replace(chosen, access=AccessSettings(required=True, keys=tmp_path / "keys.json"))) as it:
-        it.get("/available_methods/", headers={"x-api-key": secret})
-        facts = it.get("/health/ready").json()
+    with client(replace(chosen, access=AccessSettings(required=True, keys=tmp_path / "keys.json"))) as api:
+        api.get("/available_methods/", headers={"x-api-key": secret})
+        facts = api.get("/health/ready").json()
         assert (facts["urls"], facts["urls_reachable"], facts["faults"]) == (1, 0, 1)
         assert "127.0.0.1" not in json.dumps(facts)
 
@@ -184,13 +184,13 @@ class Broken:
 
 def test_the_log_holds_causes_of_errors_and_no_file_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "velum.service")
-    with client(settings(tmp_path), techniques={"broken": Broken}) as it:
+    with client(settings(tmp_path), techniques={"broken": Broken}) as api:
         config = configuration(entry(anonymization_technique="broken"))
-        answer = post(it, picture(), config, {"x-request-id": "mine-1"})
+        answer = post(api, picture(), config, {"x-request-id": "mine-1"})
         assert answer.json() == {"data": None, "error": "unexpected server error", "success": False}
         assert answer.headers["x-request-id"] == "mine-1"
-        post(it, picture(), configuration())
-        assert re.fullmatch(r"[0-9a-f]{16}", it.get("/nope", headers={"x-request-id": "a b"}).headers["x-request-id"])
+        post(api, picture(), configuration())
+        assert re.fullmatch(r"[0-9a-f]{16}", api.get("/nope", headers={"x-request-id": "a b"}).headers["x-request-id"])
     lines = [json.loads(JsonLines().format(record)) for record in caplog.records if record.msg == "request"]
     assert [line["level"] for line in lines] == ["error", "info", "info"]
     assert lines[0]["id"] == "mine-1"
@@ -203,8 +203,8 @@ def test_the_log_holds_causes_of_errors_and_no_file_names(tmp_path: Path, caplog
 
 def test_file_names_are_logged_where_the_settings_ask_for_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "velum.service")
-    with client(settings(tmp_path, log_names=True)) as it:
-        post(it, picture(), configuration(entry(class_name="x")))
+    with client(settings(tmp_path, log_names=True)) as api:
+        post(api, picture(), configuration(entry(class_name="x")))
     (line,) = [json.loads(JsonLines().format(record)) for record in caplog.records if record.msg == "request"]
     assert line["file"] == "photo.png"
     assert line["refused"] == ["The label <x> in the sensitive info <1> is not supported."]
@@ -216,17 +216,17 @@ def test_an_internal_error_is_answered_without_details_and_logged(
     def fault(self: object) -> None:
         raise RuntimeError("never thought of")
 
-    with client(settings(tmp_path)) as it:
-        it.get("/available_methods/")
+    with client(settings(tmp_path)) as api:
+        api.get("/available_methods/")
         monkeypatch.setattr("velum.bmw.urls.Urls.content", fault)
-        answer = it.get("/list_urls")
+        answer = api.get("/list_urls")
     assert (answer.status_code, answer.json()["error"]) == (500, "unexpected server error")
     assert "never thought of" in caplog.text
 
 
 def test_the_page_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        page = it.get("/docs")
+    with client(settings(tmp_path)) as api:
+        page = api.get("/docs")
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
@@ -235,15 +235,15 @@ def test_the_page_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
         for link in linked:
             assert link.startswith("/") or link == "data:,"
             if link.startswith("/"):
-                assert it.get(link).status_code == 200
-        sources = page.text + it.get("/docs/docs.mjs").text + it.get("/docs/docs.css").text
+                assert api.get(link).status_code == 200
+        sources = page.text + api.get("/docs/docs.mjs").text + api.get("/docs/docs.css").text
         assert not re.search(r"https?://|innerHTML|style=|onclick", sources)
-        assert it.get("/redoc").headers["location"] == "/docs"
+        assert api.get("/redoc").headers["location"] == "/docs"
 
 
 def test_the_openapi_document_describes_every_endpoint(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        document = it.get("/openapi.json").json()
+    with client(settings(tmp_path)) as api:
+        document = api.get("/openapi.json").json()
     described = {
         (method, path)
         for path, methods in document["paths"].items()

@@ -39,8 +39,8 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 def test_the_line_of_an_image_has_hashes_and_counts(tmp_path: Path) -> None:
     _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
     image = picture()
-    with client(audited(tmp_path, access=AccessSettings(keys=tmp_path / "keys.json"))) as it:
-        answer = post(it, image, configuration(), headers={"x-api-key": secret, "x-request-id": "id-1"})
+    with client(audited(tmp_path, access=AccessSettings(keys=tmp_path / "keys.json"))) as api:
+        answer = post(api, image, configuration(), headers={"x-api-key": secret, "x-request-id": "id-1"})
     (line,) = lines(tmp_path)
     assert len(line.pop("code")) == 64
     assert len(line.pop("plan")) == 64
@@ -55,9 +55,9 @@ def test_the_line_of_an_image_has_hashes_and_counts(tmp_path: Path) -> None:
 
 def test_file_names_and_keys_are_not_in_the_log(tmp_path: Path) -> None:
     _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
-    with client(audited(tmp_path, access=AccessSettings(keys=tmp_path / "keys.json"))) as it:
-        post(it, picture(), configuration(), headers={"x-api-key": secret})
-        it.get("/no/photo.png", headers={"x-api-key": secret[:-1]})
+    with client(audited(tmp_path, access=AccessSettings(keys=tmp_path / "keys.json"))) as api:
+        post(api, picture(), configuration(), headers={"x-api-key": secret})
+        api.get("/no/photo.png", headers={"x-api-key": secret[:-1]})
     text = (tmp_path / "log" / "audit.jsonl").read_text()
     assert "photo" not in text
     assert secret.split("_", 2)[2][:-1] not in text
@@ -66,13 +66,13 @@ def test_file_names_and_keys_are_not_in_the_log(tmp_path: Path) -> None:
 def test_refused_and_failed_requests_are_logged_and_read_requests_are_not(tmp_path: Path) -> None:
     _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
     key = {"x-api-key": secret}
-    with client(audited(tmp_path, access=AccessSettings(keys=tmp_path / "keys.json"))) as it:
-        it.get("/health/live")
-        it.get("/list_urls", headers=key)
-        it.get("/list_urls")
-        it.post("/remove_all_urls", headers=key)
-        post(it, b"no picture", configuration(), headers=key)
-        post(it, picture(), configuration(entry(model_name="nope")), headers=key)
+    with client(audited(tmp_path, access=AccessSettings(keys=tmp_path / "keys.json"))) as api:
+        api.get("/health/live")
+        api.get("/list_urls", headers=key)
+        api.get("/list_urls")
+        api.post("/remove_all_urls", headers=key)
+        post(api, b"no picture", configuration(), headers=key)
+        post(api, picture(), configuration(entry(model_name="nope")), headers=key)
     assert [(one["caller"], one["route"], one["status"], one["result"]) for one in lines(tmp_path)] == [
         ("", "other", 401, "denied"),
         ("ada", "/remove_all_urls", 403, "denied"),
@@ -195,10 +195,10 @@ def test_the_service_does_not_start_without_a_writable_audit_log(tmp_path: Path)
 
 
 def test_a_log_that_becomes_unwritable_is_reported_in_health_and_metrics(tmp_path: Path) -> None:
-    with client(audited(tmp_path)) as it:
+    with client(audited(tmp_path)) as api:
         (tmp_path / "log").rename(tmp_path / "elsewhere")
-        assert post(it, picture(), configuration()).headers["x-velum-hidden"] == "1"
-        assert "velum_audit_failures_total 1.0" in it.get("/metrics").text
+        assert post(api, picture(), configuration()).headers["x-velum-hidden"] == "1"
+        assert "velum_audit_failures_total 1.0" in api.get("/metrics").text
 
 
 def test_the_audit_log_can_be_written_to_standard_output(

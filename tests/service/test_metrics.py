@@ -41,14 +41,14 @@ def numbers(text: str) -> dict[tuple[str, tuple[str, ...]], float]:
 
 
 def test_requests_files_and_objects_are_counted(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
+    with client(settings(tmp_path)) as api:
         for _ in range(2):
-            post(it, picture(), configuration())
-        post(it, b"no picture", configuration())
-        it.get("/list_urls")
-        it.get("/a/path/that/is/none")
-        it.request("BREW", "/list_urls")
-        answer = it.get("/metrics")
+            post(api, picture(), configuration())
+        post(api, b"no picture", configuration())
+        api.get("/list_urls")
+        api.get("/a/path/that/is/none")
+        api.request("BREW", "/list_urls")
+        answer = api.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     found = numbers(answer.text)
     assert found["velum_requests_total", ("POST", "/anonymize/", "200")] == 3
@@ -154,8 +154,8 @@ def test_requests_that_wait_for_the_processor_are_counted() -> None:
 
 
 def test_metrics_can_be_turned_off(tmp_path: Path) -> None:
-    with client(replace(settings(tmp_path), observability=ObservabilitySettings(metrics=False))) as it:
-        assert it.get("/metrics").status_code == 404
+    with client(replace(settings(tmp_path), observability=ObservabilitySettings(metrics=False))) as api:
+        assert api.get("/metrics").status_code == 404
 
 
 def test_the_service_is_not_ready_while_its_database_is_away(tmp_path: Path) -> None:

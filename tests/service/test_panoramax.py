@@ -64,8 +64,8 @@ def street(size: tuple[int, int] = (64, 48)) -> bytes:
 
 def test_the_blurred_jpeg_keeps_its_place_and_time(tmp_path: Path) -> None:
     source = street()
-    with client(settings(tmp_path)) as it:
-        answer = it.post("/blur/?keep=1", files={"picture": ("p.jpg", source, "image/jpeg")})
+    with client(settings(tmp_path)) as api:
+        answer = api.post("/blur/?keep=1", files={"picture": ("p.jpg", source, "image/jpeg")})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
     assert answer.headers["x-velum-hidden"] == "1"
     with Image.open(io.BytesIO(source)) as before, Image.open(io.BytesIO(answer.content)) as after:
@@ -85,8 +85,8 @@ def test_the_blurred_jpeg_keeps_its_place_and_time(tmp_path: Path) -> None:
 
 
 def test_the_response_has_metadata_where_the_client_accepts_multipart(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        answer = it.post("/blur/", files={"picture": ("p.jpg", street())}, headers={"accept": "multipart/form-data"})
+    with client(settings(tmp_path)) as api:
+        answer = api.post("/blur/", files={"picture": ("p.jpg", street())}, headers={"accept": "multipart/form-data"})
     metadata, image = parts_of(answer)
     names = [part.get_param("name", header="content-disposition") for part in (metadata, image)]
     assert names == ["metadata", "image"]
@@ -118,21 +118,21 @@ def test_bodies_other_than_jpeg_are_refused(small_service: TestClient, sent: Any
 
 
 def test_the_operator_can_name_the_plan(tmp_path: Path) -> None:
-    with client(settings(tmp_path, '"zone: fixed(box=[0, 0, 64, 16]) -> blacken"')) as it:
-        answer = it.post("/blur/", files={"picture": ("p.jpg", street())})
+    with client(settings(tmp_path, '"zone: fixed(box=[0, 0, 64, 16]) -> blacken"')) as api:
+        answer = api.post("/blur/", files={"picture": ("p.jpg", street())})
     assert json.loads(answer.headers["x-velum-report"])["labels"] == {"zone": 1}
     with Image.open(io.BytesIO(answer.content)) as image:
         assert image.getexif()[Base.Make] == "GoPro", "it names no metadata, so all kinds are kept"
 
 
-def asked(it: TestClient) -> Any:
-    return it.post("/blur/", files={"picture": ("p.jpg", street())})
+def asked(api: TestClient) -> Any:
+    return api.post("/blur/", files={"picture": ("p.jpg", street())})
 
 
 def test_images_are_refused_while_no_model_finds_plates(tmp_path: Path) -> None:
     """Faces alone would leave plates readable, with status 200 and no word."""
-    with client(made(tmp_path)) as it:
-        answer, ready = asked(it), it.get("/health/ready")
+    with client(made(tmp_path)) as api:
+        answer, ready = asked(api), api.get("/health/ready")
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert answer.json()["code"] == "NotInstalled"
     assert "velum models pull lpd-yunet" in answer.json()["detail"]
@@ -143,22 +143,22 @@ def test_images_are_refused_while_no_model_finds_plates(tmp_path: Path) -> None:
 
 
 def test_the_error_names_the_model_that_may_not_be_fetched(tmp_path: Path) -> None:
-    with client(settings(tmp_path, '"license_plate: lpd-yunet -> blur"')) as it:
-        answer, ready = asked(it), it.get("/health/ready")
+    with client(settings(tmp_path, '"license_plate: lpd-yunet -> blur"')) as api:
+        answer, ready = asked(api), api.get("/health/ready")
     assert (answer.status_code, answer.json()["code"]) == (503, "NotInstalled")
     for text in (answer.json()["detail"], ready.json()["blur"]):
         assert "velum models pull lpd-yunet" in text
 
 
 def test_ready_says_whether_street_pictures_are_blurred(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        assert it.get("/health/ready").json()["blur"] == "ready"
+    with client(settings(tmp_path)) as api:
+        assert api.get("/health/ready").json()["blur"] == "ready"
         (tmp_path / "plans" / "street.toml").unlink()
-        assert "plan 'street' is unknown" in it.get("/health/ready").json()["blur"]
-        assert asked(it).status_code == 422
-    with client(made(tmp_path, strict=True)) as it:
-        assert it.get("/health/ready").json()["blur"] == "off"
-        assert asked(it).status_code == 404
+        assert "plan 'street' is unknown" in api.get("/health/ready").json()["blur"]
+        assert asked(api).status_code == 422
+    with client(made(tmp_path, strict=True)) as api:
+        assert api.get("/health/ready").json()["blur"] == "off"
+        assert asked(api).status_code == 404
 
 
 def test_plates_are_hidden_once_a_model_for_them_is_installed(tmp_path: Path) -> None:
@@ -167,13 +167,13 @@ def test_plates_are_hidden_once_a_model_for_them_is_installed(tmp_path: Path) ->
         "plates": lambda: FakeLocalizer((PLATE,), labels=frozenset({"license_plate"})),
     }
     chosen = made(tmp_path)
-    with client(chosen, localizers=found) as it:
-        assert asked(it).status_code == 503
+    with client(chosen, localizers=found) as api:
+        assert asked(api).status_code == 503
         ssd(tmp_path / "plates.xml", classes=2)
         wish = ImportOptions(labels=("", "license_plate"), family="ssd", input={"size_wh": (32, 32)})
         user_models.put(identify_model(tmp_path / "plates.xml", wish), chosen.host())
-        answer = asked(it)
-        assert it.get("/health/ready").json()["blur"] == "ready"
+        answer = asked(api)
+        assert api.get("/health/ready").json()["blur"] == "ready"
     assert (answer.status_code, answer.headers["x-velum-hidden"]) == (200, "1")
 
 
@@ -182,9 +182,9 @@ def test_plates_are_blurred_by_a_stand_in_for_a_missing_model(tmp_path: Path, mo
     zone = PartSpec("fixed", {"box": (8, 8, 24, 16), "label": "license_plate"})
     models = {name: replace(model, instead=(zone,)) for name, model in catalog().items()}
     monkeypatch.setattr(registry, "_shipped_catalog", lambda: registry.Catalog(models, {}, {}, "centerface"))
-    with client(made(tmp_path), localizers={"centerface": lambda: FakeLocalizer(())}) as it:
-        answer = asked(it)
-        assert it.get("/health/ready").json()["blur"] == "ready"
+    with client(made(tmp_path), localizers={"centerface": lambda: FakeLocalizer(())}) as api:
+        answer = asked(api)
+        assert api.get("/health/ready").json()["blur"] == "ready"
     assert (answer.status_code, answer.headers["x-velum-hidden"]) == (200, "1")
     (warning,) = json.loads(answer.headers["x-velum-report"])["warnings"][-1:]
     assert "no model of licence plates is installed" in warning

@@ -120,10 +120,10 @@ def test_a_second_request_of_the_owner_takes_over_a_stalled_upload(tmp_path: Pat
 
 
 def test_requests_within_the_time_limits_are_served(tmp_path: Path) -> None:
-    with client(settings(tmp_path, idle_seconds=5)) as it:
+    with client(settings(tmp_path, idle_seconds=5)) as api:
         answers: list[int] = []
         threads = [
-            threading.Thread(target=lambda: answers.append(it.post("/v1/images", content=picture()).status_code))
+            threading.Thread(target=lambda: answers.append(api.post("/v1/images", content=picture()).status_code))
             for _ in range(3)
         ]
         for thread in threads:
@@ -137,9 +137,9 @@ def test_requests_within_the_time_limits_are_served(tmp_path: Path) -> None:
 def test_the_connection_of_a_client_that_stops_reading_is_closed(tmp_path: Path) -> None:
     with on_the_wire(settings(tmp_path, idle_seconds=2, requests=8, caller_requests=1)) as address:
         large = picture(4000, 2000)
-        with httpx2.Client(base_url=address, timeout=60) as it:
+        with httpx2.Client(base_url=address, timeout=60) as api:
             # Twice what the buffers between the service and its client can hold: what is left waits for it to read.
-            job = handed_in(it, large, name="large.png")
+            job = handed_in(api, large, name="large.png")
         with line_to(address) as line:
             line.sendall(f"GET {job}/source HTTP/1.1\r\nHost: velum\r\n\r\n".encode())
             assert line.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"

@@ -17,10 +17,10 @@ UI = Path(velum.service.__file__).parent / "ui"
 
 
 def test_the_page_is_served_and_may_load_from_its_own_host_only(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        start = it.get("/")
+    with client(settings(tmp_path)) as api:
+        start = api.get("/")
         links = re.findall(r'(?:src|href)="([^"]+)"', start.text)
-        got = {link: it.get("/" + link) for link in links}
+        got = {link: api.get("/" + link) for link in links}
     assert start.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'self'" in start.headers["content-security-policy"]
     assert "unsafe" not in start.headers["content-security-policy"]
@@ -32,10 +32,10 @@ def test_the_page_is_served_and_may_load_from_its_own_host_only(tmp_path: Path) 
 
 def test_files_with_a_version_are_cached_for_ever_and_others_are_revalidated(tmp_path: Path) -> None:
     version = UiFiles().version
-    with client(settings(tmp_path)) as it:
-        now, before = it.get(f"/ui/{version}/app.mjs"), it.get("/ui/older/app.mjs")
-        again = it.get("/", headers={"if-none-match": it.get("/").headers["etag"]})
-        head = it.head(f"/ui/{version}/styles/base.css")
+    with client(settings(tmp_path)) as api:
+        now, before = api.get(f"/ui/{version}/app.mjs"), api.get("/ui/older/app.mjs")
+        again = api.get("/", headers={"if-none-match": api.get("/").headers["etag"]})
+        head = api.head(f"/ui/{version}/styles/base.css")
     assert now.headers["content-type"] == "text/javascript; charset=utf-8"
     assert "immutable" in now.headers["cache-control"]
     assert before.headers["cache-control"] == "no-cache"
@@ -67,8 +67,8 @@ def loaded_with(*modules: str) -> set[str]:
 
 def test_minified_files_are_small_and_behave_like_their_sources(tmp_path: Path) -> None:
     names = [one.relative_to(UI).as_posix() for one in UI.rglob("*.mjs")]
-    with client(settings(tmp_path)) as it:
-        sent = {name: it.get(f"/ui/{UiFiles().version}/{name}") for name in names}
+    with client(settings(tmp_path)) as api:
+        sent = {name: api.get(f"/ui/{UiFiles().version}/{name}") for name in names}
     assert all(answer.status_code == 200 for answer in sent.values())
     sizes = {name: len(gzip.compress(answer.content)) for name, answer in sent.items()}
     assert sum(sizes.values()) < 200_000
@@ -94,6 +94,6 @@ def test_minified_files_are_small_and_behave_like_their_sources(tmp_path: Path) 
 
 
 def test_the_page_can_be_turned_off(tmp_path: Path) -> None:
-    with client(settings(tmp_path, page=False)) as it:
-        assert it.get("/", follow_redirects=False).headers["location"] == "/docs"
-        assert it.get("/ui/x/app.mjs").status_code == 404
+    with client(settings(tmp_path, page=False)) as api:
+        assert api.get("/", follow_redirects=False).headers["location"] == "/docs"
+        assert api.get("/ui/x/app.mjs").status_code == 404

@@ -45,15 +45,15 @@ def bearer(secret: str) -> dict[str, str]:
 
 
 def test_without_a_key_only_pages_without_secrets_are_served(tmp_path: Path) -> None:
-    with client(guarded(tmp_path)) as it:
-        for answer in (post(it, picture(), configuration()), it.get("/metrics"), it.get("/nowhere")):
+    with client(guarded(tmp_path)) as api:
+        for answer in (post(api, picture(), configuration()), api.get("/metrics"), api.get("/nowhere")):
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"] == 'Bearer realm="velum"'
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.headers["connection"] == "close"
             assert answer.json()["code"] == "NotKnown"
         for path in ("/health/live", "/docs", "/docs/docs.mjs", "/openapi.json"):
-            assert it.get(path).status_code == 200
+            assert api.get(path).status_code == 200
 
 
 def test_the_body_of_an_unauthenticated_request_is_not_read(tmp_path: Path) -> None:
@@ -74,11 +74,11 @@ def test_the_body_of_an_unauthenticated_request_is_not_read(tmp_path: Path) -> N
 
 def test_a_key_is_accepted_in_either_header_and_can_be_revoked_while_the_service_runs(tmp_path: Path) -> None:
     _, secret = keys(tmp_path).add("ada", ["anonymize"])
-    with client(guarded(tmp_path)) as it:
+    with client(guarded(tmp_path)) as api:
         for headers in (bearer(secret), {"authorization": f"bearer  {secret}"}, {"x-api-key": secret}):
-            assert post(it, picture(), configuration(), headers=headers).headers["x-velum-hidden"] == "1"
+            assert post(api, picture(), configuration(), headers=headers).headers["x-velum-hidden"] == "1"
         keys(tmp_path).revoke("ada")
-        answer = it.get("/list_urls", headers=bearer(secret))
+        answer = api.get("/list_urls", headers=bearer(secret))
         assert (answer.status_code, "is revoked" in answer.json()["detail"]) == (401, True)
 
 
@@ -109,24 +109,24 @@ REACH = [
 
 def test_a_scope_gives_access_to_its_own_endpoints_only(tmp_path: Path) -> None:
     secrets = {scope: keys(tmp_path).add(scope, [scope])[1] for scope in ("anonymize", "review", "operate")}
-    with client(guarded(tmp_path)) as it:
+    with client(guarded(tmp_path)) as api:
         for method, path, scopes in REACH:
             for owner, secret in secrets.items():
-                answer = it.request(method, path, headers=bearer(secret))
+                answer = api.request(method, path, headers=bearer(secret))
                 assert (answer.status_code == 403) is (owner not in scopes), (owner, method, path, answer.text)
 
 
 def test_a_key_for_review_can_render_a_job_with_corrected_regions(tmp_path: Path) -> None:
     _, secret = keys(tmp_path).add("eve", ["review"])
     regions = {"format": FORMAT, "width": 64, "height": 48, "frames": []}
-    with client(guarded(tmp_path)) as it:
-        uploads = [it.post("/v1/uploads", headers=bearer(secret)).json()["id"] for _ in range(2)]
+    with client(guarded(tmp_path)) as api:
+        uploads = [api.post("/v1/uploads", headers=bearer(secret)).json()["id"] for _ in range(2)]
         for upload, data in zip(uploads, (picture(), json.dumps(regions).encode()), strict=True):
-            it.put(f"/v1/uploads/{upload}", content=data, headers=bearer(secret))
-        answer = it.post("/v1/jobs", json={"upload": uploads[0]}, headers=bearer(secret))
+            api.put(f"/v1/uploads/{upload}", content=data, headers=bearer(secret))
+        answer = api.post("/v1/jobs", json={"upload": uploads[0]}, headers=bearer(secret))
         assert (answer.status_code, answer.json()["code"]) == (403, "Denied")
         job = {"upload": uploads[0], "regions": uploads[1]}
-        assert it.post("/v1/jobs", json=job, headers=bearer(secret)).status_code == 201
+        assert api.post("/v1/jobs", json=job, headers=bearer(secret)).status_code == 201
 
 
 WRONG_KEYS: list[tuple[str, Callable[[str], str]]] = [
@@ -185,9 +185,9 @@ def test_the_message_names_a_file_of_keys_that_cannot_be_parsed(tmp_path: Path, 
 
 def test_a_damaged_file_of_keys_gives_nobody_access(tmp_path: Path) -> None:
     _, secret = keys(tmp_path).add("ada", ["anonymize"])
-    with client(guarded(tmp_path)) as it:
+    with client(guarded(tmp_path)) as api:
         (tmp_path / "keys.json").write_text('{"keys": [{}]}')
-        answer = it.get("/list_urls", headers=bearer(secret))
+        answer = api.get("/list_urls", headers=bearer(secret))
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert str(tmp_path) not in answer.text
 
@@ -195,20 +195,20 @@ def test_a_damaged_file_of_keys_gives_nobody_access(tmp_path: Path) -> None:
 def test_requests_and_bytes_are_limited_for_each_principal(tmp_path: Path) -> None:
     _, few = keys(tmp_path).add("few", ["anonymize"], requests_per_minute=2)
     _, small = keys(tmp_path).add("small", ["anonymize"], bytes_per_day=20_000)
-    with client(guarded(tmp_path)) as it:
-        assert [it.get("/list_urls", headers=bearer(few)).status_code for _ in range(3)] == [200, 200, 429]
-        answer = it.get("/list_urls", headers=bearer(few))
+    with client(guarded(tmp_path)) as api:
+        assert [api.get("/list_urls", headers=bearer(few)).status_code for _ in range(3)] == [200, 200, 429]
+        answer = api.get("/list_urls", headers=bearer(few))
         assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert answer.json()["code"] == "TooMuch"
-        sent = [post(it, picture(), configuration(), headers=bearer(small)) for _ in range(3)]
+        sent = [post(api, picture(), configuration(), headers=bearer(small)) for _ in range(3)]
         assert [one.status_code for one in sent] == [200, 200, 429]
         assert 86_000 < int(sent[2].headers["retry-after"]) <= 86_400
-        dripped = it.post(
+        dripped = api.post(
             "/anonymize/", content=iter([b"x" * 9000] * 5),
             headers={"content-type": "multipart/form-data; boundary=x"} | bearer(small),
         )  # fmt: skip
         assert dripped.status_code == 429
-        assert it.get("/list_urls", headers=bearer(small)).status_code == 200
+        assert api.get("/list_urls", headers=bearer(small)).status_code == 200
 
 
 def test_refused_requests_do_not_count_against_the_limit() -> None:
@@ -275,14 +275,14 @@ def test_impossible_settings_of_an_issuer_are_refused(tmp_path: Path, access: Ac
 
 
 @pytest.fixture
-def it() -> Iterator[Issuer]:
+def idp() -> Iterator[Issuer]:
     with issuer() as made:
         yield made
 
 
 @pytest.fixture
-def tokens(it: Issuer) -> Iterator[Tokens]:
-    made = Tokens(oidc.Issuer(it.url, AUDIENCE), Quota(3, 4))
+def tokens(idp: Issuer) -> Iterator[Tokens]:
+    made = Tokens(oidc.Issuer(idp.url, AUDIENCE), Quota(3, 4))
     yield made
     made.close()
 
@@ -291,64 +291,70 @@ def part(values: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).rstrip(b"=").decode()
 
 
-def unsigned(it: Issuer) -> str:
-    return f"{part({'alg': 'none', 'kid': 'rsa'})}.{part(it.claims())}."
+def unsigned(idp: Issuer) -> str:
+    return f"{part({'alg': 'none', 'kid': 'rsa'})}.{part(idp.claims())}."
 
 
-def signed_with_the_public_key(it: Issuer) -> str:
-    text = f"{part({'alg': 'HS256', 'kid': 'rsa'})}.{part(it.claims())}"
+def signed_with_the_public_key(idp: Issuer) -> str:
+    text = f"{part({'alg': 'HS256', 'kid': 'rsa'})}.{part(idp.claims())}"
     mark = hmac.new(RSA.as_pem(private=False), text.encode(), hashlib.sha256).digest()
     return f"{text}.{base64.urlsafe_b64encode(mark).rstrip(b'=').decode()}"
 
 
-def with_an_unknown_extension(it: Issuer) -> str:
-    text = f"{part({'alg': 'RS256', 'kid': 'rsa', 'crit': ['new'], 'new': 1})}.{part(it.claims())}"
+def with_an_unknown_extension(idp: Issuer) -> str:
+    text = f"{part({'alg': 'RS256', 'kid': 'rsa', 'crit': ['new'], 'new': 1})}.{part(idp.claims())}"
     mark = RSA.private_key.sign(text.encode(), PKCS1v15(), SHA256())  # type: ignore[union-attr]
     return f"{text}.{base64.urlsafe_b64encode(mark).rstrip(b'=').decode()}"
 
 
-def with_a_key_of_its_own(it: Issuer) -> str:
-    return it.token(STRANGER, {"jwk": STRANGER.as_dict(private=False), "kid": None})
+def with_a_key_of_its_own(idp: Issuer) -> str:
+    return idp.token(STRANGER, {"jwk": STRANGER.as_dict(private=False), "kid": None})
 
 
-def with_other_claims(it: Issuer) -> str:
-    header, _, mark = it.token().split(".")
-    return f"{header}.{part(it.claims(sub='eve'))}.{mark}"
+def with_other_claims(idp: Issuer) -> str:
+    header, _, mark = idp.token().split(".")
+    return f"{header}.{part(idp.claims(sub='eve'))}.{mark}"
 
 
 ATTACKS: list[tuple[str, Callable[[Issuer], str]]] = [
     ("unsigned", unsigned),
     ("signed with the public key as a password", signed_with_the_public_key),
-    ("signed by another under the id of a known key", lambda it: it.token(STRANGER)),
+    ("signed by another under the id of a known key", lambda idp: idp.token(STRANGER)),
     ("brings its own key", with_a_key_of_its_own),
-    ("says where its key is", lambda it: it.token(STRANGER, {"jku": "http://127.0.0.1:1/keys", "kid": "new"})),
-    ("a path for an id", lambda it: it.token(STRANGER, {"kid": "../../dev/null"})),
-    ("an object for an id", lambda it: f"{part({'alg': 'RS256', 'kid': {'a': 1}})}.{part(it.claims())}.AAAA"),
-    ("no id where there are several keys", lambda it: it.token(RSA, {"kid": None})),
-    ("an algorithm that the key is not for", lambda it: it.token(RSA, {"alg": "RS384"})),
+    (
+        "says where its key is",
+        lambda idp: idp.token(STRANGER, {"jku": "http://127.0.0.1:1/keys", "kid": "new"}),
+    ),
+    ("a path for an id", lambda idp: idp.token(STRANGER, {"kid": "../../dev/null"})),
+    (
+        "an object for an id",
+        lambda idp: f"{part({'alg': 'RS256', 'kid': {'a': 1}})}.{part(idp.claims())}.AAAA",
+    ),
+    ("no id where there are several keys", lambda idp: idp.token(RSA, {"kid": None})),
+    ("an algorithm that the key is not for", lambda idp: idp.token(RSA, {"alg": "RS384"})),
     ("an extension that must be understood", with_an_unknown_extension),
-    ("for another service", lambda it: it.token(aud="other")),
-    ("for nobody", lambda it: it.token(aud=None)),
-    ("of another issuer", lambda it: it.token(iss="https://issuer.example")),
-    ("of no issuer", lambda it: it.token(iss=None)),
-    ("expired", lambda it: it.token(exp=int(time.time()) - 31)),
-    ("without an end", lambda it: it.token(exp=None)),
-    ("with an end that is text", lambda it: it.token(exp="never")),
-    ("not valid yet", lambda it: it.token(nbf=int(time.time()) + 60)),
-    ("of nobody", lambda it: it.token(sub=None)),
-    ("of a name with a line break", lambda it: it.token(sub="a\nb")),
+    ("for another service", lambda idp: idp.token(aud="other")),
+    ("for nobody", lambda idp: idp.token(aud=None)),
+    ("of another issuer", lambda idp: idp.token(iss="https://issuer.example")),
+    ("of no issuer", lambda idp: idp.token(iss=None)),
+    ("expired", lambda idp: idp.token(exp=int(time.time()) - 31)),
+    ("without an end", lambda idp: idp.token(exp=None)),
+    ("with an end that is text", lambda idp: idp.token(exp="never")),
+    ("not valid yet", lambda idp: idp.token(nbf=int(time.time()) + 60)),
+    ("of nobody", lambda idp: idp.token(sub=None)),
+    ("of a name with a line break", lambda idp: idp.token(sub="a\nb")),
     ("changed afterwards", with_other_claims),
-    ("endless", lambda it: it.token(note="x" * 20_000)),
-    ("no token at all", lambda it: "a.b.c"),
-    ("letters of another alphabet", lambda it: f"\u00e4{it.token()}"),
+    ("endless", lambda idp: idp.token(note="x" * 20_000)),
+    ("no token at all", lambda idp: "a.b.c"),
+    ("letters of another alphabet", lambda idp: f"\u00e4{idp.token()}"),
 ]
 
 
 @pytest.mark.parametrize("forge", [row[1] for row in ATTACKS], ids=[row[0] for row in ATTACKS])
-def test_forged_tokens_are_refused(it: Issuer, tokens: Tokens, forge: Callable[[Issuer], str]) -> None:
-    assert tokens.caller(it.token()).name == "oidc:ada"
+def test_forged_tokens_are_refused(idp: Issuer, tokens: Tokens, forge: Callable[[Issuer], str]) -> None:
+    assert tokens.caller(idp.token()).name == "oidc:ada"
     with pytest.raises(Unauthenticated):
-        tokens.caller(forge(it))
+        tokens.caller(forge(idp))
 
 
 JSON = st.recursive(
@@ -369,8 +375,8 @@ def test_any_text_as_a_token_is_refused_without_an_internal_error(header: object
 
 
 @pytest.mark.parametrize("token", ["", ".", "..", "...", "[[" * 8000, part([]) + "..", f"{'W1tb' * 4000}..A"])
-def test_odd_tokens_are_refused(it: Issuer, tokens: Tokens, token: str) -> None:
-    tokens.caller(it.token())
+def test_odd_tokens_are_refused(idp: Issuer, tokens: Tokens, token: str) -> None:
+    tokens.caller(idp.token())
     with pytest.raises(Unauthenticated):
         tokens.caller(token)
 
@@ -382,11 +388,11 @@ def test_any_text_as_a_key_is_refused_without_an_internal_error(secret: str) -> 
 
 
 @pytest.mark.parametrize("key", [RSA, EC], ids=["RS256", "ES256"])
-def test_tokens_of_the_issuer_are_accepted(it: Issuer, tokens: Tokens, key: RSAKey | ECKey) -> None:
-    caller = tokens.caller(it.token(key, aud=["other", AUDIENCE], scope="openid review anonymize"))
+def test_tokens_of_the_issuer_are_accepted(idp: Issuer, tokens: Tokens, key: RSAKey | ECKey) -> None:
+    caller = tokens.caller(idp.token(key, aud=["other", AUDIENCE], scope="openid review anonymize"))
     assert caller == Principal("oidc:ada", frozenset({"anonymize", "review"}), Quota(3, 4))
-    tokens.caller(it.token(key))
-    assert it.asked == ["/.well-known/openid-configuration", "/keys"], "its keys are kept"
+    tokens.caller(idp.token(key))
+    assert idp.asked == ["/.well-known/openid-configuration", "/keys"], "its keys are kept"
 
 
 @pytest.mark.parametrize(
@@ -399,80 +405,80 @@ def test_tokens_of_the_issuer_are_accepted(it: Issuer, tokens: Tokens, key: RSAK
         ("scope", {"scope": "operate"}, set()),
     ],
 )
-def test_claims_are_mapped_to_scopes(it: Issuer, claim: str, claims: dict[str, Any], scopes: set[str]) -> None:
+def test_claims_are_mapped_to_scopes(idp: Issuer, claim: str, claims: dict[str, Any], scopes: set[str]) -> None:
     mapping = {"velum-users": "anonymize", "velum-admins": "operate"}
-    tokens = Tokens(oidc.Issuer(it.url, AUDIENCE, None, claim, mapping), Quota())  # type: ignore[arg-type]
-    assert tokens.caller(it.token(**claims)).scopes == scopes
+    tokens = Tokens(oidc.Issuer(idp.url, AUDIENCE, None, claim, mapping), Quota())  # type: ignore[arg-type]
+    assert tokens.caller(idp.token(**claims)).scopes == scopes
     tokens.close()
 
 
-def test_keys_of_the_issuer_are_fetched_again_for_an_unknown_key_id_but_not_too_often(it: Issuer) -> None:
+def test_keys_of_the_issuer_are_fetched_again_for_an_unknown_key_id_but_not_too_often(idp: Issuer) -> None:
     now = [0.0]
-    tokens = Tokens(oidc.Issuer(it.url, AUDIENCE, f"{it.url}/keys"), Quota(), clock=lambda: now[0])
-    tokens.caller(it.token())
+    tokens = Tokens(oidc.Issuer(idp.url, AUDIENCE, f"{idp.url}/keys"), Quota(), clock=lambda: now[0])
+    tokens.caller(idp.token())
     new = RSAKey.generate_key(2048, {"kid": "new"})
-    it.keys = [new.as_dict(private=False)]
+    idp.keys = [new.as_dict(private=False)]
     for _ in range(5):
         with pytest.raises(Unauthenticated):
-            tokens.caller(it.token(new))
-    assert it.asked == ["/keys"], "those who invent ids make no more calls"
+            tokens.caller(idp.token(new))
+    assert idp.asked == ["/keys"], "those who invent ids make no more calls"
     now[0] += oidc.FLOOR_SECONDS
-    tokens.caller(it.token(new))
+    tokens.caller(idp.token(new))
     with pytest.raises(Unauthenticated):
-        tokens.caller(it.token())  # withdrawn
-    assert it.asked == ["/keys"] * 2
+        tokens.caller(idp.token())  # withdrawn
+    assert idp.asked == ["/keys"] * 2
     now[0] += oidc.KEPT_SECONDS
-    it.status = 500
-    tokens.caller(it.token(new))  # the issuer is down; what is known holds
-    assert len(it.asked) == 3
+    idp.status = 500
+    tokens.caller(idp.token(new))  # the issuer is down; what is known holds
+    assert len(idp.asked) == 3
     tokens.close()
 
 
 @pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-def test_weak_keys_and_keys_of_other_uses_are_ignored(it: Issuer) -> None:
+def test_weak_keys_and_keys_of_other_uses_are_ignored(idp: Issuer) -> None:
     weak = RSAKey.generate_key(1024, {"kid": "weak"})
-    it.keys = [
+    idp.keys = [
         weak.as_dict(private=False),
         {**RSA.as_dict(private=False), "use": "enc"},
         {"kty": "oct", "k": "c2VjcmV0", "kid": "password"},
         ECKey.generate_key("P-384", {"kid": "large"}).as_dict(private=False),
         {"kty": "RSA", "n": 3},
     ]
-    tokens = Tokens(oidc.Issuer(it.url, AUDIENCE), Quota())
+    tokens = Tokens(oidc.Issuer(idp.url, AUDIENCE), Quota())
     with pytest.raises(Unavailable, match="lists no key for RS256 or ES256"):
-        tokens.caller(it.token())
+        tokens.caller(idp.token())
     tokens.close()
 
 
-def test_nobody_gets_access_while_the_issuer_is_down(it: Issuer, tmp_path: Path) -> None:
-    it.status = 500
+def test_nobody_gets_access_while_the_issuer_is_down(idp: Issuer, tmp_path: Path) -> None:
+    idp.status = 500
     _, secret = keys(tmp_path).add("ada", ["anonymize"])
-    with client(guarded(tmp_path, issuer=it.url, audience=AUDIENCE)) as service:
-        answer = service.get("/list_urls", headers=bearer(it.token()))
-        assert (answer.status_code, it.url in answer.text) == (503, False)
+    with client(guarded(tmp_path, issuer=idp.url, audience=AUDIENCE)) as service:
+        answer = service.get("/list_urls", headers=bearer(idp.token()))
+        assert (answer.status_code, idp.url in answer.text) == (503, False)
         assert service.get("/list_urls", headers=bearer(secret)).status_code == 200
 
 
-def test_a_token_gives_access_to_the_service(it: Issuer, tmp_path: Path) -> None:
-    with client(guarded(tmp_path, issuer=it.url, audience=AUDIENCE)) as service:
-        assert service.get("/list_urls", headers=bearer(it.token())).status_code == 200
-        assert service.get("/list_urls", headers=bearer(it.token(scope="review"))).status_code == 403
-        assert service.get("/list_urls", headers=bearer(unsigned(it))).status_code == 401
+def test_a_token_gives_access_to_the_service(idp: Issuer, tmp_path: Path) -> None:
+    with client(guarded(tmp_path, issuer=idp.url, audience=AUDIENCE)) as service:
+        assert service.get("/list_urls", headers=bearer(idp.token())).status_code == 200
+        assert service.get("/list_urls", headers=bearer(idp.token(scope="review"))).status_code == 403
+        assert service.get("/list_urls", headers=bearer(unsigned(idp))).status_code == 401
 
 
 def test_the_openapi_document_lists_security_schemes_only_where_credentials_are_required(tmp_path: Path) -> None:
-    with client(guarded(tmp_path)) as it:
-        paths = it.get("/openapi.json").json()["paths"]
+    with client(guarded(tmp_path)) as api:
+        paths = api.get("/openapi.json").json()["paths"]
         assert paths["/anonymize/"]["post"]["security"] == [{"HTTPBearer": []}]
-    with client(settings(tmp_path)) as it:
-        assert "security" not in it.get("/openapi.json").text
+    with client(settings(tmp_path)) as api:
+        assert "security" not in api.get("/openapi.json").text
 
 
 def test_metrics_can_be_public_while_the_rest_requires_a_key(tmp_path: Path) -> None:
     chosen = replace(guarded(tmp_path), observability=ObservabilitySettings(metrics_open=True))
-    with client(chosen) as it:
-        assert it.get("/metrics").status_code == 200
-        assert it.get("/list_urls").status_code == 401
+    with client(chosen) as api:
+        assert api.get("/metrics").status_code == 200
+        assert api.get("/list_urls").status_code == 401
 
 
 def test_a_key_survives_a_json_round_trip() -> None:

@@ -15,7 +15,7 @@ CONFIG = ("c.json", configuration(), "application/json")
 
 
 @pytest.fixture(scope="module")
-def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     with client(settings(tmp_path_factory.mktemp("service"))) as made:
         yield made
 
@@ -40,15 +40,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ("/set_url", [("url", (None, "http://a/")), ("url", (None, "http://b/"))], "url"),
     ],
 )
-def test_a_form_with_a_repeated_field_is_refused(it: TestClient, path: str, fields: Any, twice: str) -> None:
-    answer = it.post(path, files=fields)
+def test_a_form_with_a_repeated_field_is_refused(api: TestClient, path: str, fields: Any, twice: str) -> None:
+    answer = api.post(path, files=fields)
     assert answer.status_code == 400, answer.text
     assert f"{twice!r} more than once" in answer.json()["detail"]
 
 
-def test_a_form_with_more_parts_than_fields_is_refused(it: TestClient) -> None:
-    assert it.post("/v1/images", files=[("image", JPEG)] * 9).status_code == 400
-    answer = it.post("/v1/images?plan=a&plan=b", content=JPEG[1], headers={"content-type": "image/jpeg"})
+def test_a_form_with_more_parts_than_fields_is_refused(api: TestClient) -> None:
+    assert api.post("/v1/images", files=[("image", JPEG)] * 9).status_code == 400
+    answer = api.post("/v1/images?plan=a&plan=b", content=JPEG[1], headers={"content-type": "image/jpeg"})
     assert (answer.status_code, answer.json()["code"]) == (400, "Malformed")
 
 
@@ -69,14 +69,14 @@ def test_a_request_with_two_content_lengths_is_refused(address: str, path: str) 
     assert b"connection: close" in answer.lower()
 
 
-def test_caches_may_not_store_private_responses(it: TestClient) -> None:
-    upload = it.post("/v1/uploads").json()["id"]
+def test_caches_may_not_store_private_responses(api: TestClient) -> None:
+    upload = api.post("/v1/uploads").json()["id"]
     answers = [
-        it.post("/anonymize/", files={"image": PNG, "configuration": CONFIG}),
-        it.get("/list_urls"), it.get("/available_methods/"), it.get("/v1/jobs"), it.get("/v1/plans"),
-        it.get("/v1/jobs/none"), it.get(f"/v1/uploads/{upload}"), it.post("/v1/images", files={"image": JPEG}),
-        it.post("/v1/images", content=b""), it.get("/v1/nowhere"), it.get("/metrics"),
+        api.post("/anonymize/", files={"image": PNG, "configuration": CONFIG}),
+        api.get("/list_urls"), api.get("/available_methods/"), api.get("/v1/jobs"), api.get("/v1/plans"),
+        api.get("/v1/jobs/none"), api.get(f"/v1/uploads/{upload}"), api.post("/v1/images", files={"image": JPEG}),
+        api.post("/v1/images", content=b""), api.get("/v1/nowhere"), api.get("/metrics"),
     ]  # fmt: skip
     for answer in answers:
         assert "no-store" in answer.headers["cache-control"], answer.request.url
-    assert "no-store" not in it.get("/docs").headers.get("cache-control", "")
+    assert "no-store" not in api.get("/docs").headers.get("cache-control", "")

@@ -115,22 +115,22 @@ def open_service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     "headers", [{"origin": EVIL}, {"sec-fetch-site": "cross-site"}, {"host": "evil.example"}, {"origin": "null"}]
 )
 def test_pages_of_other_sites_can_call_no_endpoint(open_service: TestClient, headers: dict[str, str]) -> None:
-    it = open_service
+    api = open_service
     answers = [
-        post(it, picture(), configuration(), headers=headers),
-        it.post("/set_url", data={"url": "http://10.0.0.1/"}, headers=headers),
-        it.post("/remove_all_urls", headers=headers),
-        it.get("/list_urls", headers=headers),
+        post(api, picture(), configuration(), headers=headers),
+        api.post("/set_url", data={"url": "http://10.0.0.1/"}, headers=headers),
+        api.post("/remove_all_urls", headers=headers),
+        api.get("/list_urls", headers=headers),
     ]
-    if it.get("/v1/labels").status_code != 404:  # strictly, there is only the original's interface
-        answers += [it.post("/v1/images", content=picture(), headers=headers), it.get("/v1/jobs", headers=headers)]
+    if api.get("/v1/labels").status_code != 404:  # strictly, there is only the original's interface
+        answers += [api.post("/v1/images", content=picture(), headers=headers), api.get("/v1/jobs", headers=headers)]
     for answer in answers:
         assert answer.status_code in {403, 421}
         assert answer.headers["connection"] == "close"
         assert "operator" in answer.text or "other sites" in answer.text
-    assert it.get("/health/live", headers=headers).status_code == 200
+    assert api.get("/health/live", headers=headers).status_code == 200
     # Programs that are no browsers send none of these.
-    assert post(it, picture(), configuration()).status_code == 200
+    assert post(api, picture(), configuration()).status_code == 200
 
 
 def with_access(folder: Path, **access: object) -> Settings:
@@ -139,19 +139,19 @@ def with_access(folder: Path, **access: object) -> Settings:
 
 def test_a_service_open_to_all_still_checks_origins_and_named_pages_can_read_responses(tmp_path: Path) -> None:
     page = "https://tools.example.org"
-    with client(with_access(tmp_path, required=False, hosts=("velum.city.example",), origins=(page,))) as it:
-        assert it.get("/v1/jobs", headers={"origin": EVIL}).status_code == 403
-        assert it.get("/v1/jobs", headers={"host": "velum.city.example"}).status_code == 200
-        answer = it.get("/v1/jobs", headers={"origin": page, "sec-fetch-site": "cross-site"})
+    with client(with_access(tmp_path, required=False, hosts=("velum.city.example",), origins=(page,))) as api:
+        assert api.get("/v1/jobs", headers={"origin": EVIL}).status_code == 403
+        assert api.get("/v1/jobs", headers={"host": "velum.city.example"}).status_code == 200
+        answer = api.get("/v1/jobs", headers={"origin": page, "sec-fetch-site": "cross-site"})
         assert answer.status_code == 200
         assert answer.headers["access-control-allow-origin"] == page
         asked = {"origin": page, "access-control-request-method": "POST"}
-        assert it.options("/v1/images", headers=asked).headers["access-control-allow-origin"] == page
+        assert api.options("/v1/images", headers=asked).headers["access-control-allow-origin"] == page
 
 
 def test_where_keys_are_required_origins_are_not_checked(tmp_path: Path) -> None:
     _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
-    with client(with_access(tmp_path, required=True, keys=tmp_path / "keys.json")) as it:
+    with client(with_access(tmp_path, required=True, keys=tmp_path / "keys.json")) as api:
         headers = {"host": "velum.city.example", "origin": EVIL}
-        assert it.get("/v1/jobs", headers={**headers, "x-api-key": secret}).status_code == 200
-        assert it.get("/v1/jobs", headers=headers).status_code == 401
+        assert api.get("/v1/jobs", headers={**headers, "x-api-key": secret}).status_code == 200
+        assert api.get("/v1/jobs", headers=headers).status_code == 401

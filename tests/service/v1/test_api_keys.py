@@ -17,30 +17,30 @@ from velum.settings.schema import AccessSettings
 
 def test_keys_are_made_listed_and_deleted_over_http(tmp_path: Path) -> None:
     _, operator = keys(tmp_path).add("op", ["operate", "anonymize"])
-    with client(guarded(tmp_path)) as it:
-        made = it.post("/v1/keys", json={"name": "desk", "scopes": ["anonymize"], "days": 1}, headers=bearer(operator))
+    with client(guarded(tmp_path)) as api:
+        made = api.post("/v1/keys", json={"name": "desk", "scopes": ["anonymize"], "days": 1}, headers=bearer(operator))
         assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
         secret, id_ = made.json()["secret"], made.json()["key"]["id"]
-        assert it.get("/v1/jobs", headers=bearer(secret)).status_code == 200
-        listed = it.get("/v1/keys", headers=bearer(operator)).json()
+        assert api.get("/v1/jobs", headers=bearer(secret)).status_code == 200
+        listed = api.get("/v1/keys", headers=bearer(operator)).json()
         assert listed["required"] is True
         assert [(one["name"], one["state"]) for one in listed["keys"]] == [("op", "valid"), ("desk", "valid")]
         assert all("sha256" not in one for one in listed["keys"])
-        assert secret not in it.get("/v1/keys", headers=bearer(operator)).text
+        assert secret not in api.get("/v1/keys", headers=bearer(operator)).text
         for method, path, body in (
             ("GET", "", None),
             ("POST", "", {"name": "x", "scopes": ["operate"]}),
             ("DELETE", f"/{id_}", None),
         ):
-            answer = it.request(method, f"/v1/keys{path}", json=body, headers=bearer(secret))
+            answer = api.request(method, f"/v1/keys{path}", json=body, headers=bearer(secret))
             assert (answer.status_code, answer.json()["code"]) == (403, "Denied")
-        assert it.delete(f"/v1/keys/{id_}", headers=bearer(operator)).status_code == 204
-        assert it.get("/v1/jobs", headers=bearer(secret)).status_code == 401
-        assert [one["state"] for one in it.get("/v1/keys", headers=bearer(operator)).json()["keys"]] == [
+        assert api.delete(f"/v1/keys/{id_}", headers=bearer(operator)).status_code == 204
+        assert api.get("/v1/jobs", headers=bearer(secret)).status_code == 401
+        assert [one["state"] for one in api.get("/v1/keys", headers=bearer(operator)).json()["keys"]] == [
             "valid",
             "revoked",
         ]
-        assert it.delete("/v1/keys/0123456789ab", headers=bearer(operator)).status_code == 404
+        assert api.delete("/v1/keys/0123456789ab", headers=bearer(operator)).status_code == 404
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +77,11 @@ def test_impossible_requests_for_keys_are_refused(
 def test_without_required_credentials_other_machines_cannot_make_keys(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     made, _ = ApiKeys(keys_file(chosen)).add("op", ["operate"])
-    with client(replace(chosen, access=AccessSettings(required=False))) as it:
-        assert it.get("/v1/keys").json() == {"keys": [], "required": False}
+    with client(replace(chosen, access=AccessSettings(required=False))) as api:
+        assert api.get("/v1/keys").json() == {"keys": [], "required": False}
         for answer in (
-            it.post("/v1/keys", json={"name": "stranger", "scopes": ["operate"]}),
-            it.delete(f"/v1/keys/{made.id}"),
+            api.post("/v1/keys", json={"name": "stranger", "scopes": ["operate"]}),
+            api.delete(f"/v1/keys/{made.id}"),
         ):
             assert (answer.status_code, answer.json()["code"]) == (409, "Conflict")
             assert "velum keys add" in answer.text

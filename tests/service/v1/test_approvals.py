@@ -43,8 +43,8 @@ def test_the_risk_is_from_0_to_1_and_highest_where_nothing_was_found() -> None:
     assert max(WEIGHTS, key=lambda name: risk((name,))) == "nothing"
 
 
-def approved(it: httpx2.Client, *reviews: Any) -> httpx2.Response:
-    return it.post("/v1/reviews", json=approval(*reviews))
+def approved(api: httpx2.Client, *reviews: Any) -> httpx2.Response:
+    return api.post("/v1/reviews", json=approval(*reviews))
 
 
 def approval(*reviews: Any) -> dict[str, Any]:
@@ -54,41 +54,41 @@ def approval(*reviews: Any) -> dict[str, Any]:
 @pytest.mark.slow
 def test_an_approval_ends_when_its_result_is_replaced(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it, worked(chosen):
-        place = handed_in(it, picture(), name="a.png")
-        ended(it, place)
-        assert "reviewers" not in it.get(f"{place}/report").json()
-        (review,) = it.get("/v1/reviews").json()["reviews"]
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as api, worked(chosen):
+        place = handed_in(api, picture(), name="a.png")
+        ended(api, place)
+        assert "reviewers" not in api.get(f"{place}/report").json()
+        (review,) = api.get("/v1/reviews").json()["reviews"]
         assert (review["job"]["name"], review["approved"]) == ("a.png", [])
         for _ in range(2):
-            assert approved(it, review).status_code == 204
-        (seen,) = it.get(f"{place}/report").json()["reviewers"]
+            assert approved(api, review).status_code == 204
+        (seen,) = api.get(f"{place}/report").json()["reviewers"]
         assert seen["who"]
         assert seen["at"] >= review["job"]["ended"]
-        assert it.get("/v1/reviews").json()["reviews"][0]["approved"] == [seen]
+        assert api.get("/v1/reviews").json()["reviews"][0]["approved"] == [seen]
 
-        it.put(f"{place}/regions", json=CORNER.to_json())
-        it.post(f"{place}/render")
-        ended(it, place)
-        assert "reviewers" not in it.get(f"{place}/report").json(), "nobody has looked at what was rendered anew"
-        late = approved(it, review)
+        api.put(f"{place}/regions", json=CORNER.to_json())
+        api.post(f"{place}/render")
+        ended(api, place)
+        assert "reviewers" not in api.get(f"{place}/report").json(), "nobody has looked at what was rendered anew"
+        late = approved(api, review)
         assert (late.status_code, late.json()["code"]) == (409, "Conflict")
 
 
 @pytest.mark.slow
 def test_several_results_are_approved_together_or_not_at_all(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it, worked(chosen):
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as api, worked(chosen):
         for name in ("a.png", "b.png"):
-            ended(it, handed_in(it, picture(), name=name))
-        reviews = it.get("/v1/reviews").json()["reviews"]
-        assert approved(it, reviews[0], {**reviews[1], "result": '"another"'}).status_code == 409
-        assert not any(one["approved"] for one in it.get("/v1/reviews").json()["reviews"])
-        assert approved(it, {"job": {"id": "0" * 32}, "result": '"a"'}).status_code == 404
-        assert approved(it, *reviews).status_code == 204
-        assert all(one["approved"] for one in it.get("/v1/reviews").json()["reviews"])
-        assert it.delete(f"/v1/jobs/{reviews[0]['job']['id']}").status_code == 204
-        assert len(it.get("/v1/reviews").json()["reviews"]) == 1
+            ended(api, handed_in(api, picture(), name=name))
+        reviews = api.get("/v1/reviews").json()["reviews"]
+        assert approved(api, reviews[0], {**reviews[1], "result": '"another"'}).status_code == 409
+        assert not any(one["approved"] for one in api.get("/v1/reviews").json()["reviews"])
+        assert approved(api, {"job": {"id": "0" * 32}, "result": '"a"'}).status_code == 404
+        assert approved(api, *reviews).status_code == 204
+        assert all(one["approved"] for one in api.get("/v1/reviews").json()["reviews"])
+        assert api.delete(f"/v1/jobs/{reviews[0]['job']['id']}").status_code == 204
+        assert len(api.get("/v1/reviews").json()["reviews"]) == 1
 
 
 @pytest.mark.slow
@@ -99,15 +99,15 @@ def test_two_different_people_must_approve_where_the_settings_require_it(
     chosen = settings(tmp_path)
     chosen = replace(chosen, review=replace(chosen.review, required_approvals=2))
     one, other = ({"x-name": f"{name} anonymize review operate"} for name in ("ada", "bob"))
-    with client(chosen) as it, worked(chosen):
-        it.headers.update(one)
-        ended(it, handed_in(it, picture(), name="a.png"))
-        queue = it.get("/v1/reviews", headers=one).json()
+    with client(chosen) as api, worked(chosen):
+        api.headers.update(one)
+        ended(api, handed_in(api, picture(), name="a.png"))
+        queue = api.get("/v1/reviews", headers=one).json()
         assert (queue["eyes"], queue["caller"]) == (2, "ada")
         (review,) = queue["reviews"]
         for who in (one, one, other):
-            assert it.post("/v1/reviews", json=approval(review), headers=who).status_code == 204
-        seen = it.get("/v1/reviews", headers=other).json()
+            assert api.post("/v1/reviews", json=approval(review), headers=who).status_code == 204
+        seen = api.get("/v1/reviews", headers=other).json()
         assert (seen["caller"], [one["who"] for one in seen["reviews"][0]["approved"]]) == ("bob", ["ada", "bob"])
 
 
@@ -121,22 +121,22 @@ def test_approved_corrections_become_labels_of_the_files_where_they_lie(tmp_path
     def velum(*arguments: str) -> Result:
         return CliRunner().invoke(app, ["jobs", "labels", "-o", str(labels), "--server", url, *arguments])
 
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it, worked(chosen):
-        places = [handed_in(it, picture(), name=name) for name in ("a.png", "b.png")]
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as api, worked(chosen):
+        places = [handed_in(api, picture(), name=name) for name in ("a.png", "b.png")]
         for place in places:
-            ended(it, place)
-        assert it.put(f"{places[0]}/regions", json=CORNER.to_json()).status_code == 200
-        assert it.post(f"{places[0]}/keep", json={"seconds": 3600}).status_code == 200, (
+            ended(api, place)
+        assert api.put(f"{places[0]}/regions", json=CORNER.to_json()).status_code == 200
+        assert api.post(f"{places[0]}/keep", json={"seconds": 3600}).status_code == 200, (
             "an approval deletes the original otherwise"
         )
         assert "approve results on the page" in str(velum().exception)
-        (review,) = [one for one in it.get("/v1/reviews").json()["reviews"] if one["job"]["name"] == "a.png"]
-        assert approved(it, review).status_code == 204
+        (review,) = [one for one in api.get("/v1/reviews").json()["reviews"] if one["job"]["name"] == "a.png"]
+        assert approved(api, review).status_code == 204
         assert velum().exit_code == 1, "what was approved does not show the correction"
-        assert it.post(f"{places[0]}/render").status_code == 202
-        ended(it, places[0])
-        (review,) = [one for one in it.get("/v1/reviews").json()["reviews"] if one["job"]["name"] == "a.png"]
-        assert approved(it, review).status_code == 204
+        assert api.post(f"{places[0]}/render").status_code == 202
+        ended(api, places[0])
+        (review,) = [one for one in api.get("/v1/reviews").json()["reviews"] if one["job"]["name"] == "a.png"]
+        assert approved(api, review).status_code == 204
         done = velum()
         assert "1 annotation file; 1 left out" in done.stdout, done.output
     (item,) = read(labels, tmp_path / "photos", Limits()).items

@@ -26,13 +26,13 @@ def reviewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx2.
     """A client of a service whose worker runs, and the service's folder."""
     folder = tmp_path_factory.mktemp("drafts")
     chosen = settings(folder)
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it, worked(chosen):
-        yield it, folder
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as api, worked(chosen):
+        yield api, folder
 
 
-def done(it: httpx2.Client, data: bytes | None = None, name: str = "a.png") -> str:
-    place = handed_in(it, picture() if data is None else data, name=name)
-    assert ended(it, place)["state"] == "done"
+def done(api: httpx2.Client, data: bytes | None = None, name: str = "a.png") -> str:
+    place = handed_in(api, picture() if data is None else data, name=name)
+    assert ended(api, place)["state"] == "done"
     return place
 
 
@@ -41,102 +41,102 @@ def draft(version: int, *, edited: bool = True, **body: Any) -> dict[str, Any]:
 
 
 def test_a_draft_is_kept_until_it_is_applied_and_a_conflict_is_reported(reviewer: tuple[httpx2.Client, Path]) -> None:
-    it, _ = reviewer
-    place = done(it)
-    assert it.get(f"{place}/draft").status_code == 204
-    first = it.put(f"{place}/draft", json=draft(0, off=[1])).json()
-    assert it.get(f"{place}/draft").json() == first
-    assert (first["body"], it.get(place).json()["drafted"]) == ({"off": [1]}, first["at"])
-    second = it.put(f"{place}/draft", json=draft(first["version"], edited=False, decided=[1])).json()
-    assert it.get(place).json()["drafted"] is None, "decisions alone change nothing in the result"
-    late = it.put(f"{place}/draft", json=draft(first["version"], off=[2]))
+    api, _ = reviewer
+    place = done(api)
+    assert api.get(f"{place}/draft").status_code == 204
+    first = api.put(f"{place}/draft", json=draft(0, off=[1])).json()
+    assert api.get(f"{place}/draft").json() == first
+    assert (first["body"], api.get(place).json()["drafted"]) == ({"off": [1]}, first["at"])
+    second = api.put(f"{place}/draft", json=draft(first["version"], edited=False, decided=[1])).json()
+    assert api.get(place).json()["drafted"] is None, "decisions alone change nothing in the result"
+    late = api.put(f"{place}/draft", json=draft(first["version"], off=[2]))
     assert (late.status_code, late.json()["code"]) == (412, "Overtaken")
     assert (late.json()["who"], late.json()["at"]) == (second["who"], second["at"])
-    assert it.get(f"{place}/draft").json()["body"] == {"decided": [1]}
-    third = it.put(f"{place}/draft", json=draft(second["version"], off=[2])).json()
-    assert it.put(f"{place}/regions", json=CORNER.to_json()).status_code == 200
-    assert it.get(f"{place}/draft").status_code == 204, "corrections are applied"
-    assert it.get(place).json()["drafted"] is None
-    assert it.put(f"{place}/draft", json=draft(third["version"], off=[2])).status_code == 412
-    anew = it.put(f"{place}/draft", json=draft(0, off=[3])).json()
+    assert api.get(f"{place}/draft").json()["body"] == {"decided": [1]}
+    third = api.put(f"{place}/draft", json=draft(second["version"], off=[2])).json()
+    assert api.put(f"{place}/regions", json=CORNER.to_json()).status_code == 200
+    assert api.get(f"{place}/draft").status_code == 204, "corrections are applied"
+    assert api.get(place).json()["drafted"] is None
+    assert api.put(f"{place}/draft", json=draft(third["version"], off=[2])).status_code == 412
+    anew = api.put(f"{place}/draft", json=draft(0, off=[3])).json()
     assert anew["version"] > third["version"]
-    assert it.delete(f"{place}/draft").status_code == 204
-    assert it.get(f"{place}/draft").status_code == 204
-    assert it.put(f"{place}/draft", json=draft(0, off=[4])).status_code == 200
-    assert it.delete(place).status_code == 204
-    assert it.get(f"{place}/draft").status_code == 404
+    assert api.delete(f"{place}/draft").status_code == 204
+    assert api.get(f"{place}/draft").status_code == 204
+    assert api.put(f"{place}/draft", json=draft(0, off=[4])).status_code == 200
+    assert api.delete(place).status_code == 204
+    assert api.get(f"{place}/draft").status_code == 404
 
 
 def test_an_original_is_kept_for_a_day_or_until_approval_or_longer_when_somebody_asks(
     reviewer: tuple[httpx2.Client, Path],
 ) -> None:
-    it, folder = reviewer
-    job, approved, longer = (it.get(done(it)).json() for _ in range(3))
+    api, folder = reviewer
+    job, approved, longer = (api.get(done(api)).json() for _ in range(3))
     assert job["source_until"] == job["ended"] + DAY
-    kept = it.post(f"v1/jobs/{longer['id']}/keep", json={"seconds": 3 * DAY}).json()
+    kept = api.post(f"v1/jobs/{longer['id']}/keep", json={"seconds": 3 * DAY}).json()
     assert 3 * DAY <= kept["source_until"] - longer["ended"] < 3 * DAY + 60
-    most = it.post(f"v1/jobs/{longer['id']}/keep", json={"seconds": 30 * DAY}).json()
+    most = api.post(f"v1/jobs/{longer['id']}/keep", json={"seconds": 30 * DAY}).json()
     assert most["source_until"] == longer["ended"] + 7 * DAY
-    reviews = {review["job"]["id"]: review for review in it.get("v1/reviews").json()["reviews"]}
+    reviews = {review["job"]["id"]: review for review in api.get("v1/reviews").json()["reviews"]}
     assert reviews[approved["id"]]["undecided"] is None
-    assert it.post("v1/reviews/views", json={"job": approved["id"], "undecided": 2}).status_code == 204
-    seen = {review["job"]["id"]: review["undecided"] for review in it.get("v1/reviews").json()["reviews"]}
+    assert api.post("v1/reviews/views", json={"job": approved["id"], "undecided": 2}).status_code == 204
+    seen = {review["job"]["id"]: review["undecided"] for review in api.get("v1/reviews").json()["reviews"]}
     assert (seen[approved["id"]], seen[job["id"]]) == (2, None)
     chosen = [{"job": id_, "result": reviews[id_]["result"]} for id_ in (approved["id"], longer["id"])]
-    assert it.post("v1/reviews", json={"approve": chosen}).status_code == 204
+    assert api.post("v1/reviews", json={"approve": chosen}).status_code == 204
     backend = JobBackend(settings(folder))
     opened = backend.open()
     RetentionSweeper(opened.database, opened.store, retention_of(settings(folder).jobs)).sweep()
     backend.close()
-    states = {id_: it.get(f"v1/jobs/{id_}").json()["source_kept"] for id_ in (job["id"], approved["id"], longer["id"])}
+    states = {id_: api.get(f"v1/jobs/{id_}").json()["source_kept"] for id_ in (job["id"], approved["id"], longer["id"])}
     assert states == {job["id"]: True, approved["id"]: False, longer["id"]: True}
-    late = it.post(f"v1/jobs/{approved['id']}/keep", json={"seconds": DAY})
+    late = api.post(f"v1/jobs/{approved['id']}/keep", json={"seconds": DAY})
     assert (late.status_code, late.json()["code"]) == (409, "Conflict")
 
 
 def test_every_page_of_a_file_is_shown_before_and_after(reviewer: tuple[httpx2.Client, Path]) -> None:
-    it, _ = reviewer
+    api, _ = reviewer
     pages = [Image.new("RGB", (64, 48), colour) for colour in ("red", "lime")]
     file = io.BytesIO()
     pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
-    place = done(it, file.getvalue(), "two.tif")
+    place = done(api, file.getvalue(), "two.tif")
     for page, colour in enumerate(((254, 0, 0), (0, 255, 1))):
-        before = it.get(f"{place}/still", params={"of": "source", "page": page})
+        before = api.get(f"{place}/still", params={"of": "source", "page": page})
         assert (before.headers["content-type"], before.headers["x-velum-pages"]) == ("image/jpeg", "2")
         assert np.abs(np.asarray(Image.open(io.BytesIO(before.content))).astype(int)[45, 60] - colour).max() < 4
-        after = it.get(f"{place}/still", params={"page": page})
+        after = api.get(f"{place}/still", params={"page": page})
         assert np.asarray(Image.open(io.BytesIO(after.content)))[20, 20].max() < 12, "hidden on every page"
-    small = it.get(f"{place}/still", params={"side": 16})
+    small = api.get(f"{place}/still", params={"side": 16})
     assert Image.open(io.BytesIO(small.content)).size == (16, 12)
-    assert it.get(f"{place}/still", params={"side": 16}).content == small.content
-    beyond = it.get(f"{place}/still", params={"page": 2})
+    assert api.get(f"{place}/still", params={"side": 16}).content == small.content
+    beyond = api.get(f"{place}/still", params={"page": 2})
     assert (beyond.status_code, beyond.json()["code"]) == (422, "BadInput")
     assert "/" not in beyond.json()["detail"]
 
 
 def test_reviewers_talk_about_a_job_and_send_its_result_back(reviewer: tuple[httpx2.Client, Path]) -> None:
-    it, _ = reviewer
-    place = done(it)
+    api, _ = reviewer
+    place = done(api)
 
     def review() -> dict[str, Any]:
-        return next(one for one in it.get("v1/reviews").json()["reviews"] if place.endswith(one["job"]["id"]))
+        return next(one for one in api.get("v1/reviews").json()["reviews"] if place.endswith(one["job"]["id"]))
 
     assert (review()["assignee"], review()["sent_back"]) == (None, None)
-    assert it.put(f"{place}/assignee", json={"assignee": "alice"}).status_code == 200
-    it.post(f"{place}/comments", json={"text": "Look at the window.", "frame": 0})
+    assert api.put(f"{place}/assignee", json={"assignee": "alice"}).status_code == 200
+    api.post(f"{place}/comments", json={"text": "Look at the window.", "frame": 0})
     chosen = [{"job": review()["job"]["id"], "result": review()["result"]}]
-    assert it.post("v1/reviews", json={"approve": chosen}).status_code == 204
-    said = it.post(f"{place}/comments", json={"text": "A face is left.", "send_back": True}).json()["comments"]
+    assert api.post("v1/reviews", json={"approve": chosen}).status_code == 204
+    said = api.post(f"{place}/comments", json={"text": "A face is left.", "send_back": True}).json()["comments"]
     assert [(one["kind"], one["text"], one["frame"]) for one in said] == [
         ("assigned", "alice", None), ("comment", "Look at the window.", 0), ("sent back", "A face is left.", None),
     ]  # fmt: skip
     back = review()
     assert (back["assignee"], back["sent_back"], back["approved"]) == ("alice", "A face is left.", [])
-    assert it.get(place).json()["source_until"] > it.get(place).json()["ended"] + DAY - 60, (
+    assert api.get(place).json()["source_until"] > api.get(place).json()["ended"] + DAY - 60, (
         "the original is needed again"
     )
-    assert it.put(f"{place}/regions", json=CORNER.to_json()).status_code == 200
-    assert it.post(f"{place}/render").status_code == 202
-    assert ended(it, place)["state"] == "done"
+    assert api.put(f"{place}/regions", json=CORNER.to_json()).status_code == 200
+    assert api.post(f"{place}/render").status_code == 202
+    assert ended(api, place)["state"] == "done"
     assert (review()["assignee"], review()["sent_back"]) == ("alice", None)
-    assert len(it.get(f"{place}/comments").json()["comments"]) == 3
+    assert len(api.get(f"{place}/comments").json()["comments"]) == 3

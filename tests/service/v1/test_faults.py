@@ -29,45 +29,45 @@ def has_ended(folder: Path, place: str, **values: Any) -> None:
 
 
 def test_the_response_says_that_the_store_is_unreachable(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        assert it.get("/health/ready").json()["store"] == "ready"
-        job, upload = handed_in(it), begun(it)
-        it.put(upload, content=b"any")
+    with client(settings(tmp_path)) as api:
+        assert api.get("/health/ready").json()["store"] == "ready"
+        job, upload = handed_in(api), begun(api)
+        api.put(upload, content=b"any")
         has_ended(tmp_path, job)
         wanted = {"upload": id_of(upload), "plan": PLAN}
         with away(tmp_path / "jobs" / "store"):
-            ready = it.get("/health/ready")
+            ready = api.get("/health/ready")
             assert (ready.status_code, ready.json()["jobs"], ready.json()["store"]) == (503, "ready", "unavailable")
             answers = [
-                it.get(f"{job}/result"), it.get(f"{job}/source"), it.get(upload), it.post("/v1/uploads"),
-                it.put(upload, content=b"more", headers={"upload-offset": "3"}), it.post("/v1/jobs", json=wanted),
-                it.delete(upload), it.delete(job),
+                api.get(f"{job}/result"), api.get(f"{job}/source"), api.get(upload), api.post("/v1/uploads"),
+                api.put(upload, content=b"more", headers={"upload-offset": "3"}), api.post("/v1/jobs", json=wanted),
+                api.delete(upload), api.delete(job),
             ]  # fmt: skip
             assert [(one.status_code, one.json()["code"]) for one in answers] == [(503, "Unavailable")] * len(answers)
-            assert it.get(job).json()["state"] == "done", "what the database knows is told"
-        assert it.get("/health/ready").json()["store"] == "ready"
-        assert it.get(f"{job}/result").content == b"any"
-        assert it.get(upload).json()["offset"] == 3
-        assert it.post("/v1/jobs", json=wanted).status_code == 201
+            assert api.get(job).json()["state"] == "done", "what the database knows is told"
+        assert api.get("/health/ready").json()["store"] == "ready"
+        assert api.get(f"{job}/result").content == b"any"
+        assert api.get(upload).json()["offset"] == 3
+        assert api.post("/v1/jobs", json=wanted).status_code == 201
 
 
 def test_pieces_of_dead_workers_are_deleted_with_the_job(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        job = handed_in(it)
+    with client(settings(tmp_path)) as api:
+        job = handed_in(api)
         dead, alive = (tmp_path / "jobs" / "work" / name / "job" for name in ("worker-dead", "worker-alive"))
         for folder in (dead, alive):
             folder.mkdir(parents=True)
             (folder / "source").write_bytes(b"a face")
         with FileLock(alive.parent / "lock"):
-            assert it.delete(job).status_code == 204
+            assert api.delete(job).status_code == 204
             assert (dead.parent.exists(), alive.exists()) == (False, True)
 
 
 def test_a_lost_file_is_not_reported_as_expired(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        job = handed_in(it)
+    with client(settings(tmp_path)) as api:
+        job = handed_in(api)
         has_ended(tmp_path, job)
         (file,) = (tmp_path / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*")
         file.unlink()
         for place in (f"{job}/result", f"{job}/source"):
-            assert it.get(place).status_code == 503
+            assert api.get(place).status_code == 503

@@ -36,8 +36,8 @@ def opened(data: bytes) -> np.ndarray[Any, Any]:
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """A service for all requests that leave nothing behind."""
-    with client(settings(tmp_path_factory.mktemp("steady"), picture_bytes=30_000)) as it:
-        yield it
+    with client(settings(tmp_path_factory.mktemp("steady"), picture_bytes=30_000)) as api:
+        yield api
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000"])
@@ -58,16 +58,16 @@ def test_a_picture_comes_back_in_its_own_format(steady: TestClient, kind: str) -
 
 def test_a_lossless_image_changes_only_inside_hidden_regions(tmp_path: Path) -> None:
     data = picture()
-    with client(settings(tmp_path)) as it:
-        answer = it.post("/v1/images", content=data, headers={"content-type": "image/png"})
+    with client(settings(tmp_path)) as api:
+        answer = api.post("/v1/images", content=data, headers={"content-type": "image/png"})
     before, after = opened(data), opened(answer.content)
     assert (before[35:] == after[35:]).all()
     assert (before[:, 45:] == after[:, 45:]).all()
 
 
 def test_the_response_has_a_report_where_the_client_accepts_multipart(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        answer = it.post("/v1/images", files={"image": ("a.png", picture())}, headers={"accept": "multipart/mixed"})
+    with client(settings(tmp_path)) as api:
+        answer = api.post("/v1/images", files={"image": ("a.png", picture())}, headers={"accept": "multipart/mixed"})
     report, image = parts_of(answer)
     assert (report.get_content_type(), image.get_content_type()) == ("application/json", "image/png")
     told = json.loads(report.get_content())
@@ -90,8 +90,8 @@ def test_nothing_of_the_input_is_written_to_a_disk(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr("tempfile._TemporaryFileWrapper", never)
     monkeypatch.setattr("tempfile.TemporaryFile", never)
-    with client(settings(tmp_path, picture_bytes=1 << 24), looked) as it:
-        answer = it.post("/v1/images", files={"image": ("a.bmp", data), "plan": (None, "{}")})
+    with client(settings(tmp_path, picture_bytes=1 << 24), looked) as api:
+        answer = api.post("/v1/images", files={"image": ("a.bmp", data), "plan": (None, "{}")})
         assert answer.status_code == 200
         assert seen, "something else was looked at"
         assert not any(mark in one for one in seen)
@@ -100,8 +100,8 @@ def test_nothing_of_the_input_is_written_to_a_disk(tmp_path: Path, monkeypatch: 
 
 def test_located_regions_are_returned_as_an_annotation_file(tmp_path: Path) -> None:
     data = picture()
-    with client(settings(tmp_path)) as it:
-        answer = it.post("/v1/locate", files={"image": ("a.png", data)})
+    with client(settings(tmp_path)) as api:
+        answer = api.post("/v1/locate", files={"image": ("a.png", data)})
     found = Annotations.from_json(answer.json())
     assert found.sha256 == hashlib.sha256(data).hexdigest()
     assert [region.label for region in found.frames[0]] == ["face"]
@@ -166,16 +166,16 @@ def test_a_request_can_name_a_plan_of_the_operator(tmp_path: Path) -> None:
     (plans / "far.json").write_text("{\"rules\": [\"face: bmw(url='http://inner/', model='m') -> blur\"]}")
     (plans / "broken.toml").write_text("rules = 3")
     (plans / "notes.txt").write_text("no plan")
-    with client(settings(tmp_path, plans=plans)) as it:
-        listed = it.get("/v1/plans").json()["plans"]
+    with client(settings(tmp_path, plans=plans)) as api:
+        listed = api.get("/v1/plans").json()["plans"]
         assert [one["name"] for one in listed] == ["far", "street"]
         assert listed[1]["rules"] == [{"label": "face", "locate": "centerface", "hide": "pixelate"}]
-        assert "inner" not in it.get("/v1/plans").text, "addresses are the operator's"
-        used = it.post("/v1/images?plan=street", content=picture(), headers={"content-type": "image/png"})
+        assert "inner" not in api.get("/v1/plans").text, "addresses are the operator's"
+        used = api.post("/v1/images?plan=street", content=picture(), headers={"content-type": "image/png"})
         assert json.loads(used.headers["x-velum-report"])["plan"] == listed[1]["digest"]
-        broken = it.post("/v1/images?plan=broken", content=picture(), headers={"content-type": "image/png"})
+        broken = api.post("/v1/images?plan=broken", content=picture(), headers={"content-type": "image/png"})
         assert "of the operator cannot be used" in broken.json()["detail"]
-        outside = it.post("/v1/images?plan=../street", content=picture(), headers={"content-type": "image/png"})
+        outside = api.post("/v1/images?plan=../street", content=picture(), headers={"content-type": "image/png"})
         assert outside.status_code == 422
 
 
@@ -188,15 +188,15 @@ def test_plans_of_the_operator_recognise_people_where_the_settings_allow_it(
     sent = json.dumps({"people": {"keep": {"Anna": "/etc/passwd"}}})
     off, missing = (422, "is off in this service; its operator may allow it"), (503, "is not available")
     for allowed, (status, message) in ((False, off), (True, missing)):
-        with client(settings(tmp_path, plans=plans, people=allowed)) as it:
-            own = it.post("/v1/images", params={"plan": sent}, content=picture(), headers=headers)
+        with client(settings(tmp_path, plans=plans, people=allowed)) as api:
+            own = api.post("/v1/images", params={"plan": sent}, content=picture(), headers=headers)
             assert own.status_code == 422
             assert "a plan in a request names no photos" in own.json()["detail"]
-            named = it.post("/v1/images?plan=staff", content=picture(), headers=headers)
+            named = api.post("/v1/images?plan=staff", content=picture(), headers=headers)
             assert named.status_code == status
             assert message in named.json()["detail"]
             assert "/srv" not in named.text
-            assert "anna" not in it.get("/v1/plans").text.lower()
+            assert "anna" not in api.get("/v1/plans").text.lower()
     assert any("/srv/anna.jpg" in str(getattr(record, "facts", "")) for record in caplog.records)
 
 
@@ -208,11 +208,11 @@ def test_requests_beyond_the_queue_are_refused(tmp_path: Path) -> None:
         go.wait(10)
         return []
 
-    with client(settings(tmp_path, parallel=1, queue=0), slow) as it:
-        first = threading.Thread(target=it.post, args=("/v1/images",), kwargs={"files": {"image": ("a", picture())}})
+    with client(settings(tmp_path, parallel=1, queue=0), slow) as api:
+        first = threading.Thread(target=api.post, args=("/v1/images",), kwargs={"files": {"image": ("a", picture())}})
         first.start()
         held.wait(10)
-        answer = it.post("/v1/images", files={"image": ("a", picture())})
+        answer = api.post("/v1/images", files={"image": ("a", picture())})
         go.set()
         first.join()
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "Busy", "1")
@@ -239,9 +239,9 @@ def test_an_internal_error_shows_no_paths_and_is_logged(tmp_path: Path, caplog: 
     (tmp_path / "jobs").mkdir()
     for name in ("work", "store"):
         (tmp_path / "jobs" / name).write_text("in the way")
-    with client(settings(tmp_path)) as it:
-        answer = it.post("/v1/images", files={"image": ("a", picture())})
-        jobs = it.get("/v1/jobs")
+    with client(settings(tmp_path)) as api:
+        answer = api.post("/v1/images", files={"image": ("a", picture())})
+        jobs = api.get("/v1/jobs")
     for one, status in ((answer, 500), (jobs, 500)):
         assert one.status_code == status
         assert one.json()["code"] == "OutputFailed"
@@ -250,10 +250,10 @@ def test_an_internal_error_shows_no_paths_and_is_logged(tmp_path: Path, caplog: 
 
 
 def test_capabilities_list_labels_models_and_techniques(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        techniques = {one["name"]: one for one in it.get("/v1/techniques").json()["techniques"]}
-        models = {one["name"]: one for one in it.get("/v1/models").json()["models"]}
-        labels = {one["label"]: one for one in it.get("/v1/labels").json()["labels"]}
+    with client(settings(tmp_path)) as api:
+        techniques = {one["name"]: one for one in api.get("/v1/techniques").json()["techniques"]}
+        models = {one["name"]: one for one in api.get("/v1/models").json()["models"]}
+        labels = {one["label"]: one for one in api.get("/v1/labels").json()["labels"]}
     assert {"blacken", "blur", "pixelate"} <= techniques.keys()
     assert "degree" in techniques["blur"]["options"]
     assert models["centerface"]["default"]
@@ -262,8 +262,8 @@ def test_capabilities_list_labels_models_and_techniques(tmp_path: Path) -> None:
 
 
 def test_the_suffixes_of_files_that_the_service_reads_are_listed(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        types = it.get("/v1/file-types").json()
+    with client(settings(tmp_path)) as api:
+        types = api.get("/v1/file-types").json()
     assert {".jpg", ".png", ".heic", ".webp", ".mpo"} <= set(types["images"])
     assert {".mp4", ".mov", ".vob", ".wmv", ".ogv"} <= set(types["videos"])
     assert types == {kind: sorted(set(suffixes)) for kind, suffixes in types.items()}

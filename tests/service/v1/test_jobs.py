@@ -39,10 +39,10 @@ from velum.settings import Settings
 pytestmark = pytest.mark.slow
 
 
-def handed_in(it: Any, data: bytes = b"any", **wanted: Any) -> str:
-    place = begun(it)
-    it.put(place, content=data)
-    answer = it.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN, **wanted})
+def handed_in(api: Any, data: bytes = b"any", **wanted: Any) -> str:
+    place = begun(api)
+    api.put(place, content=data)
+    answer = api.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN, **wanted})
     assert answer.status_code == 201, answer.text
     return str(answer.headers["location"])
 
@@ -72,9 +72,9 @@ def worked(chosen: Settings, make_processor: ProcessorFactory = EngineHere) -> I
         crew.end()
 
 
-def ended(it: Any, place: str) -> dict[str, Any]:
+def ended(api: Any, place: str) -> dict[str, Any]:
     until = time.monotonic() + 60
-    while (job := it.get(place).json())["state"] in {"waiting", "running"}:
+    while (job := api.get(place).json())["state"] in {"waiting", "running"}:
         assert time.monotonic() < until
         time.sleep(0.05)
     return dict(job)
@@ -84,19 +84,19 @@ def test_a_job_from_the_upload_to_the_deleted_result(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     source = picture()
     found = Annotations(64, 48, {0: (Region(Box(0, 0, 20, 20), "zone"),)})
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        place = handed_in(it, source, name="Straße 1.png")
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        place = handed_in(api, source, name="Straße 1.png")
         seen: list[str] = []
         with worked(chosen, EngineProcessor):
-            with it.stream("GET", f"{place}/events", timeout=60) as stream:
+            with api.stream("GET", f"{place}/events", timeout=60) as stream:
                 assert stream.headers["content-type"].startswith("text/event-stream")
                 seen.extend(line for line in stream.iter_lines() if line)
-            regions = begun(it)
-            it.put(regions, content=json.dumps(found.to_json()).encode())
-            corrected = handed_in(it, source, regions=regions.rpartition("/")[2])
-            assert ended(it, corrected)["state"] == "done"
-            bad = handed_in(it, b"no picture at all")
-            failed = ended(it, bad)
+            regions = begun(api)
+            api.put(regions, content=json.dumps(found.to_json()).encode())
+            corrected = handed_in(api, source, regions=regions.rpartition("/")[2])
+            assert ended(api, corrected)["state"] == "done"
+            bad = handed_in(api, b"no picture at all")
+            failed = ended(api, bad)
         assert seen[0] == "event: progress"
         assert seen[-2] == "event: end"
         job = json.loads(seen[-1].removeprefix("data: "))
@@ -104,27 +104,27 @@ def test_a_job_from_the_upload_to_the_deleted_result(tmp_path: Path) -> None:
             "done", "Straße 1.hidden.png", {"done": 1, "total": 1},
         )  # fmt: skip
         assert (failed["state"], failed["error"]["code"]) == ("failed", "BadInput")
-        assert it.get(f"{bad}/result").status_code == 409
+        assert api.get(f"{bad}/result").status_code == 409
 
-        whole = it.get(f"{place}/result")
+        whole = api.get(f"{place}/result")
         assert (whole.status_code, whole.headers["content-type"]) == (200, "image/png")
         assert whole.headers["content-disposition"] == (
             "attachment; filename=\"Stra_e 1.hidden.png\"; filename*=utf-8''Stra%C3%9Fe%201.hidden.png"
         )
         assert not pixels(whole.content).any(), "the whole picture is the zone"
-        check_ranges(it, f"{place}/result", whole)
-        report = it.get(f"{place}/report").json()
+        check_ranges(api, f"{place}/result", whole)
+        report = api.get(f"{place}/report").json()
         assert (report["source"], len(report["hidden"])) == ("Straße 1.png", 1)
-        partly = pixels(it.get(f"{corrected}/result").content)
+        partly = pixels(api.get(f"{corrected}/result").content)
         assert not partly[:20, :20].any()
         assert (partly[30:] == pixels(source)[30:]).all(), "only the region that was given is hidden"
 
-        assert it.delete(place).status_code == 204
-        for answer in (it.get(place), it.get(f"{place}/result"), it.get(f"{place}/report"), it.delete(place)):
+        assert api.delete(place).status_code == 204
+        for answer in (api.get(place), api.get(f"{place}/result"), api.get(f"{place}/report"), api.delete(place)):
             assert (answer.status_code, answer.json()["code"]) == (404, "NotFound")
 
 
-def check_ranges(it: Any, place: str, whole: Any) -> None:
+def check_ranges(api: Any, place: str, whole: Any) -> None:
     data, tag = whole.content, whole.headers["etag"]
     size = len(data)
     rows = [
@@ -139,50 +139,50 @@ def check_ranges(it: Any, place: str, whole: Any) -> None:
         ("bytes=-0", 416, None, f"bytes */{size}"),
     ]
     for asked, status, expected, told in rows:
-        answer = it.get(place, headers={"range": asked})
+        answer = api.get(place, headers={"range": asked})
         assert (answer.status_code, answer.headers.get("content-range")) == (status, told), asked
         assert expected is None or answer.content == expected, asked
-    other = it.get(place, headers={"range": "bytes=0-9", "if-range": '"another"'})
-    same = it.get(place, headers={"range": "bytes=0-9", "if-range": tag})
+    other = api.get(place, headers={"range": "bytes=0-9", "if-range": '"another"'})
+    same = api.get(place, headers={"range": "bytes=0-9", "if-range": tag})
     assert (other.status_code, same.status_code) == (200, 206)
-    assert it.get(place, headers={"if-none-match": f'"x", {tag}'}).status_code == 304
-    head = it.head(place)
+    assert api.get(place, headers={"if-none-match": f'"x", {tag}'}).status_code == 304
+    head = api.head(place)
     assert (head.status_code, head.headers["content-length"], head.content) == (200, str(size), b"")
 
 
 def test_a_cancelled_job_can_be_retried(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        place = handed_in(it)
-        assert it.post(f"{place}/retry").json()["code"] == "Conflict"
-        assert it.post(f"{place}/cancel").json()["state"] == "cancelled"
-        assert it.get(f"{place}/events").text.startswith("event: end\n")
-        assert it.post(f"{place}/retry").json()["state"] == "waiting"
-        assert it.get("/v1/jobs?state=waiting").json()["jobs"][0]["attempts"] == 0
+    with client(settings(tmp_path)) as api:
+        place = handed_in(api)
+        assert api.post(f"{place}/retry").json()["code"] == "Conflict"
+        assert api.post(f"{place}/cancel").json()["state"] == "cancelled"
+        assert api.get(f"{place}/events").text.startswith("event: end\n")
+        assert api.post(f"{place}/retry").json()["state"] == "waiting"
+        assert api.get("/v1/jobs?state=waiting").json()["jobs"][0]["attempts"] == 0
 
 
 def test_jobs_are_listed_page_by_page(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
+    with client(settings(tmp_path)) as api:
         names = [f"{n}" for n in range(5)]
         for name in names:
-            handed_in(it, name=name)
+            handed_in(api, name=name)
             time.sleep(0.002)  # ids are in the order of milliseconds
         seen, after = [], ""
         while True:
-            page = it.get(f"/v1/jobs?limit=2{after}").json()
+            page = api.get(f"/v1/jobs?limit=2{after}").json()
             seen += [job["name"] for job in page["jobs"]]
             if page["after"] is None:
                 break
             after = f"&after={page['after']}"
         assert seen == names[::-1]
         for query in ("limit=0", "limit=1001", "state=lost", "after=x", "owner=%00"):
-            assert it.get(f"/v1/jobs?{query}").status_code == 422, query
+            assert api.get(f"/v1/jobs?{query}").status_code == 422, query
 
 
 @pytest.fixture(scope="module")
 def jobless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """A service for all who hand in no job."""
-    with client(settings(tmp_path_factory.mktemp("jobless"))) as it:
-        yield it
+    with client(settings(tmp_path_factory.mktemp("jobless"))) as api:
+        yield api
 
 
 WRONG: list[tuple[str, dict[str, Any], int, str]] = [
@@ -205,27 +205,27 @@ WRONG: list[tuple[str, dict[str, Any], int, str]] = [
 def test_a_refused_job_does_not_use_up_its_upload(
     jobless: TestClient, change: dict[str, Any], status: int, message: str
 ) -> None:
-    it = jobless
-    place = begun(it)
-    it.put(place, content=b"any")
+    api = jobless
+    place = begun(api)
+    api.put(place, content=b"any")
     wanted = {"upload": place.rpartition("/")[2], "plan": PLAN} | change
-    answer = it.post("/v1/jobs", json={key: value for key, value in wanted.items() if value is not None})
+    answer = api.post("/v1/jobs", json={key: value for key, value in wanted.items() if value is not None})
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert message in answer.json()["detail"]
-    assert it.head(place).status_code == 200
-    assert it.get("/v1/jobs").json()["jobs"] == []
+    assert api.head(place).status_code == 200
+    assert api.get("/v1/jobs").json()["jobs"] == []
 
 
 def test_an_invalid_annotation_file_is_refused(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
+    with client(settings(tmp_path)) as api:
         for content in (b"{", b"[]", b'{"format": "velum-regions/1"}', b"[" * 100_000):
-            source, regions = begun(it), begun(it)
-            it.put(source, content=b"any")
-            it.put(regions, content=content)
+            source, regions = begun(api), begun(api)
+            api.put(source, content=b"any")
+            api.put(regions, content=content)
             wanted = {"upload": source.rpartition("/")[2], "regions": regions.rpartition("/")[2], "plan": PLAN}
-            answer = it.post("/v1/jobs", json=wanted)
+            answer = api.post("/v1/jobs", json=wanted)
             assert (answer.status_code, answer.json()["code"]) == (422, "BadInput")
-            assert it.head(source).status_code == 200
+            assert api.head(source).status_code == 200
         assert not list((tmp_path / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*"))
 
 
@@ -238,18 +238,18 @@ def test_sources_are_fetched_only_from_allowed_hosts(tmp_path: Path) -> None:
             ended(its, place)
         mine = settings(tmp_path / "b")
         mine = replace(mine, jobs=replace(mine.jobs, urls=True, webhooks=True))
-        with client(mine) as it:
-            answer = it.post("/v1/jobs", json={"url": f"{other}{place}/result", "plan": PLAN})
+        with client(mine) as api:
+            answer = api.post("/v1/jobs", json={"url": f"{other}{place}/result", "plan": PLAN})
             assert (answer.status_code, answer.json()["name"]) == (201, "result")
-            missing = it.post("/v1/jobs", json={"url": f"{other}{place}0/result", "plan": PLAN})
+            missing = api.post("/v1/jobs", json={"url": f"{other}{place}0/result", "plan": PLAN})
             assert (missing.status_code, "answered 404" in missing.json()["detail"]) == (422, True)
             for field in ("url", "webhook"):
-                far = it.post("/v1/jobs", json={"url": f"{other}/a", field: "file:///etc/passwd", "plan": PLAN})
+                far = api.post("/v1/jobs", json={"url": f"{other}/a", field: "file:///etc/passwd", "plan": PLAN})
                 assert (far.status_code, far.json()["code"]) == (422, "BadPlan")
         closed = replace(mine, remote=NetworkPolicy())
-        with client(closed) as it:
+        with client(closed) as api:
             named = other.replace("127.0.0.1", "localhost")  # what it stands for inside is nobody's business
-            inner = it.post("/v1/jobs", json={"url": f"{named}{place}/result", "plan": PLAN})
+            inner = api.post("/v1/jobs", json={"url": f"{named}{place}/result", "plan": PLAN})
             assert (inner.status_code, inner.json()["code"]) == (422, "BadPlan")
             assert "not allowed to connect" in inner.json()["detail"]
             assert "127.0.0.1" not in inner.text
@@ -284,40 +284,41 @@ class Named(Authenticator):
 def test_nobody_sees_the_jobs_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.service.state.access_of", lambda _: Named())
     one, two, operator = ({"x-name": text} for text in ("one anonymize", "two anonymize", "root anonymize operate"))
-    with client(settings(tmp_path)) as it:
-        it.headers.update(one)
-        place, upload = handed_in(it), begun(it)
-        it.put(upload, content=b"any")
+    with client(settings(tmp_path)) as api:
+        api.headers.update(one)
+        place, upload = handed_in(api), begun(api)
+        api.put(upload, content=b"any")
         theirs = {"upload": upload.rpartition("/")[2], "plan": PLAN}
         for answer in (
-            it.get(place, headers=two), it.get(f"{place}/result", headers=two), it.get(f"{place}/report", headers=two),
-            it.get(f"{place}/events", headers=two), it.post(f"{place}/cancel", headers=two),
-            it.post(f"{place}/retry", headers=two), it.delete(place, headers=two), it.get(upload, headers=two),
-            it.put(upload, content=b"x", headers=two), it.delete(upload, headers=two),
-            it.post("/v1/jobs", json=theirs, headers=two),
+            api.get(place, headers=two), api.get(f"{place}/result", headers=two),
+            api.get(f"{place}/report", headers=two),
+            api.get(f"{place}/events", headers=two), api.post(f"{place}/cancel", headers=two),
+            api.post(f"{place}/retry", headers=two), api.delete(place, headers=two), api.get(upload, headers=two),
+            api.put(upload, content=b"x", headers=two), api.delete(upload, headers=two),
+            api.post("/v1/jobs", json=theirs, headers=two),
         ):  # fmt: skip
             assert answer.status_code == 404, answer.request.url
-        assert it.get("/v1/jobs", headers=two).json()["jobs"] == []
-        assert len(it.get("/v1/jobs").json()["jobs"]) == 1
+        assert api.get("/v1/jobs", headers=two).json()["jobs"] == []
+        assert len(api.get("/v1/jobs").json()["jobs"]) == 1
         for denied in (
-            it.get("/v1/jobs?owner=two"), it.post("/v1/jobs", json={**theirs, "priority": 1}),
-            it.post("/v1/jobs", json={**theirs, "regions": upload.rpartition("/")[2]}),
+            api.get("/v1/jobs?owner=two"), api.post("/v1/jobs", json={**theirs, "priority": 1}),
+            api.post("/v1/jobs", json={**theirs, "regions": upload.rpartition("/")[2]}),
         ):  # fmt: skip
             assert (denied.status_code, denied.json()["code"]) == (403, "Denied")
-        assert len(it.get("/v1/jobs?owner=one", headers=operator).json()["jobs"]) == 1
-        assert it.get("/v1/jobs?owner=two", headers=operator).json()["jobs"] == []
-        assert it.post(f"{place}/cancel", headers=operator).json()["state"] == "cancelled"
+        assert len(api.get("/v1/jobs?owner=one", headers=operator).json()["jobs"]) == 1
+        assert api.get("/v1/jobs?owner=two", headers=operator).json()["jobs"] == []
+        assert api.post(f"{place}/cancel", headers=operator).json()["state"] == "cancelled"
 
 
 def test_a_result_that_was_deleted_after_its_time_is_gone(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        place = handed_in(it)
+    with client(settings(tmp_path)) as api:
+        place = handed_in(api)
         chosen = settings(tmp_path).jobs
         database = Database(f"sqlite:///{chosen.data}/jobs.sqlite")
         with database.writing() as connection:
             connection.exec_driver_sql("UPDATE velum_jobs SET state = 'done'")
         database.close()
-        answer = it.get(f"{place}/result")
+        answer = api.get(f"{place}/result")
     assert (answer.status_code, answer.json()["code"]) == (410, "Expired")
 
 
@@ -325,14 +326,14 @@ def test_the_number_of_clients_that_follow_jobs_is_limited(tmp_path: Path, monke
     monkeypatch.setattr(jobs, "LOOK_SECONDS", 0.02)
     with (
         on_the_wire(settings(tmp_path, requests=3, caller_requests=3)) as url,
-        httpx2.Client(base_url=url, timeout=60) as it,
+        httpx2.Client(base_url=url, timeout=60) as api,
     ):
-        place = handed_in(it)
+        place = handed_in(api)
         lines: list[str] = []
         begun_watching = threading.Event()
 
         def watch() -> None:
-            with it.stream("GET", f"{place}/events") as stream:
+            with api.stream("GET", f"{place}/events") as stream:
                 for line in stream.iter_lines():
                     begun_watching.set()
                     lines.append(line)
@@ -340,17 +341,17 @@ def test_the_number_of_clients_that_follow_jobs_is_limited(tmp_path: Path, monke
         watching = threading.Thread(target=watch)
         watching.start()
         assert begun_watching.wait(10)
-        answer = it.get(f"{place}/events")
+        answer = api.get(f"{place}/events")
         assert (answer.status_code, answer.json()["code"]) == (429, "Busy")
-        it.delete(place)
+        api.delete(place)
         watching.join(10)
         assert "event: deleted" in lines
 
 
 def test_a_page_can_list_a_thousand_jobs(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    with client(chosen) as it:
-        it.get("/v1/jobs")
+    with client(chosen) as api:
+        api.get("/v1/jobs")
         database, store = Database(f"sqlite:///{chosen.jobs.data}/jobs.sqlite"), FolderStore(chosen.jobs.data / "store")
         key = store.put([b"any"]).key
         desk = JobQueue(database, store)
@@ -366,7 +367,7 @@ def test_a_page_can_list_a_thousand_jobs(tmp_path: Path) -> None:
 
         sql.event.listen(sql.Engine, "before_cursor_execute", note)
         try:
-            assert len(it.get("/v1/jobs?limit=1000").json()["jobs"]) == 1000
+            assert len(api.get("/v1/jobs?limit=1000").json()["jobs"]) == 1000
         finally:
             sql.event.remove(sql.Engine, "before_cursor_execute", note)
         database.close()

@@ -45,7 +45,7 @@ def server() -> Iterator[str]:
 class Place:
     """A service, the way to its database, and that database by another way."""
 
-    it: Any
+    api: Any
     way: Cutting
     database: Database
     folder: Path
@@ -72,9 +72,9 @@ def placed(server: str, folder: Path) -> Iterator[Place]:
         cutting(url) as (way, near),
     ):
         chosen = settings(folder)
-        with client(replace(chosen, jobs=replace(chosen.jobs, database=near))) as it:
-            assert it.get("/v1/jobs").status_code == 200
-            yield Place(it, way, direct, folder)
+        with client(replace(chosen, jobs=replace(chosen.jobs, database=near))) as api:
+            assert api.get("/v1/jobs").status_code == 200
+            yield Place(api, way, direct, folder)
 
 
 EACH = (1,)
@@ -110,17 +110,17 @@ def at_messages(place: Place, steps: Sequence[int], trial: Callable[[int], Calla
 
 def test_a_repeated_submission_makes_one_job(server: str, tmp_path: Path) -> None:
     with placed(server, tmp_path) as place:
-        it, made = place.it, list[tuple[str, bytes, bytes]]()
+        api, made = place.api, list[tuple[str, bytes, bytes]]()
 
         def trial(number: int) -> Callable[[], Any]:
             source, regions = f"source {number} {len(made)}".encode(), REGIONS + b" " * len(made)
-            uploads = [begun(it), begun(it)]
+            uploads = [begun(api), begun(api)]
             for upload, data in zip(uploads, (source, regions), strict=True):
-                it.put(upload, content=data)
+                api.put(upload, content=data)
             name = f"job-{len(made)}"
             made.append((name, source, regions))
             wanted = {"upload": id_of(uploads[0]), "regions": id_of(uploads[1]), "plan": PLAN, "name": name}
-            return lambda: it.post("/v1/jobs", json=wanted, headers={"idempotency-key": name})
+            return lambda: api.post("/v1/jobs", json=wanted, headers={"idempotency-key": name})
 
         assert at_messages(place, EACH, trial) > 8
         for name, source, regions in made:
@@ -135,18 +135,18 @@ def test_a_repeated_change_of_a_job_takes_effect_once(
     server: str, tmp_path: Path, what: str, steps: Sequence[int]
 ) -> None:
     with placed(server, tmp_path) as place:
-        it, keys = place.it, count()
+        api, keys = place.api, count()
 
         def trial(_: int) -> Callable[[], Any]:
-            job, headers = handed_in(it, REGIONS), {"idempotency-key": str(next(keys))}
+            job, headers = handed_in(api, REGIONS), {"idempotency-key": str(next(keys))}
             if what == "retry":
-                it.post(f"{job}/cancel")
+                api.post(f"{job}/cancel")
             elif what != "cancel":
                 place.has_ended(job)
             if what == "regions":
-                tag = {"if-match": it.get(f"{job}/regions").headers["etag"]}
-                return lambda: it.put(f"{job}/regions", content=REGIONS + b" ", headers=tag)
-            return lambda: it.post(f"{job}/{what}", headers=headers)
+                tag = {"if-match": api.get(f"{job}/regions").headers["etag"]}
+                return lambda: api.put(f"{job}/regions", content=REGIONS + b" ", headers=tag)
+            return lambda: api.post(f"{job}/{what}", headers=headers)
 
         assert at_messages(place, steps, trial) > (3 if steps == EACH else 1)
         state = {"cancel": "cancelled", "regions": "done"}.get(what, "waiting")
@@ -159,18 +159,18 @@ def test_a_repeated_change_of_a_job_takes_effect_once(
 @pytest.mark.exhaustive
 def test_without_an_idempotency_key_an_upload_still_makes_one_job(server: str, tmp_path: Path) -> None:
     with placed(server, tmp_path) as place:
-        it, names = place.it, list[str]()
+        api, names = place.api, list[str]()
         for after in (False, True):
             for at in count(1):
-                upload, name = begun(it), f"job-{len(names)}"
+                upload, name = begun(api), f"job-{len(names)}"
                 names.append(name)
-                it.put(upload, content=name.encode())
+                api.put(upload, content=name.encode())
                 wanted = {"upload": id_of(upload), "plan": PLAN, "name": name}
                 place.way.arm(at, after=after)
-                answer = it.post("/v1/jobs", json=wanted)
+                answer = api.post("/v1/jobs", json=wanted)
                 place.way.disarm()
                 while answer.status_code == 503:
-                    answer = it.post("/v1/jobs", json=wanted)
+                    answer = api.post("/v1/jobs", json=wanted)
                 assert answer.status_code in {201, 404}, "404: it was taken, though the answer was lost"
                 if not place.way.cuts:
                     break
@@ -180,21 +180,21 @@ def test_without_an_idempotency_key_an_upload_still_makes_one_job(server: str, t
 
 
 def test_an_idempotency_key_cannot_be_used_for_another_request(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        upload, other = begun(it), begun(it)
+    with client(settings(tmp_path)) as api:
+        upload, other = begun(api), begun(api)
         for one in (upload, other):
-            it.put(one, content=b"any")
+            api.put(one, content=b"any")
         headers = {"idempotency-key": "a"}
-        first = it.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}, headers=headers)
-        again = it.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}, headers=headers)
+        first = api.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}, headers=headers)
+        again = api.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}, headers=headers)
         assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
-        wrong = it.post("/v1/jobs", json={"upload": id_of(other), "plan": PLAN}, headers=headers)
+        wrong = api.post("/v1/jobs", json={"upload": id_of(other), "plan": PLAN}, headers=headers)
         assert (wrong.status_code, wrong.json()["code"]) == (422, "BadPlan")
-        assert it.get(other).json()["offset"] == 3
-        bad = it.post("/v1/jobs", json={"upload": id_of(other), "plan": PLAN}, headers={"idempotency-key": "a b"})
+        assert api.get(other).json()["offset"] == 3
+        bad = api.post("/v1/jobs", json={"upload": id_of(other), "plan": PLAN}, headers={"idempotency-key": "a b"})
         assert bad.status_code == 422
-        assert it.delete(first.headers["location"]).status_code == 204
-        gone = it.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}, headers=headers)
+        assert api.delete(first.headers["location"]).status_code == 204
+        gone = api.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}, headers=headers)
         assert (gone.status_code, gone.json()["code"]) == (404, "NotFound")
 
 
@@ -204,24 +204,24 @@ def test_two_concurrent_requests_with_one_key_get_the_same_job(tmp_path: Path, w
     plans.mkdir()
     plan = plans / "street.json"
     os.mkfifo(plan)
-    with client(settings(tmp_path, plans=plans)) as it, ThreadPoolExecutor(1) as pool:
-        uploads = [begun(it), begun(it)]
+    with client(settings(tmp_path, plans=plans)) as api, ThreadPoolExecutor(1) as pool:
+        uploads = [begun(api), begun(api)]
         for upload in uploads:
-            it.put(upload, content=REGIONS)
+            api.put(upload, content=REGIONS)
         wanted = {"upload": id_of(uploads[0]), "plan": "street"}
         if with_regions:
             wanted["regions"] = id_of(uploads[1])
         headers = {"idempotency-key": "a"}
-        slow = pool.submit(it.post, "/v1/jobs", json=wanted, headers=headers)
+        slow = pool.submit(api.post, "/v1/jobs", json=wanted, headers=headers)
         with open_once_it_is_read(plan) as pipe:  # the request has found no job of its key, and now reads its plan
             plan.rename(plans / "aside")
             plan.write_text(json.dumps(PLAN))
-            quick = it.post("/v1/jobs", json=wanted, headers=headers)
+            quick = api.post("/v1/jobs", json=wanted, headers=headers)
             pipe.write(json.dumps(PLAN).encode())
         again = slow.result()
         assert (quick.status_code, again.status_code, again.json()) == (201, 201, quick.json())
-        assert len(it.get("/v1/jobs").json()["jobs"]) == 1
-        other = it.post("/v1/jobs", json=wanted, headers={"idempotency-key": "b"})
+        assert len(api.get("/v1/jobs").json()["jobs"]) == 1
+        other = api.post("/v1/jobs", json=wanted, headers={"idempotency-key": "b"})
         assert (other.status_code, other.json()["code"]) == (404, "NotFound")
 
 
@@ -243,28 +243,28 @@ def open_once_it_is_read(pipe: Path) -> Iterator[BinaryIO]:
 
 @pytest.mark.parametrize("wrong", [b"{", b"[]", b'{"format": "x"}'])
 def test_an_upload_stays_when_its_job_is_refused(tmp_path: Path, wrong: bytes) -> None:
-    with client(settings(tmp_path)) as it:
-        source, regions = begun(it), begun(it)
-        it.put(source, content=b"any")
-        it.put(regions, content=wrong)
+    with client(settings(tmp_path)) as api:
+        source, regions = begun(api), begun(api)
+        api.put(source, content=b"any")
+        api.put(regions, content=wrong)
         wanted = {"upload": id_of(source), "regions": id_of(regions), "plan": PLAN}
-        assert it.post("/v1/jobs", json=wanted).status_code == 422
-        assert (it.get(source).json()["offset"], it.get(regions).json()["offset"]) == (3, len(wrong))
-        assert it.post("/v1/jobs", json={"upload": id_of(source), "plan": PLAN}).status_code == 201
-        assert it.get(source).status_code == 404
+        assert api.post("/v1/jobs", json=wanted).status_code == 422
+        assert (api.get(source).json()["offset"], api.get(regions).json()["offset"]) == (3, len(wrong))
+        assert api.post("/v1/jobs", json={"upload": id_of(source), "plan": PLAN}).status_code == 201
+        assert api.get(source).status_code == 404
 
 
 def test_an_upload_whose_job_was_never_made_can_be_deleted(tmp_path: Path, server: str) -> None:
     with placed(server, tmp_path) as place:
-        it = place.it
-        upload = begun(it)
-        it.put(upload, content=b"any")
+        api = place.api
+        upload = begun(api)
+        api.put(upload, content=b"any")
         place.way.arm(1, after=False, again=True)
-        assert it.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}).status_code == 503
+        assert api.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}).status_code == 503
         place.way.disarm()
-        assert it.get(upload).json()["offset"] == 3
-        more = it.put(upload, content=b"x", headers={"upload-offset": "3"})
+        assert api.get(upload).json()["offset"] == 3
+        more = api.put(upload, content=b"x", headers={"upload-offset": "3"})
         assert more.status_code in {200, 409}
-        assert it.delete(upload).status_code == 204
+        assert api.delete(upload).status_code == 204
         assert list((tmp_path / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*")) == []
         assert place.jobs() == []

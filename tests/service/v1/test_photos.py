@@ -41,10 +41,10 @@ def service(folder: Path, *, people: bool = True) -> Iterator[tuple[httpx2.Clien
     with (
         pytest.MonkeyPatch.context() as patch,
         on_the_wire(chosen, lambda frame: scripted().locate([frame])[0], embeddings=PARTS["embeddings"]) as url,
-        httpx2.Client(base_url=url, timeout=60) as it,
+        httpx2.Client(base_url=url, timeout=60) as api,
     ):
         patch.setattr(photos, "EMBEDDING", EMBEDDING)
-        yield it, chosen
+        yield api, chosen
 
 
 class ScriptedEngine(EngineHere):
@@ -64,21 +64,21 @@ def image(places: Places, change: Callable[[Rgb], Rgb] = lambda rgb: rgb) -> byt
     return out.getvalue()
 
 
-def upload(it: Any, data: bytes) -> str:
-    place = begun(it)
-    it.put(place, content=data)
+def upload(api: Any, data: bytes) -> str:
+    place = begun(api)
+    api.put(place, content=data)
     return str(place.rpartition("/")[2])
 
 
-def submit(it: Any, data: bytes, **wanted: Any) -> Any:
-    return it.post("/v1/jobs", json={"upload": upload(it, data), "name": "a.png", "plan": PLAN, **wanted})
+def submit(api: Any, data: bytes, **wanted: Any) -> Any:
+    return api.post("/v1/jobs", json={"upload": upload(api, data), "name": "a.png", "plan": PLAN, **wanted})
 
 
-def result_of(it: Any, chosen: Settings, answer: Any) -> bytes:
+def result_of(api: Any, chosen: Settings, answer: Any) -> bytes:
     assert answer.status_code == 201, answer.text
     with worked(chosen, ScriptedEngine):
-        assert ended(it, answer.headers["location"])["state"] == "done"
-    return bytes(it.get(f"{answer.headers['location']}/result").content)
+        assert ended(api, answer.headers["location"])["state"] == "done"
+    return bytes(api.get(f"{answer.headers['location']}/result").content)
 
 
 def first_frame(data: bytes) -> Rgb:
@@ -94,29 +94,29 @@ def stored_files(chosen: Settings) -> int:
 def test_a_person_whose_photo_a_request_sends_is_kept_or_alone_hidden(
     tmp_path: Path, mode: str, *, anna_shows: bool
 ) -> None:
-    with service(tmp_path) as (it, chosen):
-        photo = upload(it, image({"anna": MIDDLE}))
-        answer = submit(it, image(BOTH), **{mode: {"Anna": [photo]}})
-        after = first_frame(result_of(it, chosen, answer))
+    with service(tmp_path) as (api, chosen):
+        photo = upload(api, image({"anna": MIDDLE}))
+        answer = submit(api, image(BOTH), **{mode: {"Anna": [photo]}})
+        after = first_frame(result_of(api, chosen, answer))
         assert shown(after, BOTH) == {"anna": anna_shows, "ben": not anna_shows}
-        report = it.get(f"{answer.headers['location']}/report").json()["people"]
+        report = api.get(f"{answer.headers['location']}/report").json()["people"]
         assert report["mode"] == mode.partition("_")[0]
         assert report["persons"][0]["name"] == "Anna"
         assert len(report["persons"][0]["photos"][0]) == 64
         assert photo not in str(report), "photos appear by their hashes only"
         # The upload stays for the next job; it goes with its own deletion.
-        assert submit(it, image(BOTH), **{mode: {"Anna": [photo]}}).status_code == 201
-        assert it.delete(f"/v1/uploads/{photo}").status_code == 204
+        assert submit(api, image(BOTH), **{mode: {"Anna": [photo]}}).status_code == 201
+        assert api.delete(f"/v1/uploads/{photo}").status_code == 204
 
 
 @pytest.mark.exhaustive
 def test_a_film_keeps_who_is_in_one_of_two_photos(tmp_path: Path) -> None:
     film = save_film(tmp_path / "film.mkv", [BOTH] * 4).read_bytes()
-    with service(tmp_path) as (it, chosen):
-        photos = [upload(it, image({"anna": place})) for place in (LEFT, RIGHT)]
-        answer = submit(it, film, name="film.mkv", keep_person={"Anna": photos})
-        result_of(it, chosen, answer)
-        decisions = it.get(f"{answer.headers['location']}/report").json()["people"]["decisions"]
+    with service(tmp_path) as (api, chosen):
+        photos = [upload(api, image({"anna": place})) for place in (LEFT, RIGHT)]
+        answer = submit(api, film, name="film.mkv", keep_person={"Anna": photos})
+        result_of(api, chosen, answer)
+        decisions = api.get(f"{answer.headers['location']}/report").json()["people"]["decisions"]
         assert sorted((one["result"], one["person"]) for one in decisions) == [("hidden", None), ("shown", "Anna")]
 
 
@@ -144,38 +144,38 @@ def blur(rgb: Rgb) -> Rgb:
     ],
 )  # fmt: skip
 def test_a_bad_photo_is_refused_with_what_to_do(tmp_path: Path, photos: list[bytes], reason: str) -> None:
-    with service(tmp_path) as (it, chosen):
-        answer = submit(it, image(BOTH), keep_person={"Anna": [upload(it, photo) for photo in photos]})
+    with service(tmp_path) as (api, chosen):
+        answer = submit(api, image(BOTH), keep_person={"Anna": [upload(api, photo) for photo in photos]})
         assert (answer.status_code, answer.json()["code"]) == (422, "BadInput")
         assert reason in answer.json()["detail"]
         assert str(tmp_path) not in answer.json()["detail"]
         assert stored_files(chosen) == 0
-        assert it.get("/v1/jobs").json()["jobs"] == []
+        assert api.get("/v1/jobs").json()["jobs"] == []
 
 
 def test_photos_are_refused_where_they_decide_nothing(tmp_path: Path) -> None:
-    with service(tmp_path) as (it, _):
-        photo = upload(it, image({"anna": MIDDLE}))
-        both = submit(it, image(BOTH), keep_person={"Anna": [photo]}, only_person={"Ben": [photo]})
+    with service(tmp_path) as (api, _):
+        photo = upload(api, image({"anna": MIDDLE}))
+        both = submit(api, image(BOTH), keep_person={"Anna": [photo]}, only_person={"Ben": [photo]})
         assert (both.status_code, "either keep_person or only_person" in both.json()["detail"]) == (422, True)
-        assert submit(it, image(BOTH), keep_person={"Anna": ["0" * 32]}).status_code == 404
+        assert submit(api, image(BOTH), keep_person={"Anna": ["0" * 32]}).status_code == 404
 
 
 def test_photos_are_refused_where_the_operator_does_not_allow_it(tmp_path: Path) -> None:
-    with service(tmp_path, people=False) as (it, _):
-        answer = submit(it, image(BOTH), keep_person={"Anna": [upload(it, image({"anna": MIDDLE}))]})
+    with service(tmp_path, people=False) as (api, _):
+        answer = submit(api, image(BOTH), keep_person={"Anna": [upload(api, image({"anna": MIDDLE}))]})
         assert (answer.status_code, "service.people" in answer.json()["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize("way", ["deleted", "swept"])
 def test_photos_go_with_the_source(tmp_path: Path, way: str) -> None:
-    with service(tmp_path) as (it, chosen):
-        answer = submit(it, image(BOTH), keep_person={"Anna": [upload(it, image({"anna": MIDDLE}))]})
+    with service(tmp_path) as (api, chosen):
+        answer = submit(api, image(BOTH), keep_person={"Anna": [upload(api, image({"anna": MIDDLE}))]})
         assert stored_files(chosen) == 2
-        result_of(it, chosen, answer)
+        result_of(api, chosen, answer)
         assert stored_files(chosen) == 4, "source, photo, result and regions"
         if way == "deleted":
-            it.delete(answer.headers["location"])
+            api.delete(answer.headers["location"])
             assert stored_files(chosen) == 0
         else:
             with closing(JobBackend(chosen)) as backend:

@@ -47,16 +47,16 @@ def waited(ask: Callable[[], Any]) -> dict[str, Any]:
 
 
 def test_a_preview_has_the_frames_and_times_of_its_source(tmp_path: Path) -> None:
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")
-        early = it.get(f"{job}/preview")
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        job = handed_in(api, film(tmp_path / "a.mkv"), name="a.mkv")
+        early = api.get(f"{job}/preview")
         assert (early.status_code, early.json()["code"]) == (409, "Conflict")
-        assert waited(lambda: it.post(f"{job}/preview")) == {"state": "ready", "share": 1.0, "error": None}
-        whole = it.get(f"{job}/preview")
+        assert waited(lambda: api.post(f"{job}/preview")) == {"state": "ready", "share": 1.0, "error": None}
+        whole = api.get(f"{job}/preview")
         assert (whole.status_code, whole.headers["content-type"]) == (200, "video/mp4")
-        part = it.get(f"{job}/preview", headers={"range": "bytes=4-11"})
+        part = api.get(f"{job}/preview", headers={"range": "bytes=4-11"})
         assert (part.status_code, part.content) == (206, whole.content[4:12])
-        assert it.head(f"{job}/preview").headers["content-length"] == str(len(whole.content))
+        assert api.head(f"{job}/preview").headers["content-length"] == str(len(whole.content))
     (tmp_path / "preview.mp4").write_bytes(whole.content)
     with av.open(str(tmp_path / "preview.mp4")) as container:
         stream = container.streams.video[0]
@@ -70,33 +70,33 @@ def test_a_preview_has_the_frames_and_times_of_its_source(tmp_path: Path) -> Non
 
 
 def test_the_preview_of_an_image_fails_with_a_reason(tmp_path: Path) -> None:
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        job = handed_in(it, picture(), name="a.png")
-        told = waited(lambda: it.post(f"{job}/preview"))
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        job = handed_in(api, picture(), name="a.png")
+        told = waited(lambda: api.post(f"{job}/preview"))
         assert told["state"] == "failed"
         assert "a.png" in told["error"]
         assert str(tmp_path) not in told["error"]
 
 
 def test_a_source_that_crashes_the_decoder_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        job = handed_in(api, film(tmp_path / "a.mkv"), name="a.mkv")
         with monkeypatch.context() as patch:
             patch.setattr(proxy, "write_preview", crash_when_begun)
-            told = waited(lambda: it.post(f"{job}/preview"))
+            told = waited(lambda: api.post(f"{job}/preview"))
         assert told["state"] == "failed"
         assert told["error"] == "cannot read a.mkv: its decoder crashed (SIGSEGV); convert it with another program"
-        assert waited(lambda: it.post(f"{job}/preview"))["state"] == "ready"
+        assert waited(lambda: api.post(f"{job}/preview"))["state"] == "ready"
 
 
 def test_a_preview_is_deleted_with_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requested_results, "LOOK_SECONDS", 0.05)
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")
-        waited(lambda: it.post(f"{job}/preview"))
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        job = handed_in(api, film(tmp_path / "a.mkv"), name="a.mkv")
+        waited(lambda: api.post(f"{job}/preview"))
         assert list((tmp_path / "jobs").rglob("*.mp4"))
-        assert it.delete(job).status_code == 204
-        assert it.get(f"{job}/preview").status_code == 404
+        assert api.delete(job).status_code == 204
+        assert api.get(f"{job}/preview").status_code == 404
         for _ in range(100):
             if not list((tmp_path / "jobs").rglob("*.mp4")):
                 break

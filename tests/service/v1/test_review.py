@@ -29,51 +29,51 @@ def stored(path: Path) -> int:
 
 def test_regions_are_corrected_and_rendered(tmp_path: Path) -> None:
     chosen, source = settings(tmp_path), picture()
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        place = handed_in(it, source, name="a.png")
-        early = it.get(f"{place}/regions")
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        place = handed_in(api, source, name="a.png")
+        early = api.get(f"{place}/regions")
         assert (early.status_code, early.json()["code"]) == (409, "Conflict")
-        assert it.post(f"{place}/render").status_code == 409
+        assert api.post(f"{place}/render").status_code == 409
         with worked(chosen):
-            assert ended(it, place)["regions"]
-            found = it.get(f"{place}/regions")
+            assert ended(api, place)["regions"]
+            found = api.get(f"{place}/regions")
             assert found.headers["content-type"] == "application/json"
             assert [region.box.xyxy for region in Annotations.from_json(found.json()).frames[0]] == [(0, 0, 64, 48)]
-            assert it.get(f"{place}/source").content == source
-            assert it.head(f"{place}/source").headers["content-length"] == str(len(source))
+            assert api.get(f"{place}/source").content == source
+            assert api.head(f"{place}/source").headers["content-length"] == str(len(source))
 
-            put = it.put(f"{place}/regions", json=CORNER.to_json(), headers={"if-match": found.headers["etag"]})
+            put = api.put(f"{place}/regions", json=CORNER.to_json(), headers={"if-match": found.headers["etag"]})
             assert put.status_code == 200, put.text
-            again = it.get(f"{place}/regions")
+            again = api.get(f"{place}/regions")
             assert (again.headers["etag"], again.json()["frames"]) == (put.headers["etag"], CORNER.to_json()["frames"])
-            assert not pixels(it.get(f"{place}/result").content).any(), "what is there stays until it is rendered"
+            assert not pixels(api.get(f"{place}/result").content).any(), "what is there stays until it is rendered"
 
-            rendered = it.post(f"{place}/render")
+            rendered = api.post(f"{place}/render")
             assert (rendered.status_code, rendered.json()["result"]) == (202, False)
-            assert ended(it, place)["state"] == "done"
-        after = pixels(it.get(f"{place}/result").content)
+            assert ended(api, place)["state"] == "done"
+        after = pixels(api.get(f"{place}/result").content)
         assert not after[:20, :20].any()
         assert (after[30:] == pixels(source)[30:]).all()
-        assert it.get(f"{place}/regions").json()["frames"] == CORNER.to_json()["frames"]
-        assert len(it.get(f"{place}/report").json()["hidden"]) == 1
+        assert api.get(f"{place}/regions").json()["frames"] == CORNER.to_json()["frames"]
+        assert len(api.get(f"{place}/report").json()["hidden"]) == 1
         assert stored(tmp_path) == 4, "source, regions that were given, result, regions that it hides"
-        assert it.delete(place).status_code == 204
+        assert api.delete(place).status_code == 204
     assert stored(tmp_path) == 0
 
 
 def test_a_correction_based_on_old_regions_is_refused(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        place = handed_in(it, picture())
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        place = handed_in(api, picture())
         with worked(chosen):
-            ended(it, place)
-        seen = {"if-match": it.get(f"{place}/regions").headers["etag"]}
-        assert it.put(f"{place}/regions", json=CORNER.to_json(), headers=seen).status_code == 200
-        again = it.put(f"{place}/regions", json=CORNER.to_json(), headers=seen)
+            ended(api, place)
+        seen = {"if-match": api.get(f"{place}/regions").headers["etag"]}
+        assert api.put(f"{place}/regions", json=CORNER.to_json(), headers=seen).status_code == 200
+        again = api.put(f"{place}/regions", json=CORNER.to_json(), headers=seen)
         assert again.status_code == 200, "it is there already: only the answer was lost"
-        late = it.put(f"{place}/regions", json=Annotations(64, 48, {0: ()}).to_json(), headers=seen)
+        late = api.put(f"{place}/regions", json=Annotations(64, 48, {0: ()}).to_json(), headers=seen)
         assert (late.status_code, late.json()["code"]) == (412, "Overtaken")
-        assert it.put(f"{place}/regions", json=CORNER.to_json()).status_code == 200
+        assert api.put(f"{place}/regions", json=CORNER.to_json()).status_code == 200
         assert stored(tmp_path) == 4, "a draft that is replaced is deleted"
 
 
@@ -82,11 +82,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx2.
     """A service, a job that it has done, and where they are kept."""
     folder = tmp_path_factory.mktemp("finished")
     chosen = settings(folder)
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        place = handed_in(it, picture())
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        place = handed_in(api, picture())
         with worked(chosen):
-            ended(it, place)
-        yield it, place, folder
+            ended(api, place)
+        yield api, place, folder
 
 
 def told(technique: str) -> bytes:
@@ -115,21 +115,21 @@ def told(technique: str) -> bytes:
 def test_regions_that_do_not_fit_the_source_are_refused(
     finished: tuple[httpx2.Client, str, Path], body: bytes, why: str
 ) -> None:
-    it, place, folder = finished
-    before = it.get(f"{place}/regions").content
-    answer = it.put(f"{place}/regions", content=body)
+    api, place, folder = finished
+    before = api.get(f"{place}/regions").content
+    answer = api.put(f"{place}/regions", content=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "BadPlan" if b"technique" in body else "BadInput")
     assert why in answer.json()["detail"]
-    assert it.get(f"{place}/regions").content == before
+    assert api.get(f"{place}/regions").content == before
     assert stored(folder) == 3
 
 
 def test_an_object_is_followed_through_the_video(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     ask = {"frame": 40, "xyxy": list(place(40).xyxy), "label": "face"}
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        job = handed_in(it, film(tmp_path / "a.mp4").read_bytes(), name="a.mp4")
-        answer = it.post(f"{job}/follow", json=ask)
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        job = handed_in(api, film(tmp_path / "a.mp4").read_bytes(), name="a.mp4")
+        answer = api.post(f"{job}/follow", json=ask)
         assert answer.status_code == 200, answer.text
         found = Annotations.from_json(answer.json())
         assert {0, 39, 40, 41, 70} <= set(found.frames)
@@ -141,10 +141,10 @@ def test_an_object_is_followed_through_the_video(tmp_path: Path) -> None:
             ({"xyxy": [5, 5, 5, 9]}, 422, "empty"),
             ({"more": 1}, 422, "more"),
         ):
-            bad = it.post(f"{job}/follow", json=ask | wrong)
+            bad = api.post(f"{job}/follow", json=ask | wrong)
             assert (bad.status_code, why in bad.text) == (status, True), bad.text
             assert str(tmp_path) not in bad.text
-        photo = it.post(f"{handed_in(it)}/follow", json=ask)
+        photo = api.post(f"{handed_in(api)}/follow", json=ask)
         assert (photo.status_code, photo.json()["code"]) == (422, "BadInput")
 
 
@@ -152,23 +152,23 @@ def test_following_in_a_source_that_crashes_the_decoder_fails_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = {"frame": 40, "xyxy": list(place(40).xyxy), "label": "face"}
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        job = handed_in(it, film(tmp_path / "a.mp4").read_bytes(), name="a.mp4")
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        job = handed_in(api, film(tmp_path / "a.mp4").read_bytes(), name="a.mp4")
         with monkeypatch.context() as patch:
             patch.setattr("velum.engine.engine.track_one_object", crash)
-            answer = it.post(f"{job}/follow", json=ask)
+            answer = api.post(f"{job}/follow", json=ask)
         assert (answer.status_code, answer.json()["code"]) == (422, "BadInput")
         assert (
             answer.json()["detail"]
             == "cannot read a.mp4: its decoder crashed (SIGSEGV); convert it with another program"
         )
-        assert it.post(f"{job}/follow", json=ask).status_code == 200
+        assert api.post(f"{job}/follow", json=ask).status_code == 200
 
 
 def test_review_requires_the_scope_and_ownership_of_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.service.state.access_of", lambda _: Scoped())
-    with client(settings(tmp_path)) as it:
-        place = handed_in(it)
+    with client(settings(tmp_path)) as api:
+        place = handed_in(api)
         thing = {"frame": 0, "xyxy": [0, 0, 9, 9], "label": "face"}
         calls: list[tuple[str, str, Any]] = [
             ("GET", "source", None), ("PUT", "regions", CORNER.to_json()), ("POST", "render", None),
@@ -176,9 +176,9 @@ def test_review_requires_the_scope_and_ownership_of_the_job(tmp_path: Path, monk
         ]  # fmt: skip
         for method, what, body in calls:
             for name, status in (("a anonymize", 403), ("b anonymize review", 404)):
-                answer = it.request(method, f"{place}/{what}", headers={"x-name": name}, json=body)
+                answer = api.request(method, f"{place}/{what}", headers={"x-name": name}, json=body)
                 assert answer.status_code == status, (method, what, name, answer.text)
-        assert it.get(f"{place}/regions", headers={"x-name": "b anonymize review"}).status_code == 404
+        assert api.get(f"{place}/regions", headers={"x-name": "b anonymize review"}).status_code == 404
 
 
 class Scoped(Named):

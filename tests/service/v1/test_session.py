@@ -15,42 +15,42 @@ pytestmark = pytest.mark.slow
 def test_a_session_cookie_reads_media_only_and_ends_with_its_key(tmp_path: Path) -> None:
     key, secret = keys(tmp_path).add("desk", ["anonymize", "review"])
     chosen = guarded(tmp_path)
-    with client(chosen) as it, worked(chosen):
-        it.headers.update(bearer(secret))
-        job = handed_in(it, picture(), name="a.png")
-        ended(it, job)
-        set_ = it.post("/v1/session")
+    with client(chosen) as api, worked(chosen):
+        api.headers.update(bearer(secret))
+        job = handed_in(api, picture(), name="a.png")
+        ended(api, job)
+        set_ = api.post("/v1/session")
         assert set_.status_code == 204
         attributes = {one.strip().lower() for one in set_.headers["set-cookie"].split(";")[1:]}
         assert attributes == {"httponly", "samesite=strict", "max-age=3600"}
-        del it.headers["authorization"]
+        del api.headers["authorization"]
         for what in ("source", "result"):
-            assert it.get(f"{job}/{what}").status_code == 200
-            assert it.head(f"{job}/{what}").status_code == 200
-            assert it.get(f"{job}/{what}", headers={"range": "bytes=0-9"}).status_code == 206
+            assert api.get(f"{job}/{what}").status_code == 200
+            assert api.head(f"{job}/{what}").status_code == 200
+            assert api.get(f"{job}/{what}", headers={"range": "bytes=0-9"}).status_code == 206
         for method, path in (
             ("GET", job), ("GET", f"{job}/regions"), ("GET", f"{job}/report"), ("GET", "/v1/jobs"), ("DELETE", job),
             ("POST", f"{job}/render"), ("POST", f"{job}/source"), ("PUT", f"{job}/result"), ("POST", "/v1/session"),
             ("GET", f"{job}/source/"), ("GET", f"/{job}/result"), ("GET", "/v1/keys"),
         ):  # fmt: skip
-            assert it.request(method, path).status_code == 401, (method, path)
+            assert api.request(method, path).status_code == 401, (method, path)
         keys(tmp_path).revoke(key.id)
-        assert it.get(f"{job}/source").status_code == 401
+        assert api.get(f"{job}/source").status_code == 401
 
 
 def test_a_session_can_be_ended(tmp_path: Path) -> None:
     _, secret = keys(tmp_path).add("desk", ["anonymize"])
-    with client(guarded(tmp_path)) as it:
-        it.post("/v1/session", headers=bearer(secret))
-        assert it.cookies.get(COOKIE)
-        it.delete("/v1/session", headers=bearer(secret))
-        assert not it.cookies.get(COOKIE)
-        assert it.post("/v1/session").status_code == 401
-        it.base_url = "https://testserver"
-        assert "; Secure" in it.post("/v1/session", headers=bearer(secret)).headers["set-cookie"]
+    with client(guarded(tmp_path)) as api:
+        api.post("/v1/session", headers=bearer(secret))
+        assert api.cookies.get(COOKIE)
+        api.delete("/v1/session", headers=bearer(secret))
+        assert not api.cookies.get(COOKIE)
+        assert api.post("/v1/session").status_code == 401
+        api.base_url = "https://testserver"
+        assert "; Secure" in api.post("/v1/session", headers=bearer(secret)).headers["set-cookie"]
 
 
 def test_no_cookie_is_set_where_no_credentials_are_required(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        answer = it.post("/v1/session")
+    with client(settings(tmp_path)) as api:
+        answer = api.post("/v1/session")
         assert (answer.status_code, "set-cookie" in answer.headers) == (204, False)

@@ -21,48 +21,48 @@ def metadata(**values: str) -> dict[str, str]:
     return {"upload-metadata": ",".join([*pairs, "is_confidential"])}
 
 
-def create(it: Any, size: int = len(DATA), **values: str) -> str:
-    answer = it.post("/v1/uploads", headers={**TUS, **metadata(**values), "upload-length": str(size)})
+def create(api: Any, size: int = len(DATA), **values: str) -> str:
+    answer = api.post("/v1/uploads", headers={**TUS, **metadata(**values), "upload-length": str(size)})
     assert (answer.status_code, answer.headers["tus-resumable"]) == (201, "1.0.0"), answer.text
     return str(answer.headers["location"])
 
 
 def test_a_file_is_sent_in_parts_and_becomes_the_source_of_a_job(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        place = create(it, filename="anna.mp4", sha256=hashlib.sha256(DATA).hexdigest())
-        part = it.patch(place, content=DATA[:1000], headers={**BODY, "upload-offset": "0"})
+    with client(settings(tmp_path)) as api:
+        place = create(api, filename="anna.mp4", sha256=hashlib.sha256(DATA).hexdigest())
+        part = api.patch(place, content=DATA[:1000], headers={**BODY, "upload-offset": "0"})
         assert (part.status_code, part.content, part.headers["upload-offset"]) == (204, b"", "1000")
-        head = it.head(place, headers=TUS)
+        head = api.head(place, headers=TUS)
         assert {name: head.headers[name] for name in ("upload-offset", "upload-length", "cache-control")} == {
             "upload-offset": "1000", "upload-length": str(len(DATA)), "cache-control": "no-store",
         }  # fmt: skip
         assert "upload-metadata" not in head.headers
-        rest = it.patch(place, content=DATA[1000:], headers={**BODY, "upload-offset": "1000"})
+        rest = api.patch(place, content=DATA[1000:], headers={**BODY, "upload-offset": "1000"})
         assert rest.headers["upload-offset"] == str(len(DATA))
         assert not any(b"anna" in path.read_bytes() for path in (tmp_path / "jobs").rglob("*.json"))
-        job = it.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
+        job = api.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
         assert job.status_code == 201, job.text
-        gone = it.head(place, headers=TUS)
+        gone = api.head(place, headers=TUS)
         assert (gone.status_code, "upload-offset" in gone.headers) == (404, False)
     (stored,) = (tmp_path / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*")
     assert stored.read_bytes() == DATA
 
 
 def test_an_upload_with_another_hash_than_announced_is_refused(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        place = create(it, sha256="0" * 64)
-        it.patch(place, content=DATA, headers={**BODY, "upload-offset": "0"})
-        job = it.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
+    with client(settings(tmp_path)) as api:
+        place = create(api, sha256="0" * 64)
+        api.patch(place, content=DATA, headers={**BODY, "upload-offset": "0"})
+        job = api.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
         assert (job.status_code, job.json()["code"]) == (422, "BadInput")
 
 
 def test_an_empty_file_is_complete_at_once_and_an_upload_can_be_deleted(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        assert it.head(create(it, 0), headers=TUS).headers["upload-offset"] == "0"
-        place = create(it)
-        assert it.delete(place, headers={"tus-resumable": "0.2.2"}).status_code == 412
-        assert it.delete(place, headers=TUS).status_code == 204
-        gone = it.patch(place, content=b"x", headers={**BODY, "upload-offset": "0"})
+    with client(settings(tmp_path)) as api:
+        assert api.head(create(api, 0), headers=TUS).headers["upload-offset"] == "0"
+        place = create(api)
+        assert api.delete(place, headers={"tus-resumable": "0.2.2"}).status_code == 412
+        assert api.delete(place, headers=TUS).status_code == 204
+        gone = api.patch(place, content=b"x", headers={**BODY, "upload-offset": "0"})
         assert (gone.status_code, gone.headers["tus-resumable"]) == (404, "1.0.0")
 
 
@@ -121,15 +121,15 @@ def test_bytes_at_a_wrong_offset_change_nothing(
 
 
 def test_more_bytes_than_announced_are_refused(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        answer = it.patch(create(it, 3), content=b"12345", headers={**BODY, "upload-offset": "0"})
+    with client(settings(tmp_path)) as api:
+        answer = api.patch(create(api, 3), content=b"12345", headers={**BODY, "upload-offset": "0"})
     assert (answer.status_code, "announced" in answer.json()["detail"]) == (409, True)
 
 
 def test_options_lists_version_and_extensions(tmp_path: Path) -> None:
-    with client(settings(tmp_path, limit={"bytes": 5000})) as it:
+    with client(settings(tmp_path, limit={"bytes": 5000})) as api:
         for place in ("/v1/uploads", "/v1/uploads/" + "0" * 32):
-            answer = it.options(place, headers={"tus-resumable": "9"})
+            answer = api.options(place, headers={"tus-resumable": "9"})
             assert (answer.status_code, answer.content) == (204, b"")
             assert {name: value for name, value in answer.headers.items() if name.startswith("tus-")} == {
                 "tus-resumable": "1.0.0", "tus-version": "1.0.0", "tus-extension": "creation,termination",
@@ -138,20 +138,20 @@ def test_options_lists_version_and_extensions(tmp_path: Path) -> None:
 
 
 def test_a_client_without_patch_and_delete_uses_post(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        place = create(it)
+    with client(settings(tmp_path)) as api:
+        place = create(api)
         headers = {**BODY, "upload-offset": "0", "x-http-method-override": "PATCH"}
-        assert it.post(place, content=b"abc", headers=headers).headers["upload-offset"] == "3"
-        assert it.post(place, headers={**TUS, "x-http-method-override": "DELETE"}).status_code == 204
-        assert it.head(place, headers=TUS).status_code == 404
+        assert api.post(place, content=b"abc", headers=headers).headers["upload-offset"] == "3"
+        assert api.post(place, headers={**TUS, "x-http-method-override": "DELETE"}).status_code == 204
+        assert api.head(place, headers=TUS).status_code == 404
 
 
 def test_clients_without_tus_headers_get_the_same_responses_as_before(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        begun = it.post("/v1/uploads", json={"size": 3}, headers={"upload-length": "9"})
+    with client(settings(tmp_path)) as api:
+        begun = api.post("/v1/uploads", json={"size": 3}, headers={"upload-length": "9"})
         place = begun.headers["location"]
-        answers = [begun, it.put(place, content=b"abc"), it.head(place), it.get("/v1/jobs", headers=TUS)]
+        answers = [begun, api.put(place, content=b"abc"), api.head(place), api.get("/v1/jobs", headers=TUS)]
         assert not any("tus-resumable" in answer.headers for answer in answers)
-        assert it.head(place).headers["upload-length"] == "3"
-        override = it.post(place, headers={"x-http-method-override": "DELETE"})
-        assert (override.status_code, it.head(place).status_code) == (405, 200)
+        assert api.head(place).headers["upload-length"] == "3"
+        override = api.post(place, headers={"x-http-method-override": "DELETE"})
+        assert (override.status_code, api.head(place).status_code) == (405, 200)

@@ -16,8 +16,8 @@ from tests.service.factories import client, on_the_wire, settings
 PLAN = {"rules": ["zone: fixed -> blacken"]}
 
 
-def begun(it: Any, **wanted: Any) -> str:
-    answer = it.post("/v1/uploads", json=wanted)
+def begun(api: Any, **wanted: Any) -> str:
+    answer = api.post("/v1/uploads", json=wanted)
     assert answer.status_code == 201, answer.text
     assert answer.headers["location"] == f"/v1/uploads/{answer.json()['id']}"
     return str(answer.headers["location"])
@@ -25,44 +25,44 @@ def begun(it: Any, **wanted: Any) -> str:
 
 def test_an_upload_continues_at_its_offset(tmp_path: Path) -> None:
     data = bytes(range(256)) * 5000
-    with client(settings(tmp_path)) as it:
-        place = begun(it, size=len(data), sha256=hashlib.sha256(data).hexdigest())
-        first = it.put(place, content=data[:1000])
+    with client(settings(tmp_path)) as api:
+        place = begun(api, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        first = api.put(place, content=data[:1000])
         assert (first.status_code, first.json()["offset"], first.headers["upload-offset"]) == (200, 1000, "1000")
-        wrong = it.put(place, content=data)
+        wrong = api.put(place, content=data)
         assert (wrong.status_code, wrong.json()["offset"], wrong.headers["upload-offset"]) == (409, 1000, "1000")
-        head = it.head(place)
+        head = api.head(place)
         assert (head.headers["upload-offset"], head.headers["upload-length"]) == ("1000", str(len(data)))
-        early = it.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
+        early = api.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
         assert (early.status_code, early.json()["code"]) == (409, "Conflict")
-        again = it.put(place, content=data[1000:2000], headers={"upload-offset": "1000"})
+        again = api.put(place, content=data[1000:2000], headers={"upload-offset": "1000"})
         assert again.json()["offset"] == 2000
-        rest = it.put(place, content=data[2000:], headers={"content-range": f"bytes 2000-{len(data) - 1}/{len(data)}"})
+        rest = api.put(place, content=data[2000:], headers={"content-range": f"bytes 2000-{len(data) - 1}/{len(data)}"})
         assert rest.json()["offset"] == len(data)
-        more = it.put(place, content=b"x", headers={"upload-offset": str(len(data))})
+        more = api.put(place, content=b"x", headers={"upload-offset": str(len(data))})
         assert (more.status_code, "announced" in more.json()["detail"]) == (409, True)
-        job = it.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
+        job = api.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
         assert job.status_code == 201
-        assert it.head(place).status_code == 404, "the job has taken it over"
+        assert api.head(place).status_code == 404, "the job has taken it over"
     (stored,) = (tmp_path / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*")
     assert stored.read_bytes() == data
 
 
 def test_an_upload_of_another_size_or_hash_than_announced_is_refused(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        place = begun(it, sha256="0" * 64)
-        it.put(place, content=b"something else")
-        answer = it.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
+    with client(settings(tmp_path)) as api:
+        place = begun(api, sha256="0" * 64)
+        api.put(place, content=b"something else")
+        answer = api.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
         assert (answer.status_code, answer.json()["code"]) == (422, "BadInput")
         assert "sha256" in answer.json()["detail"]
-        assert it.get("/v1/jobs").json()["jobs"] == []
+        assert api.get("/v1/jobs").json()["jobs"] == []
 
 
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """A service for all requests that look at no other upload."""
-    with client(settings(tmp_path_factory.mktemp("steady"), limit={"bytes": 5000})) as it:
-        yield it
+    with client(settings(tmp_path_factory.mktemp("steady"), limit={"bytes": 5000})) as api:
+        yield api
 
 
 LIMITS: list[tuple[str, dict[str, Any], int]] = [
@@ -84,14 +84,14 @@ def test_an_invalid_announcement_is_refused(steady: TestClient, sent: Any, statu
 
 
 def test_an_upload_may_be_larger_than_other_bodies_up_to_its_own_limit(tmp_path: Path) -> None:
-    with client(settings(tmp_path, limit={"bytes": 5000}, body_bytes=2000)) as it:
-        place = begun(it)
-        assert it.put(place, content=bytes(4000)).status_code == 200
-        dripping = it.put(place, content=iter([bytes(600)] * 4), headers={"upload-offset": "4000"})
+    with client(settings(tmp_path, limit={"bytes": 5000}, body_bytes=2000)) as api:
+        place = begun(api)
+        assert api.put(place, content=bytes(4000)).status_code == 200
+        dripping = api.put(place, content=iter([bytes(600)] * 4), headers={"upload-offset": "4000"})
         assert (dripping.status_code, dripping.json()["code"]) == (413, "LimitExceeded")
-        stated = it.put(place, content=bytes(6000), headers={"upload-offset": "4000"})
+        stated = api.put(place, content=bytes(6000), headers={"upload-offset": "4000"})
         assert (stated.status_code, stated.json()["code"]) == (413, "LimitExceeded")
-        assert it.post("/v1/images", content=bytes(2500)).status_code == 413
+        assert api.post("/v1/images", content=bytes(2500)).status_code == 413
 
 
 HEADERS: list[tuple[str, dict[str, str], int]] = [
@@ -110,45 +110,45 @@ def test_an_invalid_offset_is_refused(steady: TestClient, headers: dict[str, str
 
 
 def test_an_upload_can_be_deleted(tmp_path: Path) -> None:
-    with client(settings(tmp_path)) as it:
-        place = begun(it)
-        assert it.delete(place).status_code == 204
-        for answer in (it.get(place), it.put(place, content=b"x"), it.delete(place), it.get("/v1/uploads/..%2F..")):
+    with client(settings(tmp_path)) as api:
+        place = begun(api)
+        assert api.delete(place).status_code == 204
+        for answer in (api.get(place), api.put(place, content=b"x"), api.delete(place), api.get("/v1/uploads/..%2F..")):
             assert (answer.status_code, answer.json()["status"]) == (404, 404)
 
 
 def test_bytes_received_before_a_broken_connection_stay(tmp_path: Path) -> None:
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        place = begun(it)
-        host, port = it.base_url.host, it.base_url.port
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        place = begun(api)
+        host, port = api.base_url.host, api.base_url.port
         with socket.create_connection((host, port or 80)) as wire:
             wire.sendall(f"PUT {place} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9000000\r\n\r\n".encode())
             wire.sendall(bytes(3_000_000))
         until = time.monotonic() + 10
-        while it.head(place).headers["upload-offset"] != "3000000":
+        while api.head(place).headers["upload-offset"] != "3000000":
             assert time.monotonic() < until
             time.sleep(0.02)
-        answer = it.put(place, content=b"abc", headers={"upload-offset": "3000000"})
+        answer = api.put(place, content=b"abc", headers={"upload-offset": "3000000"})
         assert answer.json()["offset"] == 3_000_003
 
 
 def test_the_latest_request_takes_over_an_upload_and_two_never_write_together(tmp_path: Path) -> None:
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        place = begun(it)
-        with socket.create_connection((it.base_url.host, it.base_url.port or 80)) as wire:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        place = begun(api)
+        with socket.create_connection((api.base_url.host, api.base_url.port or 80)) as wire:
             wire.sendall(f"PUT {place} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n".encode())
             wire.sendall(bytes(3 << 20))
             until, here = time.monotonic() + 10, 0
             while here < 2 << 20:
                 assert time.monotonic() < until
-                here = int(it.head(place).headers["upload-offset"])
-            answer = it.put(place, content=b"y", headers={"upload-offset": str(here)})
+                here = int(api.head(place).headers["upload-offset"])
+            answer = api.put(place, content=b"y", headers={"upload-offset": str(here)})
             if answer.status_code == 409:  # the first has written more meanwhile; now it has ended
                 here = answer.json()["offset"]
-                answer = it.put(place, content=b"y", headers={"upload-offset": str(here)})
+                answer = api.put(place, content=b"y", headers={"upload-offset": str(here)})
             assert (answer.status_code, answer.json()["offset"]) == (200, here + 1)
             assert wire.recv(1000).startswith(b"HTTP/1.1 409 ")
-        assert int(it.head(place).headers["upload-offset"]) == here + 1
+        assert int(api.head(place).headers["upload-offset"]) == here + 1
 
 
 def test_memory_does_not_grow_with_the_size_of_an_upload(tmp_path: Path) -> None:
@@ -158,11 +158,11 @@ def test_memory_does_not_grow_with_the_size_of_an_upload(tmp_path: Path) -> None
         for _ in range(96):
             yield piece
 
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
-        place = begun(it)
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as api:
+        place = begun(api)
         tracemalloc.start()
         try:
-            answer = it.put(place, content=pieces(), timeout=60)
+            answer = api.put(place, content=pieces(), timeout=60)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
