@@ -53,7 +53,7 @@ class Cutting:
             self._up(near, far, served)
             down.join()
             with self._lock:
-                self._ends = [one for one in self._ends if one not in {near, far}]
+                self._ends = [end for end in self._ends if end not in {near, far}]
 
     def end(self) -> None:
         with self._lock:
@@ -90,9 +90,9 @@ class Cutting:
 
 
 def _shut(*ends: socket.socket) -> None:
-    for one in ends:
+    for end in ends:
         with suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
+            end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -51,18 +51,19 @@ class Hands:
         return PieceResult(file, {"piece": piece.index})
 
     def renew(
-        self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
+        self, task: Task, results: Sequence[PieceResult | None], former: RegionsOrigin
     ) -> Sequence[PieceResult | None]:
         with self._log.open("a") as log:
-            log.write(f"{former} {[one and one.note['piece'] for one in made]}\n")
+            log.write(f"{former} {[result and result.note['piece'] for result in results]}\n")
         return [
-            one if one is not None and one.note["piece"] in self._order(task).get("same", []) else None for one in made
+            result if result is not None and result.note["piece"] in self._order(task).get("same", []) else None
+            for result in results
         ]
 
-    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
+    def join(self, task: Task, results: Sequence[PieceResult]) -> JobOutput:
         file = task.folder / "joined"
-        file.write_bytes(b"".join(one.file.read_bytes() for one in made))
-        return JobOutput(file, f"{task.submission.name}.out", {"pieces": [one.note["piece"] for one in made]})
+        file.write_bytes(b"".join(result.file.read_bytes() for result in results))
+        return JobOutput(file, f"{task.submission.name}.out", {"pieces": [result.note["piece"] for result in results]})
 
     def close(self) -> None:
         self.closed = True

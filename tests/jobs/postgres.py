@@ -59,7 +59,7 @@ def stoppable(programs: Path) -> Iterator[Server]:
         port = free.getsockname()[1]
     data, nothing = folder / "data", subprocess.DEVNULL
     started: dict[str, Any] = {"user": user, "cwd": folder, "stdout": nothing, "stderr": nothing}
-    made = [
+    initdb = [
         str(programs / "initdb"),
         "-D",
         str(data),
@@ -72,7 +72,7 @@ def stoppable(programs: Path) -> Iterator[Server]:
         "--locale=C",
         "--no-sync",
     ]
-    subprocess.run(made, check=True, **started)
+    subprocess.run(initdb, check=True, **started)
     options = ["-F", "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-p", str(port)]
     url = f"postgresql://velum@127.0.0.1:{port}"
     server = Server(url, [str(programs / "postgres"), "-D", str(data), *options], started)

@@ -51,8 +51,8 @@ def test_a_killed_worker_loses_no_more_than_the_piece_in_work(far_office: Office
         first.wait()
     with far_office.working():
         (done,) = far_office.ended(killed)
-    made = Counter(line for line in far_office.made() if line.startswith("killed"))
-    assert [made[f"killed {n}"] for n in range(4)] == [1, 1, 2, 1]
+    renderings = Counter(line for line in far_office.made() if line.startswith("killed"))
+    assert [renderings[f"killed {n}"] for n in range(4)] == [1, 1, 2, 1]
     assert far_office.content(done) == far_office.content(calm)
 
 
@@ -86,4 +86,4 @@ def test_files_that_no_job_claims_are_deleted(far_office: Office, bucket: S3) ->
     far_office.store.put([b"left by a crash"])
     swept = RetentionSweeper(far_office.database, far_office.store, Retention(unclaimed_seconds=0)).sweep()
     assert swept.unclaimed == 1
-    assert [one.key for one in far_office.store.list()] == [kept.submission.source]
+    assert [stored.key for stored in far_office.store.list()] == [kept.submission.source]

@@ -63,16 +63,16 @@ def make_processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., En
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     import bad_parts  # type: ignore[import-not-found]  # noqa: PLC0415 - as the other process finds it
 
-    made: list[EngineProcessor] = []
+    processors: list[EngineProcessor] = []
 
     def make(
         host: Callable[[], RuntimeConfig] = bad_parts.host, limits: Limits | None = None, **more: Any
     ) -> EngineProcessor:
-        made.append(EngineProcessor(host, limits or Limits(), **more))
-        return made[-1]
+        processors.append(EngineProcessor(host, limits or Limits(), **more))
+        return processors[-1]
 
     yield make
-    for processor in made:
+    for processor in processors:
         processor.close()
 
 
@@ -118,9 +118,9 @@ def test_one_process_serves_many_jobs(real_processes: None, picture: Path, tmp_p
     try:
         others, before = _children(), set[str]()
         for name in ("a.png", "b.PNG", "that lies.mp4", "none"):
-            made = processor.make(task(picture, tmp_path / name, ZONE, name=name), Piece(0))
-            assert made.note["target"] == f"{Path(name).stem}.hidden.png"
-            assert made.file.read_bytes()[:4] == b"\x89PNG"
+            result = processor.make(task(picture, tmp_path / name, ZONE, name=name), Piece(0))
+            assert result.note["target"] == f"{Path(name).stem}.hidden.png"
+            assert result.file.read_bytes()[:4] == b"\x89PNG"
             children = _children() - others
             assert len(children) == 1
             assert children == (before or children)
@@ -138,11 +138,11 @@ def test_earlier_jobs_of_the_process_change_no_result(
     picture: Path, clip: Path, tmp_path: Path, make_processor: Callable[..., EngineProcessor]
 ) -> None:
     processor, plan = make_processor(), Plan.of("face: moody -> blacken", video=ZONE.video.from_json({"codec": "ffv1"}))
-    made: dict[Path, set[bytes]] = {picture: set(), clip: set()}
+    outputs: dict[Path, set[bytes]] = {picture: set(), clip: set()}
     for n, source in enumerate([picture, clip, picture, clip, picture]):
         file = processor.make(task(source, tmp_path / str(n), plan, name=source.name), Piece(0)).file
-        made[source].add(file.read_bytes())
-    assert [len(each) for each in made.values()] == [1, 1]
+        outputs[source].add(file.read_bytes())
+    assert [len(each) for each in outputs.values()] == [1, 1]
 
 
 def test_a_process_that_dies_is_replaced(
@@ -190,12 +190,12 @@ def test_cancel_kills_the_process(
     picture: Path, tmp_path: Path, make_processor: Callable[..., EngineProcessor], until: Callable[..., None]
 ) -> None:
     processor, mark, stop = make_processor(), tmp_path / "mark", threading.Event()
-    one = task(picture, tmp_path / "x", bad(f"mark {mark}"), stop=stop)
+    marked = task(picture, tmp_path / "x", bad(f"mark {mark}"), stop=stop)
     caught: list[type[BaseException]] = []
 
     def make() -> None:
         try:
-            processor.make(one, Piece(0))
+            processor.make(marked, Piece(0))
         except Cancelled as error:
             caught.append(type(error))
 

@@ -164,7 +164,7 @@ def test_tables_of_an_earlier_velum_are_migrated(office: Office) -> None:
             assert (due.job, due.url, due.body, due.due, due.tries) == (job.id, "http://x.example/", None, 7, 2)
             JobQueue(later, office.store).submit(job.submission)
             with later.reading() as connection:
-                indexes = {one["name"] for one in sql.inspect(connection).get_indexes("velum_jobs")}
+                indexes = {index["name"] for index in sql.inspect(connection).get_indexes("velum_jobs")}
             assert indexes >= NEW_INDEXES | {"velum_jobs_keep_until"}
             assert "velum_jobs_turn" not in indexes
 

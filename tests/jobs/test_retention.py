@@ -113,7 +113,9 @@ def test_pieces_are_deleted_with_the_source_or_the_result_whichever_is_first(
     age(office, job.id, 100)
     swept = sweep(office, **{kept: 50})
     assert swept.originals + swept.results == 4
-    assert [one.key for one in office.store.list()] == [{"result": done.result, "source": job.submission.source}[left]]
+    assert [stored.key for stored in office.store.list()] == [
+        {"result": done.result, "source": job.submission.source}[left]
+    ]
 
 
 def test_a_source_is_deleted_with_the_last_job_that_needs_it(office: Office) -> None:
@@ -234,9 +236,9 @@ class CountingStore(FolderStore):
     calls = 0
 
     def list(self, start: str = "") -> Iterator[StoredObject]:
-        for one in super().list(start):
+        for stored in super().list(start):
             self.listed += 1
-            yield one
+            yield stored
         self.calls += 1
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,13 +98,13 @@ ROWS: list[tuple[str, RegionsOrigin, Things, list[bool]]] = [
 
 
 def spans(folder: Path, version: str = __version__) -> list[RenderedSegment | None]:
-    made: list[RenderedSegment | None] = []
+    rendered: list[RenderedSegment | None] = []
     for number, things in enumerate(FOUND):
         path = folder / f"{number}.told"
         path.write_text("".join(f"{line_of(n, found)}\n" for n, found in findings(things).frames.items()))
         tracks = sorted({track for found in things.values() for _, track in found})
-        made.append(({"version": version, "tracks": [{"track": track} for track in tracks]}, path))
-    return made
+        rendered.append(({"version": version, "tracks": [{"track": track} for track in tracks]}, path))
+    return rendered
 
 
 def written(folder: Path, things: Things) -> Path:
@@ -117,36 +118,35 @@ def test_a_segment_is_reused_exactly_where_its_regions_are_equal(
     tmp_path: Path, former: RegionsOrigin, now: Things, same: list[bool]
 ) -> None:
     again = reusable_segments(spans(tmp_path), written(tmp_path, now), detected=former is RegionsOrigin.FOUND)
-    assert [one is not None for one in again] == same
-    for number, one in enumerate(again):
-        if one is not None:
-            note, told = one
-            lines = [json.loads(line) for line in told.read_text().splitlines()]
+    assert [segment is not None for segment in again] == same
+    for number, reused in enumerate(again):
+        if reused is not None:
+            note, regions_file = reused
+            lines = [json.loads(line) for line in regions_file.read_text().splitlines()]
             assert [line["index"] for line in lines] == list(FOUND[number])
             numbers = [[region["track"] for region in line["regions"]] for line in lines]
             assert numbers == [[track for _, track in now.get(line["index"], [])] for line in lines]
             assert {track["track"] for track in note["tracks"]} == {track for found in numbers for track in found}
 
 
+def written_otherwise(region: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(key, [float(edge) for edge in value] if key == "xyxy" else value) for key, value in region.items()]
+
+
 def test_equal_regions_are_recognised_however_their_json_is_written(tmp_path: Path) -> None:
     given = json.loads(written(tmp_path, NOW).read_text())
     for frame in given["frames"]:
-        frame["regions"] = [
-            dict(
-                reversed([(name, [float(edge) for edge in one[name]] if name == "xyxy" else one[name]) for name in one])
-            )
-            for one in frame["regions"]
-        ]
+        frame["regions"] = [dict(reversed(written_otherwise(region))) for region in frame["regions"]]
     path = tmp_path / "otherwise.json"
     path.write_text(json.dumps(given, indent=1))
     assert all(reusable_segments(spans(tmp_path), path, detected=True))
 
 
 def test_no_segment_is_reused_where_the_first_one_is_missing(tmp_path: Path) -> None:
-    given, made = written(tmp_path, NOW), spans(tmp_path)
-    made[0] = None
-    assert reusable_segments(made, given, detected=True) == [None] * 3
-    assert [one is not None for one in reusable_segments(made, given, detected=False)] == [False, False, False]
+    given, rendered = written(tmp_path, NOW), spans(tmp_path)
+    rendered[0] = None
+    assert reusable_segments(rendered, given, detected=True) == [None] * 3
+    assert reusable_segments(rendered, given, detected=False) == [None] * 3
 
 
 def test_segments_of_another_version_of_velum_are_made_again(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def compare(
         Rule(),
         dict[str, Lease](),
     )
-    rule.waiting += [Waiting(f"{n:032}", *one) for n, one in enumerate(jobs)]
+    rule.waiting += [Waiting(f"{n:032}", *values) for n, values in enumerate(jobs)]
     put(database, *rule.waiting)
 
     def take() -> None:

@@ -87,7 +87,7 @@ def test_a_kill_in_the_middle_changes_nothing_of_the_result(
             second.terminate()
     assert done.state == State.DONE
     assert _sha256(office, done.result) == _sha256(office, calm.result)
-    hidden = [office.regions(one) for one in (calm, done)]
+    hidden = [office.regions(job) for job in (calm, done)]
     assert hidden[0].to_json() == hidden[1].to_json()
     assert {index: [region.box for region in found] for index, found in hidden[0].frames.items()} == {
         index: [Box(10, 10, 30, 30)] for index in range(COUNT)
@@ -98,7 +98,7 @@ def test_a_kill_in_the_middle_changes_nothing_of_the_result(
     assert set(times) == set(range(COUNT))
     assert sum(times.values()) - COUNT <= 12
     assert all(times[frame] == 1 for frame in range(12 * kept))
-    assert {one.key for one in office.store.list()} == office.files(calm, done), "pieces are left behind"
+    assert {stored.key for stored in office.store.list()} == office.files(calm, done), "pieces are left behind"
 
 
 def _located(office: Office) -> int:
@@ -136,15 +136,15 @@ def test_a_video_is_split_into_pieces_that_join_to_the_result_of_one_run(
         assert processor.cut(given) == pieces
         whole = replace(PLAN, video=Video(two_pass=True))
         assert processor.cut(task(clip, tmp_path / "work", whole, name="clip.mp4")) == [Piece(0)]
-        made = [processor.make(given, piece) for piece in pieces]
-        result = processor.join(given, made)
+        segments = [processor.make(given, piece) for piece in pieces]
+        result = processor.join(given, segments)
     finally:
         processor.close()
     with Engine() as engine:
         plan = Plan.of("zone: fixed(box=[10, 10, 20, 20]) -> blacken with grow=0", video=PLAN.video)
         engine.hide(clip, tmp_path / "one.mp4", plan)
-    with av.open(str(tmp_path / "one.mp4")) as one, av.open(str(result.file)) as joined:
-        first, second = ([packet.pts for packet in each.demux(video=0)] for each in (one, joined))
+    with av.open(str(tmp_path / "one.mp4")) as single, av.open(str(result.file)) as joined:
+        first, second = ([packet.pts for packet in each.demux(video=0)] for each in (single, joined))
     assert first == second
 
 

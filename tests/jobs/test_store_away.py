@@ -94,13 +94,13 @@ def test_files_of_a_store_that_is_away_are_not_reported_deleted_or_missing(back_
     job = back_office.submit()
     store, uploads = back_office.store, Uploads(back_office.path / "store" / "uploads", back_office.store, most=100)
     upload = uploads.begin().id
-    (made := back_office.path / "made").write_bytes(b"made")
+    (result := back_office.path / "made").write_bytes(b"made")
     key = job.submission.source
     with away(back_office.path / "store"):
         for use in (
             lambda: store.size(key), lambda: store.open(key), lambda: store.fetch(key, Path()),
             lambda: store.delete(key), lambda: list(store.list()), lambda: store.sweep(0), lambda: store.put([b"new"]),
-            lambda: store.move_in(made), store.check, uploads.begin, lambda: uploads.get(upload),
+            lambda: store.move_in(result), store.check, uploads.begin, lambda: uploads.get(upload),
             lambda: uploads.append(upload, 0, [b"x"]),
             lambda: back_office.desk.submit(job.submission),
         ):  # fmt: skip
@@ -182,7 +182,7 @@ def test_a_long_outage_of_the_bucket_loses_no_job(
         bucket.down = True
         until(lambda: office.now(job).error == "Unavailable", "the job to be put back")
         bucket.down = False
-        assert [one.state for one in office.ended(job, other)] == [State.DONE] * 2
+        assert [ended.state for ended in office.ended(job, other)] == [State.DONE] * 2
     office.database.close()
 
 

@@ -30,11 +30,11 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @MOSTLY_SQLITE
 @pytest.mark.usefixtures("soon")
 def test_a_webhook_is_posted_until_it_is_accepted(office: Office, until: Callable[..., None]) -> None:
-    told: list[tuple[str, bytes]] = []
+    calls: list[tuple[str, bytes]] = []
 
     def notify(url: str, body: bytes) -> None:
-        told.append((url, body))
-        if len(told) < 3:
+        calls.append((url, body))
+        if len(calls) < 3:
             raise Unavailable("nobody there")
 
     job, silent = office.submit("told", webhook="http://x.example/"), office.submit("silent")
@@ -42,8 +42,8 @@ def test_a_webhook_is_posted_until_it_is_accepted(office: Office, until: Callabl
     office.desk.cancel(called_off.id)
     with office.working(notify=notify):
         office.ended(job, silent)
-        until(lambda: len(told) == 4, "four calls")
-    ends = {(url, json.loads(body)["id"], json.loads(body)["state"]) for url, body in told}
+        until(lambda: len(calls) == 4, "four calls")
+    ends = {(url, json.loads(body)["id"], json.loads(body)["state"]) for url, body in calls}
     assert ends == {("http://x.example/", job.id, "done"), ("http://y.example/", called_off.id, "cancelled")}
 
 
@@ -58,30 +58,30 @@ def test_a_webhook_is_posted_until_it_is_accepted(office: Office, until: Callabl
 def test_internal_errors_are_not_in_webhooks(
     back_office: Office, until: Callable[..., None], error: str, message: str
 ) -> None:
-    told: list[bytes] = []
+    calls: list[bytes] = []
     job = back_office.submit(webhook="http://x.example/", error=error)
-    with back_office.working(notify=lambda url, body: told.append(body)):
+    with back_office.working(notify=lambda url, body: calls.append(body)):
         (failed,) = back_office.ended(job)
-        until(lambda: told, "the call")
+        until(lambda: calls, "the call")
     assert failed.message == "so it was ordered"
-    assert json.loads(told[0])["error"] == {"code": error, "message": message}
+    assert json.loads(calls[0])["error"] == {"code": error, "message": message}
 
 
 def test_a_webhook_is_tried_a_limited_number_of_times(
     back_office: Office, monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]
 ) -> None:
     monkeypatch.setattr(module, "_FIRST_PAUSE_SECONDS", 0.0)
-    told: list[str] = []
+    calls: list[str] = []
 
     def notify(url: str, body: bytes) -> None:
-        told.append(url)
+        calls.append(url)
         raise Unavailable("nobody there")
 
     job = back_office.submit(webhook="http://x.example/")
     with back_office.working(notify=notify):
-        until(lambda: len(told) == module.TRIES, "all tries")
+        until(lambda: len(calls) == module.TRIES, "all tries")
         back_office.until(back_office.submit(), State.DONE)
-    assert len(told) == module.TRIES
+    assert len(calls) == module.TRIES
     assert back_office.now(job).state == State.DONE
 
 
@@ -89,46 +89,46 @@ def test_a_webhook_is_tried_a_limited_number_of_times(
 def test_a_slow_webhook_stops_neither_others_nor_the_deletion_of_originals(
     back_office: Office, until: Callable[..., None], owners: tuple[str, str]
 ) -> None:
-    told: list[str] = []
+    calls: list[str] = []
     let_go = threading.Event()
 
     def notify(url: str, body: bytes) -> None:
         if "slow" in url:
             assert let_go.wait(60)
-        told.append(url)
+        calls.append(url)
 
     slow = [back_office.submit(f"{n}", owner=owners[0], webhook="http://slow.example/", pieces=1) for n in range(6)]
     with back_office.working(notify=notify, retention=Retention(originals_seconds=0)):
         try:
             back_office.ended(*slow)
             quick = back_office.submit(owner=owners[1], webhook="http://quick.example/", pieces=1)
-            until(lambda: told == ["http://quick.example/"], "the quick one to be told")
+            until(lambda: calls == ["http://quick.example/"], "the quick one to be told")
             until(lambda: not back_office.now(quick).source_kept, "the original to be deleted")
         finally:
             let_go.set()
-        until(lambda: len(told) == 7, "all to be told")
+        until(lambda: len(calls) == 7, "all to be told")
 
 
 def test_webhooks_of_several_owners_take_turns(back_office: Office) -> None:
-    told: list[str] = []
+    calls: list[str] = []
     for n in range(9):
         back_office.submit(owner="many", webhook=f"http://many.example/{n}")
     for n in range(2):
         back_office.submit(owner="few", webhook=f"http://few.example/{n}")
     for job in back_office.desk.list().jobs[::-1]:
         back_office.desk.cancel(job.id)
-    notices = WebhookDelivery(back_office.database, lambda url, body: told.append(url))
+    notices = WebhookDelivery(back_office.database, lambda url, body: calls.append(url))
     while notices.deliver():
         pass
-    assert [url.split(".")[0].removeprefix("http://") for url in told] == ["many", "few", "many", "few"] + ["many"] * 7
+    assert [url.split(".")[0].removeprefix("http://") for url in calls] == ["many", "few", "many", "few"] + ["many"] * 7
 
 
 def test_notices_to_one_server_of_an_owner_are_posted_one_at_a_time(back_office: Office) -> None:
-    told: list[str] = []
+    calls: list[str] = []
 
     def notify(url: str, body: bytes) -> None:
-        told.append(url)
-        if len(told) < 4:
+        calls.append(url)
+        if len(calls) < 4:
             notices.deliver()  # as another thread would meanwhile
 
     for url in (
@@ -141,7 +141,7 @@ def test_notices_to_one_server_of_an_owner_are_posted_one_at_a_time(back_office:
         back_office.desk.cancel(back_office.submit(webhook=url).id)
     notices = WebhookDelivery(back_office.database, notify)
     assert notices.deliver()
-    assert told == ["http://a.example/1", "http://b.example/", "http://c.example/"], "one place is left for others"
+    assert calls == ["http://a.example/1", "http://b.example/", "http://c.example/"], "one place is left for others"
 
 
 def ends_done(office: Office, job: JobRecord) -> None:
@@ -208,11 +208,11 @@ def test_every_end_of_a_job_is_posted(
 ) -> None:
     job = back_office.submit(webhook="http://x.example/", **order)
     end(back_office, job)
-    told: list[dict[str, Any]] = []
-    notices = WebhookDelivery(back_office.database, lambda url, body: told.append(json.loads(body)))
+    calls: list[dict[str, Any]] = []
+    notices = WebhookDelivery(back_office.database, lambda url, body: calls.append(json.loads(body)))
     while notices.deliver():
         pass
-    assert [(one["id"], one["state"]) for one in told] == [(job.id, state)]
+    assert [(call["id"], call["state"]) for call in calls] == [(job.id, state)]
 
 
 def test_an_end_is_posted_even_when_the_job_runs_again(back_office: Office) -> None:
@@ -220,11 +220,11 @@ def test_an_end_is_posted_even_when_the_job_runs_again(back_office: Office) -> N
     for again in (back_office.desk.retry, back_office.desk.get):
         back_office.desk.cancel(job.id)
         again(job.id)
-    told: list[dict[str, Any]] = []
-    notices = WebhookDelivery(back_office.database, lambda url, body: told.append(json.loads(body)))
+    calls: list[dict[str, Any]] = []
+    notices = WebhookDelivery(back_office.database, lambda url, body: calls.append(json.loads(body)))
     while notices.deliver():
         pass
-    assert [one["state"] for one in told] == ["cancelled", "cancelled"]
+    assert [call["state"] for call in calls] == ["cancelled", "cancelled"]
 
 
 @pytest.fixture

@@ -147,9 +147,9 @@ def test_a_killed_worker_loses_no_more_than_the_piece_in_work(office: Office, un
     assert office.now(killed).state == State.RUNNING  # nobody knows yet
     with office.working():
         (done,) = office.ended(killed)
-    made = Counter(line for line in office.made() if line.startswith("killed"))
+    renderings = Counter(line for line in office.made() if line.startswith("killed"))
     assert (done.state, done.attempts, done.frames_done) == (State.DONE, 2, 40)
-    assert [made[f"killed {n}"] for n in range(4)] == [1, 1, 2, 1]
+    assert [renderings[f"killed {n}"] for n in range(4)] == [1, 1, 2, 1]
     assert office.content(done) == office.content(calm)
     assert {kept.key for kept in office.store.list()} == office.files(calm, done)
 
@@ -366,7 +366,7 @@ def test_watching_a_job_yields_its_progress_up_to_its_end(office: Office) -> Non
     with office.working():
         seen = list(office.desk.watch(job.id, every_seconds=0.01))
     assert (seen[0].state, seen[-1].state) == (State.WAITING, State.DONE)
-    assert [one.pieces_done for one in seen] == sorted(one.pieces_done for one in seen)
+    assert [record.pieces_done for record in seen] == sorted(record.pieces_done for record in seen)
     stop = Event()
     stop.set()
     assert len(list(office.desk.watch(office.submit().id, stop=stop))) == 1

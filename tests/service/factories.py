@@ -65,8 +65,8 @@ def client(
         base_url="http://testserver",
         follow_redirects=False,
         raise_server_exceptions=False,
-    ) as made:
-        yield made
+    ) as api:
+        yield api
 
 
 @contextmanager
@@ -108,11 +108,11 @@ def parts_of(answer: Any) -> list[EmailMessage]:
 
 
 def entry(**changes: Any) -> dict[str, Any]:
-    made = {
+    usual = {
         "model_name": "centerface", "class_name": "face", "anonymization_technique": "blackening",
         "inference_type": "detection", "anonymization_degree": 1,
     }  # fmt: skip
-    return {key: value for key, value in (made | changes).items() if value is not ...}
+    return {key: value for key, value in (usual | changes).items() if value is not ...}
 
 
 def configuration(*entries: dict[str, Any]) -> bytes:

@@ -300,20 +300,20 @@ def process(tmp_path: Path) -> Iterator[Any]:
             "VELUM_BMW_LOCAL": "false", "VELUM_REMOTE_ALLOW": "127.0.0.1", **variables,
         }  # fmt: skip
         log = (tmp_path / "log").open("wb")
-        made = subprocess.Popen([sys.executable, "-m", "velum", "serve", "--port", str(port)], env=env, stderr=log)
+        server = subprocess.Popen([sys.executable, "-m", "velum", "serve", "--port", str(port)], env=env, stderr=log)
         log.close()
-        started.append(made)
+        started.append(server)
         end = time.monotonic() + 90
-        while time.monotonic() < end and made.poll() is None:
+        while time.monotonic() < end and server.poll() is None:
             with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                return made, f"http://127.0.0.1:{port}"
+                return server, f"http://127.0.0.1:{port}"
             time.sleep(0.05)
         raise AssertionError((tmp_path / "log").read_text())
 
     yield start
-    for one in started:
-        one.kill()
-        one.wait()
+    for running in started:
+        running.kill()
+        running.wait()
 
 
 def test_a_client_that_follows_a_job_does_not_delay_the_shutdown(process: Any, tmp_path: Path) -> None:
@@ -334,11 +334,11 @@ def test_a_client_that_follows_a_job_does_not_delay_the_shutdown(process: Any, t
     following = threading.Thread(target=follow)
     following.start()
     assert begun.wait(20)
-    told = time.monotonic()
+    signalled_at = time.monotonic()
     service.send_signal(signal.SIGTERM)
     following.join(20)
     assert service.wait(20) in {0, -signal.SIGTERM}
-    assert ends[0] - told < 10, "not after the grace time"
+    assert ends[0] - signalled_at < 10, "not after the grace time"
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_refused_and_failed_requests_are_logged_and_read_requests_are_not(tmp_pa
         api.post("/remove_all_urls", headers=key)
         post(api, b"no picture", configuration(), headers=key)
         post(api, picture(), configuration(entry(model_name="nope")), headers=key)
-    assert [(one["caller"], one["route"], one["status"], one["result"]) for one in lines(tmp_path)] == [
+    assert [(line["caller"], line["route"], line["status"], line["result"]) for line in lines(tmp_path)] == [
         ("", "other", 401, "denied"),
         ("ada", "/remove_all_urls", 403, "denied"),
         ("ada", "/anonymize/", 200, "failed"),

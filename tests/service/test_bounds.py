@@ -16,8 +16,8 @@ from velum.engine.engine import DEFAULT_PLAN
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    with client(settings(tmp_path_factory.mktemp("bounds"), limit={"work_seconds": 2})) as made:
-        yield made
+    with client(settings(tmp_path_factory.mktemp("bounds"), limit={"work_seconds": 2})) as api:
+        yield api
 
 
 def rules(number: int, localizer: str = "centerface", **more: Any) -> str:

@@ -35,9 +35,9 @@ def test_any_request_gets_a_documented_response(tmp_path: Path, examples: int) -
         document = schemathesis.openapi.from_url(f"{url}/openapi.json")
         operations = list(document.get_all_operations())
         assert len(operations) > 50
-        for one in operations:
-            operation = one.ok()
-            assert operation is not None, one
+        for described in operations:
+            operation = described.ok()
+            assert operation is not None, described
 
             @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
             @given(operation.as_strategy())

@@ -23,8 +23,8 @@ HEAD = "POST {} HTTP/1.1\r\nHost: velum\r\nContent-Type: application/octet-strea
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("slow")
-    with on_the_wire(settings(folder, head_seconds=0.5, idle_seconds=0.5)) as made:
-        yield made
+    with on_the_wire(settings(folder, head_seconds=0.5, idle_seconds=0.5)) as url:
+        yield url
 
 
 def line_to(address: str) -> socket.socket:

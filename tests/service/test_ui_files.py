@@ -66,7 +66,7 @@ def loaded_with(*modules: str) -> set[str]:
 
 
 def test_minified_files_are_small_and_behave_like_their_sources(tmp_path: Path) -> None:
-    names = [one.relative_to(UI).as_posix() for one in UI.rglob("*.mjs")]
+    names = [path.relative_to(UI).as_posix() for path in UI.rglob("*.mjs")]
     with client(settings(tmp_path)) as api:
         sent = {name: api.get(f"/ui/{UiFiles().version}/{name}") for name in names}
     assert all(answer.status_code == 200 for answer in sent.values())

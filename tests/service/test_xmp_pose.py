@@ -36,11 +36,11 @@ ROWS = [
 
 @pytest.mark.parametrize(("xmp", "kept"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_only_the_pose_of_the_camera_is_kept_of_the_xmp(xmp: str, kept: dict[str, str]) -> None:
-    source, made = jpeg(f"<x {xmp}/>" if xmp else ""), jpeg()
+    source, written = jpeg(f"<x {xmp}/>" if xmp else ""), jpeg()
     assert pose(source) == kept
-    result = with_pose_of(source, made)
+    result = with_pose_of(source, written)
     assert pose(result) == kept
-    assert (result == made) == (not kept)
+    assert (result == written) == (not kept)
     with Image.open(io.BytesIO(result)) as image:
         image.load()
 

@@ -27,8 +27,8 @@ class Issuer:
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         now = int(time.time())
-        made = {"iss": self.url, "aud": AUDIENCE, "sub": "ada", "exp": now + 60, "iat": now, "scope": "anonymize"}
-        return {name: value for name, value in (made | changes).items() if value is not None}
+        claims = {"iss": self.url, "aud": AUDIENCE, "sub": "ada", "exp": now + 60, "iat": now, "scope": "anonymize"}
+        return {name: value for name, value in (claims | changes).items() if value is not None}
 
     def token(self, key: RSAKey | ECKey = RSA, header: Mapping[str, Any] | None = None, **changes: Any) -> str:
         said = {"alg": "RS256" if isinstance(key, RSAKey) else "ES256", "kid": key.kid} | dict(header or {})
@@ -40,13 +40,16 @@ class Issuer:
 def issuer() -> Iterator[Issuer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            made.asked.append(self.path)
+            idp.asked.append(self.path)
             answers = {
-                "/.well-known/openid-configuration": {"issuer": made.url, "jwks_uri": f"{made.url}/keys"},
-                "/keys": {"keys": made.keys},
+                "/.well-known/openid-configuration": {
+                    "issuer": idp.url,
+                    "jwks_uri": f"{idp.url}/keys",
+                },
+                "/keys": {"keys": idp.keys},
             }
             body = json.dumps(answers.get(self.path, {})).encode()
-            self.send_response(made.status)
+            self.send_response(idp.status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -57,11 +60,11 @@ def issuer() -> Iterator[Issuer]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         keys = [RSA.as_dict(private=False), EC.as_dict(private=False)]
-        made = Issuer(f"http://127.0.0.1:{server.server_port}", keys)
+        idp = Issuer(f"http://127.0.0.1:{server.server_port}", keys)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield made
+            yield idp
         finally:
             server.shutdown()
             thread.join()

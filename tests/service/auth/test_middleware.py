@@ -173,8 +173,8 @@ def test_two_keys_of_one_name_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[]", "[" * 100_000, '{"keys": [{"created": 1' + "0" * 400 + "}]}", '{"keys": 3}'])
 def test_the_message_names_a_file_of_keys_that_cannot_be_parsed(tmp_path: Path, text: str) -> None:
-    one = keys(tmp_path)
-    one.add("ada", ["anonymize"])
+    key_file = keys(tmp_path)
+    key_file.add("ada", ["anonymize"])
     stored = json.loads((tmp_path / "keys.json").read_text())
     stored["keys"][0]["created"] = 10**400
     for written in (text, json.dumps(stored)):
@@ -201,7 +201,7 @@ def test_requests_and_bytes_are_limited_for_each_principal(tmp_path: Path) -> No
         assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert answer.json()["code"] == "TooMuch"
         sent = [post(api, picture(), configuration(), headers=bearer(small)) for _ in range(3)]
-        assert [one.status_code for one in sent] == [200, 200, 429]
+        assert [answer.status_code for answer in sent] == [200, 200, 429]
         assert 86_000 < int(sent[2].headers["retry-after"]) <= 86_400
         dripped = api.post(
             "/anonymize/", content=iter([b"x" * 9000] * 5),
@@ -276,15 +276,15 @@ def test_impossible_settings_of_an_issuer_are_refused(tmp_path: Path, access: Ac
 
 @pytest.fixture
 def idp() -> Iterator[Issuer]:
-    with issuer() as made:
-        yield made
+    with issuer() as server:
+        yield server
 
 
 @pytest.fixture
 def tokens(idp: Issuer) -> Iterator[Tokens]:
-    made = Tokens(oidc.Issuer(idp.url, AUDIENCE), Quota(3, 4))
-    yield made
-    made.close()
+    accepted = Tokens(oidc.Issuer(idp.url, AUDIENCE), Quota(3, 4))
+    yield accepted
+    accepted.close()
 
 
 def part(values: object) -> str:

@@ -16,14 +16,14 @@ CONFIG = ("c.json", configuration(), "application/json")
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    with client(settings(tmp_path_factory.mktemp("service"))) as made:
-        yield made
+    with client(settings(tmp_path_factory.mktemp("service"))) as api:
+        yield api
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with on_the_wire(settings(tmp_path_factory.mktemp("served"))) as made:
-        yield made
+    with on_the_wire(settings(tmp_path_factory.mktemp("served"))) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

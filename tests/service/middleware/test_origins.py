@@ -107,8 +107,8 @@ def test_the_header_sec_fetch_site_decides_where_the_browser_sends_it(
 @pytest.fixture(scope="module", params=[False, True], ids=["usual", "strict"])
 def open_service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """A service without keys, of either kind."""
-    with client(settings(tmp_path_factory.mktemp("open"), strict=request.param)) as made:
-        yield made
+    with client(settings(tmp_path_factory.mktemp("open"), strict=request.param)) as api:
+        yield api
 
 
 @pytest.mark.parametrize(

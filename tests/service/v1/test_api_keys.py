@@ -18,14 +18,16 @@ from velum.settings.schema import AccessSettings
 def test_keys_are_made_listed_and_deleted_over_http(tmp_path: Path) -> None:
     _, operator = keys(tmp_path).add("op", ["operate", "anonymize"])
     with client(guarded(tmp_path)) as api:
-        made = api.post("/v1/keys", json={"name": "desk", "scopes": ["anonymize"], "days": 1}, headers=bearer(operator))
-        assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
-        secret, id_ = made.json()["secret"], made.json()["key"]["id"]
+        created = api.post(
+            "/v1/keys", json={"name": "desk", "scopes": ["anonymize"], "days": 1}, headers=bearer(operator)
+        )
+        assert (created.status_code, created.headers["cache-control"]) == (201, "no-store")
+        secret, id_ = created.json()["secret"], created.json()["key"]["id"]
         assert api.get("/v1/jobs", headers=bearer(secret)).status_code == 200
         listed = api.get("/v1/keys", headers=bearer(operator)).json()
         assert listed["required"] is True
-        assert [(one["name"], one["state"]) for one in listed["keys"]] == [("op", "valid"), ("desk", "valid")]
-        assert all("sha256" not in one for one in listed["keys"])
+        assert [(entry["name"], entry["state"]) for entry in listed["keys"]] == [("op", "valid"), ("desk", "valid")]
+        assert all("sha256" not in entry for entry in listed["keys"])
         assert secret not in api.get("/v1/keys", headers=bearer(operator)).text
         for method, path, body in (
             ("GET", "", None),
@@ -36,7 +38,7 @@ def test_keys_are_made_listed_and_deleted_over_http(tmp_path: Path) -> None:
             assert (answer.status_code, answer.json()["code"]) == (403, "Denied")
         assert api.delete(f"/v1/keys/{id_}", headers=bearer(operator)).status_code == 204
         assert api.get("/v1/jobs", headers=bearer(secret)).status_code == 401
-        assert [one["state"] for one in api.get("/v1/keys", headers=bearer(operator)).json()["keys"]] == [
+        assert [entry["state"] for entry in api.get("/v1/keys", headers=bearer(operator)).json()["keys"]] == [
             "valid",
             "revoked",
         ]
@@ -48,8 +50,8 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient
     """A service with the key of an operator, its folder, and that key."""
     folder = tmp_path_factory.mktemp("keyed")
     _, operator = keys(folder).add("op", ["operate", "anonymize"])
-    with client(guarded(folder)) as made:
-        yield made, folder, operator
+    with client(guarded(folder)) as api:
+        yield api, folder, operator
 
 
 @pytest.mark.parametrize(
@@ -76,13 +78,13 @@ def test_impossible_requests_for_keys_are_refused(
 
 def test_without_required_credentials_other_machines_cannot_make_keys(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    made, _ = ApiKeys(keys_file(chosen)).add("op", ["operate"])
+    key, _ = ApiKeys(keys_file(chosen)).add("op", ["operate"])
     with client(replace(chosen, access=AccessSettings(required=False))) as api:
         assert api.get("/v1/keys").json() == {"keys": [], "required": False}
         for answer in (
             api.post("/v1/keys", json={"name": "stranger", "scopes": ["operate"]}),
-            api.delete(f"/v1/keys/{made.id}"),
+            api.delete(f"/v1/keys/{key.id}"),
         ):
             assert (answer.status_code, answer.json()["code"]) == (409, "Conflict")
             assert "velum keys add" in answer.text
-    assert [(one.name, one.revoked) for one in ApiKeys(keys_file(chosen)).all()] == [("op", None)]
+    assert [(stored.name, stored.revoked) for stored in ApiKeys(keys_file(chosen)).all()] == [("op", None)]

@@ -83,10 +83,10 @@ def test_several_results_are_approved_together_or_not_at_all(tmp_path: Path) -> 
             ended(api, handed_in(api, picture(), name=name))
         reviews = api.get("/v1/reviews").json()["reviews"]
         assert approved(api, reviews[0], {**reviews[1], "result": '"another"'}).status_code == 409
-        assert not any(one["approved"] for one in api.get("/v1/reviews").json()["reviews"])
+        assert not any(review["approved"] for review in api.get("/v1/reviews").json()["reviews"])
         assert approved(api, {"job": {"id": "0" * 32}, "result": '"a"'}).status_code == 404
         assert approved(api, *reviews).status_code == 204
-        assert all(one["approved"] for one in api.get("/v1/reviews").json()["reviews"])
+        assert all(review["approved"] for review in api.get("/v1/reviews").json()["reviews"])
         assert api.delete(f"/v1/jobs/{reviews[0]['job']['id']}").status_code == 204
         assert len(api.get("/v1/reviews").json()["reviews"]) == 1
 
@@ -98,17 +98,20 @@ def test_two_different_people_must_approve_where_the_settings_require_it(
     monkeypatch.setattr("velum.service.state.access_of", lambda _: Scoped())
     chosen = settings(tmp_path)
     chosen = replace(chosen, review=replace(chosen.review, required_approvals=2))
-    one, other = ({"x-name": f"{name} anonymize review operate"} for name in ("ada", "bob"))
+    ada, bob = ({"x-name": f"{name} anonymize review operate"} for name in ("ada", "bob"))
     with client(chosen) as api, worked(chosen):
-        api.headers.update(one)
+        api.headers.update(ada)
         ended(api, handed_in(api, picture(), name="a.png"))
-        queue = api.get("/v1/reviews", headers=one).json()
+        queue = api.get("/v1/reviews", headers=ada).json()
         assert (queue["eyes"], queue["caller"]) == (2, "ada")
         (review,) = queue["reviews"]
-        for who in (one, one, other):
+        for who in (ada, ada, bob):
             assert api.post("/v1/reviews", json=approval(review), headers=who).status_code == 204
-        seen = api.get("/v1/reviews", headers=other).json()
-        assert (seen["caller"], [one["who"] for one in seen["reviews"][0]["approved"]]) == ("bob", ["ada", "bob"])
+        seen = api.get("/v1/reviews", headers=bob).json()
+        assert (seen["caller"], [approval["who"] for approval in seen["reviews"][0]["approved"]]) == (
+            "bob",
+            ["ada", "bob"],
+        )
 
 
 @pytest.mark.slow
@@ -130,12 +133,12 @@ def test_approved_corrections_become_labels_of_the_files_where_they_lie(tmp_path
             "an approval deletes the original otherwise"
         )
         assert "approve results on the page" in str(velum().exception)
-        (review,) = [one for one in api.get("/v1/reviews").json()["reviews"] if one["job"]["name"] == "a.png"]
+        (review,) = [entry for entry in api.get("/v1/reviews").json()["reviews"] if entry["job"]["name"] == "a.png"]
         assert approved(api, review).status_code == 204
         assert velum().exit_code == 1, "what was approved does not show the correction"
         assert api.post(f"{places[0]}/render").status_code == 202
         ended(api, places[0])
-        (review,) = [one for one in api.get("/v1/reviews").json()["reviews"] if one["job"]["name"] == "a.png"]
+        (review,) = [entry for entry in api.get("/v1/reviews").json()["reviews"] if entry["job"]["name"] == "a.png"]
         assert approved(api, review).status_code == 204
         done = velum()
         assert "1 annotation file; 1 left out" in done.stdout, done.output

@@ -119,7 +119,7 @@ def test_reviewers_talk_about_a_job_and_send_its_result_back(reviewer: tuple[htt
     place = done(api)
 
     def review() -> dict[str, Any]:
-        return next(one for one in api.get("v1/reviews").json()["reviews"] if place.endswith(one["job"]["id"]))
+        return next(review for review in api.get("v1/reviews").json()["reviews"] if place.endswith(review["job"]["id"]))
 
     assert (review()["assignee"], review()["sent_back"]) == (None, None)
     assert api.put(f"{place}/assignee", json={"assignee": "alice"}).status_code == 200
@@ -127,7 +127,7 @@ def test_reviewers_talk_about_a_job_and_send_its_result_back(reviewer: tuple[htt
     chosen = [{"job": review()["job"]["id"], "result": review()["result"]}]
     assert api.post("v1/reviews", json={"approve": chosen}).status_code == 204
     said = api.post(f"{place}/comments", json={"text": "A face is left.", "send_back": True}).json()["comments"]
-    assert [(one["kind"], one["text"], one["frame"]) for one in said] == [
+    assert [(comment["kind"], comment["text"], comment["frame"]) for comment in said] == [
         ("assigned", "alice", None), ("comment", "Look at the window.", 0), ("sent back", "A face is left.", None),
     ]  # fmt: skip
     back = review()

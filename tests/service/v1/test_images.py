@@ -70,10 +70,10 @@ def test_the_response_has_a_report_where_the_client_accepts_multipart(tmp_path: 
         answer = api.post("/v1/images", files={"image": ("a.png", picture())}, headers={"accept": "multipart/mixed"})
     report, image = parts_of(answer)
     assert (report.get_content_type(), image.get_content_type()) == ("application/json", "image/png")
-    told = json.loads(report.get_content())
-    assert told["hidden"][0]["label"] == "face"
-    assert (told["source"], told["target"]) == (None, None)
-    assert hashlib.sha256(image.get_content()).hexdigest() == told["output_sha256"]
+    values = json.loads(report.get_content())
+    assert values["hidden"][0]["label"] == "face"
+    assert (values["source"], values["target"]) == (None, None)
+    assert hashlib.sha256(image.get_content()).hexdigest() == values["output_sha256"]
 
 
 def test_nothing_of_the_input_is_written_to_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_nothing_of_the_input_is_written_to_a_disk(tmp_path: Path, monkeypatch: 
         answer = api.post("/v1/images", files={"image": ("a.bmp", data), "plan": (None, "{}")})
         assert answer.status_code == 200
         assert seen, "something else was looked at"
-        assert not any(mark in one for one in seen)
+        assert not any(mark in content for content in seen)
     assert not [path for path in (tmp_path / "jobs" / "work").rglob("*") if path.is_file()]
 
 
@@ -168,7 +168,7 @@ def test_a_request_can_name_a_plan_of_the_operator(tmp_path: Path) -> None:
     (plans / "notes.txt").write_text("no plan")
     with client(settings(tmp_path, plans=plans)) as api:
         listed = api.get("/v1/plans").json()["plans"]
-        assert [one["name"] for one in listed] == ["far", "street"]
+        assert [entry["name"] for entry in listed] == ["far", "street"]
         assert listed[1]["rules"] == [{"label": "face", "locate": "centerface", "hide": "pixelate"}]
         assert "inner" not in api.get("/v1/plans").text, "addresses are the operator's"
         used = api.post("/v1/images?plan=street", content=picture(), headers={"content-type": "image/png"})
@@ -242,18 +242,18 @@ def test_an_internal_error_shows_no_paths_and_is_logged(tmp_path: Path, caplog: 
     with client(settings(tmp_path)) as api:
         answer = api.post("/v1/images", files={"image": ("a", picture())})
         jobs = api.get("/v1/jobs")
-    for one, status in ((answer, 500), (jobs, 500)):
-        assert one.status_code == status
-        assert one.json()["code"] == "OutputFailed"
-        assert str(tmp_path) not in one.text
+    for refusal, status in ((answer, 500), (jobs, 500)):
+        assert refusal.status_code == status
+        assert refusal.json()["code"] == "OutputFailed"
+        assert str(tmp_path) not in refusal.text
     assert str(tmp_path) in caplog.text + str([vars(record) for record in caplog.records])
 
 
 def test_capabilities_list_labels_models_and_techniques(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as api:
-        techniques = {one["name"]: one for one in api.get("/v1/techniques").json()["techniques"]}
-        models = {one["name"]: one for one in api.get("/v1/models").json()["models"]}
-        labels = {one["label"]: one for one in api.get("/v1/labels").json()["labels"]}
+        techniques = {technique["name"]: technique for technique in api.get("/v1/techniques").json()["techniques"]}
+        models = {model["name"]: model for model in api.get("/v1/models").json()["models"]}
+        labels = {label["label"]: label for label in api.get("/v1/labels").json()["labels"]}
     assert {"blacken", "blur", "pixelate"} <= techniques.keys()
     assert "degree" in techniques["blur"]["options"]
     assert models["centerface"]["default"]

@@ -138,9 +138,9 @@ def check_ranges(api: Any, place: str, whole: Any) -> None:
         (f"bytes={size}-", 416, None, f"bytes */{size}"),
         ("bytes=-0", 416, None, f"bytes */{size}"),
     ]
-    for asked, status, expected, told in rows:
+    for asked, status, expected, content_range in rows:
         answer = api.get(place, headers={"range": asked})
-        assert (answer.status_code, answer.headers.get("content-range")) == (status, told), asked
+        assert (answer.status_code, answer.headers.get("content-range")) == (status, content_range), asked
         assert expected is None or answer.content == expected, asked
     other = api.get(place, headers={"range": "bytes=0-9", "if-range": '"another"'})
     same = api.get(place, headers={"range": "bytes=0-9", "if-range": tag})
@@ -258,16 +258,18 @@ def test_sources_are_fetched_only_from_allowed_hosts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "scope", "told"),
+    ("error", "scope", "shows_cause"),
     [("Unavailable", "anonymize", False), ("Unavailable", "operate", True), ("BadInput", "anonymize", True)],
     ids=["a fault is the operator's concern", "who sees why", "what is wrong with the source is its owner's"],
 )
-def test_the_owner_sees_why_a_job_failed_and_internal_causes_stay_hidden(error: str, scope: Any, *, told: bool) -> None:
+def test_the_owner_sees_why_a_job_failed_and_internal_causes_stay_hidden(
+    error: str, scope: Any, *, shows_cause: bool
+) -> None:
     submission = Submission("key", "a.png", Plan())
     job = JobRecord("id", State.GAVE_UP, submission, 1.0, error=error, message="see /srv/cache")
     service = JobService(cast("Any", None), cast("Any", None), cast("Any", None), 1)
     shown = service.json_of(job, Principal("one", frozenset({scope})))
-    assert (shown["error"]["message"] == "see /srv/cache") == told
+    assert (shown["error"]["message"] == "see /srv/cache") == shows_cause
 
 
 class Named(Authenticator):
@@ -283,22 +285,25 @@ class Named(Authenticator):
 
 def test_nobody_sees_the_jobs_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.service.state.access_of", lambda _: Named())
-    one, two, operator = ({"x-name": text} for text in ("one anonymize", "two anonymize", "root anonymize operate"))
+    owner, stranger, operator = (
+        {"x-name": text} for text in ("one anonymize", "two anonymize", "root anonymize operate")
+    )
     with client(settings(tmp_path)) as api:
-        api.headers.update(one)
+        api.headers.update(owner)
         place, upload = handed_in(api), begun(api)
         api.put(upload, content=b"any")
         theirs = {"upload": upload.rpartition("/")[2], "plan": PLAN}
         for answer in (
-            api.get(place, headers=two), api.get(f"{place}/result", headers=two),
-            api.get(f"{place}/report", headers=two),
-            api.get(f"{place}/events", headers=two), api.post(f"{place}/cancel", headers=two),
-            api.post(f"{place}/retry", headers=two), api.delete(place, headers=two), api.get(upload, headers=two),
-            api.put(upload, content=b"x", headers=two), api.delete(upload, headers=two),
-            api.post("/v1/jobs", json=theirs, headers=two),
+            api.get(place, headers=stranger), api.get(f"{place}/result", headers=stranger),
+            api.get(f"{place}/report", headers=stranger),
+            api.get(f"{place}/events", headers=stranger), api.post(f"{place}/cancel", headers=stranger),
+            api.post(f"{place}/retry", headers=stranger), api.delete(place, headers=stranger),
+            api.get(upload, headers=stranger),
+            api.put(upload, content=b"x", headers=stranger), api.delete(upload, headers=stranger),
+            api.post("/v1/jobs", json=theirs, headers=stranger),
         ):  # fmt: skip
             assert answer.status_code == 404, answer.request.url
-        assert api.get("/v1/jobs", headers=two).json()["jobs"] == []
+        assert api.get("/v1/jobs", headers=stranger).json()["jobs"] == []
         assert len(api.get("/v1/jobs").json()["jobs"]) == 1
         for denied in (
             api.get("/v1/jobs?owner=two"), api.post("/v1/jobs", json={**theirs, "priority": 1}),
@@ -371,5 +376,7 @@ def test_a_page_can_list_a_thousand_jobs(tmp_path: Path) -> None:
         finally:
             sql.event.remove(sql.Engine, "before_cursor_execute", note)
         database.close()
-    assert sum("ORDER BY" in one and "velum_jobs.id DESC" in one for one in asked) == 1, "not one for each"
+    assert sum("ORDER BY" in statement and "velum_jobs.id DESC" in statement for statement in asked) == 1, (
+        "not one for each"
+    )
     assert len(asked) < 50, "whatever else was asked meanwhile"

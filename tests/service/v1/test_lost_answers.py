@@ -110,20 +110,20 @@ def at_messages(place: Place, steps: Sequence[int], trial: Callable[[int], Calla
 
 def test_a_repeated_submission_makes_one_job(server: str, tmp_path: Path) -> None:
     with placed(server, tmp_path) as place:
-        api, made = place.api, list[tuple[str, bytes, bytes]]()
+        api, submitted = place.api, list[tuple[str, bytes, bytes]]()
 
         def trial(number: int) -> Callable[[], Any]:
-            source, regions = f"source {number} {len(made)}".encode(), REGIONS + b" " * len(made)
+            source, regions = f"source {number} {len(submitted)}".encode(), REGIONS + b" " * len(submitted)
             uploads = [begun(api), begun(api)]
             for upload, data in zip(uploads, (source, regions), strict=True):
                 api.put(upload, content=data)
-            name = f"job-{len(made)}"
-            made.append((name, source, regions))
+            name = f"job-{len(submitted)}"
+            submitted.append((name, source, regions))
             wanted = {"upload": id_of(uploads[0]), "regions": id_of(uploads[1]), "plan": PLAN, "name": name}
             return lambda: api.post("/v1/jobs", json=wanted, headers={"idempotency-key": name})
 
         assert at_messages(place, EACH, trial) > 8
-        for name, source, regions in made:
+        for name, source, regions in submitted:
             (job,) = place.jobs(name=name)
             assert (place.content(job.source), place.content(job.regions)) == (source, regions)
         assert list((tmp_path / "jobs" / "store" / "uploads").iterdir()) == []
@@ -182,8 +182,8 @@ def test_without_an_idempotency_key_an_upload_still_makes_one_job(server: str, t
 def test_an_idempotency_key_cannot_be_used_for_another_request(tmp_path: Path) -> None:
     with client(settings(tmp_path)) as api:
         upload, other = begun(api), begun(api)
-        for one in (upload, other):
-            api.put(one, content=b"any")
+        for place in (upload, other):
+            api.put(place, content=b"any")
         headers = {"idempotency-key": "a"}
         first = api.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}, headers=headers)
         again = api.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}, headers=headers)

@@ -46,10 +46,10 @@ def test_every_endpoint_is_described_with_its_failures(document: dict[str, Any])
     for path, methods in paths.items():
         for method, operation in methods.items():
             assert operation["description"], (method, path)
-            failures = {status: one for status, one in operation["responses"].items() if status >= "400"}
+            failures = {status: response for status, response in operation["responses"].items() if status >= "400"}
             assert {"413", "422", "429", "500", "503"} <= failures.keys()
-            for status, one in failures.items():
-                assert one["content"][KIND]["example"]["status"] == int(status), (method, path)
+            for status, failure in failures.items():
+                assert failure["content"][KIND]["example"]["status"] == int(status), (method, path)
             if "{" in path:
                 assert "404" in failures
 

@@ -117,7 +117,10 @@ def test_a_film_keeps_who_is_in_one_of_two_photos(tmp_path: Path) -> None:
         answer = submit(api, film, name="film.mkv", keep_person={"Anna": photos})
         result_of(api, chosen, answer)
         decisions = api.get(f"{answer.headers['location']}/report").json()["people"]["decisions"]
-        assert sorted((one["result"], one["person"]) for one in decisions) == [("hidden", None), ("shown", "Anna")]
+        assert sorted((decision["result"], decision["person"]) for decision in decisions) == [
+            ("hidden", None),
+            ("shown", "Anna"),
+        ]
 
 
 def pixelate(rgb: Rgb) -> Rgb:

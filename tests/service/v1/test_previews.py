@@ -72,10 +72,10 @@ def test_a_preview_has_the_frames_and_times_of_its_source(tmp_path: Path) -> Non
 def test_the_preview_of_an_image_fails_with_a_reason(tmp_path: Path) -> None:
     with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as api:
         job = handed_in(api, picture(), name="a.png")
-        told = waited(lambda: api.post(f"{job}/preview"))
-        assert told["state"] == "failed"
-        assert "a.png" in told["error"]
-        assert str(tmp_path) not in told["error"]
+        preview = waited(lambda: api.post(f"{job}/preview"))
+        assert preview["state"] == "failed"
+        assert "a.png" in preview["error"]
+        assert str(tmp_path) not in preview["error"]
 
 
 def test_a_source_that_crashes_the_decoder_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,9 +83,9 @@ def test_a_source_that_crashes_the_decoder_fails_alone(tmp_path: Path, monkeypat
         job = handed_in(api, film(tmp_path / "a.mkv"), name="a.mkv")
         with monkeypatch.context() as patch:
             patch.setattr(proxy, "write_preview", crash_when_begun)
-            told = waited(lambda: api.post(f"{job}/preview"))
-        assert told["state"] == "failed"
-        assert told["error"] == "cannot read a.mkv: its decoder crashed (SIGSEGV); convert it with another program"
+            preview = waited(lambda: api.post(f"{job}/preview"))
+        assert preview["state"] == "failed"
+        assert preview["error"] == "cannot read a.mkv: its decoder crashed (SIGSEGV); convert it with another program"
         assert waited(lambda: api.post(f"{job}/preview"))["state"] == "ready"
 
 

@@ -188,9 +188,9 @@ class Scoped(Named):
         named = super().require(*scopes)
 
         def caller(request: Request) -> Principal:
-            one: Principal = named(request)
-            if one.scopes.isdisjoint(scopes):
+            principal: Principal = named(request)
+            if principal.scopes.isdisjoint(scopes):
                 raise AccessDenied(f"this takes one of the scopes {scopes}")
-            return one
+            return principal
 
         return caller

@@ -21,7 +21,7 @@ def test_a_session_cookie_reads_media_only_and_ends_with_its_key(tmp_path: Path)
         ended(api, job)
         set_ = api.post("/v1/session")
         assert set_.status_code == 204
-        attributes = {one.strip().lower() for one in set_.headers["set-cookie"].split(";")[1:]}
+        attributes = {attribute.strip().lower() for attribute in set_.headers["set-cookie"].split(";")[1:]}
         assert attributes == {"httponly", "samesite=strict", "max-age=3600"}
         del api.headers["authorization"]
         for what in ("source", "result"):

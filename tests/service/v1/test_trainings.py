@@ -37,8 +37,8 @@ def jobs(tmp_path: Path) -> TrainingJobs:
 
 @pytest.fixture
 def service(jobs: TrainingJobs) -> Iterator[TestClient]:
-    with client(jobs.settings) as made:
-        yield made
+    with client(jobs.settings) as api:
+        yield api
 
 
 def box_side(service: TestClient, jobs: TrainingJobs) -> int:

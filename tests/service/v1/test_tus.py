@@ -82,8 +82,8 @@ CREATIONS: list[tuple[str, dict[str, str], int, str]] = [
 def small_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Path]]:
     """A service that takes few bytes, and the folder of its uploads."""
     folder = tmp_path_factory.mktemp("small")
-    with client(settings(folder, limit={"bytes": 50000})) as made:
-        yield made, folder / "jobs" / "uploads"
+    with client(settings(folder, limit={"bytes": 50000})) as api:
+        yield api, folder / "jobs" / "uploads"
 
 
 @pytest.mark.parametrize(
