@@ -1,9 +1,11 @@
-"""Containers: every picture and video in an archive or a document takes the engine's path; the rest stays or goes."""
+"""Hides in archives and documents: each image and video in them takes the engine's path.
+
+Other members are copied, edited or left out, each as its content and the plan say.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,10 @@ from velum.region import Region
 from velum.report import Report
 
 MOST_EDITED_BYTES = 256 << 20
-"""Largest XML member of a document that metadata is taken out of, and largest text that is searched for pictures."""
+"""Largest XML member from which metadata is removed, and largest text in which images are searched for, in bytes."""
 
 SHARED_WARNINGS = 3
-"""Number of members that a warning names, where several have the same."""
+"""Most members that a warning names, where several members have the same warning."""
 
 TEXT_STAYS = (
     "it has text of its own, which stays wherever it is shown; of pages in which something was hidden, invisible "
@@ -36,11 +38,12 @@ Hide = Callable[..., Report]
 """The engine's path for one image or video: `hide(source, target, plan, overwrite=, progress=, on_regions=)`."""
 
 Check = Callable[..., Verdict]
+"""Checks a finished container: `check(file, plan, against=, regions=)`, with the hidden regions by member."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerJob:
-    """A container to hide in: its source, its format, its target, and whom to tell of frames and regions."""
+    """A container to hide in: its source, format, target and plan, and the callbacks for progress and regions."""
 
     source: Path
     format: str
@@ -55,10 +58,10 @@ class ContainerJob:
 
 
 def hide_container(job: ContainerJob, hide: Hide, check: Check | None, limits: Limits) -> Report:
-    """Hide in all pictures and videos of a container, publish the result and return the report.
+    """Hide in all images and videos of a container, publish the result and return the report.
 
-    With `check`, the finished container is checked first, and `NotHidden` raised where anything is found. Raises any
-    `VelumError`, with the member's name; then nothing is published.
+    With `check`, the finished container is checked before it is published; raises `NotHidden` when the check finds a
+    leak. Raises any `VelumError`, with the member's name. After an error, nothing is published.
     """
     keep_original(job.target, job.source)
     with publish(job.target, overwrite=job.overwrite) as part, folder_next_to(job.target) as scratch:
@@ -76,7 +79,7 @@ def hide_container(job: ContainerJob, hide: Hide, check: Check | None, limits: L
 
 @dataclass(slots=True)
 class _ContainerRun:
-    """One run over a container and those in it, with what has been done so far."""
+    """One run over a container and the containers in it, and its state: reports, regions and warnings so far."""
 
     job: ContainerJob
     hide: Hide
@@ -85,15 +88,15 @@ class _ContainerRun:
     budget: archive.Budget
     members: list[dict[str, Any]] = field(default_factory=list)
     reports: list[tuple[str, int, Report]] = field(default_factory=list)
-    """Name, number of the first frame, and report of each picture and video."""
+    """Name of the member, number of its first frame, and report, for each image and video."""
     regions: dict[str, Annotations] = field(default_factory=dict)
-    """Hidden regions of each picture and video, for the check."""
+    """Hidden regions of each image and video, by the member's name, for the check."""
     notes: list[tuple[str, str]] = field(default_factory=list)
-    """Warnings, each with the member that it is about; empty for the whole container."""
+    """Name of the member and text of each warning; the name is empty for the whole container."""
     frames: int = 0
 
     def rewrite(self, source: Path, format: str, target: Path, name: str, *, depth: int, prefix: str = "") -> None:
-        """Write a container to `target`, each member hidden, changed, copied or left out."""
+        """Write the container `source` to `target`: each member is hidden, edited, copied or left out."""
         self.budget.check_depth(depth, name)
         metadata = frozenset(self.job.plan.metadata)
         with archive.open_container(source, format, self.budget, name, metadata) as container:
@@ -101,10 +104,10 @@ class _ContainerRun:
             self._begin(document, container, prefix)
             with container.writer(target, metadata) as writer:
                 for member in container.members():
-                    self._take(container, writer, document, member, depth, prefix)
+                    self._write_member(container, writer, document, member, depth, prefix)
 
     def report(self, input_sha256: str, output_sha256: str) -> Report:
-        """Return the report of the whole container: frames are counted through, in the order of members."""
+        """Return the report of the whole container; frames are numbered across all members, in their order."""
         hidden, tracks, track_base = [], [], 0
         seconds: Counter[str] = Counter()
         for _, first, report in self.reports:
@@ -149,7 +152,7 @@ class _ContainerRun:
                     f"{format} has text of its own, which stays; leave that rule out"
                 )
 
-    def _take(
+    def _write_member(
         self,
         container: MediaContainer,
         writer: ContainerWriter,
@@ -158,15 +161,16 @@ class _ContainerRun:
         depth: int,
         prefix: str,
     ) -> None:
+        """Hide, edit, copy or leave out a member, as its content and the plan say. Raises any `VelumError`."""
         name, file = prefix + member.name, self.scratch / f"{depth}.member"
         if reason := document.why_removed(member.name):
             self._note(name, "removed", reason=reason)
             return
-        if self._is_named(self.job.plan.drop_members, member.name):
+        if member.matches(self.job.plan.drop_members):
             self._leave_out(writer, document, member, name)
             return
         try:
-            unpack_member(container, member, file)
+            archive.unpack_member(container, member, file)
             if member.is_folder:
                 writer.copy(member, file)
                 return
@@ -180,10 +184,10 @@ class _ContainerRun:
             }:
                 raise
             if self.job.plan.video.on_damage != "cover":
-                raise _blame(name, error) from error
+                raise _with_member(name, error) from error
             self._cover(writer, document, member, file, name, str(error))
         except VelumError as error:
-            raise _blame(name, error) from error
+            raise _with_member(name, error) from error
         finally:
             file.unlink(missing_ok=True)
 
@@ -213,7 +217,7 @@ class _ContainerRun:
         out.unlink()
 
     def _edit(self, document: Document, member: Member, file: Path, name: str) -> bool:
-        """Take metadata out of the XML of a document, and copies of drawings; tell whether there were any."""
+        """Remove metadata and copies of drawings from the XML of a document; tell whether there were any."""
         if not document.edits(member.name):
             return False
         if file.stat().st_size > MOST_EDITED_BYTES:
@@ -254,7 +258,7 @@ class _ContainerRun:
     def _is_copied(self, content: Content, member: Member) -> bool:
         if content.kind == "sound":
             return self.job.plan.video.audio == "copy"
-        named = self._is_named(self.job.plan.copy_members, member.name)
+        named = member.matches(self.job.plan.copy_members)
         return content.kind == "inert" or (content.kind == "unknown" and named)
 
     def _copy(self, writer: ContainerWriter, member: Member, file: Path, name: str) -> None:
@@ -262,7 +266,7 @@ class _ContainerRun:
         self._note(name, "copied")
 
     def _leave_out(self, writer: ContainerWriter, document: Document, member: Member, name: str) -> None:
-        """Leave a member out; in a document, whose other members name it, it is empty instead."""
+        """Leave a member out. In a document, whose other members refer to it, write it without content instead."""
         if document.format not in archive.DOCUMENTS:
             self._note(name, "removed", reason="asked")
             return
@@ -274,7 +278,7 @@ class _ContainerRun:
     def _cover(
         self, writer: ContainerWriter, document: Document, member: Member, file: Path, name: str, reason: str
     ) -> None:
-        """Show a black image for one that cannot be hidden, or leave the member out."""
+        """Write a black image in place of an image that cannot be hidden; leave out any other member."""
         kind = media.kind_of(file) if file.exists() else None
         black = archive.black_image(file, kind, self.limits) if kind else None
         self.notes.append((name, f"it cannot be hidden, and is covered: {reason}"))
@@ -289,32 +293,22 @@ class _ContainerRun:
     def _note(self, name: str, action: str, **more: Any) -> None:
         self.members.append({"name": name, "action": action, **more})
 
-    @staticmethod
-    def _is_named(patterns: tuple[str, ...], name: str) -> bool:
-        return any(fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern) for pattern in patterns)
-
     def _warnings(self, *, anything_hidden: bool) -> tuple[str, ...]:
         by_text: dict[str, list[str]] = {}
         for name, text in self.notes:
             by_text.setdefault(text, []).append(name)
-        return (*(() if anything_hidden else (NOTHING_FOUND,)), *(_say(names, text) for text, names in by_text.items()))
+        texts = [_name_members(names, text) for text, names in by_text.items()]
+        return tuple(texts if anything_hidden else [NOTHING_FOUND, *texts])
 
 
-def unpack_member(container: MediaContainer, member: Member, file: Path) -> None:
-    """Write the bytes of a member to `file`. Raises `BadInput` for a member that no container may have."""
-    if member.fault or (member.is_folder and member.size):
-        raise BadInput(member.fault or "it is a folder with bytes of its own")
-    container.unpack(member, file)
-
-
-def _say(names: list[str], text: str) -> str:
+def _name_members(names: list[str], text: str) -> str:
     named = ", ".join(name for name in names[:SHARED_WARNINGS] if name)
     more = f" and {len(names) - SHARED_WARNINGS} more" if len(names) > SHARED_WARNINGS else ""
     return f"{named}{more}: {text}" if named else text
 
 
-def _blame(name: str, error: VelumError) -> VelumError:
-    """Return the error with the name of the member, and what can be done where the member cannot be hidden."""
+def _with_member(name: str, error: VelumError) -> VelumError:
+    """Add the member's name to an error, and advice where the member cannot be hidden; return the error."""
     text = str(error)
     if name not in text:
         text = f"{name}: {text}"

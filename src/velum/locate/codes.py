@@ -25,20 +25,23 @@ Corners = npt.NDArray[np.float32]
 LABEL = "code"
 
 ENLARGED_PIXELS = 4_000_000
-"""Largest image that is also searched at twice its size: in larger ones, a code of so few pixels is hardly readable."""
+"""Most pixels of an image that is also searched at twice its size; larger ones hold few readable codes so small."""
 
 SHARPNESS, SHARPEN_SIGMA = 1.2, 1.2
-"""How much the enlarged image is sharpened. Of 60 drawn codes of 36 to 260 pixels in photographs, the image as it is
-shows 65 %, enlarged 67 %, enlarged and sharpened 72 %; all but those under 64 pixels, of two pixels a module."""
+"""Weight and standard deviation, in pixels, of the sharpening of the enlarged image.
+
+Of 60 drawn codes of 36 to 260 pixels in photographs, 65 % are found in the image as it is, 67 % when it is enlarged,
+and 72 % when it is enlarged and sharpened: all but those under 64 pixels, which have two pixels a module.
+"""
 
 SAME_IOU = 0.3
-"""IoU from which two boxes are the same code."""
+"""Two boxes of at least this IoU are the same code."""
 
 QUIET_ZONE = 0.06
-"""Margin around the corners, in sides of the code: detectors put them in the middle of the outermost modules."""
+"""Margin around the corners, in longer sides of the code: detectors put corners in the middle of the outer modules."""
 
 MATRIX_FORMATS = ("QRCode", "MicroQRCode", "RMQRCode", "DataMatrix", "Aztec", "PDF417", "MaxiCode")
-"""Formats that zxing-cpp looks for. Of barcodes it returns one scan line, not the area."""
+"""Formats that zxing-cpp looks for. Of a barcode, zxing-cpp returns one scan line and not the area."""
 
 
 class Codes:
@@ -47,17 +50,17 @@ class Codes:
     labels = frozenset({LABEL})
 
     def __init__(self) -> None:
-        """Prepare the detectors. There are no options: a code is found where it could be read, or nearly."""
+        """Prepare the detectors. They take no options, and find a code that a reader could read, or nearly."""
         self._zxing = _import_zxing()
 
     @cached_property
     def description(self) -> Mapping[str, str]:
-        """The libraries that search, for the report."""
+        """Names and versions of the libraries that find codes, for the report."""
         facts = {"model": "codes", "opencv": cv2.__version__}
         return facts if self._zxing is None else facts | {"zxing-cpp": version("zxing-cpp")}
 
     def for_video(self, *, sparse: bool) -> "Codes":  # noqa: ARG002 - the same for both
-        """Return itself: codes are found in a few frames a second, and tracked between them."""
+        """Return this localizer: it runs on a few frames a second, and codes are tracked between them."""
         return self
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
@@ -78,8 +81,8 @@ class Codes:
 
     def _boxes(self, grey: Grey) -> Iterator[Box]:
         for look in self._looks(grey):
-            for find in _DETECTORS:
-                yield from map(_box_around, find(look.grey) / look.scale)
+            for find_corners in _DETECTORS:
+                yield from map(_box_around, find_corners(look.grey) / look.scale)
             if self._zxing is not None:
                 yield from map(_box_around, _find_matrix_codes(self._zxing, look.grey) / look.scale)
 
@@ -98,7 +101,7 @@ class Codes:
 
 @dataclass(frozen=True, slots=True)
 class CodeLook:
-    """An image to search, and its scale."""
+    """A grey image to search, and its size relative to the frame's."""
 
     grey: Grey
     scale: float
@@ -120,7 +123,7 @@ _DETECTORS: tuple[Callable[[Grey], Corners], ...] = (_find_qr_codes, _find_barco
 
 def _find_matrix_codes(zxing: Any, grey: Grey) -> Corners:
     formats = [getattr(zxing.BarcodeFormat, name) for name in MATRIX_FORMATS if hasattr(zxing.BarcodeFormat, name)]
-    # What it cannot read is mostly no code.
+    # Only codes that zxing-cpp can read: most other candidates are not codes.
     barcodes = zxing.read_barcodes(grey, formats=formats)
     names = ("top_left", "top_right", "bottom_right", "bottom_left")
     places = [[getattr(code.position, name) for name in names] for code in barcodes]

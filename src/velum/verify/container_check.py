@@ -1,14 +1,13 @@
-"""The check of a finished archive or document: it is opened as a stranger would, and each member is checked."""
+"""Checks a finished archive or document: opens it as a recipient would, and checks each member."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from velum.annotations import Annotations
-from velum.engine.containers import MOST_EDITED_BYTES, unpack_member
+from velum.engine.containers import MOST_EDITED_BYTES
 from velum.errors import BadInput, LimitExceeded
 from velum.file_hash import sha256_of
 from velum.limits import Limits
@@ -18,14 +17,14 @@ from velum.plan import Plan
 from velum.verify.result import CheckResult, Kind, Leak
 
 CheckFile = Callable[..., CheckResult]
-"""The check of one image or video: `check(file, plan, against=, regions=)`."""
+"""Checks one image or video: `check(file, plan, against=, regions=)`."""
 
 Progress = Callable[[int, int | None], None]
 
 
 @dataclass(slots=True)
 class ContainerCheck:
-    """One check of a container and of those in it; `regions` are the hidden ones of its members, by name."""
+    """Checks a container and the containers in it. `regions` has the hidden regions of each member, by its name."""
 
     check: CheckFile
     plan: Plan
@@ -37,7 +36,10 @@ class ContainerCheck:
     frames: int = 0
 
     def run(self, file: Path, format: str, against: Path | None, progress: Progress | None) -> CheckResult:
-        """Return the leaks of all members of `file`; frames are counted through. Raises any `VelumError`."""
+        """Check all members of `file` and return their leaks. Raises any `VelumError`.
+
+        Frames are numbered across all members, in their order.
+        """
         budget, source_budget = archive.Budget(self.limits), archive.Budget(self.limits)
         with tempfile.TemporaryDirectory(prefix="velum-check-") as scratch:
             for _ in self._walk(file, format, against, Path(scratch), (budget, source_budget), ""):
@@ -53,7 +55,7 @@ class ContainerCheck:
         self, file: Path, format: str, against: Path | None, scratch: Path,
         budgets: tuple[archive.Budget, archive.Budget], prefix: str,
     ) -> Iterator[str]:  # fmt: skip
-        """Check all members of a container, and yield the name of each."""
+        """Check the members of a container, and yield the name of each member after its check."""
         depth = prefix.count("/") + 1
         member_file, source_file = (scratch / f"{len(prefix)}-{depth}.{end}" for end in ("member", "source"))
         with ExitStack() as stack:
@@ -71,7 +73,7 @@ class ContainerCheck:
             for member in container.members():
                 name = prefix + member.name
                 self._check_name(document, member, name)
-                unpack_member(container, member, member_file)
+                archive.unpack_member(container, member, member_file)
                 before = source.unpack(member.name, source_file) if source else None
                 content = archive.content_of(member_file, member.name, limit_bytes=MOST_EDITED_BYTES)
                 if source is not None and before is None and content.kind == "media":
@@ -97,9 +99,7 @@ class ContainerCheck:
     ) -> None:
         if content.kind == "media":
             self._check_media(file, before, name)
-        elif content.kind == "refused" or (
-            content.kind == "unknown" and not _is_named(self.plan.copy_members, member.name)
-        ):
+        elif content.kind == "refused" or (content.kind == "unknown" and not member.matches(self.plan.copy_members)):
             self._add("rest", name, f"it is {content.what}")
         elif content.kind == "sound" and self.plan.video.audio != "copy":
             self._add("audio", name, "it is sound")
@@ -110,7 +110,7 @@ class ContainerCheck:
 
     def _check_media(self, file: Path, before: Path | None, name: str) -> None:
         if before is not None and kind_of(before) is None:
-            before = None  # damaged in the source: a black image has taken its place
+            before = None  # the member is damaged in the source, and a black image replaces it
         result = self.check(file, self.plan, against=before, regions=self.regions.get(name))
         for leak in result.leaks:
             frame = None if leak.frame is None else leak.frame + self.frames
@@ -125,22 +125,21 @@ class ContainerCheck:
 
 @dataclass(slots=True)
 class _SourceMembers:
-    """Members of the source of a checked container, in their order: those of the result come in the same one."""
+    """The members of a checked container's source, in their order; the result has its members in the same order."""
 
     container: MediaContainer
     members: Iterator[Member]
 
     def unpack(self, name: str, target: Path) -> Path | None:
-        """Return `target` with the bytes of the next member of that name; None where there is none that can be read."""
+        """Write the bytes of the next member of that name to `target`, and return `target`.
+
+        Returns None where no further member has that name, and where the member cannot be read.
+        """
         for member in self.members:
             if member.name == name:
                 try:
-                    unpack_member(self.container, member, target)
+                    archive.unpack_member(self.container, member, target)
                 except (BadInput, LimitExceeded):
                     return None
                 return target
         return None
-
-
-def _is_named(patterns: tuple[str, ...], name: str) -> bool:
-    return any(fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern) for pattern in patterns)

@@ -40,6 +40,7 @@ __all__ = [
     "refuse_alone",
     "refuse_target",
     "suffix_of_container",
+    "unpack_member",
     "usual_suffix",
 ]  # fmt: skip
 
@@ -112,6 +113,13 @@ class MediaContainer(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+def unpack_member(container: MediaContainer, member: Member, file: Path) -> None:
+    """Write the bytes of a member to `file`. Raises `BadInput` for a member that velum refuses in every container."""
+    if member.fault or (member.is_folder and member.size):
+        raise BadInput(member.fault or "it is a folder with bytes of its own")
+    container.unpack(member, file)
 
 
 def open_container(

@@ -1,7 +1,9 @@
 """Members of containers, what their names may be, and what unpacking them may cost."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from velum.errors import LimitExceeded
 from velum.limits import Limits
@@ -20,6 +22,11 @@ class Member:
     is_folder: bool = False
     fault: str = ""
     """Why it cannot be taken over, whatever it holds: a link, encrypted, an unsafe name. Empty where it can."""
+
+    def matches(self, patterns: Iterable[str]) -> bool:
+        """Tell whether the name, or the last part of it, matches one of these shell patterns."""
+        names = self.name, self.name.rpartition("/")[2]
+        return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 
 @dataclass(slots=True)
