@@ -126,7 +126,7 @@ def time_drag(browser: Any, address: str, trace: Path) -> list[float]:
     with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
         page = context.new_page()
         page.goto(address)
-        page.get_by_role("heading", name="200 regions hidden").wait_for(timeout=60_000)
+        page.get_by_role("heading", name="200 faces hidden").wait_for(timeout=60_000)
         page.get_by_role("button", name="Correct").click()
         page.wait_for_timeout(1000)
         box = page.locator("velum-viewer").bounding_box()

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as edits from '../../src/velum/service/ui/photo/edits.mjs';
 import { maskOf, polygon, resized, runsOf, stroke } from '../../src/velum/service/ui/photo/masks.mjs';
-import { drawnLabels } from '../../src/velum/service/ui/photo/labels.mjs';
+import { drawnLabels, hiddenText } from '../../src/velum/service/ui/photo/labels.mjs';
 
 const face = (xyxy, more = {}) => ({ label: 'face', xyxy, score: 0.9, found: 'detected', ...more });
 
@@ -92,4 +92,12 @@ test('a label that no rule names is hidden by the technique of the first rule', 
   assert.deepEqual(labels, ['license plate', 'face', 'person', 'text', 'other']);
   assert.equal(techniqueFor('license_plate'), undefined);
   assert.equal(techniqueFor('person'), 'blur(degree=0.8)');
+});
+
+test('what is hidden is counted as people say it', () => {
+  const labels = ['license plate', 'face', 'face', 'license_plate', 'face'];
+  assert.equal(hiddenText(labels, 'en'), '3 faces and 2 number plates hidden');
+  assert.equal(hiddenText(labels, 'de'), '3 Gesichter und 2 Kennzeichen unkenntlich');
+  assert.equal(hiddenText(['person', 'fire hydrant'], 'de'), '1 Mensch und 1 × fire hydrant unkenntlich');
+  assert.equal(hiddenText([], 'de'), 'Nichts unkenntlich');
 });

@@ -250,7 +250,7 @@ def test_people_of_a_photograph_are_decided_on_its_page(
     page.get_by_role("button", name="Group faces by person").click()
     page.get_by_role("heading", name="Person 2").wait_for()
     page.get_by_role("button", name="Leave visible: Person 1").click()
-    page.get_by_role("heading", name="1 region hidden").wait_for()
+    page.get_by_role("heading", name="1 face hidden").wait_for()
     page.get_by_role("button", name="Apply").click()
     until(lambda: job_state(page, made)["attempts"] == 2 and job_state(page, made)["result"])
     assert sorted(shown_faces(page, made)) == [False, True]

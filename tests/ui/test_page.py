@@ -129,7 +129,7 @@ def test_everything_works_by_keyboard_alone(page: Any) -> None:
     page.keyboard.press("Control+z")
     assert page.evaluate("document.querySelector('velum-editor').history.now.at(-1).xyxy") == before
     page.keyboard.press("Delete")
-    page.get_by_role("heading", name="1 region hidden").wait_for()
+    page.get_by_role("heading", name="1 face hidden").wait_for()
 
 
 @pytest.mark.exhaustive
@@ -159,7 +159,7 @@ def test_corrections_change_the_result(page: Any) -> None:
     kept = page.request.get(f"/v1/jobs/{job}/regions").json()["frames"][0]["regions"]
     assert [(one["found"], one.get("off", False)) for one in kept] == [("detected", True), *[("manual", False)] * 3]
     page.reload()
-    page.get_by_role("heading", name="3 regions hidden").wait_for()
+    page.get_by_role("heading", name="3 faces hidden").wait_for()
     page.get_by_text("1 left visible").wait_for()
 
 
@@ -259,7 +259,7 @@ def test_corrections_are_kept_by_the_server_and_a_conflict_is_reported(page: Any
         page.get_by_role("button", name="Keep mine").click()
         page.get_by_text(re.compile("^Saved ")).wait_for()
         other.reload()
-        other.get_by_role("heading", name="1 region hidden").wait_for()
+        other.get_by_role("heading", name="1 face hidden").wait_for()
     assert all("412" in one for one in page.complaints)
     # Corrections that are stored but could not be rendered are nobody else's.
     page.get_by_role("checkbox", name="Hide Face 1").uncheck()
@@ -321,7 +321,7 @@ def test_every_page_is_shown_before_a_file_is_approved_and_any_label_can_be_draw
     page.get_by_label("What you draw is").select_option("Number plate")
     page.get_by_role("button", name="Draw a box").click()
     drag(page, (100, 100), (140, 130))
-    page.get_by_role("heading", name="2 regions hidden").wait_for()
+    page.get_by_role("heading", name="1 face and 1 number plate hidden").wait_for()
     assert approve.is_disabled(), "the result lacks a correction"
     rendered(page)
     assert page.evaluate("document.querySelector('velum-viewer').mode") == "after", "all of the result is shown"
@@ -436,7 +436,7 @@ def hidden_in_signed(page: Any) -> None:
     page.locator(".drop input").first.set_input_files(picture())
     page.get_by_role("button", name="Hide in 1 file").click()
     page.get_by_role("link", name="View one.png").click()
-    page.get_by_role("heading", name="1 region hidden").wait_for()
+    page.get_by_role("heading", name="1 face hidden").wait_for()
 
 
 @pytest.mark.parametrize(
@@ -489,11 +489,11 @@ def test_five_people_in_a_photograph_are_hidden(browser: Any, shared: Path, tmp_
             )
             page.get_by_text("Nothing found: please check").wait_for()
             looked_at(page, "five_scouts.jpg")
-            page.get_by_role("heading", name="5 regions hidden").wait_for()
+            page.get_by_role("heading", name="5 faces hidden").wait_for()
             page.get_by_role("button", name="Correct").click()
             page.get_by_role("checkbox").first.uncheck()
             rendered(page)
-            page.get_by_role("heading", name="4 regions hidden").wait_for()
+            page.get_by_role("heading", name="4 faces hidden").wait_for()
 
 
 @pytest.fixture(scope="module")
@@ -519,7 +519,7 @@ def test_one_of_200_regions_on_24_megapixels_can_be_dragged(page: Any, large: di
     file["frames"] = [{"index": 0, "regions": [{"label": "face", "xyxy": box} for box in boxes]}]
     assert page.request.put(f"/v1/jobs/{job}/regions", data=file).ok
     page.reload()
-    page.get_by_role("heading", name="200 regions hidden").wait_for()
+    page.get_by_role("heading", name="200 faces hidden").wait_for()
     page.get_by_role("button", name="Correct").click()
     page.wait_for_timeout(500)
     drag(page, *((150 + n * 100, 180 + n * 40) for n in range(12)))

@@ -8,7 +8,7 @@ import { t } from '../i18n.mjs';
 import { add, change, History, likewise, moved, place, remove, similar, stateOf } from './edits.mjs';
 import { drawRegions, drawWay } from './overlay.mjs';
 import { regionList } from './list.mjs';
-import { oneText } from './labels.mjs';
+import { hiddenText, oneText } from './labels.mjs';
 import { boxing, brushing, outlining, selecting } from './tools.mjs';
 
 /** @typedef {import('./edits.mjs').State} State */
@@ -250,10 +250,10 @@ export class VelumEditor extends HTMLElement {
 
   #sideParts() {
     const { history } = this, opened = this.#opened;
-    const on = history.now.filter((region) => region.on).length, off = history.now.length - on;
+    const hidden = history.now.filter((region) => region.on), on = hidden.length, off = history.now.length - on;
     /** @type {HTMLElement[]} */
     const parts = [h('div', {},
-      h('h2', {}, t('photo.count', { n: on })),
+      h('h2', {}, hiddenText(hidden.map(({ label }) => label))),
       off ? h('p', { class: 'quiet' }, t('photo.off', { n: off })) : '',
       on === 0 ? h('p', { class: 'note warn', role: 'alert' }, t(off ? 'photo.alloff' : history.changed ? 'photo.empty' : 'photo.none')) : '',
       this.histories.length > this.seen.size ? h('p', { class: 'note warn' }, t('photo.pages', { n: this.histories.length - this.seen.size })) : '',

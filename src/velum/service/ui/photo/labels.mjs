@@ -1,5 +1,5 @@
 // @ts-check
-import { t } from '../i18n.mjs';
+import { language, t, TEXTS } from '../i18n.mjs';
 
 /** @param {string} kind @param {string} label */
 function text(kind, label) {
@@ -12,6 +12,19 @@ export const labelText = (label) => text('label', label);
 
 /** @param {string} label as people say it of one */
 export const oneText = (label) => text('one', label);
+
+/**
+ * What is hidden, as people say it: 15 faces and 2 number plates.
+ * @param {string[]} labels of the regions @param {string} [inLanguage]
+ */
+export function hiddenText(labels, inLanguage = language) {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const label of labels.map((name) => name.replaceAll(' ', '_'))) counts.set(label, (counts.get(label) ?? 0) + 1);
+  if (!counts.size) return t('hidden.none', {}, inLanguage);
+  const parts = [...counts].sort(([, a], [, b]) => b - a).map(([label, n]) => (`count.${label}` in TEXTS.en ? t(`count.${label}`, { n }, inLanguage) : `${n} × ${label.replaceAll('_', ' ')}`));
+  return t('hidden', { what: new Intl.ListFormat(inLanguage).format(parts) }, inLanguage);
+}
 
 /** What people draw, whatever the plan looked for. */
 const DRAWN = ['face', 'license_plate', 'person', 'text', 'other'];

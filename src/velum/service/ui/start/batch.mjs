@@ -3,6 +3,7 @@
 import { ended, getBlob, getJson, Problem, send, upload } from '../api.mjs';
 import { errorDetail, errorText } from '../parts/error_text.mjs';
 import { t } from '../i18n.mjs';
+import { hiddenText } from '../photo/labels.mjs';
 import { isMedia, isVideo, refusal } from './file_types.mjs';
 import { apart, zip } from './zip.mjs';
 
@@ -17,6 +18,7 @@ import { apart, zip } from './zip.mjs';
  * @property {number} sent share of the upload
  * @property {Job | null} job
  * @property {number | null} hidden how many regions were hidden, null where that is not known
+ * @property {string} [what] what was hidden, in words
  * @property {string} error
  * @property {string} [detail] what the service says of it
  * @property {AbortController} stop
@@ -226,6 +228,7 @@ class Batch extends EventTarget {
     const report = await getJson(`v1/jobs/${item.job?.id}/report`).catch(() => null);
     // A report that could not be read says nothing: what is unknown is not nothing.
     item.hidden = report && (report.tracks?.length || report.hidden?.length || 0);
+    item.what = report?.tracks?.length ? t('video.count', { n: report.tracks.length }) : hiddenText((report?.hidden ?? []).map((/** @type {{ label: string }} */ { label }) => label));
   }
 }
 
