@@ -1,7 +1,7 @@
 """`velum hide`: hide people in images, videos, documents, archives, folders and streams."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -129,13 +129,10 @@ def hide(
     """Hide what identifies people. By default, blacken each face and write photo.hidden.jpg."""
     from velum.batch.arrange import arrange
 
+    _check_people(regions, keep_person, only_person)
     chosen_plan = options.PlanOptions(
         plan, rule, hide_labels, technique, keep, keep_out, quality, effort, options.video_fields(locals())
     ).plan()
-    if regions and (keep_person or only_person):
-        raise typer.BadParameter(
-            "--regions says who is hidden; give --keep-person or --only-person to velum locate, which writes that file"
-        )
     chosen_plan = replace(
         chosen_plan,
         verify="identity" if verify_identity else chosen_plan.verify or verify,
@@ -150,7 +147,6 @@ def hide(
     _check_options(
         stream, folder, regions=regions, resume=resume, evidence=evidence, signed_by=bool(key or reviewer or evaluation)
     )
-    may_replace = overwrite or resume
     ends = [stream] if stream else jobs
     read_files = [path for path in (key, plan, regions, evaluation) if path]
 
@@ -159,20 +155,10 @@ def hide(
         yield from (path for job in ends for path in (job.source, job.target) if isinstance(path, Path))
 
     reports = Reports(report, printed=json, append=resume, overwrite=overwrite, others=others(), again=others())
-    keeper = (
-        signed.EvidenceWriter(
-            evidence,
-            key,
-            passphrase_file,
-            overwrite=may_replace,
-            folder=folder,
-            others=others(),
-            evaluation=evaluation,
-            reviewers=reviewer,
-        )
-        if evidence
-        else None
-    )
+    keeper = None if evidence is None else signed.EvidenceWriter(
+        evidence, key, passphrase_file, overwrite=overwrite or resume, folder=folder, others=others(),
+        evaluation=evaluation, reviewers=reviewer,
+    )  # fmt: skip
     if dry_run:
         _print_dry_run([stream] if stream else jobs, chosen_plan, json=json)
     elif folder is None:
@@ -182,6 +168,14 @@ def hide(
         run = FolderRun(jobs, folder, chosen_plan, keeper, reports, messages)
         with reports:
             run.hide(workers=workers, resume=resume, overwrite=overwrite)
+
+
+def _check_people(regions: Path | None, keep_person: Sequence[str], only_person: Sequence[str]) -> None:
+    """Raise `BadParameter` for people whom given regions have decided about already."""
+    if regions and (keep_person or only_person):
+        raise typer.BadParameter(
+            "--regions says who is hidden; give --keep-person or --only-person to velum locate, which writes that file"
+        )
 
 
 def _check_options(

@@ -3,8 +3,8 @@
 import logging
 import os
 import signal
-import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,8 @@ import typer
 from velum.errors import Unavailable
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from velum.settings import Settings
 
 
@@ -78,16 +80,29 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
         http=timed_protocol(settings.service.head_seconds, settings.service.idle_seconds),
         timeout_graceful_shutdown=max(1, round(settings.service.grace_seconds)),
     )
+    server: uvicorn.Server | None = None
+    with suppress(KeyboardInterrupt), lines_of_libraries() as screen:
+        server = _make_server(
+            options, app.state.end, settings.service.grace_seconds,
+            lambda bound_port: _announce(_welcome_text(settings, config, address, bound_port), screen),
+        )  # fmt: skip
+        server.run()
+    if server is None or not server.started:
+        raise typer.Exit(STARTUP_FAILURE)
+
+
+def _make_server(
+    options: "uvicorn.Config", end: Callable[[], None], grace_seconds: float, announce: Callable[[int], None]
+) -> "uvicorn.Server":
+    """Return a server that calls `announce` with its port once it listens, and `end` when it is to exit."""
+    import uvicorn
 
     class Server(uvicorn.Server):
         """Tells the application that it ends before waiting for open requests: event streams would never end."""
 
-        screen: TextIO | None = None
-        """The standard error stream itself; its file descriptor is redirected into the log."""
-
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            app.state.end()
-            leaving = threading.Timer(settings.service.grace_seconds + LEAVING_SECONDS, _exit_now)
+            end()
+            leaving = threading.Timer(grace_seconds + LEAVING_SECONDS, _exit_now)
             leaving.daemon = True
             leaving.start()
             super().handle_exit(sig, frame)
@@ -96,15 +111,9 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
             await super().startup(sockets)
             if self.started:
                 bound = [bound_socket.getsockname() for server in self.servers for bound_socket in server.sockets]
-                _announce(
-                    _welcome_text(settings, config, address, bound[0][1] if bound else 0), self.screen or sys.stderr
-                )
+                announce(bound[0][1] if bound else 0)
 
-    server = Server(options)
-    with suppress(KeyboardInterrupt), lines_of_libraries() as server.screen:
-        server.run()
-    if not server.started:
-        raise typer.Exit(STARTUP_FAILURE)
+    return Server(options)
 
 
 def worker(

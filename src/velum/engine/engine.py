@@ -85,20 +85,16 @@ class Engine:
                     f"{origin} is a {container}, of many pictures: it is written to a file, and no regions are given; "
                     "name a file with a suffix of its kind, and leave --regions out"
                 )
-            job = ContainerJob(
-                origin, container, goal, plan, overwrite=overwrite, progress=progress, on_regions=on_regions
-            )
+            job = ContainerJob(origin, container, goal, plan, overwrite, progress, on_regions)
             return hide_container(job, self._run, self._check(plan) if plan.verify else None, self._limits)
+        run = partial(self._run, regions=regions, progress=progress)
         if not plan.verify:
-            return self._run(
-                origin, goal, plan, regions=regions, overwrite=overwrite, progress=progress, on_regions=on_regions
-            )
+            return run(origin, goal, plan, overwrite=overwrite, on_regions=on_regions)
         if self._decoders is not None and self._decoders.takes(origin):
             raise BadPlan(
                 f"verify would decode {origin} a second time, which for its kind or size can be too much work while "
                 "somebody waits; hand in a job for it, or leave verify out"
             )
-        run = partial(self._run, regions=regions, progress=progress)
         return hide_verified(origin, goal, plan, run, self._check(plan), overwrite=overwrite, on_regions=on_regions)
 
     def _check(self, plan: Plan) -> Any:
