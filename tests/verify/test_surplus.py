@@ -310,6 +310,7 @@ def _marked(marker: bytes) -> bytes:
 AVIF: dict[str, Callable[[], bytes]] = {
     "free box": lambda: saved("AVIF") + box(b"free", SECRET),
     "unknown box": lambda: saved("AVIF") + box(b"prvt", SECRET),
+    "unknown extension": lambda: saved("AVIF") + box(b"uuid", SECRET),
     "bytes of no item": lambda: saved("AVIF") + box(b"mdat", SECRET),
     "behind the profile": lambda: saved("AVIF", icc_profile=PROFILE + SECRET),
     "XMP": lambda: saved("AVIF", xmp=b"<x/>"),
@@ -380,6 +381,7 @@ def junk_in_avi(data: bytes) -> bytes:
 FILMS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "free box of MP4": ("mp4", lambda: video("mp4") + box(b"free", SECRET)),
     "unknown box of MP4": ("mp4", lambda: video("mp4") + box(b"prvt", SECRET)),
+    "unknown extension of MP4": ("mp4", lambda: video("mp4") + box(b"uuid", SECRET)),
     "bytes of no sample of MP4": ("mp4", lambda: video("mp4") + box(b"mdat", SECRET)),
     "bytes of no sample of a fragmented MP4": (
         "mp4", lambda: video("mp4", movflags="frag_keyframe+empty_moov") + box(b"mdat", SECRET),
@@ -418,3 +420,14 @@ def test_videos_of_other_programs_pass_the_check(
     check: Check, tmp_path: Path, format: str, codec: str, options: dict[str, str]
 ) -> None:
     assert kinds(check, tmp_path, "out", video(format, codec, **options)) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("suffix", "make"), [("mp4", lambda: video("mp4")), ("avif", lambda: saved("AVIF"))])
+def test_content_credentials_are_a_note_and_no_leak(
+    check: Check, tmp_path: Path, suffix: str, make: Callable[[], bytes]
+) -> None:
+    path = tmp_path / f"out.{suffix}"
+    path.write_bytes(make() + box(b"uuid", bytes.fromhex("d8fec3d61b0e483c92975828877ec481") + SECRET))
+    result = check(path, PLAN)
+    assert (result.leaks, len(result.notes)) == ((), 1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from PIL import AvifImagePlugin, Image
 
 from velum.media.containers import Part, iso_boxes, number_at
-from velum.media.inventory.surplus import Surplus, gaps, nonzero_padding, profile_surplus, reads_tail
+from velum.media.inventory.surplus import Surplus, gaps, is_ordinary_uuid, nonzero_padding, profile_surplus, reads_tail
 from velum.media.inventory.tiff import exif
 from velum.media.projection import is_projection_alone
 
@@ -50,7 +50,8 @@ def items(data: bytes) -> Iterator[Surplus]:
         elif box.name in {b"free", b"skip"}:
             yield from nonzero_padding(data, box.content, box.end, f"box {box.quoted_name}")
         elif box.name not in _TOP:
-            yield Surplus(f"box {box.quoted_name}", box.start, box.end - box.start, ordinary=box.name == b"uuid")
+            ordinary = box.name == b"uuid" and is_ordinary_uuid(data[box.content : box.end])
+            yield Surplus(f"box {box.quoted_name}", box.start, box.end - box.start, ordinary=ordinary)
     if not moving:
         for box in top:
             if box.name == b"mdat":

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.media.containers import VISUAL_ENTRY_BYTES, Part, iso_boxes, number_at
-from velum.media.inventory.surplus import Surplus, gaps, nonzero_padding
+from velum.media.inventory.surplus import Surplus, gaps, is_ordinary_uuid, nonzero_padding
 from velum.media.projection import V1, of_xml, says_alone, to_xml
 
 _PARENTS = {
@@ -89,7 +89,7 @@ def _extension(data: bytes, box: Part[bytes]) -> Iterator[Surplus]:
     text = bytes(data[box.content : min(box.end, box.content + _LARGEST_ENTRY)])
     spherical = of_xml(text) if text.startswith(V1) else None
     if spherical is None or to_xml(spherical) != text:
-        yield Surplus("box 'uuid'", box.start, box.end - box.start, ordinary=True)
+        yield Surplus("box 'uuid'", box.start, box.end - box.start, ordinary=is_ordinary_uuid(text))
 
 
 def _words(data: bytes, box: Part[bytes]) -> Iterator[Surplus]:

@@ -5,6 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from velum.media.projection import V1
+
+CONTENT_CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+"""The first bytes of a `uuid` box with a manifest of C2PA."""
+
 PADDING = 3
 """Most bytes of padding up to a multiple of four; so few bytes can hide nothing."""
 
@@ -28,6 +33,11 @@ class Surplus:
         if self.scattered:
             return f"{self.description} ({self.size} bytes)"
         return f"{self.description} ({self.size} bytes at byte {self.offset})"
+
+
+def is_ordinary_uuid(content: bytes) -> bool:
+    """Tell whether programs write a `uuid` box with this content for Content Credentials or a projection."""
+    return content.startswith((CONTENT_CREDENTIALS, V1))
 
 
 def gaps(
