@@ -8,6 +8,7 @@ from typing import Any, Self
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from velum import Engine, Plan
 from velum.engine.schedule import EVERY_FRAME, Schedule
@@ -157,3 +158,14 @@ def test_an_image_is_never_scheduled_like_a_video(tmp_path: Path) -> None:
     with Engine(host=host) as engine:
         engine.hide_pixels(np.full((120, 160, 3), 90, np.uint8), Plan.of("face: counting -> blacken"))
     assert part.sparse is None
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
+def test_every_frame_of_an_animation_is_seen(tmp_path: Path, suffix: str) -> None:
+    part, images = Bearing(), [Image.fromarray(np.full((120, 160, 3), 30 * index, np.uint8)) for index in range(6)]
+    images[0].save(tmp_path / f"in{suffix}", save_all=True, append_images=images[1:], duration=100)
+    host = RuntimeConfig(localizers={"counting": lambda: part})
+    with Engine(host=host) as engine:
+        engine.hide(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}", Plan.of("face: counting -> blacken"))
+    assert part.seen == list(range(6))
+    assert part.sparse is False

@@ -125,7 +125,10 @@ class Engine:
                 regions = sources.locate_first(reader, work, stats, limits, batch=self._batch)
             stage = nullcontext if info.fps is None else prefetch
             window = None if given else TrackingWindow.of(plan, reader)
-            schedule = Schedule.of(plan, info.fps, None if window is None else window.window_frames)
+            schedule = Schedule.of(
+                plan, info.fps, None if window is None else window.window_frames,
+                animation=isinstance(info, media.ImageInfo),
+            )  # fmt: skip
             work = work if info.fps is None else schedule.prepare(work)
             with (
                 sources.open_writer(target, reader, work, segment, regions, overwrite=overwrite) as writer,

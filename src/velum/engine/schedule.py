@@ -37,9 +37,10 @@ class Schedule:
     scenes: bool = False
 
     @classmethod
-    def of(cls, plan: Plan, fps: Fraction | None, window_frames: int | None) -> "Schedule":
+    def of(cls, plan: Plan, fps: Fraction | None, window_frames: int | None, *, animation: bool = False) -> "Schedule":
         """Return the schedule of a plan for a source: every frame of an image, and of a video that is not tracked.
 
+        An animation is an image: its frames are few, may differ in everything, and may be shown for long.
         `window_frames` is how far tracking looks ahead, None for the whole video. When localizers run on a frame,
         tracking must still hold those since the last such frame.
         """
@@ -47,7 +48,7 @@ class Schedule:
             return EVERY_FRAME
         if plan.video.every is not None:
             return cls(plan.video.every)
-        if not plan.video.track:
+        if animation or not plan.video.track:
             return EVERY_FRAME
         interval = round(SECONDS_BETWEEN[plan.effort] * float(fps))
         if window_frames is not None:

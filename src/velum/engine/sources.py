@@ -95,7 +95,9 @@ def locate_all(
     observer = None if work.people is None else FaceObserver(work.people)
     stage = nullcontext if info.fps is None else prefetch
     # Whoever takes a kept person's place between two frames that are looked at would show.
-    schedule = EVERY_FRAME if observer else Schedule.of(work.plan, info.fps, None)
+    schedule = (
+        EVERY_FRAME if observer else Schedule.of(work.plan, info.fps, None, animation=isinstance(info, media.ImageInfo))
+    )
     work = work if info.fps is None else schedule.prepare(work)
     regions: dict[int, tuple[Region, ...]] = {}
     with (
