@@ -15,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import av
@@ -225,4 +226,5 @@ def watched(browser: Any, address: str, **context: Any) -> Iterator[Any]:
 
 
 def foreign(url: str, address: str) -> bool:
-    return not url.startswith((address, f"blob:{address}"))
+    parts = urlsplit(address)  # a blob has the origin of its page, without its path
+    return not url.startswith((address, f"blob:{parts.scheme}://{parts.netloc}/"))
