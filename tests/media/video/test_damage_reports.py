@@ -90,7 +90,7 @@ def test_a_lost_or_truncated_slice_is_reported(
 def test_pictures_of_several_slices_are_decoded_one_by_one(
     tmp_path: Path, suffix: str, options: str, *, sliced: bool
 ) -> None:
-    """With several threads, a frame may come before the decoder has marked its lost slice: about once in 1,000."""
+    """With several threads, a frame may come before the decoder has marked its lost slice: once in 4,500 tries."""
     path = tmp_path / f"a{suffix}"
     film(path, "libx264", {"x264-params": options})
     with VideoReader(path, Limits()) as reader, av.open(path) as container:
