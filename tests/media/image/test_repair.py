@@ -422,3 +422,27 @@ def test_an_archive_behind_an_image_is_left_out_with_a_warning(
     warnings = copy(tmp_path / "a", tmp_path / f"b.{format.lower()}").warnings
     assert [warning for warning in warnings if "archive" in warning] == expected
     assert behind not in (tmp_path / f"b.{format.lower()}").read_bytes()
+
+
+ANOTHER = "the file also holds another JPEG behind the first one, which was left out"
+
+
+@pytest.mark.parametrize(
+    ("more", "warnings"),
+    [(0, []), (1, [ANOTHER]), (5, None)],
+    ids=["a photograph", "with a preview behind it", "a stream of pictures"],
+)
+def test_jpegs_behind_a_jpeg_are_reported_and_a_stream_of_them_is_refused(
+    more: int, warnings: list[str] | None, tmp_path: Path
+) -> None:
+    small = Image.fromarray(PICTURE).resize((16, 16))
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + encoded(small, "JPEG")  # a thumbnail is no further picture
+    picture = encoded(Image.fromarray(PICTURE), "JPEG")
+    data = picture[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + picture[2:]
+    (tmp_path / "a.mjpeg").write_bytes(data + picture * more)
+    if warnings is None:
+        with pytest.raises(BadInput, match="it is a stream of JPEG pictures; put it into a container"):
+            copy(tmp_path / "a.mjpeg", tmp_path / "b.jpg")
+        assert not (tmp_path / "b.jpg").exists()
+    else:
+        assert [text for text in copy(tmp_path / "a.mjpeg", tmp_path / "b.jpg").warnings if "JPEG" in text] == warnings

@@ -14,7 +14,10 @@ from PIL import JpegImagePlugin
 from velum.errors import BadInput
 from velum.media.containers import SOS, end_of_scan, jpeg_segments
 
-_EOI = b"\xff\xd9"
+_EOI, _SOI = b"\xff\xd9", b"\xff\xd8\xff"
+_INDEX = b"MPF\0"
+_PICTURES_OF_A_STREAM = 3
+"""So many pictures, one right behind the other, are a video. A camera adds a preview or two."""
 _SOF_OF_DCT = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
 _APP2, _APP13 = 0xE2, 0xED
 _LEAST_BYTES = {(0xE0, b"JFIF"): 14, (0xEE, b"Adob"): 12}
@@ -98,6 +101,21 @@ def with_end(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     if not scans.complete or not _is_whole(body):
         raise BadInput("it is truncated: its samples end before the end of the image; copy the file again")
     return body + _EOI, (NO_END,)
+
+
+def further_picture_notes(data: bytes) -> tuple[str, ...]:
+    """Return a note for the report when more JPEGs lie behind the first one, without an index (CIPA DC-007) of them.
+
+    Raises `BadInput` for a stream of pictures, which is a video without a container.
+    """
+    head = list(jpeg_segments(data))
+    if not head or data.rfind(_SOI) < head[-1].end or any(_INDEX in data[part.start : part.end] for part in head):
+        return ()
+    if data.count(_EOI + _SOI, head[-1].end) + 1 >= _PICTURES_OF_A_STREAM:
+        raise BadInput(
+            "it is a stream of JPEG pictures; put it into a container and hide in that: ffmpeg -i FILE -c copy FILE.avi"
+        )
+    return ("the file also holds another JPEG behind the first one, which was left out",)
 
 
 def _is_whole(body: bytes) -> bool:

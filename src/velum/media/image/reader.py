@@ -29,7 +29,14 @@ from velum.media.image.decode_errors import translate_errors
 from velum.media.image.info import ImageInfo, ImagePage
 from velum.media.image.palette import Indexed
 from velum.media.image.probe import open_header, probe_file, probe_page
-from velum.media.image.repair import archive_notes, is_whole, keep_decodable, refuse_raw, with_end
+from velum.media.image.repair import (
+    archive_notes,
+    further_picture_notes,
+    is_whole,
+    keep_decodable,
+    refuse_raw,
+    with_end,
+)
 from velum.media.image.strip_metadata import strip_metadata
 from velum.media.projection import projection
 from velum.media.sources import BytesSource
@@ -60,8 +67,9 @@ class ImageReader:
             limits.check("frames", frames, str(source))
             limits.check("image_pixels", image.width * image.height * frames, str(source))
             coding = probe_file(image, self._data, self._format, frames, source, self._profile)
+            others = (*archive_notes(data), *further_picture_notes(data, self._format, source))
             coding = replace(
-                coding, further=pictures - frames, notes=(*coding.notes, *whole.notes, *notes, *archive_notes(data)),
+                coding, further=pictures - frames, notes=(*coding.notes, *whole.notes, *notes, *others),
                 projection=projection(whole.xmp or _xmp_bytes(image.info.get("xmp"))),
             )  # fmt: skip
             width, height = Orientation.from_exif(coding.orientation).stored_size(*image.size)

@@ -91,6 +91,13 @@ def keep_decodable(data: bytes, format: str, source: Path) -> Readable:
     return Readable(data)
 
 
+def further_picture_notes(data: bytes, format: str, source: Path) -> tuple[str, ...]:
+    """Return a note for the report when a JPEG is followed by another one. Raises `BadInput` for a stream of them."""
+    if format != "JPEG":
+        return ()
+    return _add_source(lambda data: (data, jpeg_repair.further_picture_notes(data)), data, source)[1]
+
+
 def with_end(data: bytes, format: str, source: Path) -> tuple[bytes, tuple[str, ...]]:
     """Return the file with its end-of-image marker, and a note for the report where that was added.
 

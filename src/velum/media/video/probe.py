@@ -23,6 +23,7 @@ from velum.media.video.embed_projection import PROJECTION_DROPPED
 from velum.media.video.file_input import RESETTABLE_CLOCKS, Demuxer, FileInput, VideoInput, translate_read_errors
 from velum.media.video.info import Colour, SideStream, VideoFormat, VideoInfo
 from velum.media.video.pixel_formats import PixelLayout, kept_layout
+from velum.report import say_count
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -325,7 +326,8 @@ def _notes(container: Demuxer, first: av.VideoFrame) -> Iterator[str]:
         yield lost
     others = len(_moving_streams(container)) - 1
     if others:
-        yield f"{others} more video tracks were left out: velum anonymizes only the first"
+        counted = say_count(others, "more video track was", "more video tracks were")
+        yield f"{counted} left out: velum anonymizes only the first"
     kinds = {type_.name for type_ in (Type.DYNAMIC_HDR_PLUS, Type.DOVI_METADATA) if _side_data(first, type_)}
     if kinds:
         yield f"changing HDR metadata ({', '.join(sorted(kinds)).lower()}) was dropped; static HDR metadata is kept"
