@@ -20,6 +20,18 @@ def say_count(number: int, one: str, several: str) -> str:
     return f"{number} {one if number == 1 else several}"
 
 
+def say_kinds(counts: Mapping[str, int], most: int = 5) -> str:
+    """Return how many there are of each kind, the most frequent kinds first.
+
+    >>> say_kinds({".txt": 1, ".m4a": 2, "pipe": 1}, most=2)
+    '2 .m4a, 1 .txt, 1 of other kinds'
+    """
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    several = [f"{count} {kind}" for kind, count in ordered[:most]]
+    others = sum(count for _, count in ordered[most:])
+    return ", ".join([*several, f"{others} of other kinds"] if others else several)
+
+
 @dataclass(frozen=True, slots=True)
 class HiddenRegion:
     """One region that was hidden, with the index of its rule and the technique."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shlex
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -78,6 +79,19 @@ def test_quiet_prints_errors_only_and_verbose_each_file(run: Run, photos: Path) 
     assert (single.stdout, single.stderr) == ("", "")
     broken = run("hide", "photos/a.png", "-o", "x.png", "--rule", ZONE, "-q")
     assert isinstance(broken.exception, OutputFailed), "errors are said all the same"
+
+
+def test_says_what_it_left_out_of_a_folder(run: Run, photos: Path) -> None:
+    assert "left out" not in run("hide", "photos", "-o", "before", "--rule", ZONE).stderr
+    for name in ("song.m4a", "song.mp3", "notes.txt", "more.TXT", "README"):
+        (photos / "inner" / name).write_bytes(b"something else")
+    (photos / "dead").symlink_to("nothing")
+    (photos / "there").symlink_to(photos / "inner")
+    os.mkfifo(photos / "pipe")
+    done = run("hide", "photos", "-o", "out", "--rule", ZONE)
+    assert done.exit_code == 0
+    assert "8 files are no image, video or document and left out: 2 .txt, 1 " in done.stderr.replace("\n", " ")
+    assert "2 of other kinds" in done.stderr.replace("\n", " ")
 
 
 def test_selects_files_of_folders_by_patterns(run: Run, photos: Path) -> None:

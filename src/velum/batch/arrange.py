@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -85,6 +86,8 @@ class ArrangedItems:
     def __init__(self) -> None:
         # A database without a name is a temporary file, which is written once the items do not fit into its cache.
         self._rows = sqlite3.connect("", check_same_thread=False)
+        self.left_out = Counter[str]()
+        """Counts of the files that are no items, by suffix or by what they are."""
         self._rows.execute(
             "CREATE TABLE item (source BLOB, target BLOB UNIQUE, wanted BLOB, folded BLOB, suffix TEXT, note TEXT)"
         )
@@ -152,7 +155,7 @@ def _mirror_items(
     for source in sources:
         if source.is_dir() and source.resolve() == inside:
             raise BadPlan(f"{folder} is both source and target; choose another folder to write to")
-        files = _media_files(source, inside) if source.is_dir() else iter([source])
+        files = _media_files(source, inside, items.left_out) if source.is_dir() else iter([source])
         for path in files:
             inner = path.relative_to(source) if source.is_dir() else Path(path.name)
             if not source.is_dir() or is_selected(inner, include, exclude):
@@ -184,14 +187,20 @@ def result_suffix(source: Path) -> tuple[str, str]:
     return suffix, f"the source has the format {kind} and {name}; the result has the suffix {suffix}"
 
 
-def _media_files(folder: Path, target: Path) -> Iterator[Path]:
+def _media_files(folder: Path, target: Path, left_out: Counter[str]) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         # A killed run may have left unfinished files.
         names = sort_texts(entry.name for entry in entries if not is_temporary(entry.name))
     for name in names:
         entry = folder / name
         if entry.is_dir():
-            if not entry.is_symlink() and entry.resolve() != target:
-                yield from _media_files(entry, target)
+            if entry.is_symlink():
+                left_out["link to a folder"] += 1
+            elif entry.resolve() != target:
+                yield from _media_files(entry, target, left_out)
         elif media.is_picture(entry) or archive.has_container_suffix(entry):
             yield entry
+        elif not entry.is_file():
+            left_out["link to nothing" if entry.is_symlink() else "no regular file"] += 1
+        else:
+            left_out[entry.suffix.lower() or "without suffix"] += 1

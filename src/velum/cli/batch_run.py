@@ -203,13 +203,12 @@ class CommandRun:
 
 def warn_left_out(messages: Messages, left_out: "Counter[str]") -> None:
     """Say how many objects of a source are left out, by suffix."""
-    from velum.report import say_count
+    from velum.report import say_count, say_kinds
 
     if left_out:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in left_out.most_common(5))
         messages.warn(
             f"{say_count(left_out.total(), 'object is', 'objects are')} no image, video or document by name and left "
-            f"out: {kinds}; --include takes whatever matches"
+            f"out: {say_kinds(left_out)}; --include takes whatever matches"
         )
 
 

@@ -53,6 +53,7 @@ class FolderRun:
             raise typer.Exit(130) from None
         if self.keeper and self.failed < len(self.jobs):
             self.keeper.write(self.plan)
+        self._warn_left_out()
         self.messages.summary()
         if not self.reports.printed and not self.messages.quiet:
             typer.echo(
@@ -61,6 +62,14 @@ class FolderRun:
             )
         if self.failed:
             raise typer.Exit(1)
+
+    def _warn_left_out(self) -> None:
+        from velum.batch.arrange import ArrangedItems
+        from velum.report import say_count, say_kinds
+
+        if isinstance(self.jobs, ArrangedItems) and (left_out := self.jobs.left_out):
+            counted = say_count(left_out.total(), "file is", "files are")
+            self.messages.warn(f"{counted} no image, video or document and left out: {say_kinds(left_out)}")
 
     def _hide_all(self, *, workers: int, resume: bool, overwrite: bool) -> None:
         from velum.batch.local import MANIFEST, run

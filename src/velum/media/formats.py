@@ -63,7 +63,8 @@ _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 UNREAD_PICTURES = (
     (bytes.fromhex("d7cdc69a"), "a WMF drawing"), (b"\x01\0\x09\0\0\x03", "a WMF drawing"),
     (b"VCLMTF", "a StarView drawing"), (bytes.fromhex("c5d0d3c6"), "an EPS drawing"), (b"8BPS", "a Photoshop picture"),
-    (b"\0\0\x01\0", "an icon"), (b"\0\0\x02" + bytes(5), "a TGA picture"), (b"\0\0\x02\0", "an icon"), (b"icns", "an icon"),
+    (b"\0\0\x01\0", "an icon"), (b"\0\0\x02" + bytes(5), "a TGA picture"), (b"\0\0\x02\0", "an icon"),
+    (b"icns", "an icon"),
     (b"\xff\x0a", "a JPEG XL picture"), (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
     (b"II\xbc\x01", "a JPEG XR picture"), (b"DDS ", "a DDS picture"), (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
     (b"#?RADIANCE", "a Radiance picture"), (b"qoif", "a QOI picture"), (b"gimp xcf", "a GIMP picture"),
