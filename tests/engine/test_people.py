@@ -151,9 +151,9 @@ def test_small_faces_are_hidden(engine: Engine, tmp_path: Path, anna: str) -> No
 @pytest.mark.parametrize(
     ("places", "side", "change", "message"),
     [
-        ({}, SIDE, None, "no face is found in photo .*; give a photo of the person from the front"),
+        ({}, SIDE, None, "no face is found in .*; give a photo of the person from the front"),
         ({"anna": (10, 30), "ben": (140, 30)}, SIDE, None, "shows 2 faces; cut it to the one of the person"),
-        ({"anna": (10, 30)}, SIDE, blur, "the face in photo .* blurred,? and cannot be compared; give a sharp photo"),
+        ({"anna": (10, 30)}, SIDE, blur, "the face in .* blurred,? and cannot be compared; give a sharp photo"),
         ({"anna": (10, 30)}, SIDE, pixelate, "is hidden already, or blurred, and cannot be compared"),
         ({"anna": (10, 30)}, 48, None, "no face that is large enough to be .*at least 24 pixels between the eyes"),
     ],
@@ -172,7 +172,7 @@ def test_a_photo_that_is_no_reference_is_refused_before_anything_is_written(
 def test_photos_of_different_persons_under_one_name_are_refused(engine: Engine, tmp_path: Path, anna: str) -> None:
     ben = save_photo(tmp_path / "ben.png", {"ben": (20, 20)})
     who = people("keep", f"Anna={anna}", f"Anna={ben}")
-    with pytest.raises(BadInput, match=r"anna.png and .*ben.png of Anna seem to show different persons; leave one out"):
+    with pytest.raises(BadInput, match=r"anna.png and .*ben.png, given for Anna, seem to show different persons"):
         hide_photo(engine, tmp_path, ALL, who)
 
 

@@ -107,7 +107,7 @@ def _vectors_of(
         distance = float(np.linalg.norm(vectors[i] - vectors[j]))
         if distance > (embedder.same + embedder.different) / 2:
             raise BadInput(
-                f"photos {first.path} and {second.path} of {person.name} seem to show different persons; "
+                f"{first.path} and {second.path}, given for {person.name}, seem to show different persons; "
                 "leave one out, or give photos in which the face is larger and seen from the front"
             )
     return vectors
@@ -118,15 +118,17 @@ def _vector_of(
 ) -> Embeddings:
     with open_photo(Path(photo.path)) as reader:
         if reader.info.fps is not None:
-            raise BadInput(f"photo {photo.path} of a person is a video; give an image")
+            raise BadInput(f"{photo.path} is a video or an animation; give a still image of the person")
+        if reader.info.frames > 1:
+            raise BadInput(f"{photo.path} has {reader.info.frames} pages; give an image of one page, with the person")
         frame = next(iter(reader.frames()))
     points = _only_face(photo, locate(frame))
     fault = fault_of(frame, points, LEAST_REFERENCE_EYES)
     advice = f"give a sharp photo from the front, with at least {LEAST_REFERENCE_EYES:g} pixels between the eyes"
     if fault == "small":  # what is taken for a small face is often none
-        raise BadInput(f"no face that is large enough to be compared is found in photo {photo.path}; {advice}")
+        raise BadInput(f"no face that is large enough to be compared is found in {photo.path}; {advice}")
     if fault is not None:
-        raise BadInput(f"the face in photo {photo.path} is {FAULTS[fault]} and cannot be compared; {advice}")
+        raise BadInput(f"the face in {photo.path} is {FAULTS[fault]} and cannot be compared; {advice}")
     return embed(embedder, frame, [points])
 
 
@@ -136,15 +138,15 @@ def _only_face(photo: PersonPhoto, regions: Sequence[Region]) -> Points:
     faces = [region for region in faces if min(region.box.width, region.box.height) >= SMALL_SHARE * largest]
     if not faces:
         raise BadInput(
-            f"no face is found in photo {photo.path}: it is missing, hidden already, too small or turned away; give a "
+            f"no face is found in {photo.path}: it is missing, hidden already, too small or turned away; give a "
             "photo of the person from the front"
         )
     if len(faces) > 1:
-        raise BadInput(f"photo {photo.path} shows {len(faces)} faces; cut it to the one of the person")
+        raise BadInput(f"{photo.path} shows {len(faces)} faces; cut it to the one of the person")
     points = faces[0].points
     if points is None:
         raise BadInput(
-            f"the localizer gives no landmarks of the face in photo {photo.path}, which comparing needs; name "
+            f"the localizer gives no landmarks of the face in {photo.path}, which comparing needs; name "
             "centerface or yunet in the rule for faces"
         )
     return points

@@ -1,5 +1,6 @@
 """Photos of people in requests for jobs: who is kept or alone hidden, bad photos refused, nothing left behind."""
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -131,6 +132,14 @@ def blur(rgb: Rgb) -> Rgb:
     return np.asarray(cv2.GaussianBlur(rgb, (0, 0), 6), np.uint8)
 
 
+def pages(*images: bytes) -> bytes:
+    """Return a TIFF with the images as its pages."""
+    first, *more = (Image.open(io.BytesIO(data)) for data in images)
+    file = io.BytesIO()
+    first.save(file, "TIFF", save_all=True, append_images=more)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("photos", "reason"),
     [
@@ -141,7 +150,8 @@ def blur(rgb: Rgb) -> Rgb:
                 ([image({"anna": MIDDLE}, blur)], "the face in photo 1 of 'Anna' is blurred"),
                 ([image({"anna": MIDDLE}, pixelate)], "the face in photo 1 of 'Anna' is hidden already"),
                 ([image({"anna": LEFT}), image({"ben": LEFT})], "seem to show different persons"),
-                ([b"no picture"], "1 of 'Anna'"),
+                ([b"no picture"], "photo 1 of 'Anna' is"),
+                ([pages(image({"anna": MIDDLE}), image(BOTH))], "photo 1 of 'Anna' has 2 pages; give an image of one"),
             ]
         ),
     ],

@@ -38,7 +38,7 @@ def add_people(
         persons, names = list[Person](), dict[str, str]()
         for name, uploads in named.items():
             paths = [_read_photo(backend, upload, folder / f"{len(names) + n:03}") for n, upload in enumerate(uploads)]
-            names |= {path: f"{n} of {name!r}" for n, path in enumerate(paths, 1)}
+            names |= {path: f"photo {n} of {name!r}" for n, path in enumerate(paths, 1)}
             persons.append(Person(name, tuple(map(PersonPhoto, paths))))
         people = People("keep" if request.keep_person else "only", tuple(persons), EMBEDDING)
         plan = plans.with_people(plan, people, names)
