@@ -64,6 +64,7 @@ class LongVideo:
                 finished = list(pool.map(lambda number: self._hide_segment(number, spans[number]), order))
             return self._join(len(spans)) if all(finished) else None
         except ObjectGone as error:
+            delete_segments(self.store, self.place)  # what this node has stored since then
             raise Unavailable(f"the segments of {self.key} were deleted, by a node that has joined them") from error
 
     def _cut(self) -> Sequence[Mapping[str, Any]] | None:
