@@ -160,8 +160,7 @@ def test_publishes_nothing_after_a_failure(
 @pytest.mark.parametrize(
     ("end", "status", "body"),
     [
-        (signal.SIGSEGV, 200, UNEXPECTED),
-        *exhaustive([(signal.SIGKILL, 200, UNEXPECTED)]),
+        *exhaustive([(signal.SIGSEGV, 200, UNEXPECTED), (signal.SIGKILL, 200, UNEXPECTED)]),
         (signal.SIGXCPU, 413, b"the work on the video has 121 work_seconds"),
     ],
 )

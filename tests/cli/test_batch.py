@@ -220,6 +220,7 @@ def test_a_killed_driver_hides_each_file_once_in_the_end(velum_command: Command,
     assert results(out) == results(velum_command.folder / "same")
 
 
+@pytest.mark.exhaustive
 def test_a_disk_that_is_full_leaves_files_for_the_next_run(velum_command: Command, site: Path) -> None:
     folder = velum_command.folder / "in"
     folder.mkdir()

@@ -74,6 +74,7 @@ def test_the_first_way_out_pulls_the_models(
     assert hidden_places(tmp_path) == (True, True)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_second_way_out_installs_a_wheel(
     run: Run, ways: list[list[str]], models: TinyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

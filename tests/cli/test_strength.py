@@ -42,6 +42,7 @@ def test_tells_a_strong_technique_from_a_weak_one(photos: Path) -> None:
     assert results[4]["right"]["undone"] > 0.9
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_prints_a_table_for_people(photos: Path) -> None:
     done = run(str(photos), "--with", "blacken", *WHOLE, "--most", "10")

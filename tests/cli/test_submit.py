@@ -120,7 +120,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("options", "kind", "why"), WRONG, ids=[why for _, _, why in WRONG])
+@pytest.mark.parametrize(("options", "kind", "why"), [*WRONG[::2], *exhaustive(WRONG[1::2])])
 def test_names_the_mistake_in_an_option(
     shared_velum: Velum, options: tuple[str, ...], kind: type[VelumError], why: str
 ) -> None:

@@ -419,11 +419,16 @@ def test_a_catalogue_reads_back_as_it_was_written(
     ("file", "wish", "family", "labels"),
     [
         ("yolox_nano/yolox_nano_layout_v8_1x84x3549.onnx", ImportOptions(), "yolo", 80),
-        ("face-detection-adas-0001/face-detection-adas-0001.xml", ImportOptions(labels=("face",)), "ssd", 2),
-        ("aizoo_face_mask/face_mask_detection.pb", ImportOptions(labels=("face", "face")), "aizoo_face_mask", 2),
         ("lpd_yunet/license_plate_detection_lpd_yunet_2022may.onnx", ImportOptions(), "lpd_yunet", 1),
         *exhaustive(
             [
+                ("face-detection-adas-0001/face-detection-adas-0001.xml", ImportOptions(labels=("face",)), "ssd", 2),
+                (
+                    "aizoo_face_mask/face_mask_detection.pb",
+                    ImportOptions(labels=("face", "face")),
+                    "aizoo_face_mask",
+                    2,
+                ),
                 ("yolox_nano/yolox_nano_layout_e2e_1x300x6.onnx", ImportOptions(), "yolo", 80),
                 ("person-detection-0201/person-detection-0201.xml", ImportOptions(labels=("person",)), "ssd", 1),
                 (

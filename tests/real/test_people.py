@@ -105,6 +105,7 @@ def test_one_of_two_people_in_a_clip_is_recognised(
         assert share >= 0.95 if who == visible else share == 0, (shares, report.people)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("photo", "kept"), [("scout.jpg", 1), *exhaustive([("a.png", 0)])])
 def test_one_of_five_people_in_a_photo_is_recognised(
     engine: Engine, desk: Path, shared: Path, tmp_path: Path, photo: str, kept: int

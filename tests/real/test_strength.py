@@ -30,6 +30,7 @@ def trial(shared: Path) -> AttackTrial:
     return AttackTrial(samples)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("technique", "at_chance"),
     [(Blacken(), True), *exhaustive([(Pixelate(), False), (Blacken(0.98), False), (Blur(), False)])],

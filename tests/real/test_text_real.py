@@ -136,6 +136,7 @@ def test_only_personal_data_of_a_page_is_hidden(
     assert mask[other].mean() < 0.25
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("kind", "row", "doubtful"),
     but_for(
@@ -158,6 +159,7 @@ def test_each_kind_of_personal_data_is_found_alone(
     assert {row} <= rows <= {row} | doubtful
 
 
+@pytest.mark.exhaustive
 def test_weights_of_another_input_form_are_read(shared: Path) -> None:
     form = replace(FAMILY.input, size_wh=(640, 640))
     path = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"

@@ -180,6 +180,7 @@ def test_objects_are_hidden_in_every_frame(name: str, window: int | None) -> Non
     assert excess <= 2.5
 
 
+@pytest.mark.exhaustive
 def test_the_films_need_tracking() -> None:
     bare = 0
     for film in FILMS.values():

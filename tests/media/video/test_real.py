@@ -44,6 +44,7 @@ def test_recordings_keep_time_stamps_size_rotation_and_audio(shared: Path, tmp_p
     assert b"location" not in target.read_bytes()
 
 
+@pytest.mark.exhaustive
 def test_a_lossless_copy_of_a_recording_changes_no_sample(shared: Path, tmp_path: Path) -> None:
     source = shared / "media" / "video" / "face_hevc.mp4"
     _few(source, tmp_path / "b.mkv", Video(codec="ffv1"))

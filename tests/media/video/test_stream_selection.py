@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from av.codec.codec import Codec
-from tests.rows import but_for
+from tests.rows import but_for, exhaustive
 
 from velum.errors import BadPlan, OutputFailed
 from velum.limits import Limits
@@ -167,7 +167,7 @@ HELD = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", but_for(HELD, [".mkv", ".mp4"]))
+@pytest.mark.parametrize("suffix", but_for(HELD, [".mp4"]))
 def test_audio_that_a_container_can_hold_is_copied_sample_by_sample(tmp_path: Path, suffix: str) -> None:
     copied: set[str] = set()
     for encoder, source in makeable(tmp_path, suffix):
@@ -225,7 +225,7 @@ def test_dts_is_copied_packet_by_packet(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", [".mkv", ".avi"])
+@pytest.mark.parametrize("suffix", [".avi", *exhaustive([".mkv"])])
 def test_all_audio_is_silenced_where_the_plan_says_so(tmp_path: Path, suffix: str) -> None:
     for encoder, source in makeable(tmp_path, suffix):
         copy(source, tmp_path / f"out{suffix}", Video(audio="mute"))

@@ -254,6 +254,7 @@ def test_an_upload_stays_when_its_job_is_refused(tmp_path: Path, wrong: bytes) -
         assert api.get(source).status_code == 404
 
 
+@pytest.mark.exhaustive
 def test_an_upload_whose_job_was_never_made_can_be_deleted(tmp_path: Path, server: str) -> None:
     with placed(server, tmp_path) as place:
         api = place.api
