@@ -4,7 +4,7 @@ VENV ?= .venv
 PHOTO ?=
 INPUTS ?= 100000
 SEED ?= 1
-WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 2)))
+WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/velum/__init__.py)
 FROM_ENVIRONMENT = BASE HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_EXTRA_INDEX_URL
 
