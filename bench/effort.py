@@ -200,7 +200,7 @@ class Replay:
     def infer(self, rgb: Rgb) -> Tensors:
         return self.network.infer(rgb)
 
-    def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:  # noqa: ARG002 - they are the same
+    def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:  # noqa: ARG002 - the outputs given at the start are those of these pictures
         return iter(self.answers)
 
 

@@ -160,7 +160,7 @@ class BegunLocalizer:
         """The other localizer's description."""
         return self._part.description
 
-    def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:  # noqa: ARG002 - the one that was begun with
+    def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:  # noqa: ARG002 - the frame that `begin` got is this one
         """Return the regions in the frame. Raises as the other localizer does."""
         with self._waiting():
             return self._answer.result()

@@ -119,7 +119,7 @@ def _cell_range(low: int, high: int, per_pixel: float, length: int) -> tuple[int
     return start, min(max(start + 1, round(high * per_pixel)), length)
 
 
-def _no_boxes(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:  # noqa: ARG001 - of every family
+def _no_boxes(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:  # noqa: ARG001 - the signature that a family needs
     return no_detections()
 
 
