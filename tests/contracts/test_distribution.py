@@ -14,6 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 #: A requirement of the distribution `velum`: an extra, or the bare name after an installer's words.
 STRANGER = re.compile(
     r"\bvelum\[|\b(?:pip3?|pipx|uv|uvx)\b[^\n`]*?\b(?:install|add|run)\b[^\n`]*?[\s'\"]velum(?=['\"\s=<>]|$)"
+    r"|\bdependencies\s*=\s*\[[^\]]*['\"]velum['\"=<>~]"
 )
 
 
@@ -58,6 +59,7 @@ def test_no_file_tells_anybody_to_install_another_project() -> None:
         "uv tool install velum",
         "install velum[traces]",
         'pipx install "velum"',
+        'dependencies = ["numpy", "velum"]',
     ],
 )
 def test_lines_that_would_install_another_project_are_recognised(line: str) -> None:

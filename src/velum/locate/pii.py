@@ -1,4 +1,4 @@
-"""Find personal data in a line of text: addresses, account, card and phone numbers, plates, dates.
+"""Find personal data in a line of text: addresses, numbers, plates, dates, places, passports and credentials.
 
 Text that was read from images has errors. The matchers allow for the usual ones: a letter for the digit that looks like
 it (O for 0, l for 1), spaces within a number or around an @, a comma for a full stop. A miss is worse than a false
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from velum.errors import BadPlan
+from velum.locate.credentials import secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ _LETTER = str.maketrans("0158", "OISB")
 
 # Wide forms to plain ones, character by character, so that places stay the same.
 _PLAIN = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | str.maketrans(
-    "\u3000\xa0\u2010\u2011\u2012\u2013\u2014\u2212\u3002\u00ae\u00a9", "  ------.@@"
+    "\u3000\xa0\u2010\u2011\u2012\u2013\u2014\u2212\u3002\u00ae\u00a9\u2018\u2019\u2032\u00b4\u201d\u2033\u2039",
+    "  ------.@@''''\"\"<",
 )
 
 # A digit, or what is read for one.
@@ -219,6 +221,52 @@ def _is_address(text: str) -> bool:
     return True
 
 
+_HEX = r"[0-9A-Fa-fOoQDIlSZ]"
+_MAC = (
+    rf"(?<![\w:-]){_HEX}{{2}} ?([:-]) ?{_HEX}{{2}}(?: ?\1 ?{_HEX}{{2}}){{4}}(?:(?: ?\1 ?{_HEX}{{2}}){{2}})?(?![\w:-])"
+    rf"|(?<![\w.]){_HEX}{{4}}\.{_HEX}{{4}}\.{_HEX}{{4}}(?![\w.])"
+)
+"""Addresses of network devices, of 48 and 64 bits (IEEE 802), in pairs of digits or, as on switches, in fours."""
+
+_SIDE = r"(?:[NSEWO]|Nord|Süd|Ost|West|North|South|East)"
+_MINUTES = rf"(?:{_D}{{1,2}}(?:[.,]{_D}+)? ?' ?)?(?:{_D}{{1,2}}(?:[.,]{_D}+)? ?(?:\"|'{{2}}) ?)?"
+_ANGLE = rf"(?:{_D}{{1,3}} ?[°º˚] ?{_MINUTES}|{_D}{{1,3}}[.,]{_D}{{2,}} ?[°º˚]? ?)"
+_DEGREES = r"[+-]?\d{1,3}\.\d{3,}"
+_CODE = "[23456789CFGHJMPQRVWX]"
+_PLACE = (
+    rf"(?<![\w.]){_SIDE}? ?{_ANGLE}{_SIDE}(?!\w)|(?<![\w.]){_SIDE} ?{_ANGLE}(?!\w)|{_D}{{1,3}}[°º˚] ?{_D}{{1,2}} ?'"
+    rf"|(?<![\w.]){_DEGREES}\s?[,;/ ]\s?{_DEGREES}(?![\w.])|(?<!\w)geo:\S+|(?<!\w){_CODE}{{4,8}}\+{_CODE}{{2,3}}(?!\w)"
+    rf"|(?<!\w)(?:lat|lon|lng|breite|länge)[\w ]{{0,9}}[:=]? ?[+-]?{_D}{{1,3}}[.,]{_D}{{2,}}"
+)
+"""Coordinates with degrees or decimals, URIs of RFC 5870, and plus codes (the specification of Open Location Code)."""
+
+
+def _machine_readable(text: str) -> Iterator[Match]:
+    """Yield lines of the machine readable zone of passports and cards: 30, 36 or 44 signs (ICAO Doc 9303).
+
+    `checked` is False only for a second line whose document number contradicts its check digit. The filler `<` may have
+    been read as another sign.
+    """
+    for hit in re.finditer(r"(?<!\w)[A-Z0-9][A-Z0-9<«({\[ ]{26,60}(?!\w)", text):
+        line = re.sub(r"[({\[]", "<", hit.group().replace("«", "<<")).replace(" ", "")
+        if 28 <= len(line) <= 46 and line.count("<") > 2:
+            is_second = re.match(r"[A-Z0-9<]{9}\d[A-Z]{3}\d{6}", line)
+            numbers = {line[:9], line[:9].translate(_DIGIT)}
+            yield Match(*hit.span(), "mrz", not is_second or line[9] in map(_check_digit, numbers))
+
+
+def _check_digit(signs: str) -> str:
+    """Return the check digit of ICAO Doc 9303, part 3: weights 7, 3, 1; letters count from 10, `<` is 0.
+
+    >>> _check_digit("L898902C3")
+    '6'
+    """
+    values = [
+        0 if sign == "<" else int(sign, 36) for sign in signs if sign == "<" or (sign.isascii() and sign.isalnum())
+    ]
+    return str(sum(value * (7, 3, 1)[place % 3] for place, value in enumerate(values)) % 10)
+
+
 KINDS: dict[str, Callable[[str], Iterator[Match]]] = {
     "email": _everywhere("email", _EMAIL),
     "iban": _ibans,
@@ -228,5 +276,9 @@ KINDS: dict[str, Callable[[str], Iterator[Match]]] = {
     "ip": _addresses,
     "url": _everywhere("url", _URL, re.IGNORECASE),
     "date": _everywhere("date", _DATE, re.IGNORECASE),
+    "gps": _everywhere("gps", _PLACE, re.IGNORECASE),
+    "mac": _everywhere("mac", _MAC),
+    "mrz": _machine_readable,
+    "secret": lambda text: (Match(*span, "secret") for span in secrets(text)),
 }
 """Kind, as the option `match` names it -> its matcher."""

@@ -70,13 +70,13 @@ class Text:
     ) -> None:
         """Load the model that finds text and, with `match` or `regex`, the one that reads it.
 
-        `match` names what to hide, separated by `|`: email, iban, phone, plate, card, ip, url, date. `regex` is a
-        regular expression, which ignores case, for anything else. With neither, all text is hidden. Lines that were
-        read with a score below `unsure` are hidden, too, whatever they say. With `shape="plate"`, lines of the shape of
-        a license plate are found, under that label, and nothing is read. `min_side` is the height, in image pixels, of
-        the smallest line that must be found; `name` is the model that detects lines; `threshold` and `tile` are as for
-        other models. Raises `BadPlan` for an unknown name and for values out of range, `Unavailable` when the weights
-        or RapidOCR are missing.
+        `match` names what to hide, separated by `|`: email, iban, phone, plate, card, ip, url, date, gps, mac, mrz,
+        secret. `regex` is a regular expression, which ignores case, for anything else. With neither, all text is
+        hidden. Lines that were read with a score below `unsure` are hidden, too, whatever they say. With
+        `shape="plate"`, lines of the shape of a license plate are found, under that label, and nothing is read.
+        `min_side` is the height, in image pixels, of the smallest line that must be found; `name` is the model that
+        detects lines; `threshold` and `tile` are as for other models. Raises `BadPlan` for an
+        unknown name and for values out of range, `Unavailable` when the weights or RapidOCR are missing.
         """
         kinds, pattern = pii.parse_kinds(match), pii.compile_pattern(regex)
         if shape and (kinds or pattern):
