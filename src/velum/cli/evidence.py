@@ -57,7 +57,8 @@ Links = Annotated[
     bool, typer.Option("--identity-links", help="Declare that a link back to people is kept, such as a table of names.")
 ]
 PlanFile = Annotated[
-    Path | None, typer.Option("--plan", "-p", metavar="FILE", help="The plan; needed when it has more than rules.")
+    str | None,
+    typer.Option("--plan", "-p", metavar="FILE|NAME", help="The plan; needed when it has more than rules."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
 

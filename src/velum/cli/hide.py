@@ -148,7 +148,7 @@ def hide(
         stream, folder, regions=regions, resume=resume, evidence=evidence, signed_by=bool(key or reviewer or evaluation)
     )
     ends = [stream] if stream else jobs
-    read_files = [path for path in (key, plan, regions, evaluation) if path]
+    read_files = [Path(path) for path in (key, plan, regions, evaluation) if path]
 
     def others() -> Iterator[Path]:
         yield from read_files

@@ -1,4 +1,4 @@
-"""`velum techniques`, `velum labels` and `velum plan show`."""
+"""`velum techniques`, `velum labels`, `velum plan show` and `velum plan list`."""
 
 import inspect
 
@@ -6,7 +6,7 @@ import typer
 
 from velum.cli import common, options
 
-plan_app = typer.Typer(help="Show a plan.", no_args_is_help=True)
+plan_app = typer.Typer(help="Show a plan, or list the plans of velum.", no_args_is_help=True)
 
 
 @plan_app.command("show")
@@ -29,6 +29,20 @@ def show(
         common.print_json(chosen_plan.to_json() | {"digest": chosen_plan.digest})
     else:
         typer.echo(chosen_plan.to_toml() + f"# digest {chosen_plan.digest}")
+
+
+@plan_app.command("list")
+def list_plans(json: options.Json = False) -> None:
+    """List the plans that --plan takes by name."""
+    from textwrap import fill
+
+    from velum.named_plans import NAMED_PLANS
+
+    for named in NAMED_PLANS.values():
+        if json:
+            common.print_json({"name": named.name, "purpose": named.purpose, "plan": named.plan().to_json()})
+        else:
+            typer.echo(fill(f"{named.name:12}{named.purpose}", width=80, subsequent_indent=" " * 12))
 
 
 def labels(json: options.Json = False) -> None:

@@ -23,9 +23,12 @@ Rules = Annotated[
     ),
 ]
 PlanFile = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--plan", "-p", metavar="FILE", help="File with a plan (TOML or JSON), in place of --rule and --hide."
+        "--plan",
+        "-p",
+        metavar="FILE|NAME",
+        help="File with a plan (TOML or JSON), or a plan of velum (velum plan list), in place of --rule and --hide.",
     ),
 ]
 Labels = Annotated[
@@ -206,7 +209,8 @@ _VIDEO_FIELDS = (
 class PlanOptions:
     """The options that make up a plan: a file or rules, and options that change the plan."""
 
-    file: Path | None = None
+    file: str | None = None
+    """A file, or the name of a plan of velum."""
     rules: Sequence[str] = ()
     labels: Sequence[str] = ()
     technique: str | None = None
@@ -243,9 +247,7 @@ class PlanOptions:
         if self.file is not None:
             if self.rules or self.labels:
                 raise BadPlan("--plan cannot be combined with --rule or --hide; write the rules into the plan")
-            text = common.read_text(self.file, BadPlan)
-            is_json = self.file.suffix.lower() == ".json"
-            return Plan.from_json(common.parse_json(text, self.file, BadPlan)) if is_json else Plan.from_toml(text)
+            return read_plan(self.file)
         rules = tuple(map(Rule.parse, self.rules))
         if self.labels:
             from velum.locate.registry import rules_for
@@ -254,6 +256,23 @@ class PlanOptions:
             hide = PartSpec.parse(self.technique or "blacken")
             rules += rules_for(common.split_commas(self.labels), hide, Settings.load().host())
         return Plan(rules) if rules else Plan()
+
+
+def read_plan(name: str) -> "Plan":
+    """Return the plan in the file `name`, or the plan of velum of that name. Raises `BadPlan`."""
+    from velum.named_plans import NAMED_PLANS
+    from velum.plan import Plan
+
+    path = Path(name)
+    if name in NAMED_PLANS:
+        if path.exists():
+            raise BadPlan(f"--plan {name} is both a plan of velum and a file here; write ./{name} for the file")
+        return NAMED_PLANS[name].plan()
+    if not path.exists() and not path.suffix and "/" not in name:
+        raise BadPlan(f"there is no file {name}, and velum's own plans are {', '.join(NAMED_PLANS)}")
+    text = common.read_text(path, BadPlan)
+    is_json = path.suffix.lower() == ".json"
+    return Plan.from_json(common.parse_json(text, path, BadPlan)) if is_json else Plan.from_toml(text)
 
 
 def with_people(plan: "Plan", keep: Sequence[str] = (), only: Sequence[str] = ()) -> "Plan":

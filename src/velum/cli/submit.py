@@ -114,7 +114,7 @@ def _plan_of_job(client: "Client", name: str | None, plan_options: options.PlanO
         return name
     rules = [*plan_options.rules, *_rules(client, plan_options.labels, plan_options.technique)]
     technique = None if plan_options.labels else plan_options.technique
-    return replace(plan_options, file=Path(name) if name else None, rules=rules, labels=(), technique=technique).plan()
+    return replace(plan_options, file=name, rules=rules, labels=(), technique=technique).plan()
 
 
 def _is_file(plan: str) -> bool:
