@@ -117,7 +117,7 @@ def create(
         key,
         passphrase_file,
         overwrite=overwrite,
-        others=[path for path in read_files if path],
+        others=[Path(path) for path in read_files if path],
     )
     keeper.add(file_evidence, checked_report.models)
     keeper.write(whole, declared)

@@ -36,9 +36,9 @@ def list_plans(json: options.Json = False) -> None:
     """List the plans that --plan takes by name."""
     from textwrap import fill
 
-    from velum.named_plans import NAMED_PLANS
+    from velum.built_in_plans import BUILT_IN_PLANS
 
-    for named in NAMED_PLANS.values():
+    for named in BUILT_IN_PLANS.values():
         if json:
             common.print_json({"name": named.name, "purpose": named.purpose, "plan": named.plan().to_json()})
         else:

@@ -1,11 +1,13 @@
 """`velum locate` and `velum check`: what a plan would hide in a source, and what a finished file still shows."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from velum.cli import common, options
+from velum.errors import VelumError
 
 if TYPE_CHECKING:
     from velum.verify.result import CheckResult, LeakRun
@@ -47,8 +49,8 @@ def locate(
 
 
 def check(
-    file: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The finished image, video, document or archive to check.")
+    files: Annotated[
+        list[Path], typer.Argument(metavar="OUT", help="The finished images, videos, documents or archives to check.")
     ],
     against: Annotated[
         Path | None, typer.Option("--against", metavar="IN", help="The source of OUT; comparing with it finds more.")
@@ -82,29 +84,49 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Search a finished file for people and metadata that are not hidden. Exit 1: something was found."""
+    """Search finished files for people and metadata that are not hidden. Exit 1: something was found."""
     from velum.cli.progress import frame_progress
-    from velum.media.archive import container_of
     from velum.settings import Settings
     from velum.verify.leak_check import Check
+    from velum.verify.result import write_contact_sheet
 
-    if sheet is not None and container_of(file):
-        raise typer.BadParameter("--sheet shows frames of one image or video; leave it out for archives and documents")
+    _check_arguments(files, {"--against": against, "--regions": regions, "--sheet": sheet})
     chosen_plan = options.PlanOptions(plan, rule, hide_labels, effort=effort).plan()
     findings = None if regions is None else common.read_annotations(regions)
     settings = Settings.load()
-    with common.engine(file) as engine, frame_progress(file.name) as progress:
+    any_leak, failure = False, None
+    with common.engine(*files) as engine:
         run_check = Check(engine, settings.host(), settings.limits())
-        checked = run_check(
-            file, chosen_plan, against=against, regions=findings, text=text, identity=identity, progress=progress
-        )
-    if sheet is not None and not checked.is_clean:
-        from velum.verify.result import write_contact_sheet
+        for file in files:
+            try:
+                with frame_progress(file.name) as progress:
+                    checked = run_check(
+                        file, chosen_plan, against=against, regions=findings, text=text, identity=identity,
+                        progress=progress,
+                    )  # fmt: skip
+            except VelumError as error:
+                if len(files) == 1:
+                    raise
+                common.fail(str(error))
+                failure = failure or error
+                continue
+            if sheet is not None and not checked.is_clean:
+                write_contact_sheet(sheet, file, checked, settings.limits())
+            _print_result(checked, json=json)
+            any_leak = any_leak or not checked.is_clean
+    if any_leak or failure:
+        raise typer.Exit(1 if any_leak or failure is None else failure.exit_code)
 
-        write_contact_sheet(sheet, file, checked, settings.limits())
-    _print_result(checked, json=json)
-    if not checked.is_clean:
-        raise typer.Exit(1)
+
+def _check_arguments(files: list[Path], of_one: Mapping[str, Path | None]) -> None:
+    """Refuse options that belong to one file where there are several, and contact sheets of containers."""
+    from velum.media.archive import container_of
+
+    given = [name for name, value in of_one.items() if value is not None]
+    if len(files) > 1 and given:
+        raise typer.BadParameter(f"{given[0]} belongs to one file, and {len(files)} are named; check them one by one")
+    if of_one["--sheet"] is not None and container_of(files[0]):
+        raise typer.BadParameter("--sheet shows frames of one image or video; leave it out for archives and documents")
 
 
 def _print_result(checked: "CheckResult", *, json: bool) -> None:

@@ -260,16 +260,16 @@ class PlanOptions:
 
 def read_plan(name: str) -> "Plan":
     """Return the plan in the file `name`, or the plan of velum of that name. Raises `BadPlan`."""
-    from velum.named_plans import NAMED_PLANS
+    from velum.built_in_plans import BUILT_IN_PLANS
     from velum.plan import Plan
 
     path = Path(name)
-    if name in NAMED_PLANS:
+    if name in BUILT_IN_PLANS:
         if path.exists():
             raise BadPlan(f"--plan {name} is both a plan of velum and a file here; write ./{name} for the file")
-        return NAMED_PLANS[name].plan()
+        return BUILT_IN_PLANS[name].plan()
     if not path.exists() and not path.suffix and "/" not in name:
-        raise BadPlan(f"there is no file {name}, and velum's own plans are {', '.join(NAMED_PLANS)}")
+        raise BadPlan(f"there is no file {name}, and velum's own plans are {', '.join(BUILT_IN_PLANS)}")
     text = common.read_text(path, BadPlan)
     is_json = path.suffix.lower() == ".json"
     return Plan.from_json(common.parse_json(text, path, BadPlan)) if is_json else Plan.from_toml(text)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from velum.built_in_plans import BUILT_IN_PLANS, BuiltInPlan
 from velum.cli.main import app
-from velum.named_plans import NAMED_PLANS, NamedPlan
 from velum.parts import names
 from velum.plan import Plan
 from velum.plugins import RuntimeConfig
@@ -15,8 +15,8 @@ from velum.plugins import RuntimeConfig
 RUNNER = CliRunner()
 
 
-@pytest.mark.parametrize("named", NAMED_PLANS.values(), ids=NAMED_PLANS)
-def test_a_named_plan_names_only_parts_that_velum_has_and_techniques_that_destroy(named: NamedPlan) -> None:
+@pytest.mark.parametrize("named", BUILT_IN_PLANS.values(), ids=BUILT_IN_PLANS)
+def test_a_named_plan_names_only_parts_that_velum_has_and_techniques_that_destroy(named: BuiltInPlan) -> None:
     plan = named.plan()
     host = RuntimeConfig()
     known = {*names("velum.localizers", host), "centerface", "lpd-yunet"}
@@ -25,15 +25,15 @@ def test_a_named_plan_names_only_parts_that_velum_has_and_techniques_that_destro
     assert plan.metadata == ()
 
 
-@pytest.mark.parametrize("name", NAMED_PLANS)
+@pytest.mark.parametrize("name", BUILT_IN_PLANS)
 def test_plan_takes_a_name_and_prints_a_file_that_makes_the_same_plan(name: str, tmp_path: Path) -> None:
     printed = RUNNER.invoke(app, ["plan", "show", "--plan", name])
     assert printed.exit_code == 0
     file = tmp_path / "copy.toml"
     file.write_text(printed.stdout)
     again = RUNNER.invoke(app, ["plan", "show", "--plan", str(file), "--json"])
-    assert json.loads(again.stdout)["digest"] == NAMED_PLANS[name].plan().digest
-    assert Plan.from_toml(printed.stdout) == NAMED_PLANS[name].plan()
+    assert json.loads(again.stdout)["digest"] == BUILT_IN_PLANS[name].plan().digest
+    assert Plan.from_toml(printed.stdout) == BUILT_IN_PLANS[name].plan()
 
 
 def test_options_change_a_named_plan() -> None:
@@ -57,7 +57,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 
 def test_the_list_says_what_each_plan_is_for() -> None:
     listed = RUNNER.invoke(app, ["plan", "list"])
-    assert all(f"{named.name:12}" in listed.stdout for named in NAMED_PLANS.values())
+    assert all(f"{named.name:12}" in listed.stdout for named in BUILT_IN_PLANS.values())
     assert all(len(line) <= 80 for line in listed.stdout.splitlines())
     lines = RUNNER.invoke(app, ["plan", "list", "--json"]).stdout.splitlines()
-    assert [json.loads(line)["name"] for line in lines] == list(NAMED_PLANS)
+    assert [json.loads(line)["name"] for line in lines] == list(BUILT_IN_PLANS)

@@ -9,7 +9,7 @@ from velum.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
-class NamedPlan:
+class BuiltInPlan:
     """A plan with a name, and a line that says what it is for."""
 
     name: str
@@ -33,28 +33,28 @@ def _text(*kinds: str) -> str:
     return f"text: text(match={'|'.join(kinds)!r}) -> blacken"
 
 
-NAMED_PLANS: Mapping[str, NamedPlan] = MappingProxyType(
+BUILT_IN_PLANS: Mapping[str, BuiltInPlan] = MappingProxyType(
     {
         named.name: named
         for named in (
-            NamedPlan("street", "street imagery, dashcams: faces and license plates", (_FACE, _PLATE)),
-            NamedPlan(
+            BuiltInPlan("street", "street imagery, dashcams: faces and license plates", (_FACE, _PLATE)),
+            BuiltInPlan(
                 "documents",
                 "scans and photographs of documents: personal data in their text, faces, codes; passports",
                 (_text("email", "iban", "phone", "card", "date", "mrz", "plate"), _FACE, _CODE),
             ),
-            NamedPlan(
+            BuiltInPlan(
                 "screen",
                 "screenshots and recordings of a screen: addresses, numbers, coordinates, credentials, faces, codes",
                 (_text("email", "iban", "phone", "card", "ip", "url", "mac", "gps", "secret"), _FACE, _CODE),
             ),
-            NamedPlan(
+            BuiltInPlan(
                 "family",
                 "private photos and videos to share: every face that can be found, license plates; no sound",
                 (_FACE, _PLATE),
                 {"effort": "thorough", "video": {"audio": "drop"}},
             ),
-            NamedPlan(
+            BuiltInPlan(
                 "clinic",
                 "pictures from care: every face that can be found, all text, codes; no sound; checked at the end",
                 (_FACE, _ALL_TEXT, _CODE),
