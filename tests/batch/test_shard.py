@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.jobs import bad_parts
 
 from velum import Engine, Limits, Plan, RuntimeConfig
 from velum.engine.subprocess_engine import SubprocessPool
@@ -19,7 +20,7 @@ pytest.importorskip("pyarrow", reason="the extra batch is not installed")
 pytest.importorskip("obstore", reason="the extra cloud is not installed")
 
 from velum.batch import shard as shards
-from velum.batch.item import ItemOutcome
+from velum.batch.item import ItemOutcome, SourceItem
 from velum.batch.listing import Listing, Selection
 from velum.batch.manifest import BatchRun, RunConfig
 from velum.batch.shard import ShardRunner, hide_shards, shards_to_hide
@@ -111,6 +112,20 @@ def test_results_are_those_of_the_engine_and_carry_plan_and_etag(
     outcomes = run.outcomes(listing, 0)
     assert outcomes is not None
     assert all(outcome.labels == {"zone": 1} and outcome.seconds["cpu"] > 0 for outcome in outcomes)
+
+
+@pytest.mark.parametrize(("how", "advice"), [("killed", "use fewer --workers"), ("leave", "velum.anonymize in Python")])
+def test_a_process_that_dies_has_advice_that_a_command_can_follow(
+    target: ObjectTree, source: ObjectTree, tmp_path: Path, how: str, advice: str
+) -> None:
+    plan = Plan.of(f"face: bad(how={how!r}) -> blacken")
+    run = BatchRun.start(target, RunConfig(plan, source.url, target.url))
+    with SubprocessPool(1, bad_parts.host, Limits()) as pool:
+        outcome = runner(run, source, pool, tmp_path).hide_item(SourceItem.of(next(iter(source.list()))))
+    assert outcome is not None
+    assert (outcome.status, outcome.attempt) == ("failed", 2)
+    assert advice in outcome.reason
+    assert "log" not in outcome.reason
 
 
 def test_two_runners_on_one_shard_write_the_same_results(

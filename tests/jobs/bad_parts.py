@@ -25,6 +25,8 @@ class Bad:
             ctypes.string_at(0)
         if self._how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self._how == "terminated":
+            os.kill(os.getpid(), signal.SIGTERM)
         if self._how == "leave":
             os._exit(3)
         if self._how == "hang":

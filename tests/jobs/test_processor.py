@@ -152,7 +152,8 @@ def test_a_process_that_dies_is_replaced(
     deaths: list[tuple[str, type[VelumError], str]] = [
         ("crash", BadInput, "decoder crashed on this file .SIGSEGV."),
         ("killed", Unavailable, "out of memory"),  # not the file's fault, perhaps
-        ("leave", Unavailable, "ended with exit code 3"),
+        ("leave", Unavailable, "ended itself with exit code 3; the log of the worker"),
+        ("terminated", Unavailable, "ended from outside .SIGTERM."),
         ("hang", BadInput, "no frame of the file was finished for 2.5 s"),
     ]
     for how, error, why in deaths:

@@ -12,7 +12,7 @@ from tests.service.factories import picture
 from tests.storage.fake_s3 import S3
 
 from velum import Limits, Plan, RuntimeConfig
-from velum.engine.subprocess_engine import SubprocessEngine, SubprocessRequest
+from velum.engine.subprocess_engine import COMMAND_ADVICE, SubprocessEngine, SubprocessRequest
 from velum.errors import Unavailable
 from velum.jobs import (
     Database,
@@ -192,7 +192,7 @@ def test_a_source_that_cannot_be_read_is_not_called_damaged(tmp_path: Path, wron
     if wrong == "no file":
         source = tmp_path / "file" / "source"
         (tmp_path / "file").touch()
-    child = SubprocessEngine(RuntimeConfig, Limits(), silent_seconds=60)
+    child = SubprocessEngine(RuntimeConfig, Limits(), silent_seconds=60, advice=COMMAND_ADVICE)
     with closing(child), pytest.raises(Unavailable, match="cannot be read"):
         child.hide(SubprocessRequest(source, target, Plan.of("zone: fixed -> blacken")), lambda *_: None, Event())
 

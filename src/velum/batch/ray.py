@@ -12,7 +12,7 @@ from tempfile import gettempdir
 
 from velum.batch.manifest import BatchRun, refuse_other_node
 from velum.batch.shard import ShardRunner, shards_to_share
-from velum.engine.subprocess_engine import SubprocessPool
+from velum.engine.subprocess_engine import DeathAdvice, SubprocessPool
 from velum.errors import Unavailable, VelumError
 from velum.limits import Limits
 from velum.plugins import RuntimeConfig
@@ -34,12 +34,17 @@ except ImportError as missing:
 HELP, HELPERS = -1, 64
 """In place of the number of a shard: help with long videos of others; and how many rows at most say so."""
 
+_ADVICE = DeathAdvice(
+    "raise --cpus-per-worker, so that fewer actors share the memory of a node",
+    "Ray's log of the actor on that node shows what the libraries print",
+)
+
 
 class ShardActor:
     """Hides shards of the last listing in its process of Ray. `host` is called on the node, where the models are."""
 
     def __init__(self, name: str, source: str, target: str, host: Callable[[], RuntimeConfig], limits: Limits) -> None:
-        run, engines = BatchRun.open(open_tree(target), name), SubprocessPool(1, host, limits)
+        run, engines = BatchRun.open(open_tree(target), name), SubprocessPool(1, host, limits, advice=_ADVICE)
         checked = engines.check(run.config.plan, fingerprint=True)
         refuse_other_node(run.config, checked)
         self._listing = run.listings()[-1]

@@ -54,6 +54,21 @@ class ProcessKilled(Unavailable):
 
 
 @dataclass(frozen=True, slots=True)
+class DeathAdvice:
+    """What the reader of an error can do about a process that was killed, or that ended itself."""
+
+    killed: str
+    ended: str
+
+
+COMMAND_ADVICE = DeathAdvice(
+    "use fewer --workers, or a machine with more memory",
+    "hide in it with velum.anonymize in Python, which shows what the libraries print before",
+)
+"""For a command, which discards what libraries print."""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedPlan:
     """A plan whose parts a process could make: the descriptions of its models, and what to warn of."""
 
@@ -100,8 +115,10 @@ class SubprocessRequest:
 class SubprocessEngine:
     """Starts the process when it is first needed, and again after it has died. For one thread."""
 
-    def __init__(self, host: Callable[[], RuntimeConfig], limits: Limits, *, silent_seconds: float) -> None:
-        self._start, self._silent_seconds = pickle.dumps((host, limits)), silent_seconds
+    def __init__(
+        self, host: Callable[[], RuntimeConfig], limits: Limits, *, silent_seconds: float, advice: DeathAdvice
+    ) -> None:
+        self._start, self._silent_seconds, self._advice = pickle.dumps((host, limits)), silent_seconds, advice
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection[Any, Any] | None = None
         self.cpu_seconds = 0.0
@@ -201,8 +218,12 @@ class SubprocessEngine:
         if -code in _CRASHES:
             return DecoderCrash(f"the decoder crashed on this file ({signal.Signals(-code).name}); it was not hidden")
         if code == -signal.SIGKILL:
-            return ProcessKilled("the decoder process was killed, probably out of memory; raise its memory limit")
-        return ProcessKilled(f"the decoder process ended with exit code {code}; look into the worker's log")
+            return ProcessKilled(f"the decoder process was killed, probably out of memory; {self._advice.killed}")
+        if -code in {*signal.Signals}:
+            return ProcessKilled(
+                f"the decoder process was ended from outside ({signal.Signals(-code).name}); try again"
+            )
+        return ProcessKilled(f"the decoder process ended itself with exit code {code}; {self._advice.ended}")
 
 
 def _error(request: SubprocessRequest, name: str, message: str, limit: tuple[Any, ...]) -> VelumError:
@@ -226,9 +247,12 @@ class SubprocessPool:
     """
 
     def __init__(
-        self, count: int, host: Callable[[], RuntimeConfig], limits: Limits, *, silent_seconds: float = SILENT_SECONDS
-    ) -> None:
-        self._engines = [SubprocessEngine(host, limits, silent_seconds=silent_seconds) for _ in range(count)]
+        self, count: int, host: Callable[[], RuntimeConfig], limits: Limits, *,
+        silent_seconds: float = SILENT_SECONDS, advice: DeathAdvice = COMMAND_ADVICE,
+    ) -> None:  # fmt: skip
+        self._engines = [
+            SubprocessEngine(host, limits, silent_seconds=silent_seconds, advice=advice) for _ in range(count)
+        ]
         self._idle: LifoQueue[SubprocessEngine] = LifoQueue()  # the process that ran last has its models loaded
         for engine in reversed(self._engines):
             self._idle.put(engine)

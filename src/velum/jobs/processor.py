@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from velum.annotations import Annotations, text_of
 from velum.engine.segments import link_tracks, renumber_lines, renumber_report, reusable_segments
-from velum.engine.subprocess_engine import SubprocessEngine, SubprocessRequest
+from velum.engine.subprocess_engine import DeathAdvice, SubprocessEngine, SubprocessRequest
 from velum.errors import BadInput, OutputFailed, Unavailable
 from velum.jobs.values import Piece, RegionsOrigin, Submission
 from velum.limits import Limits
@@ -111,6 +111,11 @@ class JobProcessor(Protocol):
 
 _WHOLE = Piece(0)
 
+_ADVICE = DeathAdvice(
+    "raise the worker's memory limit, or run fewer jobs at a time in it",
+    "the log of the worker, or of a service without workers, shows what the libraries print",
+)
+
 
 class EngineProcessor:
     """Runs an `Engine` in a process of its own, so that a file that crashes a decoder does not crash the worker.
@@ -124,7 +129,7 @@ class EngineProcessor:
         self, host: Callable[[], RuntimeConfig], limits: Limits, *, silent_seconds: float = 600.0,
         span_seconds: float = SEGMENT_SECONDS,
     ) -> None:  # fmt: skip
-        self._child = SubprocessEngine(host, limits, silent_seconds=silent_seconds)
+        self._child = SubprocessEngine(host, limits, silent_seconds=silent_seconds, advice=_ADVICE)
         self._span_seconds = span_seconds
 
     def cut(self, task: Task) -> Sequence[Piece]:
