@@ -80,6 +80,13 @@ def test_shards_end_by_items_or_by_minutes_of_video(monkeypatch: pytest.MonkeyPa
     assert [len(shard) for shard in into_shards(videos)] == [2, 1]
 
 
+@pytest.mark.parametrize(("count", "shards"), [(24, 1), (60, 3), (1000, 40), (10_000, 133), (100_000, 249)])
+def test_many_machines_can_share_a_listing_of_any_length(count: int, shards: int) -> None:
+    sizes = [len(shard) for shard in into_shards(SourceItem(str(n), "", 10) for n in range(count))]
+    assert (sum(sizes), len(sizes)) == (count, shards)
+    assert max(sizes) <= max(25, min(1000, count // 40 + 1))
+
+
 def test_shards_are_written_while_keys_are_listed(run: BatchRun, tmp_path: Path) -> None:
     written: list[int] = []
 
@@ -93,9 +100,9 @@ def test_shards_are_written_while_keys_are_listed(run: BatchRun, tmp_path: Path)
                 yield ObjectInfo(f"{number:06}.jpg", 10, "e")
 
     listing, _ = run.list_sources(Endless(tmp_path), Selection())
-    assert written == [0, 1, 2, 3, 4]
+    assert written == [39, 67, 83, 95, 104]  # the first thousand in shards of 25, then of a fortieth of those before
     assert listing is not None
-    assert (listing.shards, listing.items) == (5, 5000)
+    assert (listing.shards, listing.items) == (105, 5000)
 
 
 def test_files_that_are_left_out_are_counted(run: BatchRun, source: ObjectTree) -> None:

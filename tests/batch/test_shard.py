@@ -20,6 +20,7 @@ pytest.importorskip("pyarrow", reason="the extra batch is not installed")
 pytest.importorskip("obstore", reason="the extra cloud is not installed")
 
 from velum.batch import shard as shards
+from velum.batch.hide_item import ItemHider
 from velum.batch.item import ItemOutcome, SourceItem
 from velum.batch.listing import Listing, Selection
 from velum.batch.manifest import BatchRun, RunConfig
@@ -59,7 +60,7 @@ def begin(source: ObjectTree, target: ObjectTree) -> tuple[BatchRun, Listing]:
 
 
 def runner(run: BatchRun, source: ObjectTree, engines: SubprocessPool, folder: Path, node: str = "node") -> ShardRunner:
-    return ShardRunner(run, source, engines, folder, node, 3)
+    return ShardRunner(ItemHider(run, source, engines, folder, node, 3))
 
 
 def results(target: ObjectTree) -> dict[str, bytes]:
@@ -121,7 +122,7 @@ def test_a_process_that_dies_has_advice_that_a_command_can_follow(
     plan = Plan.of(f"face: bad(how={how!r}) -> blacken")
     run = BatchRun.start(target, RunConfig(plan, source.url, target.url))
     with SubprocessPool(1, bad_parts.host, Limits()) as pool:
-        outcome = runner(run, source, pool, tmp_path).hide_item(SourceItem.of(next(iter(source.list()))))
+        outcome = runner(run, source, pool, tmp_path).hider.hide(SourceItem.of(next(iter(source.list()))))
     assert outcome is not None
     assert (outcome.status, outcome.attempt) == ("failed", 2)
     assert advice in outcome.reason

@@ -24,6 +24,7 @@ from velum.storage.objects import FolderTree
 pytest.importorskip("pyarrow", reason="the extra batch is not installed")
 
 from velum.batch import videos
+from velum.batch.hide_item import ItemHider
 from velum.batch.item import SourceItem
 from velum.batch.listing import Listing, Selection
 from velum.batch.manifest import BatchRun, RunConfig
@@ -90,7 +91,7 @@ def begin(source: FolderTree, folder: Path) -> tuple[BatchRun, Listing]:
 
 
 def runner(run: BatchRun, source: FolderTree, engines: SubprocessPool, scratch: Path) -> ShardRunner:
-    return ShardRunner(run, source, engines, scratch, "node", 2)
+    return ShardRunner(ItemHider(run, source, engines, scratch, "node", 2))
 
 
 def test_two_nodes_share_a_video_and_one_makes_the_same(
@@ -154,7 +155,7 @@ def test_finished_segments_are_not_hidden_again(source: FolderTree, engines: Sub
     def stop_after_the_first(key: str, data: bytes) -> bool:
         stored = store(key, data)
         if "/segments/" in key and len(list(place.glob("[0-9]*.json"))) > 0:
-            first.stop.set()
+            first.hider.stop.set()
         return stored
 
     run.target.put_new = stop_after_the_first  # type: ignore[method-assign]

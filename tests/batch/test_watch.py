@@ -22,6 +22,7 @@ from velum.storage.objects import FolderTree, ObjectInfo
 pytest.importorskip("pyarrow", reason="the extra batch is not installed")
 
 from velum.batch import watch
+from velum.batch.hide_item import ItemHider
 from velum.batch.item import ItemOutcome
 from velum.batch.listing import Selection
 from velum.batch.manifest import BatchRun, RunConfig
@@ -66,7 +67,7 @@ class Desk:
         place = source or self.source
 
         def new_runner(run: BatchRun) -> ShardRunner:
-            return ShardRunner(run, place, self.engines, scratch, "node", 2)
+            return ShardRunner(ItemHider(run, place, self.engines, scratch, "node", 2))
 
         def note(outcome: ItemOutcome) -> None:
             self.hidden.append(outcome.key)

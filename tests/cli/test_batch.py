@@ -210,7 +210,7 @@ def test_a_killed_driver_hides_each_file_once_in_the_end(velum_command: Command,
         time.sleep(0.01)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    assert not list(out.glob("_velum/*/done/*/*.parquet"))
+    assert len(list(out.glob("_velum/*/done/*/*.parquet"))) < 3  # of 63 files in three shards
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/*.png")}
     velum_command("batch", "in", "-o", "out", *RULE, code=1)
     if "user.velumoutcome" in os.listxattr(next(iter(before))):

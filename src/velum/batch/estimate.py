@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from velum.batch.hide_item import ItemHider
 from velum.batch.item import ItemOutcome, SourceItem
 from velum.batch.listing import Selection, ignore_count, select
 from velum.batch.manifest import BatchRun, RunConfig
-from velum.batch.shard import ShardRunner
 from velum.engine.subprocess_engine import SubprocessPool
 from velum.storage.objects import FolderTree, ObjectTree
 
@@ -63,7 +63,7 @@ def estimate_batch(
     """List a source, hide in a sample of it, and return the estimated cost of the whole. Writes to `scratch` only.
 
     Assumes that an image costs the mean of the sampled ones, and a video in proportion to its bytes. Raises as
-    `ShardRunner.hide_item` does.
+    `ItemHider.hide` does.
     """
     chance = random.Random(0)  # noqa: S311 - the same sample each time
     images, videos = _Reservoir(SAMPLE_ITEMS, chance), _Reservoir(SAMPLE_ITEMS, chance)
@@ -74,8 +74,8 @@ def estimate_batch(
     if images.count and videos.count:
         images.sample, videos.sample = images.sample[: SAMPLE_ITEMS * 4 // 5], videos.sample[: SAMPLE_ITEMS // 5]
     run = BatchRun(FolderTree(scratch / "results"), config, "estimate")
-    runner = ShardRunner(run, source, engines, scratch, "estimate", threads)
-    sampled = {False: list(_outcomes(runner, images.sample)), True: list(_outcomes(runner, videos.sample))}
+    hider = ItemHider(run, source, engines, scratch, "estimate", threads)
+    sampled = {False: list(_outcomes(hider, images.sample)), True: list(_outcomes(hider, videos.sample))}
     seconds = _mean(sampled[False], _cpu_seconds) * images.count
     seconds += _share(sampled[True], _cpu_seconds) * videos.size
     result_size = _share(sampled[False], _result_size) * images.size + _share(sampled[True], _result_size) * videos.size
@@ -85,9 +85,9 @@ def estimate_batch(
     )  # fmt: skip
 
 
-def _outcomes(runner: ShardRunner, items: Iterable[SourceItem]) -> Iterable[ItemOutcome]:
+def _outcomes(hider: ItemHider, items: Iterable[SourceItem]) -> Iterable[ItemOutcome]:
     for item in items:
-        if (outcome := runner.hide_item(item)) is not None:
+        if (outcome := hider.hide(item)) is not None:
             yield outcome
 
 

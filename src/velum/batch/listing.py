@@ -15,7 +15,11 @@ FOLDER = "_velum"
 """First segment of all keys that a batch writes beside the results."""
 
 SHARD_ITEMS, SHARD_VIDEO_SECONDS = 1000, 3600.0
-"""A shard ends when it has so many items or so many seconds of video."""
+"""A shard ends when it has so many items or so many seconds of video; the first ones of a listing end before."""
+
+FEWEST_ITEMS, FIRST_SHARDS = 25, 40
+"""The first shards have so many items, or as large a share of the seconds. A later one is a fortieth of all before it:
+so about forty machines can share a listing of any length."""
 
 _MEDIA = frozenset({*SUFFIXES, *VIDEO_SUFFIXES, *READ_ONLY_SUFFIXES, *OTHER_SUFFIXES})
 
@@ -93,15 +97,16 @@ def select(
 
 
 def into_shards(items: Iterable[SourceItem]) -> Iterator[list[SourceItem]]:
-    """Yield the items in groups of `SHARD_ITEMS` items or `SHARD_VIDEO_SECONDS` of video."""
+    """Yield the items in groups of `SHARD_ITEMS` items or `SHARD_VIDEO_SECONDS` of video; see `FIRST_SHARDS`."""
     shard: list[SourceItem] = []
-    seconds = 0.0
+    seconds, full_shards = 0.0, 0.0
     for item in items:
         shard.append(item)
         seconds += item.video_seconds
-        if len(shard) == SHARD_ITEMS or seconds >= SHARD_VIDEO_SECONDS:
+        share = max(len(shard) / SHARD_ITEMS, seconds / SHARD_VIDEO_SECONDS)
+        if share >= min(1.0, max(FEWEST_ITEMS / SHARD_ITEMS, full_shards / FIRST_SHARDS)):
             yield shard
-            shard, seconds = [], 0.0
+            shard, seconds, full_shards = [], 0.0, full_shards + share
     if shard:
         yield shard
 

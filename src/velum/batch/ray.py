@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import gettempdir
 
+from velum.batch.hide_item import ItemHider
 from velum.batch.manifest import BatchRun, refuse_other_node
 from velum.batch.shard import ShardRunner, shards_to_share
 from velum.engine.subprocess_engine import DeathAdvice, SubprocessPool
@@ -50,8 +51,9 @@ class ShardActor:
         self._listing = run.listings()[-1]
         self._scratch = WorkerScratch(Path(gettempdir()) / f"velum-batch-{os.getuid()}").__enter__()
         node = f"{platform.node()}:{os.getpid()}"
-        self._runner = ShardRunner(run, open_tree(source), engines, self._scratch.path, node, 2)
-        self._runner.fingerprint = checked.fingerprint
+        self._runner = ShardRunner(
+            ItemHider(run, open_tree(source), engines, self._scratch.path, node, 2, checked.fingerprint)
+        )
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Return a row for each shard: its number, and why it is unfinished, empty when it is not."""
@@ -59,7 +61,7 @@ class ShardActor:
 
     def _hide(self, shard: int) -> str:
         try:
-            run = self._runner.run
+            run = self._runner.hider.run
             for each in [shard] if shard != HELP else shards_to_share(run, self._listing, run.unfinished_shards):
                 self._runner.hide_shard(self._listing, each)
         except VelumError as error:  # with an error, Ray would lose the rows of other shards

@@ -2,38 +2,27 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
-from typing import Any
 
-from velum.batch.arrange import result_suffix
+from velum.batch.hide_item import ItemHider
 from velum.batch.item import ItemOutcome, SourceItem
-from velum.batch.listing import Listing
+from velum.batch.listing import FEWEST_ITEMS, Listing
 from velum.batch.manifest import BatchRun
-from velum.batch.videos import LongVideo, delete_segments, is_long, segments_folder
-from velum.engine.subprocess_engine import DecoderCrash, ProcessKilled, SubprocessPool, SubprocessRequest
-from velum.errors import BadInput, BadPlan, LimitExceeded, NotHidden, OutputFailed, PluginFault, Unavailable, VelumError
-from velum.report import Report
-from velum.storage.objects import ObjectChanged, ObjectGone, ObjectTree
+from velum.batch.videos import delete_segments, is_long, segments_folder
+from velum.errors import OutputFailed, Unavailable, VelumError
 
 SHARDS_AT_ONCE = 2
-"""While the last files of a shard are hidden, files of the next one keep the other processes busy."""
-
-TRIES = 2
-"""Number of attempts for a file whose process dies, and for a source that changes while it is read."""
+"""While the last files of a shard are hidden, files of the next one keep the other processes busy. Many processes need
+more shards: one that was listed early has few files."""
 
 MOST_TROUBLES = 5
 """Number of files in a row that may fail for a store's or service's fault before the shard is left for the next run."""
 
 KEEP_ITEMS = 32
 """Outcomes of an unfinished shard that are written together. Results carry their outcomes, too, where they can."""
-
-OLDER_RESULT = "an older result, of another source or plan, is still in its place: delete it if it must not be used"
 
 Notify = Callable[[ItemOutcome], None]
 """Called with each outcome, from any thread."""
@@ -43,9 +32,6 @@ def ignore_outcome(outcome: ItemOutcome) -> None:
     """Ignore an outcome."""
 
 
-_REFUSALS = (BadInput, BadPlan, LimitExceeded, NotHidden)
-
-
 @dataclass(slots=True)
 class ShardRunner:
     """Hides the items of shards. A file that fails has an outcome; one whose store fails is left for the next run.
@@ -53,141 +39,74 @@ class ShardRunner:
     Two runners may work on one shard: their results are the same, and the outcomes of the first one count.
     """
 
-    run: BatchRun
-    source: ObjectTree
-    engines: SubprocessPool
-    scratch: Path
-    node: str
-    threads: int
-    """Number of files at the same time: more than processes, so that these do not wait for stores."""
-    stop: threading.Event = field(default_factory=threading.Event)
-    fingerprint: str = ""
-    """Hash of what the models give for a fixed image on this node."""
+    hider: ItemHider
     look_for_results: bool = False
     """Whether to search existing results for all shards, not only for those that were begun before."""
+    _slots: threading.Semaphore = field(init=False)
+    """One for each file that may be in progress, in all shards together: the scratch folder holds no more."""
+
+    def __post_init__(self) -> None:
+        self._slots = threading.Semaphore(self.hider.threads)
 
     def hide_shard(self, listing: Listing, shard: int, notify: Notify = ignore_outcome) -> Sequence[ItemOutcome]:
         """Return the outcomes of all items of a shard by key, once they are written.
 
-        Raises `Unavailable` or `OutputFailed` when stores could not be used for some of them, and when `stop` was set;
-        finished outcomes stay, and the next call continues.
+        Raises `Unavailable` or `OutputFailed` when stores could not be used for some of them, and when the hider was
+        stopped; finished outcomes stay, and the next call continues.
         """
-        if (done := self.run.outcomes(listing, shard)) is not None:
+        run = self.hider.run
+        if (done := run.outcomes(listing, shard)) is not None:
             return done
-        items, finished = self.run.items(listing, shard), self.run.begin(listing, shard)
-        progress = _ShardProgress(self.run, listing, shard, notify)
+        items, finished = run.items(listing, shard), run.begin(listing, shard)
+        progress = _ShardProgress(run, listing, shard, notify)
         remaining = [item for item in items if finished is None or item.key not in finished]
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="velum-batch") as pool:
+        self._hide_all(remaining, progress, look=self.look_for_results or finished is not None)
+        outcomes = sorted([*(finished or {}).values(), *progress.outcomes], key=lambda outcome: outcome.key)
+        if len(outcomes) < len(items):
+            progress.keep()
+            if (done := run.outcomes(listing, shard)) is not None:
+                return done  # another runner has finished it meanwhile
+            raise progress.error(len(items) - len(outcomes))
+        first = run.finish(listing, shard, outcomes, {"node": self.hider.node})
+        for item in filter(is_long, items):
+            delete_segments(run.target, segments_folder(run.root, item))
+        if first:
+            return outcomes
+        return run.outcomes(listing, shard) or outcomes
+
+    def _hide_all(self, items: Sequence[SourceItem], progress: "_ShardProgress", *, look: bool) -> None:
+        """Add the outcomes of items to the progress; with `look`, those whose results are there are not hidden."""
+        hide = self._find_or_hide if look else self.hider.hide
+        with ThreadPoolExecutor(self.hider.threads, thread_name_prefix="velum-batch") as pool:
             try:
-                futures = [pool.submit(self._hide, item, finished is not None, progress) for item in remaining]
+                futures = [pool.submit(self._attempt, hide, item, progress) for item in items]
                 for future in as_completed(futures):
                     if (outcome := future.result()) is not None:
                         progress.add(outcome)
             finally:
                 progress.given_up.set()  # those that have not begun end at once
                 pool.shutdown(cancel_futures=True)
-        outcomes = sorted([*(finished or {}).values(), *progress.outcomes], key=lambda outcome: outcome.key)
-        if len(outcomes) < len(items):
-            progress.keep()
-            if (done := self.run.outcomes(listing, shard)) is not None:
-                return done  # another runner has finished it meanwhile
-            raise progress.error(len(items) - len(outcomes))
-        first = self.run.finish(listing, shard, outcomes, {"node": self.node})
-        for item in filter(is_long, items):
-            delete_segments(self.run.target, segments_folder(self.run.root, item))
-        if first:
-            return outcomes
-        return self.run.outcomes(listing, shard) or outcomes
 
-    def _hide(self, item: SourceItem, resumed: bool, progress: "_ShardProgress") -> ItemOutcome | None:  # noqa: FBT001 - passed through a pool
+    def _attempt(
+        self, hide: Callable[[SourceItem], ItemOutcome | None], item: SourceItem, progress: "_ShardProgress"
+    ) -> ItemOutcome | None:
         """Return the outcome of an item; None when it is left for the next run."""
-        if self.stop.is_set() or progress.given_up.is_set():
-            return None
-        try:
-            if resumed or self.look_for_results:
-                metadata = self.run.target.metadata(item.key)
-                if earlier := ItemOutcome.of_metadata(item, self.run.config.plan.digest, metadata):
-                    return earlier
-            outcome = self.hide_item(item)
-        except (Unavailable, OutputFailed) as error:
-            progress.note_trouble(error)
-            return None
-        progress.note_success()
-        return outcome
-
-    def hide_item(self, item: SourceItem) -> ItemOutcome | None:
-        """Hide in one item and store the result; return the outcome, None when `stop` was set.
-
-        Raises `Unavailable` or `OutputFailed` when a store or a service fails.
-        """
-        if item.fault:
-            return self._failure(item, BadInput(item.fault), 1)
-        if not item.size:
-            return self._failure(item, BadInput("the object is empty"), 1)
-        for attempt in range(1, TRIES + 1):
-            try:
-                return self._attempt(item, attempt)
-            except ObjectGone:
-                return self._failure(item, BadInput("the object no longer exists"), attempt)
-            except ObjectChanged:
-                if attempt == TRIES:
-                    break
-                try:
-                    item = SourceItem.of(self.source.head(item.key))
-                except ObjectGone:
-                    return self._failure(item, BadInput("the object no longer exists"), attempt)
-            except (DecoderCrash, ProcessKilled, PluginFault) as error:
-                if attempt == TRIES:
-                    return self._failure(item, error, attempt, refused=False)
-            except _REFUSALS as error:
-                return self._failure(item, error, attempt)
-        changed = BadInput(
-            "the object changed while it was read, each time; repeat the command to hide what it is then"
-        )
-        return self._failure(item, changed, TRIES, refused=False)
-
-    def _attempt(self, item: SourceItem, attempt: int) -> ItemOutcome | None:
-        with _scratch_folder(self.scratch) as folder:
-            source = folder / f"source{_file_suffix(item.key)}"
-            self.source.fetch(item.info, source)
-            suffix, note = result_suffix(source)
-            target = folder / f"result{suffix}"
-            answer = self._hide_file(item, source, target)
-            if answer is None:
+        with self._slots:
+            if self.hider.stop.is_set() or progress.given_up.is_set():
                 return None
-            values, cpu_seconds = answer
-            report = Report.from_json(values)
-            report = replace(report, seconds={**report.seconds, "cpu": cpu_seconds})
-            note = f"the result has the content of {suffix} files, whatever its key says" if note else ""
-            outcome = ItemOutcome.of(
-                item, report, note=note, result_size=target.stat().st_size, node=self.node, attempt=attempt
-            )
-            outcome = replace(outcome, arithmetic=self.fingerprint[:12])
-            self.run.target.put_file(item.key, target, outcome.to_metadata())
+            try:
+                outcome = hide(item)
+            except (Unavailable, OutputFailed) as error:
+                progress.note_trouble(error)
+                return None
+            progress.note_success()
             return outcome
 
-    def _hide_file(self, item: SourceItem, source: Path, target: Path) -> tuple[Mapping[str, Any], float] | None:
-        """Return the report as JSON values and the processor time; None when `stop` was set."""
-        plan = self.run.config.plan
-        if is_long(item):
-            place = segments_folder(self.run.root, item)
-            return LongVideo(
-                self.run.target, place, item.key, source, target, plan, self.engines, self.threads, self.stop
-            ).hide()
-        with self.engines.engine() as engine:
-            values = engine.hide(SubprocessRequest(source, target, plan, name=item.key), stop=self.stop)
-            return None if values is None else (values, engine.cpu_seconds)
-
-    def _failure(self, item: SourceItem, error: VelumError, attempt: int, *, refused: bool = True) -> ItemOutcome:
-        """Return the outcome of an item without a result; it says when a result of an earlier run is still there."""
-        outcome = ItemOutcome.of_error(
-            item, error, refused=refused, node=self.node, attempt=attempt, plan=self.run.config.plan.digest
-        )
-        try:
-            self.run.target.head(item.key)
-        except ObjectGone:
-            return outcome
-        return replace(outcome, reason=f"{outcome.reason}; {OLDER_RESULT}")
+    def _find_or_hide(self, item: SourceItem) -> ItemOutcome | None:
+        """Return the outcome that the result of a runner carries, which was killed; or hide in the item."""
+        run = self.hider.run
+        earlier = ItemOutcome.of_metadata(item, run.config.plan.digest, run.target.metadata(item.key))
+        return earlier or self.hider.hide(item)
 
 
 class _ShardProgress:
@@ -235,30 +154,14 @@ class _ShardProgress:
         return kind(f"{files_left} files of shard {self._shard} are left for the next run: {self._trouble}")
 
 
-def _file_suffix(key: str) -> str:
-    """Return the suffix of a key where it can be that of a file: a key may have any characters."""
-    suffix = PurePosixPath(key).suffix
-    return suffix if suffix[1:].isalnum() and len(suffix) < 20 else ""
-
-
-@contextmanager
-def _scratch_folder(scratch: Path) -> Iterator[Path]:
-    try:
-        folder = TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise OutputFailed(f"cannot write to {scratch}: {error.strerror or error}; make room there") from error
-    with folder as name:
-        yield Path(name)
-
-
 def hide_shards(runner: ShardRunner, listing: Listing, shards: Iterable[int], notify: Notify = ignore_outcome) -> None:
     """Hide all items of the shards. Raises as `ShardRunner.hide_shard` does, after which nothing runs."""
-    waiting = iter(shards)
+    waiting, most = iter(shards), SHARDS_AT_ONCE + runner.hider.threads // FEWEST_ITEMS
     running: set[Future[object]] = set()
-    with ThreadPoolExecutor(SHARDS_AT_ONCE, thread_name_prefix="velum-shard") as pool:
+    with ThreadPoolExecutor(most, thread_name_prefix="velum-shard") as pool:
         try:
             while True:
-                fresh = islice(waiting, SHARDS_AT_ONCE - len(running))
+                fresh = islice(waiting, most - len(running))
                 running |= {pool.submit(runner.hide_shard, listing, shard, notify) for shard in fresh}
                 if not running:
                     return
@@ -267,7 +170,7 @@ def hide_shards(runner: ShardRunner, listing: Listing, shards: Iterable[int], no
                     future.result()
         finally:
             if running:
-                runner.stop.set()
+                runner.hider.stop.set()
 
 
 def shards_to_hide(run: BatchRun, listing: Listing, number: int | None = None, of: int | None = None) -> list[int]:

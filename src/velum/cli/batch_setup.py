@@ -3,6 +3,7 @@
 import os
 import platform
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,14 +36,17 @@ class PreparedBatch:
     threads: int
     """Files at the same time."""
 
-    def runner(self, run: "BatchRun") -> "ShardRunner":
-        """Return a runner of the run's shards."""
+    def runner(self, run: "BatchRun", stop: threading.Event | None = None) -> "ShardRunner":
+        """Return a runner of the run's shards, which ends when `stop` is set."""
+        from velum.batch.hide_item import ItemHider
         from velum.batch.shard import ShardRunner
 
         node = f"{platform.node()}:{os.getpid()}"
-        runner = ShardRunner(run, self.source, self.engines, self.scratch, node, self.threads)
-        runner.fingerprint = self.config.fingerprint
-        return runner
+        hider = ItemHider(
+            run, self.source, self.engines, self.scratch, node, self.threads, self.config.fingerprint,
+            stop or threading.Event(),
+        )  # fmt: skip
+        return ShardRunner(hider)
 
 
 @contextmanager
@@ -75,7 +79,7 @@ def prepare_batch(
             plan, trees[0].url, trees[1].url, precision, hashes_of(models), arithmetic_of(models),
             fingerprint=checked.fingerprint, other_arithmetic=other_arithmetic,
         )  # fmt: skip
-        yield PreparedBatch(config, *trees, engines, own.path, count + 1)
+        yield PreparedBatch(config, *trees, engines, own.path, 2 * count)
 
 
 def host_of_node(precision: "Precision") -> "RuntimeConfig":

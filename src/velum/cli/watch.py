@@ -107,9 +107,7 @@ def watch(
         from velum.batch.watch import Watcher
 
         def new_runner(run: "BatchRun") -> "ShardRunner":
-            runner = ready.runner(run)
-            runner.stop = stop
-            return runner
+            return ready.runner(run, stop)
 
         say = _WatchPrinter(messages, json=json, metrics=counted, moved=move_to)
         watcher = Watcher(
