@@ -14,7 +14,10 @@ from typing import Any
 
 import pytest
 from tests.client.fake_service import answering, cut, working
+from tests.engine.scripted_people import shown
 from tests.service.factories import FACE, on_the_wire, picture, pixels, settings
+from tests.service.v1.test_photos import BOTH, MIDDLE, first_frame, image
+from tests.service.v1.test_photos import service as people_service
 from tests.waiting import until
 
 from velum.annotations import Annotations
@@ -30,11 +33,13 @@ from velum.client import (
     jobs,
 )
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
+from velum.people import People
 from velum.plan import Plan
 from velum.region import Box, Region
 from velum.service.auth.api_keys import ApiKeys
 from velum.service.auth.middleware import keys_file
 from velum.settings import Settings
+from velum.spec import PartSpec
 
 pytestmark = pytest.mark.slow
 
@@ -336,6 +341,41 @@ def test_the_async_client_does_the_same(url: str, photo: Path, tmp_path: Path) -
 
     asyncio.run(all_of_it())
     assert (tmp_path / "back.bin").read_bytes() == file.read_bytes()
+
+
+def test_photos_of_people_go_with_a_request_and_are_deleted_after_it(tmp_path: Path) -> None:
+    source, anna = tmp_path / "party.png", tmp_path / "anna.png"
+    source.write_bytes(image(BOTH))
+    anna.write_bytes(image({"anna": MIDDLE}))
+    people = People.parse("keep", [f"Anna={anna}"])
+    plan = Plan.of("face: centerface -> blacken with grow=0")
+
+    def copies() -> int:
+        return sum(path.read_bytes() == anna.read_bytes() for path in (tmp_path / "jobs").rglob("*") if path.is_file())
+
+    with people_service(tmp_path) as (api, _), Client(str(api.base_url)) as it:
+        it.hide(source, tmp_path / "safe.png", plan, people=people)
+        assert shown(first_frame((tmp_path / "safe.png").read_bytes()), BOTH) == {"anna": True, "ben": False}
+        located = it.locate(source, replace(plan, people=people))
+        assert [region.ignored for region in located.frames[0]] == [True, False]
+        assert copies() == 0
+        it.submit(source, plan, people=people)
+        assert copies() == 1, "the job has its own copy"
+        anna.write_bytes(image({}))
+        with pytest.raises(BadInput, match="no face is found in photo 1 of 'Anna'"):
+            it.hide(source, tmp_path / "other.png", plan, people=people)
+        assert (copies(), (tmp_path / "other.png").exists()) == (0, False)
+
+
+def test_people_that_a_service_cannot_compare_are_refused_before_anything_is_sent(photo: Path) -> None:
+    people = People.parse("only", [f"Anna={photo}"])
+    with Client("http://127.0.0.1:9") as it:
+        with pytest.raises(BadPlan, match="the plan has people already"):
+            it.locate(photo, replace(PLAN, people=people), people=people)
+        with pytest.raises(BadPlan, match="compares faces with dlib-resnet, not with sface"):
+            it.locate(photo, PLAN, people=replace(people, embedding=PartSpec("sface")))
+        with pytest.raises(BadPlan, match="regions say already who is hidden"):
+            it.submit(photo, PLAN, people=people, regions=Annotations(64, 48, {}))
 
 
 def test_both_clients_have_the_same_methods() -> None:

@@ -193,6 +193,16 @@ def test_photos_are_compared_once_for_many_files(engine: Engine, tmp_path: Path,
     assert engine.check(plan(people=who)).people is not first
 
 
+def test_people_are_forgotten_alone_or_all(engine: Engine, tmp_path: Path, anna: str) -> None:
+    two = [people("keep", f"Anna={anna}"), people("only", f"Anna={anna}")]
+    first, second = (engine.check(plan(people=who)).people for who in two)
+    engine.forget_people(two[0].with_hashes())
+    assert engine.check(plan(people=two[0])).people is not first
+    assert engine.check(plan(people=two[1])).people is second
+    engine.forget_people()
+    assert engine.check(plan(people=two[1])).people is not second
+
+
 @pytest.mark.parametrize("missing", ["nowhere.png", "."])
 def test_a_photo_that_cannot_be_read_is_refused(engine: Engine, tmp_path: Path, missing: str) -> None:
     with pytest.raises(BadInput, match="cannot read"):

@@ -1,7 +1,7 @@
 """`velum hide`: hide people in images, videos, documents, archives, folders and streams."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -129,7 +129,7 @@ def hide(
     """Hide what identifies people. By default, blacken each face and write photo.hidden.jpg."""
     from velum.batch.arrange import arrange
 
-    _check_people(regions, keep_person, only_person)
+    options.check_people(regions, keep_person, only_person)
     chosen_plan = options.PlanOptions(
         plan, rule, hide_labels, technique, keep, keep_out, quality, effort, options.video_fields(locals())
     ).plan()
@@ -168,14 +168,6 @@ def hide(
         run = FolderRun(jobs, folder, chosen_plan, keeper, reports, messages)
         with reports:
             run.hide(workers=workers, resume=resume, overwrite=overwrite)
-
-
-def _check_people(regions: Path | None, keep_person: Sequence[str], only_person: Sequence[str]) -> None:
-    """Raise `BadParameter` for people whom given regions have decided about already."""
-    if regions and (keep_person or only_person):
-        raise typer.BadParameter(
-            "--regions says who is hidden; give --keep-person or --only-person to velum locate, which writes that file"
-        )
 
 
 def _check_options(

@@ -11,6 +11,7 @@ from velum.cli import common
 from velum.errors import BadPlan
 
 if TYPE_CHECKING:
+    from velum.people import People
     from velum.plan import Plan
 
 Rules = Annotated[
@@ -281,16 +282,30 @@ def with_people(plan: "Plan", keep: Sequence[str] = (), only: Sequence[str] = ()
     Raises `BadPlan` for both options together or beside people of a plan file, `BadInput` for photos that cannot be
     read.
     """
+    people = people_of(keep, only)
+    if people is not None and plan.people is not None:
+        raise BadPlan("--keep-person and --only-person cannot be combined with the people of a --plan; write all there")
+    people = people or plan.people
+    return plan if people is None else replace(plan, people=people.with_hashes())
+
+
+def people_of(keep: Sequence[str], only: Sequence[str]) -> "People | None":
+    """Return the people of `--keep-person` or `--only-person`. Raises `BadPlan` for both options together."""
     from velum.people import People
 
     if keep and only:
         raise BadPlan(
             "--keep-person cannot be combined with --only-person: one hides all others, one hides nobody else"
         )
-    if (keep or only) and plan.people is not None:
-        raise BadPlan("--keep-person and --only-person cannot be combined with the people of a --plan; write all there")
-    people = People.parse("keep", keep) if keep else People.parse("only", only) if only else plan.people
-    return plan if people is None else replace(plan, people=people.with_hashes())
+    return People.parse("keep", keep) if keep else People.parse("only", only) if only else None
+
+
+def check_people(regions: Path | None, keep_person: Sequence[str], only_person: Sequence[str]) -> None:
+    """Raise `BadParameter` for people whom given regions have decided about already."""
+    if regions and (keep_person or only_person):
+        raise typer.BadParameter(
+            "--regions says who is hidden; give --keep-person or --only-person to velum locate, which writes that file"
+        )
 
 
 def video_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def submit(
     quality: options.Quality = None,
     effort: options.Effort = None,
     regions: options.Regions = None,
+    keep_person: options.KeepPerson = [],
+    only_person: options.OnlyPerson = [],
     priority: Priority = 0,
     webhook: Webhook = None,
     overwrite: options.Overwrite = False,
@@ -76,6 +78,8 @@ def submit(
     video = options.video_fields(locals())
     if regions and len(sources) > 1:
         raise typer.BadParameter("--regions belongs to one file; submit files with regions one by one")
+    options.check_people(regions, keep_person, only_person)
+    people = options.people_of(keep_person, only_person)
     destination = _place(output, many=len(sources) > 1, overwrite=overwrite)
     if wait and output is None and not overwrite:
         _check_free(sources)
@@ -83,7 +87,7 @@ def submit(
         plan_options = options.PlanOptions(None, rule, hide_labels, technique, keep, keep_out, quality, effort, video)
         job_options = {
             "plan": _plan_of_job(client, plan, plan_options), "priority": priority, "webhook": webhook,
-            "regions": common.read_annotations(regions) if regions else None,
+            "regions": common.read_annotations(regions) if regions else None, "people": people,
         }  # fmt: skip
         run = _Run(client, destination, waiting=wait or output is not None, overwrite=overwrite, json=json)
         run.all(sources, job_options)

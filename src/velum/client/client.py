@@ -18,6 +18,7 @@ from velum.client.transport import (
     iterate,
     run,
 )
+from velum.people import People
 from velum.plan import Plan
 
 T = TypeVar("T")
@@ -30,7 +31,8 @@ Values = Callable[Concatenate[Connection, P], AsyncGenerator[T]]
 class Client:
     """The service at `base_url`. Safe to share between threads.
 
-    A plan is a `Plan`, or the name of a plan of the service; None is the default plan of the service. The service may
+    A plan is a `Plan`, or the name of a plan of the service; None is the default plan of the service. The photos of
+    `people`, or of those of the plan, are sent with a request and deleted when it is answered. The service may
     be silent for `timeout_seconds`. Uploads, downloads and watching continue after a broken connection, until they make
     no progress for `patience_seconds`; nothing else is tried twice. Every method raises `Unavailable` when the service
     cannot be reached, and the errors of `velum.errors` and `velum.client` for what the service refuses.
@@ -45,14 +47,19 @@ class Client:
         self._patience = patience_seconds
 
     def hide(
-        self, source: str | Path, target: str | Path, plan: Plan | str | None = None, *, overwrite: bool = False
-    ) -> HiddenFile:
+        self, source: str | Path, target: str | Path, plan: Plan | str | None = None, *, people: People | None = None,
+        overwrite: bool = False,
+    ) -> HiddenFile:  # fmt: skip
         """Hide in an image what the plan names, and write the result to `target`. The service keeps nothing of it."""
-        return self._run(transfers.hide_image, Path(source), Path(target), plan, overwrite=overwrite)
+        return self._run(
+            jobs.hide, Path(source), Path(target), plan, people, self._patience, overwrite=overwrite
+        )  # fmt: skip
 
-    def locate(self, source: str | Path, plan: Plan | str | None = None) -> Annotations:
+    def locate(
+        self, source: str | Path, plan: Plan | str | None = None, *, people: People | None = None
+    ) -> Annotations:  # fmt: skip
         """Return the regions that the plan would hide in an image."""
-        return self._run(jobs.locate, Path(source), plan)
+        return self._run(jobs.locate, Path(source), plan, people, self._patience)
 
     def upload(self, source: str | Path, *, progress: Progress | None = None) -> Upload:
         """Upload a file for a later `submit`. The service deletes an upload that no job uses after a time."""
@@ -61,7 +68,7 @@ class Client:
     def submit(
         self, source: str | Path | Upload, plan: Plan | str | None = None, *, name: str | None = None,
         priority: int = 0, webhook: str | None = None, regions: Annotations | None = None,
-        progress: Progress | None = None,
+        people: People | None = None, progress: Progress | None = None,
     ) -> Job:  # fmt: skip
         """Submit a job. `source` is a file, an upload, or a URL (`http...`) that the service downloads.
 
@@ -69,7 +76,7 @@ class Client:
         """
         return self._run(
             jobs.submit, source, plan, name=name, priority=priority, webhook=webhook, regions=regions,
-            progress=progress, patience_seconds=self._patience,
+            people=people, progress=progress, patience_seconds=self._patience,
         )  # fmt: skip
 
     def job(self, job: Job | str) -> Job:
@@ -162,7 +169,8 @@ class Client:
 class AsyncClient:
     """The service at `base_url`, for one event loop (of asyncio, or of trio).
 
-    A plan is a `Plan`, or the name of a plan of the service; None is the default plan of the service. The service may
+    A plan is a `Plan`, or the name of a plan of the service; None is the default plan of the service. The photos of
+    `people`, or of those of the plan, are sent with a request and deleted when it is answered. The service may
     be silent for `timeout_seconds`. Uploads, downloads and watching continue after a broken connection, until they make
     no progress for `patience_seconds`; nothing else is tried twice. Every method raises `Unavailable` when the service
     cannot be reached, and the errors of `velum.errors` and `velum.client` for what the service refuses.
@@ -177,14 +185,19 @@ class AsyncClient:
         self._patience = patience_seconds
 
     async def hide(
-        self, source: str | Path, target: str | Path, plan: Plan | str | None = None, *, overwrite: bool = False
-    ) -> HiddenFile:
+        self, source: str | Path, target: str | Path, plan: Plan | str | None = None, *, people: People | None = None,
+        overwrite: bool = False,
+    ) -> HiddenFile:  # fmt: skip
         """Hide in an image what the plan names, and write the result to `target`. The service keeps nothing of it."""
-        return await self._run(transfers.hide_image, Path(source), Path(target), plan, overwrite=overwrite)
+        return await self._run(
+            jobs.hide, Path(source), Path(target), plan, people, self._patience, overwrite=overwrite
+        )  # fmt: skip
 
-    async def locate(self, source: str | Path, plan: Plan | str | None = None) -> Annotations:
+    async def locate(
+        self, source: str | Path, plan: Plan | str | None = None, *, people: People | None = None
+    ) -> Annotations:  # fmt: skip
         """Return the regions that the plan would hide in an image."""
-        return await self._run(jobs.locate, Path(source), plan)
+        return await self._run(jobs.locate, Path(source), plan, people, self._patience)
 
     async def upload(self, source: str | Path, *, progress: Progress | None = None) -> Upload:
         """Upload a file for a later `submit`. The service deletes an upload that no job uses after a time."""
@@ -193,7 +206,7 @@ class AsyncClient:
     async def submit(
         self, source: str | Path | Upload, plan: Plan | str | None = None, *, name: str | None = None,
         priority: int = 0, webhook: str | None = None, regions: Annotations | None = None,
-        progress: Progress | None = None,
+        people: People | None = None, progress: Progress | None = None,
     ) -> Job:  # fmt: skip
         """Submit a job. `source` is a file, an upload, or a URL (`http...`) that the service downloads.
 
@@ -201,7 +214,7 @@ class AsyncClient:
         """
         return await self._run(
             jobs.submit, source, plan, name=name, priority=priority, webhook=webhook, regions=regions,
-            progress=progress, patience_seconds=self._patience,
+            people=people, progress=progress, patience_seconds=self._patience,
         )  # fmt: skip
 
     async def job(self, job: Job | str) -> Job:

@@ -9,10 +9,22 @@ from typing import Any, TypeVar
 
 from velum.annotations import Annotations
 from velum.client.errors import Busy, Conflict, NotFound
-from velum.client.models import Job, State, Upload, parse_object, path_of, read, read_job, unexpected_response
-from velum.client.transfers import Progress, begin_upload, discard, form, send_rest
+from velum.client.models import (
+    HiddenFile,
+    Job,
+    State,
+    Upload,
+    parse_object,
+    path_of,
+    read,
+    read_job,
+    unexpected_response,
+)
+from velum.client.photos import discard_quietly, sent_photos, without_people
+from velum.client.transfers import Progress, begin_upload, form, hide_image, send_rest
 from velum.client.transport import Connection, Retry, open_response, request_json
-from velum.errors import BadInput, Unavailable, VelumError
+from velum.errors import BadInput, BadPlan, Unavailable, VelumError
+from velum.people import People
 from velum.plan import Plan
 
 T = TypeVar("T")
@@ -29,9 +41,13 @@ POLL_SECONDS = 2.0
 
 async def submit(  # noqa: PLR0913 - as the clients' methods
     connection: Connection, source: str | Path | Upload, plan: Plan | str | None, *, name: str | None, priority: int,
-    webhook: str | None, regions: Annotations | None, progress: Progress | None, patience_seconds: float,
+    webhook: str | None, regions: Annotations | None, people: People | None, progress: Progress | None,
+    patience_seconds: float,
 ) -> Job:  # fmt: skip
-    """Upload the files and submit the job. Uploads for a job that the service refuses are deleted."""
+    """Upload the files and submit the job. Uploads for a job that the service refuses are deleted, photos always."""
+    plan, people = without_people(plan, people)
+    if people is not None and regions is not None:
+        raise BadPlan("regions say already who is hidden; leave out regions, or the people")
     url = source if isinstance(source, str) and source.lower().startswith(("http://", "https://")) else None
     file = None if isinstance(source, Upload) or url is not None else Path(source)
     values: dict[str, Any] = {
@@ -52,12 +68,12 @@ async def submit(  # noqa: PLR0913 - as the clients' methods
             uploads.append(upload := await begin_upload(connection, text))
             await send_rest(connection, upload, text, patience_seconds, None)
             values["regions"] = upload.id
-        # After files have been sent, the request is repeated; its key makes sure that there is one job.
-        patience = Retry(patience_seconds, started=url is None)
-        return read_job(await _request_until_answered(connection, patience, "/v1/jobs", values))
+        async with sent_photos(connection, people, patience_seconds) as photos:
+            # After files have been sent, the request is repeated; its key makes sure that there is one job.
+            patience = Retry(patience_seconds, started=url is None or people is not None)
+            return read_job(await _request_until_answered(connection, patience, "/v1/jobs", {**values, **photos}))
     except VelumError:
-        for upload in uploads:
-            await _discard_quietly(connection, upload)
+        await discard_quietly(connection, uploads)
         raise
 
 
@@ -68,13 +84,6 @@ async def _check_first(connection: Connection, values: Mapping[str, Any]) -> Non
     except Conflict:
         return
     raise Unavailable(f"the service accepted job {job.id} before its file was there; check the address")
-
-
-async def _discard_quietly(connection: Connection, upload: Upload) -> None:
-    try:
-        await discard(connection, upload)
-    except VelumError:
-        return  # a job has taken the upload, or the service will delete it
 
 
 async def _request_until_answered(
@@ -196,9 +205,24 @@ def take_events(buffer: bytearray, chunk: bytes) -> list[tuple[str, str]]:
     return events
 
 
-async def locate(connection: Connection, source: Path, plan: Plan | str | None) -> Annotations:
+async def hide(
+    connection: Connection, source: Path, target: Path, plan: Plan | str | None, people: People | None,
+    patience_seconds: float, *, overwrite: bool,
+) -> HiddenFile:  # fmt: skip
+    """Hide in an image what a plan names, and write the result to `target`."""
+    plan, people = without_people(plan, people)
+    async with sent_photos(connection, people, patience_seconds) as photos:
+        return await hide_image(connection, source, target, plan, photos, overwrite=overwrite)
+
+
+async def locate(
+    connection: Connection, source: Path, plan: Plan | str | None, people: People | None, patience_seconds: float
+) -> Annotations:
     """Return the regions that a plan would hide in an image."""
-    return _read_annotations(await request_json(connection, "POST", "/v1/locate", **form(source, plan)))
+    plan, people = without_people(plan, people)
+    async with sent_photos(connection, people, patience_seconds) as photos:
+        body = form(source, plan, photos)
+        return _read_annotations(await request_json(connection, "POST", "/v1/locate", **body))
 
 
 async def regions(connection: Connection, job: Job | str) -> Annotations:

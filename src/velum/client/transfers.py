@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -65,18 +65,22 @@ def open_partial(target: Path, *, overwrite: bool, source: Path | None = None) -
         yield PartialFile(file)
 
 
-def form(file: Path, plan: Plan | str | None) -> dict[str, Any]:
+def form(file: Path, plan: Plan | str | None, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of a request with an image and a plan (RFC 7578), as options of `open_response`.
 
-    Raises `BadInput` when the file cannot be read.
+    `values` are further fields, which are sent as JSON. Raises `BadInput` when the file cannot be read.
     """
     try:
         size = file.stat().st_size
     except OSError as error:
         raise BadInput(f"cannot read {file}: {error.strerror or error}") from error
     mark = secrets.token_hex(16)
-    plan = json.dumps(plan.to_json()) if isinstance(plan, Plan) else plan
-    text = "" if plan is None else f'--{mark}\r\nContent-Disposition: form-data; name="plan"\r\n\r\n{plan}\r\n'
+    texts = {name: json.dumps(value) for name, value in values.items()}
+    if plan is not None:
+        texts["plan"] = json.dumps(plan.to_json()) if isinstance(plan, Plan) else plan
+    text = "".join(
+        f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in texts.items()
+    )
     # The service need not know the file's name.
     text += f'--{mark}\r\nContent-Disposition: form-data; name="image"; filename="image"\r\n'
     text += "Content-Type: application/octet-stream\r\n\r\n"
@@ -181,11 +185,12 @@ _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})", re.ASCII)
 
 
 async def hide_image(
-    connection: Connection, source: Path, target: Path, plan: Plan | str | None, *, overwrite: bool
-) -> HiddenFile:
-    """Hide regions in an image, and write the result to `target`."""
+    connection: Connection, source: Path, target: Path, plan: Plan | str | None, values: Mapping[str, Any],
+    *, overwrite: bool,
+) -> HiddenFile:  # fmt: skip
+    """Hide regions in an image, and write the result to `target`. `values` are further fields of the request."""
     with open_partial(target, overwrite=overwrite, source=source) as part:
-        response = await open_response(connection, "POST", "/v1/images", **form(source, plan))
+        response = await open_response(connection, "POST", "/v1/images", **form(source, plan, values))
         if "x-velum-report" not in response.headers:
             raise Unavailable(f"{connection.where} answered, but not as velum's service does; check the address")
         summary = read(HiddenFile, parse_object(response.headers["x-velum-report"]), target=target)

@@ -275,7 +275,9 @@ class Engine:
         """Return the plan with its localizers and techniques. Raises `BadPlan` or `Unavailable` as `hide` does."""
         if plan.verify == "identity":
             self.face_embedder(plan.embedding)  # what lacks shows before the first pixel is read
-        return prepare(plan, self._parts, self._limits, locate=regions is None, regions=regions)
+        return prepare(
+            plan, self._parts, self._limits, self._open_photo, locate=regions is None, regions=regions
+        )  # fmt: skip
 
     def check_people(self, people: People, plan: Plan) -> None:
         """Raise `BadInput` for photographs of people that cannot be used with a plan; nothing is kept of them.
@@ -285,9 +287,9 @@ class Engine:
         prepared = self.check(replace(plan, people=None))
         read_people(people.with_hashes(), prepared, self._parts, self._open_photo)
 
-    def forget_people(self) -> None:
-        """Forget the people of all plans; their photos are read anew when they are needed again."""
-        self._parts.forget_people()
+    def forget_people(self, people: People | None = None) -> None:
+        """Forget people, or None for those of all plans; photos are read anew when they are needed again."""
+        self._parts.forget_people(people)
 
     def _open_photo(self, path: Path) -> media.Reader:
         if self._decoders is None or not self._decoders.takes(path):

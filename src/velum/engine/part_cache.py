@@ -81,10 +81,11 @@ class PartCache:
         with self._lock:
             return _remember(self._people, key, known, MOST_PEOPLE)
 
-    def forget_people(self) -> None:
-        """Forget the persons of plans."""
+    def forget_people(self, people: People | None = None) -> None:
+        """Forget these persons of plans; None for all."""
         with self._lock:
-            self._people.clear()
+            for key in [key for key in self._people if people is None or key[0] == people]:
+                del self._people[key]
 
     def close(self) -> None:
         """Close every localizer, and forget the persons of plans."""

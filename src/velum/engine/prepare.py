@@ -84,9 +84,12 @@ class PreparedPlan:
 
 
 def prepare(
-    plan: Plan, parts: PartCache, limits: Limits, *, locate: bool = True, regions: Annotations | None = None
+    plan: Plan, parts: PartCache, limits: Limits, open_photo: PhotoOpener | None = None, *, locate: bool = True,
+    regions: Annotations | None = None,
 ) -> PreparedPlan:  # fmt: skip
     """Return the plan with its parts. With `locate=False`, for given `regions`, no localizers are made but exclusions.
+
+    `open_photo` opens the photos of people that the plan names; by default `media.open_source` does.
 
     Raises `BadPlan` for names, options or labels that do not exist, `LimitExceeded` for more rules or localizers than
     are accepted, `MissingWeights` that names all models whose weights are not available.
@@ -111,7 +114,9 @@ def prepare(
     incomplete = dict.fromkeys(filter(None, map(warning_of, localizers)))
     warnings = (*notes, *incomplete, *_warnings(used))
     prepared = PreparedPlan(plan, tuple(rules), localizers, exclusions, warnings, notes, region_techniques)
-    return _with_people(prepared, plan.people, parts, limits) if locate and plan.people is not None else prepared
+    if plan.people is None or not locate:
+        return prepared
+    return _with_people(prepared, plan.people, parts, open_photo or partial(media.open_source, limits=limits))
 
 
 def _check_techniques(chosen: Sequence[tuple[PartSpec, str]], parts: PartCache) -> None:
@@ -136,9 +141,11 @@ def _rules_that_locate(
     return rules
 
 
-def _with_people(prepared: PreparedPlan, people: People, parts: PartCache, limits: Limits) -> PreparedPlan:
+def _with_people(
+    prepared: PreparedPlan, people: People, parts: PartCache, open_photo: PhotoOpener
+) -> PreparedPlan:  # fmt: skip
     """Return a prepared plan with the persons that it names. Raises as `read_people` does."""
-    plan, people, open_photo = prepared.plan, people.with_hashes(), partial(media.open_source, limits=limits)
+    plan, people = prepared.plan, people.with_hashes()
     hides_bodies = any(covers(rule.label, "person") for rule in plan.rules)
     key = people, _face_rule(prepared).rule.locate, plan.effort
     known = parts.known_people(key, lambda: read_people(people, prepared, parts, open_photo))

@@ -267,7 +267,8 @@ def test_the_owner_sees_why_a_job_failed_and_internal_causes_stay_hidden(
 ) -> None:
     submission = Submission("key", "a.png", Plan())
     job = JobRecord("id", State.GAVE_UP, submission, 1.0, error=error, message="see /srv/cache")
-    service = JobService(cast("Any", None), cast("Any", None), cast("Any", None), 1)
+    nothing = cast("Any", None)
+    service = JobService(nothing, nothing, nothing, nothing, 1)
     shown = service.json_of(job, Principal("one", frozenset({scope})))
     assert (shown["error"]["message"] == "see /srv/cache") == shows_cause
 

@@ -1,6 +1,7 @@
-"""Photos of people in requests for jobs: who is kept or alone hidden, bad photos refused, nothing left behind."""
+"""Photos of people in requests: who is kept or alone hidden, bad photos refused, nothing left behind."""
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -178,6 +179,61 @@ def test_photos_are_refused_where_the_operator_does_not_allow_it(tmp_path: Path)
     with service(tmp_path, people=False) as (api, _):
         answer = submit(api, image(BOTH), keep_person={"Anna": [upload(api, image({"anna": MIDDLE}))]})
         assert (answer.status_code, "service.people" in answer.json()["detail"]) == (422, True)
+        at_once = send_image(api, {"only_person": {"Anna": [upload(api, image({"anna": MIDDLE}))]}})
+        assert (at_once.status_code, "service.people" in at_once.json()["detail"]) == (422, True)
+
+
+def send_image(api: Any, fields: dict[str, Any], path: str = "/v1/images") -> Any:
+    """Send an image to be hidden within the request; fields that are no text are sent as JSON."""
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+    data = image(BOTH)
+    return api.post(path, files={"image": ("a.png", data)}, data={"plan": json.dumps(PLAN), **texts})
+
+
+def test_an_image_within_a_request_keeps_who_is_in_an_uploaded_photo(tmp_path: Path) -> None:
+    with service(tmp_path) as (api, _):
+        photo = upload(api, image({"anna": MIDDLE}))
+        for mode, anna_shows in (("keep_person", True), ("only_person", False)):
+            answer = send_image(api, {mode: {"Anna": [photo]}})
+            assert answer.status_code == 200, answer.text
+            assert shown(first_frame(answer.content), BOTH) == {"anna": anna_shows, "ben": not anna_shows}
+        located = send_image(api, {"keep_person": {"Anna": [photo]}}, "/v1/locate").json()
+        assert [region.get("off", False) for region in located["frames"][0]["regions"]] == [True, False]
+        assert api.get(f"/v1/uploads/{photo}").status_code == 200, "the upload stays"
+        assert not [path for path in (tmp_path / "jobs" / "work").rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "reason"),
+    [
+        ({"keep_person": {"Anna": ["two"]}}, 422, "photo 1 of 'Anna' shows 2 faces; cut it to the one of the person"),
+        ({"keep_person": {"Anna": ["anna"]}, "only_person": {"Ben": ["anna"]}}, 422, "either keep_person or only"),
+        ({"keep_person": {"Anna": ["0" * 32]}}, 404, "does not exist"),
+        ({"keep_person": {"Anna": []}}, 422, "keep_person['Anna']: List should have at least 1 item"),
+        ({"keep_person": {}}, 422, "keep_person: Dictionary should have at least 1 item"),
+        ({"only_person": "Anna=anna.jpg"}, 422, "send a JSON object with the ids of one to ten uploads"),
+    ],
+)
+def test_photos_beside_an_image_are_refused_as_those_of_jobs_are(
+    tmp_path: Path, fields: dict[str, Any], status: int, reason: str
+) -> None:
+    with service(tmp_path) as (api, _):
+        sent = {"anna": upload(api, image({"anna": MIDDLE})), "two": upload(api, image(BOTH))}
+        known = {
+            mode: {name: [sent.get(photo, photo) for photo in photos] for name, photos in named.items()}
+            if isinstance(named, dict)
+            else named
+            for mode, named in fields.items()
+        }
+        answer = send_image(api, known)
+        assert (answer.status_code, reason in answer.json()["detail"]) == (status, True), answer.json()["detail"]
+        assert str(tmp_path) not in answer.json()["detail"]
+
+
+def test_names_of_people_stay_out_of_addresses(tmp_path: Path) -> None:
+    with service(tmp_path) as (api, _):
+        answer = api.post("/v1/images", params={"keep_person": "{}"}, content=image(BOTH))
+        assert (answer.status_code, "keep_person stands in the address" in answer.json()["detail"]) == (400, True)
 
 
 @pytest.mark.parametrize("way", ["swept", *exhaustive(["deleted"])])

@@ -28,6 +28,7 @@ from velum.service.v1 import (
 )
 from velum.service.v1.capabilities import Obtainable
 from velum.service.v1.job_service import JobService
+from velum.service.v1.photos import RequestPhotos
 from velum.service.v1.plans import REMOTE, Plans
 from velum.service.v1.previews import Previews
 from velum.service.v1.trainings import TrainingService
@@ -101,6 +102,7 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
     service = settings.service
     plans = Plans(service.plans, parts.engine, REMOTE | parts.added_localizers, service.people)
     scratch = ScratchDirs(work_folder(settings))
+    photos = RequestPhotos(jobs, plans, scratch)
     image_service = images.ImageService(parts.engine, parts.admission, scratch)
     offered = capabilities.Capabilities(parts.host, plans, Obtainable(parts.host), parts.is_installed)
     make_processor = observed_processor_factory(settings, parts.metrics, parts.audit)
@@ -108,7 +110,9 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
         backend=jobs,
         worker=InProcessWorker(settings, parts.peers, make_processor) if settings.jobs.in_process else None,
         scratch=scratch,
-        image_routes=images.routes(image_service, plans, parts.workers, parts.access, most=service.picture_bytes),
+        image_routes=images.routes(
+            image_service, photos, parts.workers, parts.access, most=service.picture_bytes
+        ),
         image_service=image_service,
         street_images=panoramax.PanoramaxService(
             image_service, plans, parts.workers, parts.host, parts.is_installed, service.picture_bytes,
@@ -119,9 +123,9 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
             jobs, streams=service.requests, most_bytes=settings.limits().bytes
         ),
         job_service=JobService(
-            jobs, plans, parts.peers, settings.limits().bytes, allows_urls=settings.jobs.urls,
+            jobs, plans, photos, parts.peers, settings.limits().bytes, allows_urls=settings.jobs.urls,
             allows_webhooks=settings.jobs.webhooks, retention=retention_of(settings.jobs),
-            most_seconds=settings.jobs.originals_most_seconds, scratch=scratch,
+            most_seconds=settings.jobs.originals_most_seconds,
         ),
         previews=Previews(scratch, parts.decoders, parts.engine.limits, partial(_keeps_source, jobs)),
         galleries=galleries.Galleries(parts.engine, scratch, partial(_keeps_source, jobs), is_allowed=service.people),

@@ -4,10 +4,10 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from starlette.responses import JSONResponse, Response
@@ -22,11 +22,13 @@ from velum.region import Region
 from velum.report import Report
 from velum.service.admission import OWN_MODELS, Admission, RequestThreads, stop_if_gone
 from velum.service.auth.middleware import Authenticator
+from velum.service.auth.principal import Principal
 from velum.service.late_router import LateRouter
 from velum.service.middleware import note
-from velum.service.problem_details import problems
+from velum.service.problem_details import Problem, problems
+from velum.service.v1 import photos
 from velum.service.v1.http_bodies import KINDS, read_image
-from velum.service.v1.plans import Plans
+from velum.service.v1.photos import RequestPhotos
 from velum.storage.scratch import ScratchDirs
 
 NAME = "the image"
@@ -37,10 +39,20 @@ MOST_LETTERS = 2000
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
 
-FIELDS = ("plan",)
+FIELDS = ("plan", *photos.FIELDS)
+"""Fields of a form besides the image."""
 
 _PLAN_TEXT = "The plan as a JSON object, or the name of one of `/v1/plans`. Omitted: faces are blackened."
 _PLAN_EXAMPLE = '{"rules": ["face: centerface -> blur"]}'
+_PEOPLE = (
+    "People who stay visible, by names of your choice: a JSON object with the ids of uploads with photos of each. "
+    "Everybody else is hidden, also who cannot be recognised for sure. The uploads stay. Where the operator allows it: "
+    "these are biometric data (GDPR article 9)."
+)
+_PHOTOS: Mapping[str, Any] = {
+    "keep_person": _PEOPLE, "only_person": "People who alone are hidden, in the same way; faces in doubt are, too."
+}  # fmt: skip
+_PHOTOS_EXAMPLE = '{"Anna": ["5f2b5f2b5f2b5f2b5f2b5f2b5f2b5f2b"]}'
 _BINARY: Mapping[str, Any] = {"type": "string", "format": "binary"}
 _BODY: Mapping[str, Any] = {
     "requestBody": {
@@ -52,6 +64,10 @@ _BODY: Mapping[str, Any] = {
                     "properties": {
                         "image": {"type": "string", "format": "binary", "description": "The image file."},
                         "plan": {"type": "string", "description": _PLAN_TEXT, "examples": [_PLAN_EXAMPLE]},
+                        **{
+                            name: {"type": "string", "description": text, "examples": [_PHOTOS_EXAMPLE]}
+                            for name, text in _PHOTOS.items()
+                        },
                     },
                     "required": ["image"],
                     "additionalProperties": False,
@@ -158,10 +174,16 @@ def digest(report: Report) -> str:
 
 
 def routes(
-    image_service: ImageService, plans: Plans, workers: RequestThreads, access: Authenticator, *, most: int
+    image_service: ImageService, people: RequestPhotos, workers: RequestThreads, access: Authenticator, *, most: int
 ) -> LateRouter:
     """Return the two endpoints. `most` is the largest image in bytes."""
-    router = LateRouter(tags=["Images"], dependencies=[Depends(access.require("anonymize"))])
+    router = LateRouter(tags=["Images"])
+    Asking = Annotated[Principal, Depends(access.require("anonymize"))]  # noqa: N806 - a type
+
+    def plan_of(fields: Mapping[str, str], caller: Principal) -> AbstractContextManager[Plan]:
+        keep, only = (photos.uploads_of_text(name, fields.get(name)) for name in photos.FIELDS)
+        return people.plan_with_people(people.plans.plan_of_request(fields.get("plan")), keep, only, caller)
+
     binary = {"schema": _BINARY}
     done = {
         "description": "The image in its own format; with `Accept: multipart/mixed` the report (JSON), then the image.",
@@ -174,32 +196,46 @@ def routes(
     }
 
     @router.post(
-        "/images", responses={200: done, **problems(400, 415)}, response_class=Response, openapi_extra=dict(_BODY)
-    )
-    async def hide_image(request: Request) -> Response:
+        "/images", responses={200: done, **problems(400, 404, 409, 415)}, response_class=Response,
+        openapi_extra=dict(_BODY),
+    )  # fmt: skip
+    async def hide_image(request: Request, caller: Asking) -> Response:
         """Hide in an image what the plan names, and return the image. Nothing is stored."""
-        data, fields = await read_image(request, "image", FIELDS, most)
+        data, fields = await _read_request(request, most)
 
         def work(disconnect: threading.Event) -> Response:
-            image, report = image_service.hide(data, plans.plan_of_request(fields.get("plan")), disconnect)
+            with plan_of(fields, caller) as plan:
+                image, report = image_service.hide(data, plan, disconnect)
             note(request, hidden=len(report.hidden))
             return _image_response(image, report, with_report=accepts(request, "multipart/mixed"))
 
         return await workers.run(request, work)
 
     @router.post(
-        "/locate", responses={200: responses, **problems(400, 415)}, response_class=Response, openapi_extra=dict(_BODY)
-    )
-    async def locate(request: Request) -> Response:
-        """Locate in an image what the plan would hide, without hiding it."""
-        data, fields = await read_image(request, "image", FIELDS, most)
-        annotations = await workers.run(
-            request,
-            lambda disconnect: image_service.locate(data, plans.plan_of_request(fields.get("plan")), disconnect),
-        )
+        "/locate", responses={200: responses, **problems(400, 404, 409, 415)}, response_class=Response,
+        openapi_extra=dict(_BODY),
+    )  # fmt: skip
+    async def locate(request: Request, caller: Asking) -> Response:
+        """Locate in an image what the plan would hide, without hiding it. With people, who is shown is `off`."""
+        data, fields = await _read_request(request, most)
+
+        def work(disconnect: threading.Event) -> Annotations:
+            with plan_of(fields, caller) as plan:
+                return image_service.locate(data, plan, disconnect)
+
+        annotations = await workers.run(request, work)
         return JSONResponse(annotations.to_json(), headers={"cache-control": "no-store"})
 
     return router
+
+
+async def _read_request(request: Request, most: int) -> tuple[bytes, Mapping[str, str]]:
+    """Return the image of a request and the other fields. Raises `Problem` (400), and as `read_image` does."""
+    if named := sorted(set(photos.FIELDS) & set(request.query_params)):
+        raise Problem(
+            400, f"{named[0]} stands in the address, which logs show; send it and the image as multipart/form-data"
+        )
+    return await read_image(request, "image", FIELDS, most)
 
 
 def _image_response(image: bytes, report: Report, *, with_report: bool) -> Response:

@@ -6,8 +6,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from tempfile import gettempdir
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -21,12 +20,11 @@ from velum.service.auth.principal import AccessDenied, Principal
 from velum.service.job_backend import JobBackend
 from velum.service.problem_details import Problem
 from velum.service.v1.http_bodies import tag_of
-from velum.service.v1.photos import add_people
+from velum.service.v1.photos import RequestPhotos
 from velum.service.v1.plans import Plans
 from velum.service.v1.uploads import check_complete, conflict_when_occupied, owned_upload
 from velum.service.v1.values import JobRequest
 from velum.storage.resumable_uploads import Occupied
-from velum.storage.scratch import ScratchDirs
 
 LOG = logging.getLogger("velum.service")
 
@@ -42,6 +40,7 @@ class JobService:
 
     backend: JobBackend
     plans: Plans
+    photos: RequestPhotos
     peers: HttpClient
     most: int
     """Largest source in bytes."""
@@ -49,8 +48,6 @@ class JobService:
     """Whether the operator allows jobs whose source is a URL."""
     allows_webhooks: bool = False
     retention: Retention = field(default_factory=Retention)
-    scratch: ScratchDirs = field(default_factory=lambda: ScratchDirs(Path(gettempdir())))
-    """Where photos of people lie while they are checked."""
     most_seconds: float = 7 * 86400.0
     """How long after the end of its job people may have a source kept."""
 
@@ -106,7 +103,7 @@ class JobService:
             check_complete(owned_upload(self.backend, upload, caller))
         if request.regions is not None:
             self._check_regions(request.regions, submission.plan)
-        plan = add_people(self.backend, self.plans, self.scratch, request, submission.plan, caller)
+        plan = self.photos.add_to_job(submission.plan, request, caller)
         submission = replace(submission, plan=plan)
         try:
             return self._submit_checked(submission, request, once)

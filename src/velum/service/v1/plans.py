@@ -4,14 +4,13 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from velum.annotations import Annotations
 from velum.engine.engine import Engine
-from velum.errors import BadPlan, Unavailable, VelumError, names_for_places
+from velum.errors import BadPlan, Unavailable, VelumError
 from velum.people import People
 from velum.plan import Plan
 from velum.spec import PartSpec
@@ -102,20 +101,15 @@ class Plans:
         except Unavailable as error:
             LOG.info("a plan was not checked", extra={"facts": {"cause": str(error)}})
 
-    def with_people(self, plan: Plan, people: People, photos: Mapping[str, str]) -> Plan:
-        """Return a plan of a request with people, whose photos it has sent.
+    def with_people(self, plan: Plan, people: People) -> Plan:
+        """Return a plan of a request with people, whose photos it has sent, and the hashes of these.
 
-        `photos` has the paths where they lie for a moment, with what messages call them. The hashes of the photos are
-        added. Raises `BadPlan` where the operator does not allow it, and as `Engine.check_people` does.
+        Raises `BadPlan` where the operator does not allow it, and where the plan has people already.
         """
         if plan.people is not None:
             raise BadPlan("the plan has people already; leave keep_person and only_person out, or take another plan")
         self._require_allowed(replace(plan, people=people), "the request")
-        with ExitStack() as stack:
-            for path, name in photos.items():
-                stack.enter_context(names_for_places(path, name))
-            self.engine.check_people(people, plan)
-            return replace(plan, people=people.with_hashes())
+        return replace(plan, people=people.with_hashes())
 
     def _require_allowed(self, plan: Plan, name: str) -> None:
         """Raise `BadPlan` for a plan that compares faces where the operator does not allow it."""
@@ -142,7 +136,7 @@ class Plans:
         if plan.people is not None:
             raise BadPlan(
                 "a plan in a request names no photos, which lie on the server; upload photos and send them as "
-                "keep_person or only_person of a job, or send the name of a plan of the operator"
+                "keep_person or only_person, or send the name of a plan of the operator"
             )
         for use in (*(rule.locate for rule in plan.rules), *plan.keep_out):
             if use.name in self.closed_localizers:
