@@ -16,6 +16,7 @@ from tests import fork_server
 from tests.storage.fake_s3 import S3, s3
 
 import velum.locate.runtime  # noqa: F401 - before any test imports OpenVINO itself: keeps its telemetry off
+from velum.media.image import turbojpeg
 
 # Tests start hundreds of processes, each of which starts sooner where it finds velum compiled.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -58,6 +59,16 @@ def _scheduled_as_others() -> Iterator[None]:
     yield
     if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@pytest.fixture(params=[True, False], ids=["TurboJPEG", "no TurboJPEG"])
+def has_turbojpeg(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Run a test twice: with the TurboJPEG library of the system, and as on a machine without it."""
+    if not request.param:
+        monkeypatch.setattr(turbojpeg, "_library", lambda: None)
+    elif not turbojpeg.available():
+        pytest.skip("no TurboJPEG library here (Debian: apt-get install libturbojpeg0)")
+    return bool(request.param)
 
 
 @pytest.fixture

@@ -195,13 +195,13 @@ class _ContainerRun:
         self, writer: ContainerWriter, document: Document, member: Member, file: Path, depth: int, name: str
     ) -> None:
         """Write one member that has been unpacked to `file`. Raises `BadInput` for one that cannot be hidden."""
-        out = self.scratch / f"{depth}.out"
+        out, hidden = self.scratch / f"{depth}.out", False
         edited = self._edit(document, member, file, name)
         content = archive.content_of(file, member.name, limit_bytes=MOST_EDITED_BYTES)
         match content.kind:
             case "media":
                 out = out.with_suffix(media.suffix_of(content.what))
-                self._hide_media(file, out, name)
+                hidden = self._hide_media(file, out, name)
             case "container":
                 self.rewrite(file, content.what, out, name, depth=depth + 1, prefix=f"{name}/")
                 self._note(name, "container")
@@ -213,7 +213,7 @@ class _ContainerRun:
                 return
             case _:
                 raise BadInput(content.what or "it is sound, which the plan does not copy")
-        writer.replace(member, out)
+        writer.replace(member, out, hidden=hidden)
         out.unlink()
 
     def _edit(self, document: Document, member: Member, file: Path, name: str) -> bool:
@@ -231,7 +231,8 @@ class _ContainerRun:
         file.write_bytes(changed)
         return True
 
-    def _hide_media(self, file: Path, out: Path, name: str) -> None:
+    def _hide_media(self, file: Path, out: Path, name: str) -> bool:
+        """Hide in an image or a video; tell whether there was anything to hide."""
         first, job, frames = self.frames, self.job, {}
 
         def remember(index: int, regions: tuple[Region, ...]) -> None:
@@ -254,6 +255,7 @@ class _ContainerRun:
             height=report.height, encoding=report.encoding, input_sha256=report.input_sha256,
             output_sha256=report.output_sha256, **({"people": report.people} if report.people else {}),
         )  # fmt: skip
+        return bool(report.hidden or report.tracks)
 
     def _is_copied(self, content: Content, member: Member) -> bool:
         if content.kind == "sound":
@@ -272,7 +274,7 @@ class _ContainerRun:
             return
         file = self.scratch / "empty"
         file.write_bytes(archive.empty_member(member.name))
-        writer.replace(member, file)
+        writer.replace(member, file, hidden=True)
         self._note(name, "emptied", reason="asked")
 
     def _cover(
@@ -287,7 +289,7 @@ class _ContainerRun:
             self.members[-1]["reason"] = "damaged"
             return
         file.write_bytes(black)
-        writer.replace(member, file)
+        writer.replace(member, file, hidden=True)
         self._note(name, "covered", reason="damaged")
 
     def _note(self, name: str, action: str, **more: Any) -> None:

@@ -264,6 +264,30 @@ def test_without_turbojpeg_the_whole_image_is_encoded_anew_with_a_warning(
         turbojpeg.coefficients(data, lambda *_: None)
 
 
+# Decoders take the last one for luma and chroma, because it is marked as JFIF, too.
+UNUSUAL: list[dict[str, Any]] = [
+    {}, {"progressive": True}, {"subsampling": "4:2:2"}, {"keep_rgb": True}, {"keep_rgb": True, "dpi": (72, 72)}
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", UNUSUAL, ids=str)
+def test_a_jpeg_in_which_nothing_is_hidden_keeps_its_samples_and_nothing_else(
+    tmp_path: Path, has_turbojpeg: bool, options: dict[str, Any]
+) -> None:
+    source, exif = tmp_path / "in.jpg", Image.Exif()
+    exif[0x010E] = "Ada"
+    photo(96, 80).save(source, "JPEG", exif=exif, comment=b"Ada", **options)
+    before = source.read_bytes()
+    source.write_bytes(before + b"Ada")
+    data, encoding = hidden(source, size=(96, 80))
+    assert encoding.startswith("exact: jpeg")
+    assert b"Ada" not in data
+    assert np.array_equal(Image.open(io.BytesIO(before)), Image.open(io.BytesIO(data)))
+    if not has_turbojpeg:
+        scan = before[before.index(b"\xff\xda") :]
+        assert data.endswith(scan)
+
+
 @needs_turbo
 @pytest.mark.parametrize("why", ["arithmetic", "uncommon components"])
 def test_a_jpeg_that_cannot_be_edited_says_why(tmp_path: Path, why: str) -> None:

@@ -64,9 +64,8 @@ def test_a_file_without_metadata_stays_byte_for_byte(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "data"),
     [
-        ("JPEG", saved("JPEG") + b"a film"),  # phones keep one behind the picture
-        ("JPEG", saved("JPEG") + saved("JPEG")),  # or a second picture
         ("JPEG", saved("JPEG")[:40]),  # no scan
+        ("JPEG", saved("JPEG")[:-2]),  # no end
         ("PNG", saved("PNG")[:60]),  # no end
         ("WEBP", saved("WEBP", exif=exif())),  # its header tells of the metadata too
         ("GIF", saved("GIF")),  # nobody asked for it
@@ -76,8 +75,23 @@ def test_a_file_that_stripping_cannot_clean_is_not_passed_on(kind: str, data: by
     assert strip_metadata(data, kind) is None
 
 
-def test_bytes_behind_the_end_of_a_png_are_dropped() -> None:
-    assert strip_metadata(saved("PNG") + SECRET, "PNG") == saved("PNG")
+@pytest.mark.parametrize(
+    ("kind", "behind"),
+    [
+        ("PNG", SECRET),
+        ("JPEG", SECRET),  # phones keep a film behind the picture
+        ("JPEG", saved("JPEG", exif=exif())),  # or a second picture
+    ],
+)
+def test_bytes_behind_the_end_of_an_image_are_dropped(kind: str, behind: bytes) -> None:
+    assert strip_metadata(saved(kind) + behind, kind) == saved(kind)
+
+
+def test_metadata_between_two_scans_of_a_jpeg_is_dropped() -> None:
+    data = saved("JPEG", progressive=True)
+    second = data.rindex(b"\xff\xda")
+    comment = b"\xff\xfe" + (len(SECRET) + 2).to_bytes(2) + SECRET
+    assert strip_metadata(data[:second] + comment + data[second:], "JPEG") == data
 
 
 @given(st.binary(max_size=200), st.sampled_from(["JPEG", "PNG", "WEBP", "BMP"]))

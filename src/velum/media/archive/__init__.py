@@ -67,8 +67,8 @@ class ContainerWriter(Protocol):
         """Write a member as it is; `file` is where it was unpacked."""
         ...
 
-    def replace(self, member: Member, file: Path) -> None:
-        """Write a member with the bytes of `file`."""
+    def replace(self, member: Member, file: Path, *, hidden: bool) -> None:
+        """Write a member with the bytes of `file`; `hidden` tells whether something that it shows was hidden."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -24,12 +24,11 @@ from velum.media.archive.pdf_layout import PIECES, pieces_of, share_resources
 from velum.media.archive.pdf_pictures import (
     MOST_CONTENT,
     decode_picture,
-    have_same_samples,
     is_plain_jpeg,
     refuse_bomb,
+    remove_metadata,
     resources_of,
     size_of,
-    strip_metadata,
     values_of,
     write_samples,
 )
@@ -239,25 +238,22 @@ class PdfWriter:
     def copy(self, member: Member, file: Path) -> None:
         """Leave a picture as it is."""
 
-    def replace(self, member: Member, file: Path) -> None:
+    def replace(self, member: Member, file: Path, *, hidden: bool) -> None:
         """Write a picture from an image file; an empty file leaves a white dot."""
         picture = self._source.picture(member)
-        if not file.stat().st_size:
+        if hidden:
             self._changed_pages |= picture.pages
+        if not file.stat().st_size:
             write_samples(picture.stream, Image.new("L", (1, 1), 255))
             return
         with Image.open(file) as image:
             image.load()
-            before = decode_picture(picture.stream, self._source.pdf)
-            same = have_same_samples(image, before)
-            if not same:
-                self._changed_pages |= picture.pages
             if is_plain_jpeg(picture.stream) and image.format == "JPEG":
                 picture.stream.write(file.read_bytes(), filter=Name.DCTDecode)
-            elif not same:
+            elif hidden:
                 write_samples(picture.stream, image)
             else:
-                strip_metadata(picture.stream, image)
+                remove_metadata(picture.stream, image)
 
 
 @contextmanager

@@ -11,13 +11,10 @@ from pikepdf import Array, Dictionary, Name, PdfImage, Stream
 from PIL import Image, ImageChops, UnidentifiedImageError
 
 from velum.errors import BadInput, LimitExceeded
-from velum.media.containers import jpeg_segments
+from velum.media.image.strip_metadata import strip_everything
 
 MOST_CONTENT = 256 << 20
 """Most bytes of the contents of one pattern or glyph, and of one JPEG."""
-
-_JPEG_KEPT = {0xE0, 0xE2, 0xEE}
-"""Segments of a JPEG that say how its samples are shown: JFIF, the colour profile, Adobe's transform."""
 
 
 def decode_picture(stream: Any, pdf: Any) -> Image.Image:
@@ -79,15 +76,6 @@ def _decode_jpeg(stream: Any) -> Image.Image:
     return ImageChops.invert(image) if inverted else image
 
 
-def have_same_samples(first: Image.Image, second: Image.Image) -> bool:
-    """Tell whether two images are the same in every sample. Inks are never compared as the colours that they give."""
-    if first.size != second.size:
-        return False
-    if first.mode == second.mode:
-        return first.tobytes() == second.tobytes()
-    return "CMYK" not in {first.mode, second.mode} and first.convert("RGB").tobytes() == second.convert("RGB").tobytes()
-
-
 def write_samples(stream: Any, image: Image.Image) -> None:
     """Write samples without loss into the stream of a picture, with the colour space that they had."""
     is_mask, colours = bool(stream.get("/ImageMask", False)), stream.get("/ColorSpace")
@@ -107,18 +95,11 @@ def write_samples(stream: Any, image: Image.Image) -> None:
     stream.write(zlib.compress(image.tobytes(), 6), filter=Name.FlateDecode)
 
 
-def strip_metadata(stream: Any, image: Image.Image) -> None:
-    """Take metadata out of the coded bytes of a picture in which nothing was hidden."""
+def remove_metadata(stream: Any, image: Image.Image) -> None:
+    """Take metadata out of the coded bytes of a picture in which nothing was hidden; `image` has its samples."""
     filters, raw = filters_of(stream), stream.read_raw_bytes()
-    if filters == ["/DCTDecode"]:
-        stripped = bytearray(raw[:2])
-        end = 2
-        for segment in jpeg_segments(raw):
-            if (segment.name in range(0xE0, 0xF0) and segment.name not in _JPEG_KEPT) or segment.name == 0xFE:
-                stripped += raw[end : segment.start]
-                end = segment.end
-        parameters = stream.get("/DecodeParms")
-        stream.write(bytes(stripped + raw[end:]), filter=Name.DCTDecode, decode_parms=parameters)
+    if filters == ["/DCTDecode"] and (stripped := strip_everything(raw, "JPEG")) is not None:
+        stream.write(stripped, filter=Name.DCTDecode, decode_parms=stream.get("/DecodeParms"))
     elif "/DCTDecode" in filters or (filters == ["/JPXDecode"] and re.search(rb"uuid|xml |uinf", raw)):
         write_samples(stream, image)
 

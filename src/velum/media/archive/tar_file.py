@@ -111,9 +111,9 @@ class TarWriter:
 
     def copy(self, member: Member, file: Path) -> None:
         """Write a member with the bytes of `file`, which is where it was unpacked."""
-        self.replace(member, file)
+        self.replace(member, file, hidden=False)
 
-    def replace(self, member: Member, file: Path) -> None:
+    def replace(self, member: Member, file: Path, *, hidden: bool) -> None:  # noqa: ARG002 - pages of a PDF need it
         """Write a member with the bytes of `file`; a folder has none."""
         old = self._source.info(member)
         info = tarfile.TarInfo(old.name)

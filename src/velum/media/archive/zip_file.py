@@ -186,7 +186,7 @@ class ZipWriter:
         for chunk in chunks:
             self._file.write(chunk)
 
-    def replace(self, member: Member, file: Path) -> None:
+    def replace(self, member: Member, file: Path, *, hidden: bool) -> None:  # noqa: ARG002 - pages of a PDF need it
         """Write a member with the bytes of `file`, compressed as the source's member is."""
         packed, _ = self._source.packed_bytes(member)
         start, crc, size = self._file.tell(), 0, 0

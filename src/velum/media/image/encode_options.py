@@ -179,7 +179,8 @@ def page_options(choice: EncodeOptions, page: ImagePage, plan: Plan) -> dict[str
     options = dict(choice.options)
     if page.icc and choice.format not in _WITHOUT_PROFILE:
         options["icc_profile"] = page.icc
-    if page.dpi and choice.format in {"BMP", "JPEG", "PNG", "TIFF"}:
+    # A JPEG states its resolution in JFIF, and decoders take what is marked so for luma and chroma.
+    if page.dpi and choice.format in {"BMP", "JPEG", "PNG", "TIFF"} and not options.get("keep_rgb"):
         options["dpi"] = page.dpi
     if choice.xmp and choice.format in {"JPEG", "WEBP", "AVIF", "HEIF"}:
         options["xmp"] = choice.xmp

@@ -33,9 +33,10 @@ def jpeg(image: JpegImagePlugin.JpegImageFile, data: bytes) -> Jpeg:
     while len(tables) > 1 and tables[-1] == tables[-2]:
         tables.pop()
     sampling = _SAMPLINGS.get(JpegImagePlugin.get_sampling(image)) if image.mode == "RGB" else None
-    # Without a JFIF or Adobe marker, libjpeg goes by the components' names (jdapimin.c, default_decompress_parms).
-    named = "jfif" not in image.info and [component[0] for component in image.layer] == [*b"RGB"]
-    rgb = image.mode == "RGB" and (image.info.get("adobe_transform") == 0 if "adobe" in image.info else named)
+    # libjpeg goes by JFIF's marker, then Adobe's, then the components' names (jdapimin.c, default_decompress_parms).
+    named = [component[0] for component in image.layer] == [*b"RGB"]
+    rgb = image.info.get("adobe_transform") == 0 if "adobe" in image.info else named
+    rgb = rgb and image.mode == "RGB" and "jfif" not in image.info
     return Jpeg(tuple(tables), sampling, bool(image.info.get("progressive")), rgb, data)
 
 

@@ -18,6 +18,7 @@ from velum.frame import Plane, Role, Touched
 from velum.media.containers import SOS, jpeg_segments
 from velum.media.image import headers, turbojpeg
 from velum.media.image.info import Jpeg
+from velum.media.image.strip_metadata import strip_everything
 
 _SAMPLING = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2)}
 """Luma blocks in a unit, across and down; each chroma component has one."""
@@ -57,11 +58,11 @@ def edit_blocks(source: Jpeg, plane: Plane, touched: Touched, options: Mapping[s
     The metadata is what Pillow writes for `options`, the options for the whole file. Raises `Inexact` when the file
     cannot be edited block by block.
     """
-    if not turbojpeg.available():
-        raise Inexact("no TurboJPEG library here")
     if (kind := _frame_kind(source.data)) not in _HUFFMAN:
         raise Inexact("arithmetic or another uncommon coding")
     units = _divide_into_units(source, plane)
+    if not turbojpeg.available():
+        return b"\xff\xd8" + _head(plane, options) + _tail(_own_scans(source.data, touched))
     grid = _touched_units(touched, units, *plane.pixels.shape[:2])
     lines = [bool(line.any()) for line in grid]
     down = [rows for _, rows in units]
@@ -79,6 +80,14 @@ def edit_blocks(source: Jpeg, plane: Plane, touched: Touched, options: Mapping[s
     except turbojpeg.TurboJpegError as error:
         raise Inexact(f"the library says: {error}") from error
     return b"\xff\xd8" + _head(plane, options) + _tail(body)
+
+
+def _own_scans(data: bytes, touched: Touched) -> bytes:
+    """Return the JPEG as it is, without metadata. Raises `Inexact` unless nothing is hidden, and nothing else in it."""
+    own = None if touched else strip_everything(data, "JPEG")
+    if own is None:
+        raise Inexact("no TurboJPEG library here")
+    return own
 
 
 def _divide_into_units(source: Jpeg, plane: Plane) -> _Units:

@@ -1,11 +1,21 @@
-"""Image files without their metadata, for detectors on other machines.
+"""Image files without their metadata: for detectors on other machines, and for results in which nothing was hidden.
 
-They need the image, and must not get metadata, thumbnails, previews and comments.
+They need the image, and must not get metadata, thumbnails, previews, comments and bytes behind its end.
 """
 
-from velum.media.containers import PNG_HEAD, RIFF_HEAD_BYTES, SOS, jpeg_segments, png_chunks, riff_chunks
+from velum.media.containers import (
+    EOI,
+    PNG_HEAD,
+    RIFF_HEAD_BYTES,
+    SOS,
+    end_of_scan,
+    jpeg_segments,
+    png_chunks,
+    riff_chunks,
+)
+from velum.media.inventory import image_surplus
 
-_COM = 0xFE
+_COM, _END = 0xFE, bytes((0xFF, EOI))
 
 _APP_JFIF, _APP_ICC, _APP_ADOBE = 0xE0, 0xE2, 0xEE
 
@@ -30,16 +40,28 @@ def strip_metadata(data: bytes, format: str) -> bytes | None:
     return None
 
 
+def strip_everything(data: bytes, format: str) -> bytes | None:
+    """Return the file as `strip_metadata` does; None where it would still hold bytes that no decoder needs."""
+    stripped = strip_metadata(data, format)
+    if stripped is None or not all(surplus.ordinary for surplus in image_surplus(stripped, format)):
+        return None
+    return stripped
+
+
 def _strip_jpeg(data: bytes) -> bytes | None:
-    parts = [data[:2]]
-    for marker, start, content, end, missing in jpeg_segments(data):
-        if marker == SOS:
-            return b"".join([*parts, memoryview(data)[start:]]) if _ends_there(data) else None
-        if missing:
+    parts, at = [data[:2]], 2
+    while segments := list(jpeg_segments(data, at)):
+        for marker, start, content, end, missing in segments:
+            if missing:
+                return None
+            if _is_needed(marker, data[content:end]):
+                parts.append(data[start:end])
+        if segments[-1].name != SOS:
             return None
-        if _is_needed(marker, data[content:end]):
-            parts.append(data[start:end])
-    return None
+        scan = segments[-1].end
+        at = end_of_scan(data, scan)
+        parts.append(data[scan:at])
+    return b"".join([*parts, _END]) if at > 2 and data.startswith(_END, at) else None
 
 
 def _is_needed(kind: int, body: bytes) -> bool:
@@ -48,11 +70,6 @@ def _is_needed(kind: int, body: bytes) -> bool:
     if kind == _APP_ICC:
         return body.startswith(b"ICC_PROFILE\0")
     return kind == _APP_ADOBE or not (0xE0 <= kind <= 0xEF or kind == _COM)
-
-
-def _ends_there(data: bytes) -> bool:
-    """Tell whether the file ends with its image: phones append videos and further images."""
-    return data.endswith(b"\xff\xd9") and data.count(b"\xff\xd8\xff", 2) == 0
 
 
 def _strip_png(data: bytes) -> bytes | None:

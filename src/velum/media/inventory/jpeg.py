@@ -3,15 +3,13 @@
 Markers and sizes: ISO/IEC 10918-1, annex B; JFIF 1.02; Adobe's technical note 5116.
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from PIL import Image, JpegImagePlugin
-
 from velum.media.containers import EOI, SOS, end_of_scan, jpeg_segments
 from velum.media.image import turbojpeg
-from velum.media.inventory.surplus import Surplus, profile_surplus, reads_tail
+from velum.media.inventory.jpeg_intervals import CodedFrame, CodedScan, unread_ends
+from velum.media.inventory.surplus import Surplus, profile_surplus
 from velum.media.inventory.tiff import exif
 from velum.media.projection import is_projection_alone
 
@@ -33,7 +31,9 @@ class _File:
     profile: bytearray = field(default_factory=bytearray)
     profile_at: int = 0
     scans: set[tuple[int, ...]] = field(default_factory=set)
-    coded: list[tuple[int, int]] = field(default_factory=list)
+    frame: CodedFrame = field(default_factory=lambda: CodedFrame(0, 0, {}))
+    interval: int = 0
+    coded: list[CodedScan] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
 
     def define(self, kind: str, number: int, at: int, size: int, *, ordinary: bool = False) -> Iterator[Surplus]:
@@ -75,7 +75,8 @@ def jpeg(data: bytes) -> Iterator[Surplus]:
         if segment.name == SOS:
             file.seen -= {"segment 0xDD", "segment 0xCC"}
             at = end_of_scan(data, segment.end)
-            file.coded.append((segment.end, at))
+            names = data[segment.content + 1 : segment.content + 1 + 2 * data[segment.content] : 2]
+            file.coded.append(CodedScan(segment.end, at, tuple(names), file.interval))
     yield from _unused_tables(file)
 
 
@@ -101,11 +102,13 @@ def _segment(file: _File, marker: int, at: int, body: bytes) -> Iterator[Surplus
         case _ if marker in _FRAMES:
             count = body[5] if len(body) > 5 else 0
             file.components = {body[i]: body[i + 2] for i in range(6, min(6 + 3 * count, len(body) - 2), 3)}
+            file.frame = CodedFrame.of(body)
             yield from _excess(name, at, body, 6 + 3 * count)
         case _ if marker in {_DRI, _DNL, _DAC} and name in file.seen:
             yield Surplus(f"a second {name} before a scan", at, len(body))
         case _ if marker in {_DRI, _DNL, _DAC}:
             file.seen.add(name)
+            file.interval = int.from_bytes(body[:2]) if marker == _DRI else file.interval
             yield from _excess(name, at, body, 64 if marker == _DAC else 2)
         case _:
             yield Surplus(name, at, len(body))
@@ -189,24 +192,15 @@ def _unused_tables(file: _File) -> Iterator[Surplus]:
 
 
 def _unread_samples(file: _File) -> Iterator[Surplus]:
-    """Yield bytes among the coded samples that decoders skip: by TurboJPEG's warning, else by `reads_tail`."""
-    start, end = file.coded[-1] if file.coded else (0, 0)
+    """Yield bytes among the coded samples that decoders skip: by TurboJPEG's warning, else by changing them."""
+    scan = file.coded[-1] if file.coded else None
     try:
         turbojpeg.coefficients(file.data, lambda _component, _row, _blocks: None)
     except turbojpeg.TurboJpegError as reason:
-        if "extraneous" in str(reason):
-            yield Surplus("bytes that decoders skip among the coded samples", start, end - start)
+        if scan and "extraneous" in str(reason):
+            yield Surplus("bytes that decoders skip among the coded samples", scan.start, scan.end - scan.start)
             return
     else:
         return
-    for start, end in file.coded:
-        if not reads_tail(file.data, start, end, _decode):
-            yield Surplus("bytes that decoders skip after the coded samples", start, end - start)
-
-
-def _decode(data: bytes) -> bytes | None:
-    try:
-        with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
-            return image.tobytes()
-    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError):
-        return None
+    for scan in file.coded:
+        yield from unread_ends(file.data, file.frame, scan)
