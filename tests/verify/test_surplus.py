@@ -85,6 +85,13 @@ def _two_pictures() -> bytes:
     return memory.getvalue()
 
 
+def in_bits_of_blocks(data: bytes, more: bytes) -> bytes:
+    """Put bytes behind the coded samples of the first scan that has one more bit of each block's mean."""
+    at = data.index(b"\0\0\x10", data.index(b"\xff\xda", data.index(b"\xff\xda") + 2))
+    end = next(n for n in range(at, len(data)) if data[n] == 0xFF and data[n + 1] and not 0xD0 <= data[n + 1] < 0xD8)
+    return data[:end] + more + data[end:]
+
+
 def _cut() -> bytes:
     picture("L").crop((0, 0, SIZE[0], 41)).save(memory := io.BytesIO(), "JPEG", quality=95, restart_marker_rows=1)
     return memory.getvalue()
@@ -114,6 +121,10 @@ JPEG: dict[str, Callable[[], bytes]] = {
     "before a restart after each unit": lambda: before_restart(saved("JPEG", restart_marker_blocks=1, quality=95)),
     "before a restart of the last scan": lambda: before_restart(
         saved("JPEG", progressive=True, quality=95, restart_marker_rows=1), last=True
+    ),
+    "behind single bits": lambda: in_bits_of_blocks(saved("JPEG", progressive=True, quality=100), SECRET),
+    "before a restart of single bits": lambda: in_bits_of_blocks(
+        saved("JPEG", progressive=True, quality=95, restart_marker_rows=1), SECRET
     ),
     "before a restart of grey": lambda: before_restart(saved("JPEG", "L", restart_marker_blocks=3, quality=95)),
     "before the end, where the last row of units has one row of pixels": lambda: before_end(_cut(), SECRET),
@@ -364,7 +375,7 @@ def test_bytes_of_a_jpeg_that_no_decoder_needs_are_leaks(
 RESTARTED: list[dict[str, Any]] = [
     {"restart_marker_rows": 1}, {"restart_marker_blocks": 1}, {"restart_marker_blocks": 7, "progressive": True},
     {"restart_marker_blocks": 1, "subsampling": "4:2:2", "quality": 100}, {"mode": "L", "restart_marker_blocks": 5},
-    {"mode": "CMYK", "restart_marker_blocks": 2},
+    {"mode": "CMYK", "restart_marker_blocks": 2}, {"progressive": True, "quality": 100, "restart_marker_rows": 2},
 ]  # fmt: skip
 
 

@@ -35,6 +35,9 @@ _UNITS_PER_ROW = 2048
 
 _APPLICATION, _COMMENT = range(0xE0, 0xF0), 0xFE
 
+NO_LIBRARY = "no TurboJPEG library here"
+"""Why a JPEG is encoded anew where the library is missing; it can be installed."""
+
 Grid = npt.NDArray[np.bool_]
 
 
@@ -86,7 +89,7 @@ def _own_scans(data: bytes, touched: Touched) -> bytes:
     """Return the JPEG as it is, without metadata. Raises `Inexact` unless nothing is hidden, and nothing else in it."""
     own = None if touched else strip_everything(data, "JPEG")
     if own is None:
-        raise Inexact("no TurboJPEG library here")
+        raise Inexact(NO_LIBRARY)
     return own
 
 

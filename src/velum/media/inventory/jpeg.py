@@ -14,6 +14,7 @@ from velum.media.inventory.tiff import exif
 from velum.media.projection import is_projection_alone
 
 _DQT, _DHT, _DRI, _DAC, _DNL, _COM = 0xDB, 0xC4, 0xDD, 0xCC, 0xDC, 0xFE
+_PROGRESSIVE = 0xC2
 _FRAMES = set(range(0xC0, 0xD0)) - {_DHT, _DAC, 0xC8}
 _XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 _ADOBE_BYTES = 12
@@ -31,6 +32,8 @@ class _File:
     profile: bytearray = field(default_factory=bytearray)
     profile_at: int = 0
     scans: set[tuple[int, ...]] = field(default_factory=set)
+    is_progressive: bool = False
+    """True for progressive coding by Huffman codes; arithmetic coding knows no single bits."""
     frame: CodedFrame = field(default_factory=lambda: CodedFrame(0, 0, {}))
     interval: int = 0
     coded: list[CodedScan] = field(default_factory=list)
@@ -75,8 +78,7 @@ def jpeg(data: bytes) -> Iterator[Surplus]:
         if segment.name == SOS:
             file.seen -= {"segment 0xDD", "segment 0xCC"}
             at = end_of_scan(data, segment.end)
-            names = data[segment.content + 1 : segment.content + 1 + 2 * data[segment.content] : 2]
-            file.coded.append(CodedScan(segment.end, at, tuple(names), file.interval))
+            file.coded.append(_coded_scan(file, data[segment.content : segment.end], segment.end, at))
     yield from _unused_tables(file)
 
 
@@ -102,7 +104,7 @@ def _segment(file: _File, marker: int, at: int, body: bytes) -> Iterator[Surplus
         case _ if marker in _FRAMES:
             count = body[5] if len(body) > 5 else 0
             file.components = {body[i]: body[i + 2] for i in range(6, min(6 + 3 * count, len(body) - 2), 3)}
-            file.frame = CodedFrame.of(body)
+            file.frame, file.is_progressive = CodedFrame.of(body), marker == _PROGRESSIVE
             yield from _excess(name, at, body, 6 + 3 * count)
         case _ if marker in {_DRI, _DNL, _DAC} and name in file.seen:
             yield Surplus(f"a second {name} before a scan", at, len(body))
@@ -180,6 +182,12 @@ def _scan(file: _File, at: int, body: bytes) -> Iterator[Surplus]:
         if (key := (component, *limits)) in file.scans:
             yield Surplus("a scan that is coded twice", at, len(body))
         file.scans.add(key)
+
+
+def _coded_scan(file: _File, header: bytes, start: int, end: int) -> CodedScan:
+    names = header[1 : 1 + 2 * header[0] : 2]
+    spectral, _, bits = header[1 + 2 * header[0] :][:3].ljust(3, b"\0")
+    return CodedScan(start, end, tuple(names), file.interval, file.is_progressive and not spectral and bits >> 4 > 0)
 
 
 def _unused_tables(file: _File) -> Iterator[Surplus]:

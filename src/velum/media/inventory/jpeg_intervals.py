@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, JpegImagePlugin
 
-from velum.media.inventory.surplus import TAIL, Surplus
+from velum.media.inventory.surplus import PADDING, TAIL, Surplus
 
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 _MOST_TRIES = 4
@@ -53,6 +53,8 @@ class CodedScan:
     components: tuple[int, ...]
     interval: int
     """Minimum coded units between two restart markers; 0 where there are none."""
+    is_bits_of_blocks: bool = False
+    """True where the scan has one bit of each block: the next one of its mean, in a progressive JPEG (G.1.2.1)."""
 
 
 def unread_ends(data: bytes, frame: CodedFrame, scan: CodedScan) -> Iterator[Surplus]:
@@ -65,18 +67,24 @@ def unread_ends(data: bytes, frame: CodedFrame, scan: CodedScan) -> Iterator[Sur
         return
     units = _Units.of(frame, scan)
     markers = [(match.start(), match[1][0]) for match in _RESTART.finditer(data, scan.start, scan.end)]
-    if units is None or len(markers) + 1 != units.intervals or _are_out_of_order(markers):
-        if markers:
-            yield Surplus("restart markers that do not fit the coded samples", scan.start, scan.end - scan.start)
-            return
-        units = None
-    starts = [scan.start, *(at + 2 for at, _ in markers)]
-    ends = [*(at for at, _ in markers), scan.end]
-    unread = _unread(data, whole, list(zip(starts, ends, strict=True)), units if markers else None)
+    if markers and (units is None or len(markers) + 1 != units.intervals or _are_out_of_order(markers)):
+        yield Surplus("restart markers that do not fit the coded samples", scan.start, scan.end - scan.start)
+        return
+    starts, ends = [scan.start, *(at + 2 for at, _ in markers)], [*(at for at, _ in markers), scan.end]
+    intervals = list(zip(starts, ends, strict=True))
+    if units and scan.is_bits_of_blocks:
+        unread = [at for at, bits in zip(intervals, units.blocks(), strict=False) if _is_longer(data[slice(*at)], bits)]
+    else:
+        unread = _unread(data, whole, intervals, units if markers else None)
     if unread:
         size = sum(end - start for start, end in unread)
         what = "bytes that decoders skip among the coded samples"
         yield Surplus(what, unread[0][0], size, scattered=len(unread) > 1)
+
+
+def _is_longer(coded: bytes, bits: int) -> bool:
+    """Tell whether coded samples are longer than so many bits; a 0 behind a byte of 255 does not count."""
+    return len(coded.replace(b"\xff\0", b"\xff")) > -(-bits // 8) + PADDING
 
 
 def _are_out_of_order(markers: Sequence[tuple[int, int]]) -> bool:
@@ -117,21 +125,24 @@ class _Units:
     columns: _Numbers
     rows: _Numbers
     interval: int
+    blocks_per_unit: int
 
     @classmethod
     def of(cls, frame: CodedFrame, scan: CodedScan) -> "_Units | None":
-        """Return the units of a scan; None for one without restarts, and for components that the frame lacks."""
+        """Return the units of a scan; None for one of components that the frame lacks."""
         factors = [frame.sampling.get(component, (0, 0)) for component in scan.components]
-        if not scan.interval or not factors or not all(map(all, factors)):
+        if not factors or not all(map(all, factors)):
             return None
         most = [max(factor[axis] for factor in frame.sampling.values()) for axis in (0, 1)]
         # Several components are interleaved in units of one or more blocks of each; a single one is coded in blocks.
-        own = factors[0] if len(factors) == 1 else (1, 1)
+        is_single = len(factors) == 1
+        own = factors[0] if is_single else (1, 1)
         columns, rows = (
             np.arange(size) * own[axis] // (_BLOCK * most[axis])
             for axis, size in enumerate((frame.width, frame.height))
         )
-        return cls(columns, rows, scan.interval)
+        interval = scan.interval or (int(rows[-1]) + 1) * (int(columns[-1]) + 1)
+        return cls(columns, rows, interval, 1 if is_single else sum(across * down for across, down in factors))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -142,6 +153,11 @@ class _Units:
     def intervals(self) -> int:
         """Number of restart intervals."""
         return -(-self.shape[0] * self.shape[1] // self.interval)
+
+    def blocks(self) -> Iterator[int]:
+        """Yield the number of blocks of each restart interval."""
+        for start in range(0, self.shape[0] * self.shape[1], self.interval):
+            yield min(self.interval, self.shape[0] * self.shape[1] - start) * self.blocks_per_unit
 
     def changed_intervals(self, changes: Changes) -> Changes:
         """Return for each interval whether a pixel of it has changed.
