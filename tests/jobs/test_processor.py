@@ -175,16 +175,36 @@ def test_errors_of_the_engine_keep_their_class_and_message(
     (tmp_path / "text").write_bytes(b"no picture")
     with pytest.raises(BadInput, match="unknown kind"):
         processor.make(task(tmp_path / "text", tmp_path / "c", ZONE), Piece(0))
-    with zipfile.ZipFile(tmp_path / "zip", "w") as archive:
-        archive.writestr("a.txt", "x")
-    with pytest.raises(BadInput, match="is a ZIP: jobs take images and videos only"):
-        processor.make(task(tmp_path / "zip", tmp_path / "z", ZONE), Piece(0))
     with pytest.raises(OutputFailed, match="No such file"):  # an OSError, as those of the pipe are
         processor.make(replace(task(picture, tmp_path / "e", ZONE), folder=tmp_path / "none"), Piece(0))
     broken = processor.make, task(picture, tmp_path / "d", ZONE)
     (tmp_path / "regions").write_bytes(b"{")
     with pytest.raises(BadInput, match="regions cannot be read"):
         broken[0](Task("1", broken[1].submission, picture, tmp_path / "regions", tmp_path), Piece(0))
+
+
+def test_archives_are_hidden_member_by_member(
+    picture: Path, tmp_path: Path, make_processor: Callable[..., EngineProcessor]
+) -> None:
+    processor = make_processor()
+    with zipfile.ZipFile(tmp_path / "source", "w") as archive:
+        archive.write(picture, "trip/one.png")
+        archive.writestr("notes.txt", "x")
+    job = task(tmp_path / "source", tmp_path / "work", ZONE, name="Trip.Zip")
+    (piece,) = processor.cut(job)
+    made = processor.make(job, piece)
+    result = processor.join(job, [made])
+    assert (result.name, result.regions) == ("Trip.hidden.zip", None)
+    assert [(member["name"], member["action"]) for member in result.report["members"]] == [
+        ("trip/one.png", "hidden"),
+        ("notes.txt", "copied"),
+    ]
+    with zipfile.ZipFile(result.file) as archive:
+        assert archive.namelist() == ["trip/one.png", "notes.txt"]
+    with zipfile.ZipFile(tmp_path / "refused", "w") as archive:
+        archive.writestr("drawing.emf", b"\1\0\0\0")
+    with pytest.raises(BadInput, match=r"drawing\.emf"):
+        processor.make(task(tmp_path / "refused", tmp_path / "again", ZONE, name="a.zip"), Piece(0))
 
 
 def test_cancel_kills_the_process(

@@ -387,10 +387,10 @@ def test_an_unknown_number_of_regions_is_not_shown_as_zero(page: Any) -> None:
 
 @pytest.mark.exhaustive
 def test_the_service_decides_which_files_can_be_chosen(page: Any) -> None:
-    types = {"images": [".png", ".xyz"], "videos": [".mp4"]}
+    types = {"images": [".png", ".xyz"], "videos": [".mp4"], "containers": [".zip"]}
     page.route(re.compile("/v1/file-types$"), lambda route: route.fulfill(json=types))
     page.goto("/")
-    page.locator(".drop input[accept='.png,.xyz,.mp4']").wait_for(state="attached")
+    page.locator(".drop input[accept='.png,.xyz,.mp4,.zip']").wait_for(state="attached")
     page.locator(".drop input").first.set_input_files([{"name": "one.xyz", "mimeType": "", "buffer": b"."}])
     page.get_by_role("button", name="Hide in 1 file").wait_for()
 
@@ -405,7 +405,7 @@ def test_errors_of_the_service_are_shown(page: Any) -> None:
         ]
     )
     page.get_by_text("1 file was left out").wait_for()
-    page.get_by_text("This is neither a photo nor a video.").wait_for()
+    page.get_by_text("This is no photo, video, document or archive.").wait_for()
     page.get_by_role("button", name="Hide in 1 file").click()
     page.locator(".files .bad").wait_for()
     page.get_by_role("button", name="Try again").wait_for()

@@ -184,10 +184,12 @@ class _ContainerRun:
             }:
                 raise
             if self.job.plan.video.on_damage != "cover":
-                raise _with_member(name, error) from error
+                _add_member(name, error)
+                raise
             self._cover(writer, document, member, file, name, str(error))
         except VelumError as error:
-            raise _with_member(name, error) from error
+            _add_member(name, error)
+            raise
         finally:
             file.unlink(missing_ok=True)
 
@@ -309,8 +311,8 @@ def _name_members(names: list[str], text: str) -> str:
     return f"{named}{more}: {text}" if named else text
 
 
-def _with_member(name: str, error: VelumError) -> VelumError:
-    """Add the member's name to an error, and advice where the member cannot be hidden; return the error."""
+def _add_member(name: str, error: VelumError) -> None:
+    """Add the member's name to an error, and advice where the member cannot be hidden."""
     text = str(error)
     if name not in text:
         text = f"{name}: {text}"
@@ -319,4 +321,3 @@ def _with_member(name: str, error: VelumError) -> VelumError:
         if "unknown kind, which may" in text:
             text += ", or take it over as it is with --copy-member NAME"
     error.args = (text, *error.args[1:])
-    return error

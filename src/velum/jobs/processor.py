@@ -10,11 +10,12 @@ from typing import Any, Protocol
 from velum.annotations import Annotations, text_of
 from velum.engine.segments import link_tracks, renumber_lines, renumber_report, reusable_segments
 from velum.engine.subprocess_engine import DeathAdvice, SubprocessEngine, SubprocessRequest
-from velum.errors import BadInput, OutputFailed, Unavailable
+from velum.errors import OutputFailed, Unavailable
 from velum.jobs.values import Piece, RegionsOrigin, Submission
 from velum.limits import Limits
 from velum.media import SEGMENT_SECONDS, Segment
-from velum.media.archive import container_of
+from velum.media.archive import SUFFIXES as CONTAINER_SUFFIXES
+from velum.media.archive import container_of, suffix_of_container, usual_suffix
 from velum.media.formats import VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, is_suffix_of, suffix_of, video_format_of
 from velum.plugins import RuntimeConfig
 
@@ -146,7 +147,8 @@ class EngineProcessor:
         name, span = f"{piece.index}{_suffix(task.source, task.submission.name)}", None
         if piece.label:
             name, span = f"{piece.index}.part", json.loads(piece.label)
-        regions_file = task.folder / f"{piece.index}.hidden_regions"
+        # No annotation file belongs to an archive or a document.
+        regions_file = None if container_of(task.source) else task.folder / f"{piece.index}.hidden_regions"
         request = self._request(task, name, span=span, hidden_regions=regions_file)
         report = self._run_subprocess(request, task)
         task.progress(report["frames"], report["frames"])
@@ -232,10 +234,13 @@ def _suffix(source: Path, name: str) -> str:
     except OSError as error:
         raise Unavailable(f"cannot read the source of {name!r}: {error.strerror or error}") from error
     if container := container_of(source):
-        raise BadInput(f"{name!r} is a {container}: jobs take images and videos only; use velum hide for it")
+        known = suffix_of_container(name)
+        return known if CONTAINER_SUFFIXES.get(known) == container else usual_suffix(container)
     detected, stated = video_format_of(head) or format_of(head, repr(name)), Path(name).suffix.lower()
     return stated if is_suffix_of(stated, detected) else suffix_of(detected)
 
 
 def _output_name(name: str, target: Path) -> str:
-    return f"{Path(name).stem or 'result'}.hidden{target.suffix}"
+    suffix = suffix_of_container(name)
+    stem = Path(name.removesuffix(name[-len(suffix) :])).name if suffix else Path(name).stem
+    return f"{stem or 'result'}.hidden{suffix_of_container(target.name) or target.suffix}"

@@ -9,7 +9,7 @@ from PIL import Image
 from velum.errors import BadInput
 from velum.frame import Frame, Role
 from velum.limits import Limits
-from velum.media import open_source
+from velum.media import archive, kind_of, open_source
 from velum.media.image.info import ImageInfo, ImagePage
 
 LARGEST_SIDE = 12_000
@@ -22,13 +22,23 @@ SOUGHT_FRAMES = 25
 _QUALITY = 90
 
 
-def render_still(source: Path, limits: Limits, page: int, side: int) -> tuple[bytes, int]:
+def render_still(
+    source: Path, limits: Limits, page: int, side: int, member: str = "", folder: Path | None = None
+) -> tuple[bytes, int]:
     """Return one page of an image, counted from 0, as JPEG, and the number of its pages; 1 for a video.
 
     The picture is upright, and scaled down to `side` pixels on its longer side; 0: as large as it is. Samples of more
-    than 8 bits lose their lowest bits, transparency is ignored. Raises `BadInput` where there is no such page, and as
-    `open_source` does.
+    than 8 bits lose their lowest bits, transparency is ignored. Of an archive or a document, it is that of a `member`,
+    by its name in the report; of the first picture or video where that is empty. Members are unpacked into `folder`.
+    Raises `BadInput` where there is no such page or member, and as `open_source` does.
     """
+    if container := archive.container_of(source):
+        if folder is None:
+            raise archive.refuse_alone(source, container)
+        found = _unpack(source, container, archive.Budget(limits), member, folder)
+        if found is None:
+            raise BadInput(f"{source} has no picture {member!r}; the report lists its members")
+        source = found
     with open_source(source, limits) as reader:
         if not isinstance(reader.info, ImageInfo):
             frames = list(islice(reader.frames(), 1))
@@ -41,6 +51,28 @@ def render_still(source: Path, limits: Limits, page: int, side: int) -> tuple[by
         if chosen is None:
             raise BadInput(f"the image has {reader.info.frames} pages; page {page} is not one of them")
         return _jpeg_of(chosen, side), reader.info.frames
+
+
+def _unpack(
+    source: Path, format: str, budget: archive.Budget, wanted: str, folder: Path, depth: int = 1
+) -> Path | None:  # fmt: skip
+    """Unpack the picture or video `wanted`, or the first one, also out of a container inside; None without one."""
+    budget.check_depth(depth, source.name)
+    file = folder / f"{depth}.member"
+    with archive.open_container(source, format, budget, source.name) as container:
+        for member in container.members():
+            inside = wanted.startswith(f"{member.name}/")
+            if member.is_folder or member.fault or (wanted and not inside and wanted != member.name):
+                continue
+            archive.unpack_member(container, member, file)
+            kind = archive.container_of(file)
+            if kind is None and not inside and kind_of(file) is not None:
+                return file
+            if kind is not None and (inside or not wanted):
+                rest = wanted.removeprefix(f"{member.name}/")
+                if found := _unpack(file, kind, budget, rest, folder, depth + 1):
+                    return found
+    return None
 
 
 def _jpeg_of(frame: Frame, side: int) -> bytes:

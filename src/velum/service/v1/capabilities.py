@@ -16,6 +16,7 @@ from velum.locate.registry import TEXT_MODEL, catalog, default_model, findings, 
 from velum.locate.weights import fetch
 from velum.locate.weights.asset import Model, Npm, Web, Wheel
 from velum.locate.weights.https import is_reachable
+from velum.media.archive import SUFFIXES as CONTAINER_SUFFIXES
 from velum.media.formats import READ_ONLY_SUFFIXES, SUFFIXES, VIDEO_FORMATS, VIDEO_SUFFIXES
 from velum.parts import load, names, options_of
 from velum.plugins import RuntimeConfig
@@ -179,9 +180,9 @@ def routes(offered: Capabilities) -> LateRouter:
 
     @router.get("/file-types", responses=_FILE_TYPES)
     def list_file_types() -> Response:
-        """List the suffixes of the images and videos that the service reads; it tells formats by content."""
+        """List the suffixes of images, videos, archives and documents that jobs take; formats are told by content."""
         images, videos = file_types()
-        return JSONResponse({"images": images, "videos": videos})
+        return JSONResponse({"images": images, "videos": videos, "containers": container_types()})
 
     return router
 
@@ -195,6 +196,12 @@ def file_types() -> tuple[list[str], list[str]]:
     return sorted(formats.keys() - set(videos)), videos
 
 
+def container_types() -> list[str]:
+    """Return the suffixes of the archives and documents that this installation reads, in lower case, sorted."""
+    pdf = find_spec("pikepdf") is not None
+    return sorted(suffix for suffix, format_ in CONTAINER_SUFFIXES.items() if pdf or format_ != "PDF")
+
+
 _FILE_TYPES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Suffixes in lower case.",
@@ -203,11 +210,12 @@ _FILE_TYPES: dict[int | str, dict[str, Any]] = {
                 "schema": {
                     "type": "object",
                     "properties": {
-                        kind: {"type": "array", "items": {"type": "string"}} for kind in ("images", "videos")
+                        kind: {"type": "array", "items": {"type": "string"}}
+                        for kind in ("images", "videos", "containers")
                     },
-                    "required": ["images", "videos"],
+                    "required": ["images", "videos", "containers"],
                 },
-                "example": {"images": [".jpg", ".png"], "videos": [".mp4"]},
+                "example": {"images": [".jpg", ".png"], "videos": [".mp4"], "containers": [".docx", ".zip"]},
             }
         },
     },

@@ -57,7 +57,7 @@ class Previews:
     _stack: ExitStack = field(default_factory=ExitStack)
     _folder: Path | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stills: dict[tuple[str, int, int], tuple[float, bytes, int]] = field(default_factory=dict)
+    _stills: dict[tuple[str, str, int, int], tuple[float, bytes, int]] = field(default_factory=dict)
     _decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(RENDERED_AT_ONCE))
 
     def __post_init__(self) -> None:
@@ -74,12 +74,14 @@ class Previews:
         """Return the path of the finished preview, None before."""
         return self._results.get(job)
 
-    def still(self, key: str, name: str, fetch: Fetch, page: int, side: int) -> tuple[bytes, int]:
+    def still(
+        self, key: str, name: str, fetch: Fetch, page: int, side: int, *, member: str = ""
+    ) -> tuple[bytes, int]:  # fmt: skip
         """Return a page of a file of the store as JPEG, and the number of pages. Raises as `render_still` does.
 
         `key` is that of the store, whose files never change; small stills are kept in memory for a while.
         """
-        entry, now = (key, page, side), time.monotonic()
+        entry, now = (key, member, page, side), time.monotonic()
         with self._lock:
             for old in [at for at, (used, _, _) in self._stills.items() if now - used > STILL_SECONDS]:
                 del self._stills[old]
@@ -91,7 +93,9 @@ class Previews:
             if not source.exists():
                 raise Problem(410, f"{name} has been deleted, or was made anew; ask for the job again")
             with names_for_places(source, name):
-                still, pages = self.decoders.call(name, self.limits, render_still, source, self.limits, page, side)
+                still, pages = self.decoders.call(
+                    name, self.limits, render_still, source, self.limits, page, side, member, folder
+                )
         if 0 < side <= SMALL_SIDE:
             with self._lock:
                 self._stills[entry] = (now, still, pages)
@@ -199,18 +203,20 @@ def routes(job_service: JobService, previews: Previews, access: Authenticator) -
 
     @router.get("/{job}/still", responses={200: dict(_STILL), **problems(404, 409, 410)}, response_class=Response)
     def still(
-        job: JobId, caller: Asking, request: Request, of: Of = "result",
+        job: JobId, caller: Asking, request: Request, *, of: Of = "result",
         page: Annotated[int, Query(ge=0, le=1 << 20, description="Page of the file, from 0.")] = 0,
         side: Annotated[int, Query(ge=0, le=1 << 16, description="Longest side in pixels; 0: as it is.")] = 0,
+        member: Annotated[str, Query(max_length=4096, description="Member of an archive or document.")] = "",
     ) -> Response:  # fmt: skip
         """Render a page of the result or the source, or a frame of a video, as JPEG, which any browser shows.
 
-        The source takes the scope review.
+        Of an archive or a document, it is that of a `member` of the report, or of its first picture. The source takes
+        the scope review.
         """
         if of == "source" and "review" not in caller.scopes:
             raise AccessDenied("the source takes the scope review; ask for the result")
         key, name, fetch = shown_file(owned_job(job, caller, request), of)
-        picture, pages = previews.still(key, name, fetch, page, side)
+        picture, pages = previews.still(key, name, fetch, page, side, member=member)
         headers = {"cache-control": "private, no-store", "x-velum-pages": str(pages)}
         return Response(picture, headers=headers, media_type="image/jpeg")
 

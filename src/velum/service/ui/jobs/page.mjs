@@ -9,6 +9,7 @@ import { errorText, failure } from '../parts/error_text.mjs';
 import { keptText } from '../parts/kept.mjs';
 import { mayGroup } from '../gallery/people_note.mjs';
 import { kindOf } from '../parts/kind.mjs';
+import { layoutChoice } from '../parts/layout.mjs';
 import { fileSize, thumbnail } from '../parts/thumbnail.mjs';
 import { tellError } from '../parts/toast.mjs';
 import { isVideo, loadFileTypes } from '../start/file_types.mjs';
@@ -49,19 +50,18 @@ class VelumJobs extends HTMLElement {
   #mayGroup = false;
   /** Whether the service was asked if it may recognise people. */
   #asked = false;
-  #all = h('input', { type: 'checkbox', 'aria-label': t('jobs.choose.all'), onchange: () => this.#choose(this.#jobs.filter(({ id }) => this.#shown.has(id)), this.#all.checked) });
+  #all = h('input', { type: 'checkbox', onchange: () => this.#choose(this.#jobs.filter(({ id }) => this.#shown.has(id)), this.#all.checked) });
   #selection = /** @type {VelumSelection} */ (document.createElement('velum-selection'));
 
   connectedCallback() {
     this.className = 'stack';
     this.append(
       h('h1', {}, t('nav.jobs')),
-      h('div', { class: 'row jobs-filter' }, h('label', { class: 'row' }, h('span', {}, t('jobs.state')), this.#state), this.#name, this.#status),
+      h('div', { class: 'row jobs-filter' }, h('label', { class: 'row' }, h('span', {}, t('jobs.state')), this.#state), this.#name, this.#status, h('span', { class: 'gap' }), h('label', { class: 'check' }, this.#all, h('span', {}, t('jobs.choose.all'))), layoutChoice(this)),
       this.#table, this.#selection, this.#none, h('div', { class: 'row' }, this.#more));
     this.#selection.hidden = true;
     this.#selection.addEventListener('clear', () => this.#choose([...this.#jobs], false));
     this.#selection.addEventListener('deleted', () => this.#again());
-    this.#table.querySelector('th')?.prepend(this.#all, ' ');
     this.#again();
   }
 

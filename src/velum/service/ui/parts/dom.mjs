@@ -59,6 +59,8 @@ export const ICONS = {
   close: 'M6 6l12 12M18 6L6 18',
   download: 'M12 4v11m-5-4l5 5 5-5M5 20h14',
   eye: 'M2 12c3-5 6-7 10-7s7 2 10 7c-3 5-6 7-10 7s-7-2-10-7zM12 9a3 3 0 100 6 3 3 0 000-6',
+  grid: 'M4 4h6v6H4zM14 4h6v6h-6zM4 14h6v6H4zM14 14h6v6h-6z',
+  list: 'M4 6h16M4 12h16M4 18h16',
   hand: 'M6 3l13 9-6.500 1.200 3.500 6.500-2.800 1.500-3.400-6.600L6 19z',
   minus: 'M5 12h14',
   pause: 'M8 5v14M16 5v14',

@@ -1,4 +1,5 @@
 // @ts-check
+import { cutOut } from './crop.mjs';
 import { h } from './dom.mjs';
 import { t } from '../i18n.mjs';
 
@@ -107,6 +108,14 @@ export class VelumViewer extends HTMLElement {
       this.fit();
     }
     this.refresh();
+  }
+
+  /** Draw what is around a box of the original. @param {HTMLCanvasElement} canvas @param {readonly number[]} xyxy */
+  cut(canvas, xyxy) {
+    const [x0, , x1] = xyxy;
+    // From a small one where that is enough: large pictures are slow to scale down.
+    const level = Math.max(0, Math.min(this.#before.length - 1, Math.floor(Math.log2((x1 - x0) / canvas.width))));
+    if (this.#before[level]) cutOut(canvas, this.#before[level], xyxy, this.#before[level].width / this.width);
   }
 
   /** Show all of it. */

@@ -1,5 +1,6 @@
 // @ts-check
 /** Looking at a picture before and after, and correcting what is hidden in it. */
+import { Crops } from '../parts/crop.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { techniqueField } from '../parts/technique_field.mjs';
 import { remarks } from '../parts/remarks.mjs';
@@ -48,6 +49,7 @@ export class VelumEditor extends HTMLElement {
   #bar = h('div', { class: 'row tools', role: 'toolbar', 'aria-label': t('photo.tools') });
   #split = h('input', { type: 'range', min: '0', max: '1', step: '0.01', value: '0.5', 'aria-label': t('photo.split') });
   #busy = false;
+  #crops = new Crops();
   #unrendered = false;
   /** @type {'before' | 'after' | 'compare'} */
   #view = 'compare';
@@ -103,6 +105,7 @@ export class VelumEditor extends HTMLElement {
     if (!opened || page < 0 || page >= this.histories.length) return;
     const { before, after } = await opened.show(page);
     [this.page, this.selected] = [page, 0];
+    this.#crops.clear();
     await this.viewer.show(before, after);
     if (!before) this.#view = 'after';
     this.#mode(this.#correcting);
@@ -267,6 +270,7 @@ export class VelumEditor extends HTMLElement {
     parts.push(regionList(history.now, this.selected, this.#correcting, {
       select: (id) => this.reveal(id),
       toggle: (id, isOn) => this.commit(change(history.now, id, { on: isOn }), id),
+      crop: ({ xyxy }) => (opened?.canCorrect ? this.#crops.of(`${this.page} ${xyxy}`, (canvas) => this.viewer.cut(canvas, xyxy)) : ''),
     }));
     if (opened?.warnings.length) parts.splice(1, 0, remarks(opened.warnings));
     return parts;

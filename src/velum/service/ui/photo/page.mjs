@@ -15,6 +15,7 @@ import { left, t } from '../i18n.mjs';
 import { VelumApprove } from '../review/queue.mjs';
 import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { regionsOf, stateOf } from './edits.mjs';
+import { VelumDocument } from './document.mjs';
 import { VelumEditor } from './editor.mjs';
 import { hiddenOnPages, idsByPage, keysByPlace, placesOfPages } from '../gallery/job_regions.mjs';
 import { mayGroup, peopleNote } from '../gallery/people_note.mjs';
@@ -104,8 +105,26 @@ class VelumPhoto extends HTMLElement {
       return;
     }
     this.#actions.prepend(this.#approve);
+    if (report.members?.length) return this.#members(job, report);
     await this.#approvable();
     await this.#show(job, report);
+  }
+
+  /** An archive or a document, which is looked at and not corrected. @param {Job} job @param {any} report */
+  async #members(job, report) {
+    const view = /** @type {VelumDocument} */ (document.createElement('velum-document'));
+    this.#approve.disabled = true;
+    if (this.hasAttribute('queue')) await this.#approve.renew(this.#id, this.#gone.signal);
+    view.addEventListener('page', () => {
+      this.#approve.disabled = !view.whole;
+      this.#approve.title = view.whole ? '' : t('review.notshown');
+      if (view.whole) this.#approve.view(this.#id);
+    });
+    this.#body.replaceChildren(...peopleNote(report), view);
+    view.open(`v1/jobs/${this.#id}`, report, job.source_kept);
+    const comments = /** @type {VelumComments} */ (document.createElement('velum-comments'));
+    view.querySelector('aside')?.append(comments);
+    comments.open(this.#id, this.#gone.signal);
   }
 
   async #approvable() {

@@ -5,6 +5,7 @@ import { h } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { errorNote } from '../parts/error_text.mjs';
 import { keptText } from '../parts/kept.mjs';
+import { layoutChoice } from '../parts/layout.mjs';
 import { fileSize, thumbnail } from '../parts/thumbnail.mjs';
 import { tell, tellError } from '../parts/toast.mjs';
 import { kindOf } from '../parts/kind.mjs';
@@ -27,7 +28,7 @@ class VelumReview extends HTMLElement {
   connectedCallback() {
     this.className = 'stack';
     reviewOnly([]);
-    this.append(h('div', { class: 'row between' }, h('div', {}, h('h1', {}, t('nav.review')), h('p', { class: 'quiet' }, t('review.sub'))), h('div', { class: 'row' }, h('label', { class: 'check', hidden: true }, this.#mine, h('span', {}, t('review.mine'))), this.#all, this.#start)), this.#body);
+    this.append(h('div', { class: 'row between' }, h('div', {}, h('h1', {}, t('nav.review')), h('p', { class: 'quiet' }, t('review.sub'))), h('div', { class: 'row' }, h('label', { class: 'check', hidden: true }, this.#mine, h('span', {}, t('review.mine'))), layoutChoice(this), this.#all, this.#start)), this.#body);
     this.#load();
   }
 

@@ -20,6 +20,7 @@ import { zip } from '../start/zip.mjs';
 import { left, t } from '../i18n.mjs';
 import { VelumResult } from './result_view.mjs';
 import { VelumTracks } from './track_list.mjs';
+import { FrameShots } from './frame_shots.mjs';
 import { VelumStage } from './video_canvas.mjs';
 import { VelumTimeline } from './timeline.mjs';
 import { evenly, frameAt, readTimes } from './frame_times.mjs';
@@ -91,6 +92,7 @@ class VelumVideo extends HTMLElement {
   #other = h('select', { 'aria-label': t('video.merge.with'), onchange: () => this.#merge() });
   #how = h('div');
   #gallery = new VelumGallery();
+  #shots = new FrameShots(this.#gone.signal);
   /** @type {Record<string, HTMLButtonElement>} */
   #buttons = {};
 
@@ -207,6 +209,7 @@ class VelumVideo extends HTMLElement {
     this.#stage.times = exact ? /** @type {number[]} */ (times) : evenly(this.#frames, video.duration);
     this.#note.replaceChildren(exact ? '' : h('p', { class: 'note warn' }, t('video.times')));
     this.#stage.go(this.#stage.frame);
+    this.#shots.open(address(path), this.#stage.times);
     this.#wasShown = true;
     this.#looked();
     return true;
@@ -216,6 +219,11 @@ class VelumVideo extends HTMLElement {
   #build(job, report) {
     const stage = this.#stage, timeline = this.#timeline;
     stage.sized(report.width, report.height);
+    if (job.source_kept) {
+      this.#list.shots = timeline.shots = this.#shots;
+      this.#list.width = report.width;
+      timeline.aspect = report.width / report.height;
+    }
     stage.times = evenly(this.#frames, this.#frames / 25);
     /** @param {string} name @param {() => void} act @param {string} [shape] */
     const button = (name, act, shape) => (this.#buttons[name] = h('button', { type: 'button', title: t(`video.${name}.how`), onclick: act }, shape ? icon(shape) : '', t(`video.${name}`)));

@@ -12,6 +12,9 @@ import { firstOf, lastOf, stretchesOf } from './tracks.mjs';
 const LANE = 16;
 const BAR = 12;
 const TOP = 12;
+const SHOT = 36;
+const PAUSE_MS = 120;
+const MOST_SHOTS = 500;
 const STEP = 1.5;
 
 /** Events: `seek` with the frame, `choose` with a track's id. */
@@ -33,6 +36,14 @@ export class VelumTimeline extends HTMLElement {
   #frames = 1;
   #chosen = 0;
   #at = 0;
+  /** Takes pictures of frames, where there is an original. @type {import('./frame_shots.mjs').FrameShots | null} */
+  shots = null;
+  /** Width of a frame for its height. */
+  aspect = 16 / 9;
+  /** @type {Map<number, HTMLCanvasElement>} */
+  #pictures = new Map();
+  #timer = 0;
+  #soon = 0;
 
   connectedCallback() {
     if (this.firstChild) return;
@@ -57,11 +68,13 @@ export class VelumTimeline extends HTMLElement {
   }
 
   disconnectedCallback() {
+    clearTimeout(this.#timer);
     this.#sized.disconnect();
   }
 
   /** @param {State} state @param {readonly Doubt[]} doubts @param {number} frames @param {number} chosen */
   show(state, doubts, frames, chosen) {
+    this.style.setProperty('--top', `${this.#top - 1}px`);
     if (state !== this.#state) {
       this.#rows = rowsOf(state);
       const { labels } = this.#rows;
@@ -85,6 +98,11 @@ export class VelumTimeline extends HTMLElement {
 
   get at() {
     return this.#at;
+  }
+
+  /** Where the rows begin. */
+  get #top() {
+    return TOP + (this.shots ? SHOT + 2 : 0);
   }
 
   /** How wide the part that is in view is. */
@@ -117,14 +135,14 @@ export class VelumTimeline extends HTMLElement {
 
   /** @param {PointerEvent} event */
   #choose(event) {
-    const lane = Math.floor((event.clientY - this.#inner.getBoundingClientRect().top - TOP) / LANE), at = this.#frameOf(event);
+    const lane = Math.floor((event.clientY - this.#inner.getBoundingClientRect().top - this.#top) / LANE), at = this.#frameOf(event);
     const slack = Math.ceil((4 * this.#frames) / this.#inner.clientWidth);
     const hit = this.#state.find((track) => this.#rows.rows.get(track.id) === lane && firstOf(track) - slack <= at && lastOf(track) + slack >= at);
     if (hit) this.dispatchEvent(new CustomEvent('choose', { detail: hit.id }));
   }
 
   #draw() {
-    const width = this.#view, whole = this.#inner.clientWidth, height = TOP + LANE * Math.max(2, this.#rows.labels.length);
+    const width = this.#view, whole = this.#inner.clientWidth, top = this.#top, height = top + LANE * Math.max(2, this.#rows.labels.length);
     if (width <= 0) return;
     this.#buttons[0].disabled = this.#zoom <= 1;
     this.#buttons[1].disabled = zoomed({ zoom: this.#zoom, left: 0 }, STEP, 0, width, this.#frames).zoom <= this.#zoom;
@@ -143,9 +161,10 @@ export class VelumTimeline extends HTMLElement {
       paint.fillStyle = why === 'start' || why === 'end' ? colour.line : colour.warn;
       paint.fillRect(at * scale, 2, Math.max(1.5, scale), TOP - 5);
     }
+    this.#shoot(paint, whole, width);
     for (const track of this.#state) {
       if (lastOf(track) < from || firstOf(track) > to) continue;
-      const y = TOP + (this.#rows.rows.get(track.id) ?? 0) * LANE;
+      const y = top + (this.#rows.rows.get(track.id) ?? 0) * LANE;
       paint.globalAlpha = track.on ? 1 : 0.3;
       for (const { from: first, to: last, kind } of stretchesOf(track)) {
         const x = first * scale, w = Math.max(1, (last + 1 - first) * scale);
@@ -165,6 +184,34 @@ export class VelumTimeline extends HTMLElement {
       paint.lineWidth = 2;
       paint.strokeRect(firstOf(track) * scale - 1, y - 1, Math.max(3, (lastOf(track) + 1 - firstOf(track)) * scale + 2), BAR + 2);
     }
+  }
+
+  /**
+   * Draw frames next to each other over the rows, and have those taken that are missing.
+   * @param {CanvasRenderingContext2D} paint @param {number} whole pixels of all frames @param {number} view pixels of those in view
+   */
+  #shoot(paint, whole, view) {
+    const { shots, scrollLeft } = this, wide = SHOT * Math.max(0.4, Math.min(3, this.aspect)), high = Math.min(SHOT, wide / this.aspect);
+    if (!shots) return;
+    /** @type {number[]} */
+    const missing = [];
+    for (let slot = Math.floor(scrollLeft / wide); slot * wide < Math.min(whole, scrollLeft + view); slot += 1) {
+      const frame = Math.min(this.#frames - 1, Math.floor(((slot + 0.5) * wide * this.#frames) / whole)), picture = this.#pictures.get(frame);
+      if (picture) paint.drawImage(picture, slot * wide, TOP + (SHOT - high) / 2, wide - 1, high);
+      else missing.push(frame);
+    }
+    clearTimeout(this.#timer);
+    shots.forget();
+    if (missing.length) this.#timer = setTimeout(() => { for (const frame of missing) shots.take(frame, (video) => this.#taken(frame, video), false); }, PAUSE_MS);
+  }
+
+  /** @param {number} frame @param {HTMLVideoElement} video */
+  #taken(frame, video) {
+    const picture = h('canvas', { width: Math.round(2 * SHOT * this.aspect), height: 2 * SHOT });
+    picture.getContext('2d')?.drawImage(video, 0, 0, picture.width, picture.height);
+    if (this.#pictures.size > MOST_SHOTS) this.#pictures.clear();
+    this.#pictures.set(frame, picture);
+    this.#soon ||= requestAnimationFrame(() => { this.#soon = 0; this.#draw(); });
   }
 
   /**

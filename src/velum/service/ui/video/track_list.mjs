@@ -1,9 +1,10 @@
 // @ts-check
 /** The tracks of a video, those to doubt first; those of a single frame are a group of their own. */
+import { Crops, cutOut } from '../parts/crop.mjs';
 import { h } from '../parts/dom.mjs';
 import { oneText } from '../photo/labels.mjs';
 import { t } from '../i18n.mjs';
-import { DOUBTFUL, doubtOf, firstOf, lastOf, placeAt } from './tracks.mjs';
+import { bestOf, DOUBTFUL, doubtOf, firstOf, lastOf, placeAt } from './tracks.mjs';
 
 /** @typedef {import('./tracks.mjs').Track} Track */
 /** @typedef {import('./tracks.mjs').State} State */
@@ -21,6 +22,11 @@ export class VelumTracks extends HTMLElement {
   /** @type {Track[]} */
   #alone = [];
   #chosen = 0;
+  /** Takes pictures of frames, where there is an original. @type {import('./frame_shots.mjs').FrameShots | null} */
+  shots = null;
+  #crops = new Crops();
+  /** Of the video, in the pixels that boxes count in. */
+  width = 1;
   /** @type {ReadonlySet<number>} */
   #decided = new Set();
   /** The order stays while tracks are decided: what moves away under the pointer cannot be hit. @type {Map<number, number>} */
@@ -81,8 +87,15 @@ export class VelumTracks extends HTMLElement {
     return h('li', { class: id === this.#chosen ? 'chosen' : '', 'data-track': id },
       h('input', { type: 'checkbox', checked: on, 'data-key': `on${id}`, 'aria-label': t('photo.hidename', { name }), onchange: () => this.#tell('flip', id) }),
       h('button', { type: 'button', 'data-key': `of${id}`, 'aria-pressed': String(id === this.#chosen), onclick: () => this.#tell('choose', id) },
-        h('span', {}, name), h('span', { class: 'quiet small number' }, `${firstOf(track) + 1}–${lastOf(track) + 1}`),
+        this.#crop(track), h('span', {}, name), h('span', { class: 'quiet small number' }, `${firstOf(track) + 1}–${lastOf(track) + 1}`),
         this.#decided.has(id) ? h('span', { class: 'decided', role: 'img', 'aria-label': t('video.decided') }, '✓') : doubtful ? h('span', { class: 'warn-text', role: 'img', 'aria-label': t('tracks.doubt') }, '?') : ''));
+  }
+
+  /** What a track shows, in the frame in which it is seen best. @param {Track} track */
+  #crop(track) {
+    const { shots } = this, at = bestOf(track), xyxy = placeAt(track, at)?.region.xyxy;
+    if (!shots || !xyxy) return '';
+    return this.#crops.of(`${at} ${xyxy}`, (canvas) => shots.take(at, (video) => cutOut(canvas, video, xyxy, video.videoWidth / this.width)));
   }
 
   /** @param {string} name @param {any} detail */

@@ -1,0 +1,50 @@
+"""Stills of the pictures in archives and documents."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from velum.errors import BadInput
+from velum.limits import Limits
+from velum.media.still import render_still
+
+
+def png(colour: str) -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(data, "PNG")
+    return data.getvalue()
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("member", "colour"),
+    [("", (255, 0, 0)), ("a.png", (255, 0, 0)), ("in/b.png", (0, 0, 255)), ("more.zip/a.png", (0, 255, 0))],
+)
+def test_a_member_is_shown_by_its_name_in_the_report(tmp_path: Path, member: str, colour: tuple[int, int, int]) -> None:
+    inner = zipped({"notes.txt": b"x", "a.png": png("#0f0")})
+    source = tmp_path / "source"
+    source.write_bytes(zipped({"notes.txt": b"x", "a.png": png("#f00"), "in/b.png": png("#00f"), "more.zip": inner}))
+    still, pages = render_still(source, Limits(), 0, 20, member, tmp_path)
+    with Image.open(io.BytesIO(still)) as picture:
+        found = picture.getpixel((5, 5))
+        assert (picture.size, pages) == ((20, 15), 1)
+    assert isinstance(found, tuple)
+    assert max(abs(one - other) for one, other in zip(found, colour, strict=True)) < 6
+
+
+@pytest.mark.parametrize("member", ["notes.txt", "b.png", "a.png/more"])
+def test_what_is_no_picture_of_the_archive_is_refused_by_name(tmp_path: Path, member: str) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(zipped({"notes.txt": b"x", "a.png": png("#f00")}))
+    with pytest.raises(BadInput, match=f"no picture '{member}'"):
+        render_still(source, Limits(), 0, 0, member, tmp_path)

@@ -1,0 +1,68 @@
+"""Archives and documents on the page, in a browser, with a service in its own process."""
+
+import io
+import re
+import zipfile
+from typing import Any
+
+import pytest
+from PIL import Image
+from tests.ui.test_page import AXE, checked, hidden_in, picture
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+def archive(**members: bytes) -> dict[str, Any]:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as file:
+        for name, content in members.items():
+            file.writestr(name.replace("_", "."), content)
+    return {"name": "trip.zip", "mimeType": "application/zip", "buffer": data.getvalue()}
+
+
+def test_an_archive_is_looked_at_member_by_member_and_approved(page: Any) -> None:
+    one, two = picture()["buffer"], picture(width=200)["buffer"]
+    hidden_in(page, archive(one_png=one, notes_txt=b"x", two_png=two))
+    page.get_by_text("2 faces hidden").wait_for()
+    page.get_by_role("link", name="View trip.zip").click()
+    page.get_by_role("heading", name="2 faces hidden").wait_for()
+    page.get_by_text("1 unchanged").click()
+    page.get_by_text("notes.txt").wait_for()
+    page.goto(f"{page.url}/queue")
+    approve = page.get_by_role("button", name=re.compile("^Approve"))
+    page.locator("li.seen").get_by_role("button", name="one.png").wait_for()
+    assert approve.is_disabled(), "one picture was not shown"
+    page.get_by_role("button", name="one.png").focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("() => !document.querySelector('velum-approve button').disabled")
+    assert page.evaluate("document.querySelector('velum-viewer').width") == 200
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename == "trip.hidden.zip"
+    with zipfile.ZipFile(download.value.path()) as result:
+        assert Image.open(result.open("two.png")).convert("L").crop((13, 8, 27, 22)).getextrema() == (0, 0)
+    approve.click()
+    page.get_by_text("1 approved").wait_for()
+
+
+@pytest.mark.exhaustive
+def test_the_pictures_of_a_pdf_are_named_by_page(page: Any) -> None:
+    pytest.importorskip("pikepdf")
+    data = io.BytesIO()
+    pages = [Image.open(io.BytesIO(picture()["buffer"])).convert("RGB") for _ in range(2)]
+    pages[0].save(data, "PDF", save_all=True, append_images=pages[1:])
+    hidden_in(page, {"name": "scan.pdf", "mimeType": "application/pdf", "buffer": data.getvalue()})
+    page.get_by_role("link", name="View scan.pdf").click()
+    page.get_by_role("button", name="page 2, image 1").click()
+    page.get_by_text("2 of 2").wait_for()
+    if AXE.exists():
+        checked(page)
+
+
+@pytest.mark.exhaustive
+def test_what_cannot_be_hidden_is_refused_with_the_name_of_the_member(page: Any) -> None:
+    page.goto("/")
+    page.locator(".drop input").first.set_input_files([archive(drawing_emf=b"\1\0\0\0")])
+    page.get_by_role("button", name="Hide in 1 file").click()
+    page.locator(".files .bad summary").click()
+    page.get_by_text("drawing.emf").wait_for()
