@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "hide": ("hide", "hide"),
     "locate": ("locate", "locate"),
     "check": ("locate", "check"),
+    "inspect": ("inspect", "inspect"),
     "evaluate": ("evaluate", "evaluate"),
     "techniques": ("list_parts", "techniques"),
     "labels": ("list_parts", "labels"),
@@ -67,6 +68,7 @@ EXAMPLES = {
     "batch verify": ("velum batch verify proof.json s3://safe/2026 --public-key me.pem.pub",),
     "batch report": ("velum batch report s3://safe/2026 --html batch.html",),
     "locate": ("velum locate photo.jpg -o photo.regions.json", "velum hide photo.jpg --regions photo.regions.json"),
+    "inspect": ("velum inspect photo.jpg", "velum inspect *.jpg clip.mp4 --html seen.html"),
     "check": ("velum check safe.jpg --against photo.jpg", "velum check safe.jpg --text"),
     "evaluate": ("velum evaluate --truth labels.json --media photos/ --html report.html",),
     "train start": (
