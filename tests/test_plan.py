@@ -135,7 +135,7 @@ def test_toml_can_have_rules_as_tables() -> None:
         ("keep_out = 'fixed'", "list of localizers"),
         ("video = 3", "must be an object"),
         ("video.every = 0", "video.every is 0"),
-        ("video.audio = 'keep'", "allowed are copy, drop, mute"),
+        ("video.audio = 'keep'", "allowed are copy, drop, silence, speech-mute"),
         ("video.track = 1", "true or false"),
         ("video.smart = 'yes'", "true or false"),
         ("video.codec = 'a b'", "must be a name"),

@@ -9,12 +9,12 @@ import shutil
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from velum.errors import OutputFailed, VelumError
 
@@ -187,10 +187,14 @@ def _exists_error(target: Path) -> OutputFailed:
 
 
 class AtomicWriter(ABC):
-    """A writer for a `with` block: leaving the block finishes the file, an error in the block discards it."""
+    """A writer for a `with` block: leaving the block finishes the file, an error in the block discards it.
+
+    `sound` says what was done to each audio track, for the report.
+    """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        self.sound: tuple[Mapping[str, Any], ...] = ()
 
     @abstractmethod
     def _begin(self, stack: ExitStack) -> None:

@@ -17,6 +17,12 @@ Effort = Literal["fast", "balanced", "thorough"]
 
 Verify = bool | Literal["identity"]
 
+Audio = Literal["copy", "drop", "silence", "speech-mute"]
+"""What is done with the audio of a video."""
+
+_EARLIER_AUDIO = {"mute": "silence"}
+"""Values in plans of earlier versions, and those that they are now."""
+
 Shape = Literal["box", "ellipse"]
 """Outline of a region that has no mask; the ellipse goes around the box, through its corners."""
 
@@ -104,7 +110,9 @@ class Video:
     preset: str | None = None
     size: Literal["like-source"] | None = None
     """`like-source`: the encoded video takes no more bytes than the source's, and quality gives way for it."""
-    audio: Literal["copy", "drop", "mute"] = "copy"
+    audio: Audio = "copy"
+    """`silence`: the same tracks without a sound; `speech-mute`: speech is found and muted, all else stays. Plans of
+    earlier versions have `mute` for `silence`."""
     subtitles: Literal["copy", "drop"] = "copy"
     every: int | None = None
     """Localizers run on every n-th frame; in between, objects are tracked. None: as the plan's effort says."""
@@ -119,8 +127,9 @@ class Video:
     """Frames that cannot be decoded: `fail` publishes nothing, `cover` puts black frames in their place."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "audio", _EARLIER_AUDIO.get(self.audio, self.audio))
         choices: dict[str, tuple[str, ...]] = {
-            "audio": ("copy", "drop", "mute"), "subtitles": ("copy", "drop"), "on_damage": ("fail", "cover"),
+            "audio": get_args(Audio), "subtitles": ("copy", "drop"), "on_damage": ("fail", "cover"),
         }  # fmt: skip
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

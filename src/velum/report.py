@@ -86,6 +86,10 @@ class TrackSummary:
         return values | {"found": dict(self.found), "best_score": round(self.best_score, 4)}
 
 
+_LISTS = ("members", "sound")
+"""Fields of a report that its JSON has only where they are not empty."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What was hidden in one source: where, by which rule, model and technique, and what to doubt of it."""
@@ -117,6 +121,8 @@ class Report:
     """Each member of an archive or a document, with what was done to it; frames are counted through all of them."""
     people: Mapping[str, Any] | None = None
     """Whom the plan knows, and what was decided for each face or track, where it has people. No embeddings."""
+    sound: tuple[Mapping[str, Any], ...] = ()
+    """What was done to each audio track that was not copied, with the muted spans in seconds."""
 
     @property
     def labels(self) -> dict[str, int]:
@@ -125,11 +131,11 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
-        values = {name: getattr(self, name) for name in self.__slots__ if name != "members"}
-        members = {"members": [dict(member) for member in self.members]} if self.members else {}
+        values = {name: getattr(self, name) for name in self.__slots__ if name not in _LISTS}
+        lists = {name: [dict(entry) for entry in getattr(self, name)] for name in _LISTS if getattr(self, name)}
         return (
             values
-            | members
+            | lists
             | {
                 "hidden": [region.to_json() for region in self.hidden],
                 "tracks": [track.to_json() for track in self.tracks],
@@ -147,8 +153,8 @@ class Report:
             tracks = tuple(TrackSummary(**track) for track in value["tracks"])
             hidden = tuple(map(HiddenRegion.from_json, value["hidden"]))
             lists = {name: tuple(value[name]) for name in ("rules", "models", "warnings")}
-            members = tuple(value.get("members", ()))
-            report = cls(**{**value, **lists, "tracks": tracks, "hidden": hidden, "members": members})
+            lists |= {name: tuple(value.get(name, ())) for name in _LISTS}
+            report = cls(**{**value, **lists, "tracks": tracks, "hidden": hidden})
         except (AttributeError, TypeError, KeyError, ValueError, OverflowError) as error:
             raise BadInput(f"the report cannot be read: {type(error).__name__}: {error}") from error
         if wrong := _wrong_field(report):
@@ -167,6 +173,7 @@ def _wrong_field(report: Report) -> str | None:
         "sha256": all(digest is None or _is_sha256(digest) for digest in (report.input_sha256, report.output_sha256)),
         "people": report.people is None or isinstance(report.people, Mapping),
         "members": all(isinstance(member, Mapping) for member in report.members),
+        "sound": all(isinstance(track, Mapping) for track in report.sound),
         "models": all(isinstance(model, Mapping) for model in report.models),
         "seconds": isinstance(report.seconds, Mapping) and all(map(finite, report.seconds.values())),
         "found": all(isinstance(region.found, str) for region in report.hidden)

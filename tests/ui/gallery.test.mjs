@@ -46,10 +46,10 @@ test('what is decided of a video is added to its draft, and is no correction onc
   assert.equal(first.changed, false);
   first.decide(['1', '3'], false);
   assert.deepEqual(first.draft, { tracks: [{ id: 1, label: 'face', on: false }, { id: 3, label: 'face', on: false }], removed: [], decided: [1, 3] });
-  const again = new TrackRegions(file(), { ...first.draft, audio: 'mute' });
+  const again = new TrackRegions(file(), { ...first.draft, audio: 'silence' });
   assert.deepEqual([...again.hidden], [['1', false], ['2', true], ['3', false]]);
   again.decide(['1', '3'], true);
-  assert.deepEqual([again.draft.tracks, again.draft.audio, again.changed], [[], 'mute', true], 'the audio is still to be changed');
+  assert.deepEqual([again.draft.tracks, again.draft.audio, again.changed], [[], 'silence', true], 'the audio is still to be changed');
   assert.deepEqual(again.applied(), { decided: [1, 3] });
   assert.equal(again.changed, false);
 });

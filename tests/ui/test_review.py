@@ -391,7 +391,7 @@ def test_a_video_is_reviewed_track_by_track_and_approved(page: Any, clip: Path) 
     assert approve.is_disabled(), "what was changed has to be hidden first"
     page.get_by_label("Sound of videos").select_option("Mute")
     rendered(page)
-    assert page.request.get(f"/v1/jobs/{job}").json()["audio"] == "mute"
+    assert page.request.get(f"/v1/jobs/{job}").json()["audio"] == "silence"
     shows_in_result(page, x=20, y=15, dark=False)
     page.get_by_role("button", name="Side by side").click()
     widths = [page.locator(one).bounding_box()["width"] for one in ("velum-stage", "velum-result")]

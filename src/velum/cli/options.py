@@ -169,7 +169,12 @@ Size = Annotated[
 ]
 Audio = Annotated[
     str | None,
-    typer.Option("--audio", metavar="MODE", help="Sound: copy (default), drop or mute.", rich_help_panel="Video"),
+    typer.Option(
+        "--audio",
+        metavar="MODE",
+        help="Sound: copy (default), drop, silence, or speech-mute (mute speech, keep other sound).",
+        rich_help_panel="Video",
+    ),
 ]
 Subtitles = Annotated[
     str | None,

@@ -256,6 +256,7 @@ class _ContainerRun:
             name, "hidden", first_frame=first, frames=report.frames, format=report.format, width=report.width,
             height=report.height, encoding=report.encoding, input_sha256=report.input_sha256,
             output_sha256=report.output_sha256, **({"people": report.people} if report.people else {}),
+            **({"sound": list(report.sound)} if report.sound else {}),
         )  # fmt: skip
         return bool(report.hidden or report.tracks)
 

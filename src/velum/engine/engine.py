@@ -144,7 +144,7 @@ class Engine:
         return Report(
             source=str(source), target=str(target), format=info.format, width=info.width, height=info.height,
             input_sha256=reader.sha256, output_sha256=writer.sha256, encoding=writer.encoding,
-            **stats.report_fields(work, writer.warnings, regions),
+            sound=writer.sound, **stats.report_fields(work, writer.warnings, regions),
         )  # fmt: skip
 
     def locate(

@@ -13,6 +13,7 @@ from velum.errors import BadPlan
 from velum.limits import Limits
 from velum.locate.labels import covered_labels, covers, plain
 from velum.locate.weights.missing_weights import call_for_all
+from velum.media.sound.speech import require_detector
 from velum.people import People
 from velum.plan import Plan, Rule
 from velum.plugins import Described, Localizer, Technique, warning_of
@@ -92,9 +93,12 @@ def prepare(
     `open_photo` opens the photos of people that the plan names; by default `media.open_source` does.
 
     Raises `BadPlan` for names, options or labels that do not exist, `LimitExceeded` for more rules or localizers than
-    are accepted, `MissingWeights` that names all models whose weights are not available.
+    are accepted, `MissingWeights` that names all models whose weights are not available, and `Unavailable` without the
+    extra that finds speech.
     """
     limits.check("rules", len(plan.rules), "the plan")
+    if plan.video.audio == "speech-mute":
+        require_detector()
     specs = list(dict.fromkeys(rule.locate for rule in plan.rules)) if locate else []
     limits.check("localizers", len({*plan.keep_out, *specs}), "the plan")
     techniques = {rule.hide: parts.technique(rule.hide) for rule in plan.rules}

@@ -79,7 +79,7 @@ def concat(
     seconds = {stage: total.seconds.get(stage, 0.0) + stats.seconds.get(stage, 0.0) for stage in total.seconds}
     return replace(
         total, source=str(source), target=str(target), output_sha256=writer.sha256, encoding=writer.encoding,
-        seconds=seconds, warnings=tuple(dict.fromkeys(warnings)),
+        seconds=seconds, warnings=tuple(dict.fromkeys(warnings)), sound=writer.sound,
     )  # fmt: skip
 
 

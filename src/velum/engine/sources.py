@@ -66,6 +66,8 @@ def open_reader(
 def refuse_second_pass(source: Path | media.LiveSource | media.BytesSource, plan: Plan) -> None:
     """Raise `BadPlan` where a plan must read a stream twice, which comes only once."""
     video = plan.video
+    if isinstance(source, media.LiveSource) and video.audio == "speech-mute":
+        raise BadPlan(f"{source} comes once, and speech is found in a first pass; set video.audio to silence or drop")
     if isinstance(source, media.LiveSource) and (video.two_pass or video.smart or video.size or plan.people):
         raise BadPlan(f"{source} comes once; leave out two_pass, smart, size and people, or save it to a file first")
 

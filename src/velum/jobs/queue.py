@@ -195,10 +195,10 @@ class JobQueue:
             if now.regions is None:
                 raise BadPlan(f"job {job} has no regions; wait until it is done, or send an annotation file for it")
             theirs, again = {row.result, row.found, row.draft, row.regions}, _values_of_rendering(now, row, time)
-            plan = now.submission.plan
-            if audio is not None and audio != plan.video.audio:
+            plan = _plan_with_audio(now.submission.plan, audio)
+            if plan != now.submission.plan:
                 # Pieces name the plan that made them, so none is of use for another one.
-                again |= {"plan": json.dumps(_plan_with_audio(plan, audio)), "former": None}
+                again |= {"plan": json.dumps(plan.to_json()), "former": None}
                 pieces = connection.execute(sql.select(*KEYS_OF_PIECES).where(PIECES.c.job == job))
                 theirs |= {key for piece in pieces for key in piece}
                 connection.execute(PIECES.delete().where(PIECES.c.job == job))
@@ -286,8 +286,8 @@ def _values_of_rendering(job: JobRecord, row: sql.Row[Any], now: float) -> dict[
     }  # fmt: skip
 
 
-def _plan_with_audio(plan: Plan, audio: Any) -> Mapping[str, Any]:
-    return replace(plan, video=replace(plan.video, audio=audio)).to_json()
+def _plan_with_audio(plan: Plan, audio: Any) -> Plan:
+    return plan if audio is None else replace(plan, video=replace(plan.video, audio=audio))
 
 
 def _find_request(connection: sql.Connection, once: Once) -> str | None:

@@ -1,10 +1,10 @@
 """Reading and writing of images and videos. Results are like the source, and published whole or not at all."""
 
 import os
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from velum.atomic import publish
 from velum.errors import BadPlan
@@ -68,6 +68,7 @@ __all__ = [
     "source_of",
     "split_video",
     "suffix_of",
+    "video_of",
     "write_plain",
 ]  # fmt: skip
 
@@ -100,6 +101,8 @@ class Writer(Protocol):
     """One target. Leaving the `with` block without an error publishes the file, leaving it with an error does not."""
 
     sha256: str | None
+    sound: tuple[Mapping[str, Any], ...]
+    """What was done to each audio track that was not copied, for the report."""
 
     @property
     def encoding(self) -> str:
@@ -165,7 +168,7 @@ def open_sink(
         return writer.write(target, source.info, plan, overwrite=overwrite)
     from velum.media.video.writer import VideoWriter  # noqa: PLC0415  # images do without PyAV
 
-    return VideoWriter(target, _video_of(source), plan, overwrite=overwrite, touched=touched)
+    return VideoWriter(target, video_of(source), plan, overwrite=overwrite, touched=touched)
 
 
 def split_video(source: Reader, format: str, *, seconds: float, overlap_frames: int) -> tuple[Segment, ...] | str:
@@ -177,7 +180,7 @@ def split_video(source: Reader, format: str, *, seconds: float, overlap_frames: 
         return "it is an image"
     from velum.media.video.segments import split_video as cut_video  # noqa: PLC0415  # images do without PyAV
 
-    return cut_video(_video_of(source), format, seconds=seconds, overlap_frames=overlap_frames)
+    return cut_video(video_of(source), format, seconds=seconds, overlap_frames=overlap_frames)
 
 
 def open_segment(source: Path, limits: Limits, segment: Segment) -> Reader:
@@ -191,7 +194,7 @@ def open_segment_sink(target: Path, source: Reader, plan: Plan, segment: Segment
     """Return a writer of one segment of the opened `source`, for `join_segments`. Raises as `open_sink` does."""
     from velum.media.video.segment_file import SegmentWriter  # noqa: PLC0415  # images do without PyAV
 
-    return SegmentWriter(target, _video_of(source), plan, segment)
+    return SegmentWriter(target, video_of(source), plan, segment)
 
 
 def join_segments(
@@ -203,13 +206,13 @@ def join_segments(
     """
     from velum.media.video.segment_file import ConcatWriter  # noqa: PLC0415  # images do without PyAV
 
-    with ConcatWriter(target, _video_of(source), plan, parts, overwrite=overwrite) as writer:
+    with ConcatWriter(target, video_of(source), plan, parts, overwrite=overwrite) as writer:
         writer.join()
     return writer
 
 
-def _video_of(source: Reader) -> "VideoSource":
-    """Return the video that a reader has opened. Raises `BadPlan` for an image."""
+def video_of(source: Reader) -> "VideoSource":
+    """Return the video that a reader has opened in this process. Raises `BadPlan` for an image."""
     from velum.media.video.live_reader import LiveReader  # noqa: PLC0415  # images do without PyAV
     from velum.media.video.reader import VideoReader  # noqa: PLC0415  # images do without PyAV
 

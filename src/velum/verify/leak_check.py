@@ -25,6 +25,7 @@ from velum.verify.frame_check import FrameCheck, Regions
 from velum.verify.identity import NO_LANDMARKS, identity_leaks
 from velum.verify.result import CheckResult, Leak
 from velum.verify.solid_fill import sample_coding_of
+from velum.verify.sound_check import speech_leaks
 from velum.verify.visible_part import Look
 
 NOTHING_TO_VERIFY = "it is not verified that regions are hidden; give the source (--against) or --regions"
@@ -90,7 +91,9 @@ class Check:
                 sample_coding_of(after.info), all_known, self._look_at_source(search_plan, plan),
             )  # fmt: skip
             frame_leaks, frames = _frame_leaks(frame_check, after, before, progress)
-        leaks += frame_leaks
+            sound_leaks, sound_notes = speech_leaks(after, before, plan)
+        leaks += frame_leaks + sound_leaks
+        notes = (*notes, *sound_notes)
         if not all_known:
             notes = (*notes, NOTHING_TO_VERIFY if against is None else REGIONS_UNKNOWN)
         if identity and against is not None:
@@ -175,7 +178,7 @@ def _side_content_leaks(file: Path, plan: Plan, limits: Limits) -> tuple[list[Le
             notes.append(f"the file contains {item.description}; programs write it, and it may hold anything")
         elif not is_wanted and not allowed:
             leaks.append(Leak(item.kind, f"the file still contains {item.description}"))
-    if plan.video.audio == "mute" and any(item.kind == "audio" for item in contents):
+    if plan.video.audio == "silence" and any(item.kind == "audio" for item in contents):
         leaks += [
             Leak("audio", f"stream {index} should be silent but is not") for index in audible_streams(file, limits)
         ]

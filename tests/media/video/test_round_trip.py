@@ -266,7 +266,7 @@ def test_tracks_are_dropped_or_silenced_as_the_plan_says(tmp_path: Path) -> None
     source = made(tmp_path / "a", Clip(audio=("aac", "ac3"), subtitles="mov_text", frames=25))
     copy(source, tmp_path / "b.mp4", Video(audio="drop", subtitles="drop"))
     assert packets(tmp_path / "b.mp4") == []
-    writer = copy(source, tmp_path / "c.mp4", Video(audio="mute", subtitles="drop"))
+    writer = copy(source, tmp_path / "c.mp4", Video(audio="silence", subtitles="drop"))
     assert not any("voices" in note for note in writer.warnings)
     with av.open(str(source)) as before, av.open(str(tmp_path / "c.mp4")) as after:
         for ours, theirs in zip(after.streams.audio, before.streams.audio, strict=True):

@@ -87,7 +87,7 @@ CLIPS: dict[str, tuple[Clip, Video, str]] = {
     "fragments": (
         replace(H264, container={"movflags": "frag_keyframe+empty_moov+default_base_moof"}), Video(), ".mp4",
     ),
-    "silence": (replace(H264, audio=("aac",)), Video(audio="mute"), ".mp4"),
+    "silence": (replace(H264, audio=("aac",)), Video(audio="silence"), ".mp4"),
     "HEVC": (replace(H264, codec="libx265", options=QUICK_HEVC), Video(), ".mp4"),
     "VP9 in its own container": (
         Clip("libvpx-vp9", suffix=".webm", frames=COUNT, base=Fraction(1, 1000),

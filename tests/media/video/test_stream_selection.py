@@ -228,7 +228,7 @@ def test_dts_is_copied_packet_by_packet(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", [".avi", *exhaustive([".mkv"])])
 def test_all_audio_is_silenced_where_the_plan_says_so(tmp_path: Path, suffix: str) -> None:
     for encoder, source in makeable(tmp_path, suffix):
-        copy(source, tmp_path / f"out{suffix}", Video(audio="mute"))
+        copy(source, tmp_path / f"out{suffix}", Video(audio="silence"))
         after = heard(tmp_path / f"out{suffix}")
         assert after is not None, encoder
         middle = 128 if after[1].dtype == np.uint8 else 0
@@ -245,7 +245,7 @@ def unknown(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("target", ["b.mov", "b.mp4", "b.mkv"])
-@pytest.mark.parametrize("audio", ["copy", "mute"])
+@pytest.mark.parametrize("audio", ["copy", "silence"])
 def test_a_track_of_an_unknown_codec_is_dropped_and_others_are_kept(tmp_path: Path, target: str, audio: str) -> None:
     source = unknown(tmp_path / "a")
     writer = copy(source, tmp_path / target, Video(audio=audio))  # type: ignore[arg-type]

@@ -109,11 +109,11 @@ class _Session:
         apply_changes(frame, touched, changes)
         self._writer.write(replace(frame, encoded=None, touched=touched))
 
-    def publish(self) -> tuple[str, tuple[str, ...], str | None]:
-        """Publish the written file; return its encoding, warnings and SHA-256."""
+    def publish(self) -> tuple[str, tuple[str, ...], str | None, tuple[Mapping[str, Any], ...]]:
+        """Publish the written file; return its encoding, warnings and SHA-256, and what was done to its sound."""
         self._restart_clock()
         self._writing.close()
-        return self._writer.encoding, self._writer.warnings, self._writer.sha256
+        return self._writer.encoding, self._writer.warnings, self._writer.sha256, self._writer.sound
 
     def close(self) -> None:
         """Discard a file that is not published, and close the source."""

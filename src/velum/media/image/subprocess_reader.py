@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Container, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -262,6 +262,7 @@ class IsolatedWriter:
     ) -> None:
         self._channel = channel
         self.sha256: str | None = None
+        self.sound: tuple[Mapping[str, Any], ...] = ()
         self.encoding, self.warnings = channel.ask(
             "begin_file", target, plan.to_json(), overwrite=overwrite, touched=touched
         )
@@ -273,7 +274,7 @@ class IsolatedWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self.encoding, self.warnings, self.sha256 = self._channel.ask("publish")
+            self.encoding, self.warnings, self.sha256, self.sound = self._channel.ask("publish")
 
     def write(self, frame: Frame) -> None:
         """Send the next frame, or only its touched boxes where they are known. Raises as `media.Writer.write` does."""

@@ -11,6 +11,7 @@ from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from velum.errors import BadInput
 from velum.media.sources import LiveSource
 from velum.media.video.expected_pts import ShownPts
 from velum.media.video.file_input import RESETTABLE_CLOCKS, SideStreams
@@ -198,6 +199,28 @@ def clocked_packets(video: VideoSource, source: SideStreams, streams: Collection
 
 def _as_clocked(packet: "Packet[Any]") -> ClockedPacket:
     return ClockedPacket(packet, clock_reset=False, damaged=packet.is_corrupt)
+
+
+def start_seconds(packet: "Packet[Any]") -> Fraction:
+    """Return the time of a packet in seconds."""
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return Fraction(0) if stamp is None else stamp * to_fraction(packet.time_base)
+
+
+def is_usable(video: VideoSource, clocked: ClockedPacket) -> bool:
+    """Tell whether a packet of audio or subtitles is whole.
+
+    Raises `BadInput` for an encrypted one, and for a damaged one unless damage is covered.
+    """
+    packet, source = clocked.packet, video.info.source
+    if packet.has_sidedata("encryption_info"):
+        raise BadInput(f"cannot read {source}: its audio is encrypted; decrypt it first")
+    if clocked.damaged and not video.cover_damage:
+        raise BadInput(
+            f"cannot read {source}: its {packet.stream.type} is damaged at {float(start_seconds(packet)):.3f} s; "
+            f"copy the file again, or drop it"
+        )
+    return not clocked.damaged
 
 
 class AudioPtsOrder:

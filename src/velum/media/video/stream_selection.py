@@ -15,6 +15,7 @@ from av.audio.stream import AudioStream
 
 from velum.errors import BadPlan
 from velum.media.formats import VIDEO_SUFFIXES
+from velum.media.sound.speech import require_detector
 from velum.media.sources import LiveSource
 from velum.media.video.containers import CONTAINERS, Container, container_for_codecs, open_muxer, supported_codecs
 from velum.media.video.file_input import SideStreams
@@ -53,6 +54,8 @@ class TrackChoice:
     notes: tuple[str, ...] = ()
     bit_rates: dict[int, int | None] = field(default_factory=dict)
     """By track index: measured bits per second, where the header may state others; AVI computes times from it."""
+    copyable: frozenset[int] = frozenset()
+    """Tracks to search for speech whose packets the result can hold; they are copied where there is none."""
 
     def warnings(self, video: Video) -> list[str]:
         """Return warnings about the tracks: those left out, and content that can identify people."""
@@ -64,10 +67,18 @@ class TrackChoice:
             *([_SUBTITLE_WARNING] if "subtitle" in kinds else []),
         ]
 
+    def tracks_to_search(self, video: Video) -> frozenset[int]:
+        """Return the tracks in which speech is searched."""
+        is_searched = video.audio == "speech-mute"
+        return frozenset(track.index for track in self.tracks if is_searched and track.kind == "audio")
+
     def container_for(self, video: Video, format: str, *, sent: bool = False) -> Container:
         """Return the container settings for a file with these tracks; with `sent`, for a forward-only target."""
-        muted = video.audio == "mute"
-        copied = {track.codec or "" for track in self.tracks if not (muted and track.kind == "audio")}
+        copied = {
+            track.codec or ""
+            for track in self.tracks
+            if track.kind != "audio" or video.audio == "copy" or track.index in self.copyable
+        }
         return container_for_codecs(format, copied, sent=sent) or CONTAINERS[format]
 
 
@@ -79,7 +90,7 @@ def choose_tracks(source: VideoSource, video: Video, format: str, *, sent: bool 
     """
     info = source.info
     wanted = [track for track in info.tracks if _is_wanted(track, video)]
-    silenced = video.audio == "mute"
+    silenced = video.audio in {"silence", "speech-mute"}
     notes: list[str] = []
     readable = [track for track in wanted if track.codec is not None]
     notes += [f"{_describe_track(track)} was left out: its codec is unknown" for track in wanted if track.codec is None]
@@ -93,7 +104,13 @@ def choose_tracks(source: VideoSource, video: Video, format: str, *, sent: bool 
         notes += [f"{_describe_track(track)} was left out: {format} cannot hold {track.codec}" for track in refused]
     tracks = tuple(track for track in readable if track not in refused)
     rates = {track.index: trial.bit_rate(track) for track in tracks} if format == "AVI" else {}
-    return TrackChoice(tracks, tuple(notes), rates)
+    searched = TrackChoice(tracks).tracks_to_search(video)
+    if searched:
+        require_detector()
+    held = frozenset(
+        track.index for track in tracks if track.index in searched and trial.holds(track, format, sent=sent)
+    )
+    return TrackChoice(tracks, tuple(notes), rates, held)
 
 
 def drop_tracks_with_places(choice: TrackChoice, source: VideoSource, plan: Plan) -> TrackChoice:
@@ -110,7 +127,8 @@ def drop_tracks_with_places(choice: TrackChoice, source: VideoSource, plan: Plan
     dropped = [track for track in choice.tracks if track.index in places]
     notes = tuple(place_note(track, places[track.index]) for track in dropped)
     return TrackChoice(
-        tuple(track for track in choice.tracks if track not in dropped), (*choice.notes, *notes), choice.bit_rates
+        tuple(track for track in choice.tracks if track not in dropped), (*choice.notes, *notes),
+        choice.bit_rates, choice.copyable,
     )  # fmt: skip
 
 

@@ -210,6 +210,7 @@ class VideoWriter(AtomicWriter):
                 with self._part.open("rb") as file:
                     self.sha256 = sha256_of_stream(file)
         self._settings.warnings.extend(self._companions.notes)
+        self.sound = self._companions.sound(float(self._source.state.origin * self._like.coding.time_base))
         if self._companions.skipped_packets:
             counted = say_count(self._companions.skipped_packets, "damaged packet", "damaged packets")
             self._settings.warnings.append(f"left out: {counted} of audio or subtitles")

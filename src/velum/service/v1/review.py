@@ -72,7 +72,10 @@ class FollowRequest(BaseModel):
     label: Annotated[str, Field(min_length=1, max_length=100, examples=["face"])]
 
 
-Audio = Annotated[Literal["copy", "drop", "mute"] | None, Query(description="As `video.audio` of a plan.")]
+Audio = Annotated[
+    Literal["copy", "drop", "silence", "speech-mute", "mute"] | None,
+    Query(description="As `video.audio` of a plan; `mute` is an earlier name of `silence`."),
+]
 
 MOST_REVIEWS = 500
 """Most jobs that one request lists or approves."""

@@ -13,7 +13,7 @@ import { labelText } from '../photo/labels.mjs';
 import { left, t } from '../i18n.mjs';
 import { batch, dropped } from './batch.mjs';
 import { accepted, isVideo, loadFileTypes } from './file_types.mjs';
-import { COMMON, EFFORTS, finders, planOf, TECHNIQUES } from './plan.mjs';
+import { COMMON, EFFORTS, finders, planOf, SOUNDS, TECHNIQUES } from './plan.mjs';
 import { samplePicture } from './sample_picture.mjs';
 import { sharedFiles } from './shared_files.mjs';
 import { sample } from './technique_preview.mjs';
@@ -159,7 +159,7 @@ class VelumStart extends HTMLElement {
     const effort = h('select', { name: 'effort', onchange: () => { choice.effort = effort.value; } },
       ...EFFORTS.map((name) => h('option', { value: name, selected: name === choice.effort }, t(`effort.${name}`))));
     const sound = h('select', { name: 'audio', onchange: () => { choice.audio = sound.value; } },
-      ...['copy', 'mute', 'drop'].map((name) => h('option', { value: name, selected: name === choice.audio }, t(`sound.${name}`))));
+      ...SOUNDS.map((name) => h('option', { value: name, selected: name === choice.audio }, t(`sound.${name}`))));
     const all = more.map(box);
     const search = h('input', { type: 'search', placeholder: t('start.search'), 'aria-label': t('start.search'), oninput: () => {
       const sought = search.value.trim().toLowerCase();

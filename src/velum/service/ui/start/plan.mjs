@@ -15,6 +15,9 @@ export const TECHNIQUES = [
 /** How closely velum looks (docs/plans.md): the closer, the more small objects are found, and the longer it takes. */
 export const EFFORTS = ['fast', 'balanced', 'thorough'];
 
+/** What becomes of the sound of videos (docs/sound.md). */
+export const SOUNDS = ['copy', 'speech-mute', 'silence', 'drop'];
+
 /** Labels that most people look for, in this order. */
 export const COMMON = ['face', 'license_plate', 'person', 'vehicle', 'text'];
 

@@ -16,6 +16,7 @@ import { VelumApprove } from '../review/queue.mjs';
 import { drawnLabels, oneText as named } from '../photo/labels.mjs';
 import { remarks } from '../parts/remarks.mjs';
 import { isVideo, loadFileTypes } from '../start/file_types.mjs';
+import { SOUNDS } from '../start/plan.mjs';
 import { zip } from '../start/zip.mjs';
 import { left, t } from '../i18n.mjs';
 import { VelumResult } from './result_view.mjs';
@@ -70,7 +71,7 @@ class VelumVideo extends HTMLElement {
   #speed = h('select', { 'aria-label': t('video.speed'), onchange: () => { this.#stage.video.playbackRate = Number(this.#speed.value); } }, ...SPEEDS.map((n) => h('option', { value: n, selected: n === 1 }, `${n}×`)));
   #time = h('input', { class: 'video-time', inputMode: 'decimal', placeholder: t('video.goto'), 'aria-label': t('video.goto'), onkeydown: (/** @type {KeyboardEvent} */ event) => { if (event.key === 'Enter') this.#goTo(); } });
   #mute = h('button', { type: 'button', 'aria-pressed': 'false', title: t('video.listen'), 'aria-label': t('video.listen'), onclick: () => this.#listen() }, icon(ICONS.mute));
-  #sound = h('select', { 'aria-label': t('sound'), onchange: () => { this.#audio.next = this.#sound.value; this.#edited(); this.#show(); } }, ...['copy', 'mute', 'drop'].map((name) => h('option', { value: name }, t(`sound.${name}`))));
+  #sound = h('select', { 'aria-label': t('sound'), onchange: () => { this.#audio.next = this.#sound.value; this.#edited(); this.#show(); } }, ...SOUNDS.map((name) => h('option', { value: name }, t(`sound.${name}`))));
   /** Tracks that were looked at. @type {Set<number>} */
   #decided = new Set();
   #approve = new VelumApprove();

@@ -1,0 +1,131 @@
+"""Listens to the audio tracks of an opened video: where speech is in them, and how loud they are in given spans."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from math import ceil, floor
+from typing import TYPE_CHECKING, Any, cast
+
+from velum.media.sound.samples import TrackDecoder, format_of_track, normalize_samples
+from velum.media.sound.speech import DETECTOR_RATE, SPEECH_THRESHOLD, Span, SpeechDetector, cut_spans
+from velum.media.video.file_input import SideStreams, translate_read_errors
+from velum.media.video.info import VideoSource
+from velum.media.video.packets import AudioPtsOrder, clocked_packets, is_usable
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.packet import Packet
+
+    from velum.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class HeardTrack:
+    """What the first pass found in one track: spans of speech in its source's time, and how it is coded."""
+
+    spans: tuple[Span, ...]
+    bit_rate: int
+    """Measured bits per second."""
+    damaged: int
+    """Number of packets that could not be decoded."""
+
+
+class SpeechSearch:
+    """Searches one track for speech, packet by packet."""
+
+    def __init__(
+        self, stream: "AudioStream", name: object, limits: "Limits", *, cover_damage: bool,
+        threshold: float = SPEECH_THRESHOLD,
+    ) -> None:  # fmt: skip
+        self._made = format_of_track(stream, format="fltp", rate=DETECTOR_RATE)
+        self._decoder = TrackDecoder(stream, name, self._made, limits, cover_damage=cover_damage)
+        self._detector = SpeechDetector(threshold)
+        self._first: int | None = None
+        self._bytes = self._samples = 0
+
+    def add(self, packet: "Packet[Any] | None") -> None:
+        """Take the next packet; None ends the track."""
+        self._bytes += packet.size if packet is not None else 0
+        for block in self._decoder.decode(packet):
+            self._first = block.start if self._first is None else self._first
+            self._samples += block.samples.shape[1]
+            self._detector.add(normalize_samples(block.samples))
+
+    def finish(self) -> HeardTrack:
+        """Return what was found."""
+        self.add(None)
+        origin = (self._first or 0) / DETECTOR_RATE
+        spans = tuple((start + origin, end + origin) for start, end in self._detector.finish())
+        bit_rate = ceil(8 * self._bytes * DETECTOR_RATE / self._samples) if self._samples else 0
+        return HeardTrack(spans, bit_rate, self._decoder.damaged)
+
+
+def hear_tracks(
+    video: VideoSource, indices: Collection[int], format: str, *, threshold: float = SPEECH_THRESHOLD
+) -> dict[int, HeardTrack]:
+    """Return what is heard in these audio tracks of a video, in one pass; `format` is that of the result.
+
+    Raises `BadInput` for a track that is encrypted or cannot be decoded.
+    """
+    if not indices:
+        return {}
+    source = video.file.open_side_streams(video.limits)
+    with closing(source), translate_read_errors(video.info.source):
+        searches = {
+            stream.index: SpeechSearch(
+                stream, video.info.source, video.limits, cover_damage=video.cover_damage, threshold=threshold
+            )
+            for stream in _audio_streams(source, indices)
+        }
+        for packet in _packets(video, source, indices, format):
+            searches[packet.stream.index].add(packet)
+        return {index: search.finish() for index, search in searches.items()}
+
+
+def loudness_in(video: VideoSource, spans: Mapping[int, Sequence[Span]]) -> dict[int, float]:
+    """Return the largest swing of samples in the spans of each track, as a share of full scale: half of high less low.
+
+    A constant is no sound: telephone codecs have no code for zero. Raises as `hear_tracks` does.
+    """
+    source = video.file.open_side_streams(video.limits)
+    loudest = dict.fromkeys(spans, 0.0)
+    with closing(source), translate_read_errors(video.info.source):
+        decoders = {
+            stream.index: (format_of_track(stream).rate, _decoder(stream, video))
+            for stream in _audio_streams(source, spans)
+        }
+        last = ((index, None) for index in decoders)
+        for index, packet in chain(
+            ((packet.stream.index, packet) for packet in _packets(video, source, spans, video.info.format)), last
+        ):
+            rate, decoder = decoders[index]
+            for block in decoder.decode(packet):
+                samples = normalize_samples(block.samples)
+                for part in cut_spans(spans[index], block.start, samples.shape[1], rate):
+                    swing = samples[:, part].max(axis=1) - samples[:, part].min(axis=1)
+                    loudest[index] = max(loudest[index], float(swing.max()) / 2)
+    return loudest
+
+
+def _decoder(stream: "AudioStream", video: VideoSource) -> TrackDecoder:
+    return TrackDecoder(
+        stream, video.info.source, format_of_track(stream), video.limits, cover_damage=video.cover_damage
+    )
+
+
+def _audio_streams(source: SideStreams, indices: Collection[int]) -> "list[AudioStream]":
+    return [cast("AudioStream", stream) for stream in source.streams if stream.index in indices]
+
+
+def _packets(video: VideoSource, source: SideStreams, indices: Collection[int], format: str) -> "Iterator[Packet[Any]]":
+    """Yield the packets of these tracks with the times that they have in a result of that format."""
+    order = AudioPtsOrder(format)
+    for clocked in clocked_packets(video, source, indices):
+        if is_usable(video, clocked) and order.correct_times(clocked.packet):
+            yield clocked.packet
+
+
+def report_spans(spans: Sequence[Span], origin: float) -> list[list[float]]:
+    """Return spans for the report, in seconds after `origin`, rounded outwards to milliseconds."""
+    return [[floor(1000 * (a - origin)) / 1000, ceil(1000 * (b - origin)) / 1000] for a, b in spans]
