@@ -42,7 +42,8 @@ class Role(StrEnum):
 class Plane:
     """One writable array of samples: interleaved channels, or one of Y, U, V, alpha.
 
-    One sample stands for `scale_x` x `scale_y` pixels of the frame. `bits` are those used of each sample.
+    One sample stands for `scale_x` x `scale_y` pixels of the frame. `bits` are those used of each sample. `view` is the
+    grey, 8 bits, that viewers show for each value of a sample where its depth alone does not say it.
     """
 
     pixels: Samples
@@ -51,6 +52,7 @@ class Plane:
     scale_y: int = 1
     bits: int = 8
     limited: bool = False
+    view: npt.NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         channels = self.pixels.shape[2] if self.pixels.ndim == 3 else 1
@@ -65,9 +67,11 @@ class Plane:
     def black(self) -> tuple[int, ...]:
         """Value of each channel of an opaque black sample, in this plane's depth and range."""
         full = (1 << self.bits) - 1
+        inverted = self.view is not None and self.view[0] > self.view[-1]
         return {
-            Role.GREY: (0,), Role.GREY_ALPHA: (0, full), Role.RGB: (0, 0, 0), Role.RGBA: (0, 0, 0, full),
-            Role.CMYK: (0, 0, 0, full), Role.LUMA: (16 << (self.bits - 8) if self.limited else 0,),
+            Role.GREY: (full if inverted else 0,), Role.GREY_ALPHA: (0, full), Role.RGB: (0, 0, 0),
+            Role.RGBA: (0, 0, 0, full), Role.CMYK: (0, 0, 0, full),
+            Role.LUMA: (16 << (self.bits - 8) if self.limited else 0,),
             Role.CHROMA: (1 << (self.bits - 1),), Role.ALPHA: (full,),
         }[self.role]  # fmt: skip
 
@@ -199,7 +203,7 @@ class Frame:
         box = box or self.box
         stored = self.orientation.stored_box(box, self.width, self.height)
         size = self.orientation.stored_size(width, height)
-        parts = [_shallow(plane, _scale(plane.cut(plane.cover(stored)), size)) for plane in self.planes]
+        parts = [_shallow(plane, _scale(_shown_samples(plane, plane.cover(stored)), size)) for plane in self.planes]
         upright: Rgb = np.ascontiguousarray(self.orientation.upright(_to_rgb(parts, self.planes[0].role)))
         return upright
 
@@ -213,7 +217,13 @@ def _grey(frame: Frame, width: int, height: int) -> npt.NDArray[np.uint8]:
     if first.role not in {Role.GREY, Role.LUMA}:
         return cv2.cvtColor(frame.rgb(width, height), cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]  # its stubs lose the dtype
     size = frame.orientation.stored_size(width, height)
-    return np.ascontiguousarray(frame.orientation.upright(_shallow(first, _scale(first.pixels, size))))
+    shown = _shown_samples(first, Box(0, 0, first.pixels.shape[1], first.pixels.shape[0]))
+    return np.ascontiguousarray(frame.orientation.upright(_shallow(first, _scale(shown, size))))
+
+
+def _shown_samples(plane: Plane, box: Box) -> Samples:
+    """Return the samples in a box of a plane, as viewers show them."""
+    return plane.cut(box) if plane.view is None else plane.view[plane.cut(box)]
 
 
 def _scale(samples: Samples, size: tuple[int, int]) -> Samples:
@@ -247,7 +257,7 @@ def _shallow(plane: Plane, samples: Samples) -> npt.NDArray[np.uint8]:
 
     Limited range is that of ITU-R BT.709: luma from 16 to 235, chroma from 16 to 240 around 128.
     """
-    if plane.bits > 8:
+    if plane.bits > 8 and plane.view is None:
         samples = (samples >> (plane.bits - 8)).astype(np.uint8)
     if plane.limited and plane.role == Role.LUMA:
         return cv2.addWeighted(samples, 255 / 219, samples, 0, -16 * 255 / 219)  # type: ignore[return-value]  # its stubs lose the dtype

@@ -299,6 +299,8 @@ class RuntimeConfig:
     """Folder of the models that the user added; None: one in the user's data folder."""
     bundles: Path | None = None
     """Folder of wheels that 'velum models bundle' made; their weights are used without fetching."""
+    uid_key: Path | None = None
+    """File with the secret for new UIDs of DICOM; None: one in the user's data folder, made when it is needed."""
     progress: Progress | None = None
     peers: "HttpClient | None" = None
     """HTTP client shared by all localizers on remote services; None: each has its own, without a network policy."""

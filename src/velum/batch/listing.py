@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from velum.batch.arrange import is_selected
 from velum.batch.item import ItemOutcome, SourceItem, Status
 from velum.media import SUFFIXES, archive
-from velum.media.formats import OTHER_SUFFIXES, READ_ONLY_SUFFIXES, VIDEO_SUFFIXES
+from velum.media.formats import DICOM_SUFFIXES, OTHER_SUFFIXES, READ_ONLY_SUFFIXES, VIDEO_SUFFIXES
 from velum.storage.objects import ObjectInfo, ObjectTree
 
 FOLDER = "_velum"
@@ -21,7 +21,7 @@ FEWEST_ITEMS, FIRST_SHARDS = 25, 40
 """The first shards have so many items, or as large a share of the seconds. A later one is a fortieth of all before it:
 so about forty machines can share a listing of any length."""
 
-_MEDIA = frozenset({*SUFFIXES, *VIDEO_SUFFIXES, *READ_ONLY_SUFFIXES, *OTHER_SUFFIXES})
+_MEDIA = frozenset({*SUFFIXES, *DICOM_SUFFIXES, *VIDEO_SUFFIXES, *READ_ONLY_SUFFIXES, *OTHER_SUFFIXES})
 
 
 def ignore_count(count: int) -> None:

@@ -131,7 +131,9 @@ class Engine:
             )  # fmt: skip
             work = work if info.fps is None else schedule.prepare(work)
             with (
-                sources.open_writer(target, reader, work, segment, regions, overwrite=overwrite) as writer,
+                sources.open_writer(
+                    target, reader, work, segment, regions, overwrite=overwrite, uid_key=self._host.uid_key
+                ) as writer,
                 stage(decode(reader, stats, segment, window)) as frames,
                 stage(locate_or_use(regions, frames, work, limits, stats, schedule, batch=self._batch)) as located,
                 stage(hide(notify(track(located, work, window, segment), work, on_regions), work, stats)) as hidden,

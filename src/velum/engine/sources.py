@@ -121,13 +121,16 @@ def locate_all(
 
 def open_writer(
     target: Path | media.StreamSink, reader: media.Reader, work: PreparedPlan, segment: media.Segment | None,
-    regions: Annotations | None, *, overwrite: bool,
+    regions: Annotations | None, *, overwrite: bool, uid_key: Path | None = None,
 ) -> media.Writer:  # fmt: skip
     """Open the target of a source that is read, or the file of one of its segments."""
     if segment is not None and isinstance(target, Path):
         return media.open_segment_sink(target, reader, work.plan, segment)
     touched = None if regions is None or not work.plan.video.smart else touched_frames(work, regions)
-    return media.open_sink(target, reader, work.plan, overwrite=overwrite, touched=touched)
+    return media.open_sink(
+        target, reader, work.plan, overwrite=overwrite, touched=touched, uid_key=uid_key,
+        searched=bool(work.localizers),
+    )  # fmt: skip
 
 
 def frame_of(pixels: Samples) -> Frame:

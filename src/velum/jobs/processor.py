@@ -16,7 +16,15 @@ from velum.limits import Limits
 from velum.media import SEGMENT_SECONDS, Segment
 from velum.media.archive import SUFFIXES as CONTAINER_SUFFIXES
 from velum.media.archive import container_of, suffix_of_container, usual_suffix
-from velum.media.formats import VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, is_suffix_of, suffix_of, video_format_of
+from velum.media.formats import (
+    VIDEO_HEAD_BYTES,
+    VIDEO_SUFFIXES,
+    format_of,
+    is_dicom,
+    is_suffix_of,
+    suffix_of,
+    video_format_of,
+)
 from velum.plugins import RuntimeConfig
 
 Progress = Callable[[int, int | None], None]
@@ -236,7 +244,8 @@ def _suffix(source: Path, name: str) -> str:
     if container := container_of(source):
         known = suffix_of_container(name)
         return known if CONTAINER_SUFFIXES.get(known) == container else usual_suffix(container)
-    detected, stated = video_format_of(head) or format_of(head, repr(name)), Path(name).suffix.lower()
+    detected = "DICOM" if is_dicom(head) else video_format_of(head) or format_of(head, repr(name))
+    stated = Path(name).suffix.lower()
     return stated if is_suffix_of(stated, detected) else suffix_of(detected)
 
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from velum.atomic import publish
-from velum.errors import BadPlan
+from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.media import archive
@@ -138,6 +138,14 @@ def open_source(source: Path | LiveSource | BytesSource, limits: Limits, *, cove
         return LiveReader(source, limits, cover_damage=cover_damage)
     if isinstance(source, BytesSource):
         return reader.read_bytes(source, limits)
+    if kind_of(source) == "DICOM":
+        try:
+            from velum.media.dicom.reader import DicomReader  # noqa: PLC0415  # an extra
+        except ModuleNotFoundError as error:
+            raise Unavailable(
+                f"cannot read {source}: DICOM needs the extra 'dicom'; pip install 'velum-anonymizer[dicom]'"
+            ) from error
+        return DicomReader(source, limits)
     if container := archive.container_of(source):
         raise archive.refuse_alone(source, container)
     if _is_video(source):
@@ -149,12 +157,13 @@ def open_source(source: Path | LiveSource | BytesSource, limits: Limits, *, cove
 
 def open_sink(
     target: Path | StreamSink, source: Reader, plan: Plan, *, overwrite: bool = False,
-    touched: Container[int] | None = None,
+    touched: Container[int] | None = None, uid_key: Path | None = None, searched: bool = False,
 ) -> Writer:  # fmt: skip
     """Return a writer of a file like the opened `source`, in the format of the target's suffix; or of a stream.
 
     With `touched`, the numbers of all frames in which something is hidden, a video's groups of pictures without any
-    may be copied as they are.
+    may be copied as they are. `uid_key` is the file with the secret for UIDs of DICOM, and `searched` says that
+    localizers ran.
 
     Raises `BadPlan` for an unknown suffix, and for a format or codec that cannot hold what the source has or the
     plan asks for; `OutputFailed` when the target exists (and not `overwrite`), when it is the source itself, and
@@ -165,6 +174,10 @@ def open_sink(
     if isinstance(source.info, ImageInfo):
         if isinstance(target, StreamSink):
             raise BadPlan(f"cannot write {source.info.source} to {target}: only videos are streamed; name a file")
+        if source.info.format == "DICOM":
+            from velum.media.dicom.writer import write_like  # noqa: PLC0415  # an extra
+
+            return write_like(source.info, target, plan, overwrite=overwrite, uid_key=uid_key, searched=searched)
         return writer.write(target, source.info, plan, overwrite=overwrite)
     from velum.media.video.writer import VideoWriter  # noqa: PLC0415  # images do without PyAV
 

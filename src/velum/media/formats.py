@@ -20,6 +20,9 @@ VIDEO_SUFFIXES = {
 }  # fmt: skip
 """Container of a video file's suffix, in lower case."""
 
+DICOM_SUFFIXES = {".dcm": "DICOM", ".dicom": "DICOM", ".dic": "DICOM"}
+"""Usual suffixes of DICOM files, in lower case. Many have none, or end in the last number of a UID."""
+
 FORMATS = tuple(sorted(set(SUFFIXES.values())))
 READ_ONLY = ("ASF", "FLV", "MXF", "OGG")
 """Containers of videos that velum reads but does not write."""
@@ -73,6 +76,11 @@ UNREAD_PICTURES = (
 )  # fmt: skip
 """Starts of files that show a picture which velum does not read, and what they are."""
 
+_BARE_DICOM = re.compile(
+    rb"[\x02\x08]\0[\0-\x18]\0(?:CS|UI|UL|OB|DA|[\x02-\x40]\0\0\0)|\0[\x02\x08]\0[\0-\x18](?:CS|UI|UL|OB|DA)"
+)
+"""Beginning of a data set (PS3.5, 7.1): an element of group 0002 or 0008, with or without a value representation."""
+
 _PNM = re.compile(rb"P[1-7fF]\s(?:\s*#[^\n]*\n)*\s*(?:\d+\s+\d+|WIDTH \d)")
 _DRAWINGS = frozenset({".ai", ".emf", ".eps", ".svg", ".svgz", ".wmf"})
 """Suffixes of drawings, which may hold pictures."""
@@ -98,7 +106,7 @@ SOUND_SUFFIXES = frozenset({
 
 _USUAL = {
     "HEIF": ".heic", "JPEG": ".jpg", "JPEG2000": ".jp2", "TIFF": ".tif", "MPEG": ".mpg", "TS": ".ts", "MP4": ".mp4",
-    "3GP": ".3gp", **dict.fromkeys(READ_ONLY, ".mkv"),
+    "3GP": ".3gp", "DICOM": ".dcm", **dict.fromkeys(READ_ONLY, ".mkv"),
 }  # fmt: skip
 _ALIKE = {("MP4", "MOV"), ("MOV", "MP4"), ("3GP", "MP4"), ("WEBM", "MKV")}
 """Pairs (format of the content, format of the suffix) that are usual although they differ."""
@@ -112,8 +120,18 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
+def is_dicom(head: bytes) -> bool:
+    """Tell whether a file that begins with these bytes is a DICOM file (PS3.10, 7.1), whatever its preamble says."""
+    return head[128:132] == b"DICM"
+
+
 def format_of(data: bytes, name: str) -> str:
-    """Return the image format of a file's bytes. Raises `BadInput`, with `name`, when velum does not read it."""
+    """Return the image format of a file's bytes. Raises `BadInput`, with `name`, when velum does not read it.
+
+    DICOM files are read from the disk only.
+    """
+    if is_dicom(data):
+        raise BadInput(f"cannot read {name}: it is a DICOM file; hide in it with velum hide, velum batch or a job")
     for start, format_ in _STARTS:
         if data.startswith(start):
             return format_
@@ -123,7 +141,12 @@ def format_of(data: bytes, name: str) -> str:
         return brand
     if (unread := unread_picture(data)) is not None:
         raise BadInput(f"cannot read {name}: it is {unread}, which velum does not read; convert it to PNG first")
-    raise BadInput(f"{name} is of an unknown kind; supported are {', '.join((*FORMATS, *VIDEO_FORMATS))}")
+    if _BARE_DICOM.match(data):
+        raise BadInput(
+            f"cannot read {name}: it seems to be DICOM without the header of a file (128 bytes and 'DICM'); write it "
+            "as a DICOM file first, for instance with dcmconv"
+        )
+    raise BadInput(f"{name} is of an unknown kind; supported are {', '.join((*FORMATS, *VIDEO_FORMATS, 'DICOM'))}")
 
 
 def unread_picture(head: bytes) -> str | None:
@@ -182,6 +205,8 @@ def format_for(target: Path) -> str:
 def kind_of(path: Path) -> str | None:
     """Return the format of a file by its content; None when velum does not read the format, or cannot read the file."""
     head = _head(path)
+    if is_dicom(head):
+        return "DICOM"
     if kind := video_format_of(head):
         return kind
     try:
@@ -198,7 +223,8 @@ def is_picture(path: Path) -> bool:
     A file with such a suffix that velum cannot read is chosen, too, so that it is reported and not silently skipped.
     """
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES or suffix in VIDEO_SUFFIXES or suffix in OTHER_SUFFIXES or suffix in _DRAWINGS:
+    known = (SUFFIXES, VIDEO_SUFFIXES, DICOM_SUFFIXES, OTHER_SUFFIXES, _DRAWINGS)
+    if any(suffix in suffixes for suffixes in known):
         # On foreign disks, macOS writes a file `._NAME` (AppleDouble) beside each file NAME.
         return not (path.name.startswith("._") and _head(path).startswith(_APPLE_DOUBLE))
     if suffix in SOUND_SUFFIXES or not path.is_file():
@@ -208,6 +234,8 @@ def is_picture(path: Path) -> bool:
 
 def is_suffix_of(suffix: str, format: str) -> bool:
     """Tell whether a file of this format may have this suffix."""
+    if format == "DICOM":
+        return suffix.lower() in {"", *DICOM_SUFFIXES} or suffix[1:].isdigit()
     kind = SUFFIXES.get(suffix.lower()) or VIDEO_SUFFIXES.get(suffix.lower())
     return kind == format or (format, kind) in _ALIKE
 

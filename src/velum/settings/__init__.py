@@ -5,6 +5,7 @@
     VELUM_COMPILED_CACHE   compiled_cache         false keeps no compiled networks there
     VELUM_MODELS           models                 folder of the models that were added with 'velum models add'
     VELUM_BUNDLES          bundles                folder of wheels that 'velum models bundle' made
+    VELUM_DICOM_UID_KEY    dicom_uid_key          file with the secret for new UIDs of DICOM: 64 hexadecimal digits
     VELUM_OFFLINE          offline                true forbids downloads
     VELUM_PRECISION        precision              auto, f32, bf16 or f16
     VELUM_THREADS          threads                threads of local inference; 0: one per core
@@ -107,6 +108,8 @@ class Settings:
     """Folder of the models that were added with 'velum models add'. Not set: where this platform keeps data."""
     bundles: Path | None = None
     """Folder of wheels that 'velum models bundle' made: models are taken from them without fetching."""
+    dicom_uid_key: Path | None = None
+    """File with the secret for new UIDs of DICOM. Not set: one in the user's data folder, made when it is needed."""
     offline: bool = False
     """Whether downloads of models are forbidden."""
     precision: Precision = "auto"
@@ -177,6 +180,7 @@ class Settings:
             compiled_cache=self.compiled_cache,
             models=self.models,
             bundles=self.bundles,
+            uid_key=self.dicom_uid_key,
             precision=self.precision,
             threads=self.threads,
             device=self.device,
@@ -217,6 +221,7 @@ _READERS: Mapping[str, Callable[[RawValue], Any]] = MappingProxyType(
         "compiled_cache": RawValue.yes,
         "models": RawValue.path,
         "bundles": RawValue.path,
+        "dicom_uid_key": RawValue.path,
         "techniques": RawValue.path,
         "offline": RawValue.yes,
         "precision": partial(RawValue.one_of, allowed=get_args(Precision)),

@@ -14,7 +14,15 @@ from typing import Literal
 
 from PIL import Image
 
-from velum.media.formats import OTHER_SUFFIXES, READ_ONLY, SOUND_SUFFIXES, UNREAD_PICTURES, VIDEO_FORMATS, kind_of
+from velum.media.formats import (
+    OTHER_SUFFIXES,
+    READ_ONLY,
+    SOUND_SUFFIXES,
+    UNREAD_PICTURES,
+    VIDEO_FORMATS,
+    is_dicom,
+    kind_of,
+)
 
 ContentKind = Literal["media", "container", "sound", "inert", "unknown", "refused"]
 """`media`: velum hides in it. `inert`: it shows no picture. `unknown`: it holds no picture that velum can see, and is
@@ -101,6 +109,8 @@ def container_of(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
+            if is_dicom(head):  # whose first 128 bytes may look like anything
+                return None
             if head.startswith(_ZIPS):
                 return _zip_format(path)
             if b"%PDF-" in head[:HEAD_BYTES]:  # ISO 32000-1, annex H: readers look for it in the first 1,024 bytes

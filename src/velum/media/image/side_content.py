@@ -16,7 +16,7 @@ from PIL.ExifTags import IFD, TAGS, Base
 from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media.containers import FileBytes, iso_boxes, jpeg_segments
-from velum.media.formats import VIDEO_HEAD_BYTES, format_of, video_format_of
+from velum.media.formats import VIDEO_HEAD_BYTES, format_of, kind_of, video_format_of
 from velum.media.image import exif_tags
 from velum.media.image.probe import open_header
 from velum.media.inventory import Surplus, image_surplus, video_surplus
@@ -81,6 +81,10 @@ def beside(path: Path, limits: Limits) -> list[SideContent]:
 
     Raises `BadInput` when the file cannot be read, `LimitExceeded` when it is too large.
     """
+    if kind_of(path) == "DICOM":
+        from velum.media.dicom.side_content import list_side_content as list_dicom  # noqa: PLC0415  # an extra
+
+        return [SideContent(kind, what, kinds) for kind, what, kinds in dict.fromkeys(list_dicom(path, limits))]
     try:
         with path.open("rb") as file:
             head = file.read(VIDEO_HEAD_BYTES)

@@ -16,7 +16,7 @@ from velum import errors
 from velum.errors import BadInput, LimitExceeded, PluginFault, Unavailable, VelumError
 from velum.frame import Frame
 from velum.limits import Limits
-from velum.media.formats import format_of
+from velum.media.formats import format_of, kind_of
 from velum.media.image.decode_cost import is_light
 from velum.media.image.info import ImageInfo
 from velum.media.image.pipe_messages import Pipe, changes_of, receive, send
@@ -52,7 +52,7 @@ class DecoderPool:
         if isinstance(source, LiveSource):
             return False
         if isinstance(source, Path):
-            return source.is_file()  # whoever opens it says what is wrong
+            return source.is_file() and kind_of(source) != "DICOM"  # whoever opens it says what is wrong
         try:
             return not is_light(source.data, format_of(source.data, source.name))
         except BadInput:
