@@ -226,7 +226,11 @@ class Technique(Protocol):
 
 @runtime_checkable
 class Weak(Protocol):
-    """A technique that can leave a region recognisable or recoverable, or a localizer that finds less than usual."""
+    """A part with a warning.
+
+    A technique that can leave a region recognisable or recoverable, a localizer that finds less than usual, or an
+    embedding that is not measured.
+    """
 
     @property
     def warning(self) -> str | None:
@@ -234,7 +238,7 @@ class Weak(Protocol):
         ...
 
 
-def warning_of(part: Technique | Localizer) -> str | None:
+def warning_of(part: Technique | Localizer | FaceEmbedder) -> str | None:
     """Return what the report warns of when a part is used; None where it has no warning."""
     if isinstance(part, Weak):
         return part.warning
@@ -242,7 +246,7 @@ def warning_of(part: Technique | Localizer) -> str | None:
     return None if former is None else str(former)
 
 
-def _former_property(part: Localizer | Technique, former: str, now: str) -> Any:
+def _former_property(part: Localizer | Technique | FaceEmbedder, former: str, now: str) -> Any:
     """Return a property of a part that was written for the last version; None where it has none."""
     value = getattr(part, former, None)
     if value is not None:

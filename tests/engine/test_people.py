@@ -33,11 +33,13 @@ from velum.engine.people import FaceSight, decide_face
 from velum.errors import BadInput, BadPlan, PluginFault, Unavailable
 from velum.file_hash import sha256_of
 from velum.frame import Frame, Rgb
+from velum.limits import Limits
 from velum.people import People
 from velum.plan import Plan, Rule, Video
 from velum.region import Region
 from velum.testing import FakeLocalizer
 from velum.verify import second_detector
+from velum.verify.leak_check import Check
 
 ALL: Places = {"anna": (10, 30), "ben": (140, 30), "cora": (270, 30)}
 
@@ -350,6 +352,22 @@ def test_the_check_of_a_kept_face_does_not_search_the_source_for_it(
     with Engine(host=replace(host(), localizers={"scripted": lambda: FakeLocalizer(find)})) as engine:
         hide_photo(engine, tmp_path, {"anna": (10, 30)}, people("keep", f"Anna={anna}"), verify=True)
     assert len(searched) == 3, "the photo of Anna, the source, and the hidden file"
+
+
+class UnmeasuredEmbedder(ColourEmbedder):
+    """Compares as `ColourEmbedder` does, by thresholds that nobody has measured."""
+
+    warning = "the thresholds are not measured"
+
+
+def test_an_embedding_with_a_warning_decides_nothing_in_silence(tmp_path: Path, anna: str) -> None:
+    with Engine(host=replace(host(), embeddings={EMBEDDING.name: UnmeasuredEmbedder})) as engine:
+        who = people("keep", f"Anna={anna}")
+        _, report = hide_photo(engine, tmp_path, ALL, who)
+        assert "the thresholds are not measured" in report.warnings
+        check = Check(engine, host(), Limits())
+        done = check(tmp_path / "out.png", plan(people=who), against=tmp_path / "in.png", identity=True)
+        assert "the thresholds are not measured" in done.notes
 
 
 def test_an_array_and_bytes_take_the_same_decision(engine: Engine, tmp_path: Path, anna: str) -> None:

@@ -153,7 +153,8 @@ def _with_people(
     hides_bodies = any(covers(rule.label, "person") for rule in plan.rules)
     key = people, _face_rule(prepared).rule.locate, plan.effort
     known = parts.known_people(key, lambda: read_people(people, prepared, parts, open_photo))
-    return replace(prepared, warnings=(*prepared.warnings, *([KEPT_BODIES] if hides_bodies else [])), people=known)
+    added = (KEPT_BODIES if hides_bodies else None, warning_of(known.embedder))
+    return replace(prepared, warnings=(*prepared.warnings, *filter(None, added)), people=known)
 
 
 def _rules_of_chosen(

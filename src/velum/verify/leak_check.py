@@ -17,7 +17,7 @@ from velum.media import archive
 from velum.media.image.side_content import beside
 from velum.media.video.side_streams import audible_streams
 from velum.plan import Plan
-from velum.plugins import RuntimeConfig
+from velum.plugins import RuntimeConfig, warning_of
 from velum.verify import second_detector
 from velum.verify.alignment import FramePair, pair_in_order, pair_merged
 from velum.verify.container_check import ContainerCheck
@@ -97,18 +97,19 @@ class Check:
         if not all_known:
             notes = (*notes, NOTHING_TO_VERIFY if against is None else REGIONS_UNKNOWN)
         if identity and against is not None:
-            recognisable, compared = self._identity_leaks(file, plan, against, regions)
-            leaks += recognisable
-            notes = notes if compared else (*notes, NO_LANDMARKS)
+            recognisable, more_notes = self._identity_leaks(file, plan, against, regions)
+            leaks, notes = leaks + recognisable, (*notes, *more_notes)
         detectors = () if search_plan is None else tuple(str(rule.locate) for rule in search_plan.rules)
         return CheckResult(file.name, sha256_of(file), frames, tuple(leaks), detectors, frame_check.verified, notes)
 
     def _identity_leaks(
         self, file: Path, plan: Plan, source: Path | media.BytesSource, regions: Annotations | None
-    ) -> tuple[list[Leak], int]:
+    ) -> tuple[list[Leak], list[str]]:
+        """Return the leaks, and notes: what the embedding warns of, and that no face could be compared."""
         embedder = self.engine.face_embedder(plan.embedding)
         hidden = regions or self.engine.locate(source, replace(plan, people=None))
-        return identity_leaks(file, source, hidden.frames, embedder, self.limits)
+        leaks, compared = identity_leaks(file, source, hidden.frames, embedder, self.limits)
+        return leaks, [note for note in (warning_of(embedder), None if compared else NO_LANDMARKS) if note]
 
     def _look_at_source(self, search: Plan | None, plan: Plan) -> Look | None:
         """Return what locates objects in frames of the source as they were searched in the file."""

@@ -11,6 +11,7 @@ from velum import RuntimeConfig
 from velum.frame import Frame, Plane, Role
 from velum.locate.embedding.sface import FACE, Sface
 from velum.locate.weights import fetch
+from velum.plugins import warning_of
 
 
 def write_network(path: Path) -> Path:
@@ -34,3 +35,4 @@ def test_a_vector_has_the_length_one_and_the_face_is_given_in_rgb(
     assert network.embed(frame, []).shape == (0, 128)
     assert network.same < network.different
     assert network.description["model"] == "sface"
+    assert "thresholds that are not measured" in (warning_of(network) or "")

@@ -34,11 +34,15 @@ class Sface:
     """Compares faces with SFace. The constructor fetches and compiles the weights.
 
     Vectors have the length 1. OpenCV takes two faces for one person up to a distance of 1.128, a cosine of 0.363. That
-    is the middle of the two thresholds here, which are cosines of 0.5 and 0.2: they are not measured.
+    is the middle of the two thresholds here, which are cosines of 0.5 and 0.2: they are not measured, as reports warn.
     """
 
     same = 1.0
     different = 1.26
+    warning = (
+        "sface compares faces by thresholds that are not measured: it may take a stranger for a person, or miss the "
+        "person; look at every face of the result, or leave the embedding out"
+    )
 
     def __init__(self, host: RuntimeConfig) -> None:
         """Prepare the network. Raises `Unavailable` when its weights cannot be fetched or used."""
