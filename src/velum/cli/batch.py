@@ -10,9 +10,10 @@ import typer
 
 from velum.cli import common, jobs, options
 from velum.cli import evidence as signed
-from velum.cli.batch_run import ClusterOptions, CommandRun, printable
+from velum.cli.batch_run import ClusterOptions, CommandRun
 from velum.cli.batch_setup import prepare_batch, serve_metrics
 from velum.cli.common import Messages, NoProgress, Quiet, default_command
+from velum.cli.screen_text import printable
 from velum.errors import BadInput, BadPlan, LimitExceeded, Unavailable
 
 if TYPE_CHECKING:
@@ -254,7 +255,8 @@ def evidence(
         document = sign(document, PrivateKey.read(key, passphrase_file))
     common.write_text(output, json.dumps(document, indent=1, ensure_ascii=False) + "\n", overwrite=overwrite)
     files = sum(entry["files"] for entry in document["shards"])
-    typer.echo(f"{output}: {files} outcomes in {len(document['shards'])} shards, {'signed' if key else 'not signed'}")
+    signed = "signed" if key else "not signed"
+    typer.echo(f"{printable(str(output))}: {files} outcomes in {len(document['shards'])} shards, {signed}")
 
 
 @app.command()

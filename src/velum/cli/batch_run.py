@@ -212,11 +212,6 @@ def warn_left_out(messages: Messages, left_out: "Counter[str]") -> None:
         )
 
 
-def printable(key: str) -> str:
-    """Return a key with escapes for characters that a terminal would act on."""
-    return key if key.isprintable() else key.encode("unicode_escape").decode()
-
-
 @contextmanager
 def _counting(messages: Messages) -> "Iterator[Callable[[int], None]]":
     """Give a callback that shows how many objects were listed."""
@@ -240,7 +235,7 @@ def _hiding(messages: Messages, expected: int, summary: "BatchSummary") -> "Iter
             with lock:
                 summary.add(outcome)
                 if outcome.error and summary.without_result <= SHOWN_FAILURES:
-                    messages.fail(f"{printable(outcome.key)}: {outcome.reason}")
+                    messages.fail(f"{outcome.key}: {outcome.reason}")
                 reasons = ", ".join(f"{count} {reason}" for reason, count in summary.reasons.most_common(3))
                 bar.update(task, advance=1, description=f"hiding ({reasons})" if reasons else "hiding")
 

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Self, TextIO
 import typer
 from typer.core import TyperGroup
 
+from velum.cli.screen_text import as_options, message_text, printable
 from velum.errors import BadInput, BadPlan, OutputFailed
 
 if TYPE_CHECKING:
@@ -51,13 +52,13 @@ def default_command(name: str) -> type[TyperGroup]:
 def fail(message: str) -> None:
     """Print an error message on the standard error stream."""
     typer.secho("velum: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
-    typer.echo(message, err=True)
+    typer.echo(message_text(message), err=True)
 
 
 def warn(message: str) -> None:
     """Print a warning on the standard error stream."""
     typer.secho("warning: ", fg=typer.colors.YELLOW, nl=False, err=True)
-    typer.echo(message, err=True)
+    typer.echo(message_text(message), err=True)
 
 
 def read_annotations(path: Path) -> "Annotations":
@@ -115,7 +116,12 @@ def engine_processes(
 
 def print_json(value: Any, *, err: bool = False) -> None:
     """Print a value as one line of JSON; with `err` on the standard error stream."""
-    typer.echo(json.dumps(value, ensure_ascii=False), err=err)
+    typer.echo(_json_text(value), err=err)
+
+
+def _json_text(value: Any) -> str:
+    """Return a value as one line of JSON in UTF-8; names of files that are not UTF-8 keep their bytes as escapes."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def write_text(path: Path, text: str, *, overwrite: bool) -> None:
@@ -213,7 +219,7 @@ class Messages:
     def _print(self, start: str, style: str, text: str) -> None:
         from rich.text import Text
 
-        self.console.print(Text(start, style=style).append(text, style="default"))
+        self.console.print(Text(start, style=style).append(as_options(printable(text)), style="default"))
 
 
 def command_again(option: str) -> str:
@@ -302,7 +308,7 @@ class Reports(AbstractContextManager["Reports"]):
             print_json(value, err=err)
         if self._file is not None:
             try:
-                self._file.write(json.dumps(value, ensure_ascii=False) + "\n")
+                self._file.write(_json_text(value) + "\n")
                 self._file.flush()
             except OSError as error:
                 raise OutputFailed(f"cannot write {self._path}: {error.strerror or error}") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from velum.cli import common, options
+from velum.cli.screen_text import has_other_bytes, printable
 from velum.errors import BadInput, BadPlan
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def create(
     )
     keeper.add(file_evidence, checked_report.models)
     keeper.write(whole, declared)
-    typer.echo(f"{target}: {'signed' if key else 'not signed'}")
+    typer.echo(f"{printable(str(target))}: {'signed' if key else 'not signed'}")
 
 
 @app.command()
@@ -154,7 +155,7 @@ def embed(
     ensure_free(beside, overwrite=overwrite)
     result = embed(out, target, _read_report(report, out, None), credentials, overwrite=overwrite)
     common.write_text(beside, json.dumps(result.to_json(), indent=2) + "\n", overwrite=overwrite)
-    typer.echo(f"{target}: signed; {beside}: its report")
+    typer.echo(printable(f"{target}: signed; {beside}: its report"))
 
 
 @app.command()
@@ -223,10 +224,14 @@ class EvidenceWriter:
 
         if passphrase and not key:
             raise BadPlan("--passphrase-file is the passphrase of --key; give both, or neither")
-        if target.resolve() in (path.resolve() for path in others):
-            raise BadPlan(
-                f"evidence cannot be written to {target}, which is one of the files given; choose another name"
-            )
+        own = target.resolve()
+        for path in others:
+            if path.resolve() == own:
+                raise BadPlan(
+                    f"evidence cannot be written to {target}, which is one of the files given; choose another name"
+                )
+            if has_other_bytes(str(path)):
+                raise BadInput(f"cannot write evidence of {path}: the name of the file is not UTF-8; rename it")
         if folder is None or folder.exists() or target.parent != folder:
             ensure_free(target, overwrite=overwrite)
         self._target, self._overwrite, self._folder = target, overwrite, folder

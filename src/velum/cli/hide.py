@@ -12,6 +12,7 @@ from velum.cli import common, options, stream_options
 from velum.cli import evidence as signed
 from velum.cli.common import Messages, NoProgress, Quiet, Reports, Verbose, count_labels
 from velum.cli.hide_folder import FolderRun
+from velum.cli.screen_text import printable
 
 if TYPE_CHECKING:
     from velum.batch.arrange import BatchItem
@@ -199,7 +200,7 @@ def _print_dry_run(jobs: Iterable["BatchItem | stream_options.Stream"], plan: "P
             rules = [str(rule) for rule in plan.rules]
             common.print_json({"source": str(job.source), "target": stream_options.target_name(job), "rules": rules})
         else:
-            typer.echo(f"{job.source} -> {stream_options.target_name(job)}")
+            typer.echo(printable(f"{job.source} -> {stream_options.target_name(job)}"))
     if not json:
         typer.echo(
             "\n".join(
@@ -243,5 +244,5 @@ def _hide_one(
     if not reports.printed and not messages.quiet:
         frames = f" in {report.frames} frames" if report.frames > 1 else ""
         seconds = time.perf_counter() - start
-        target_name = stream_options.target_name(job)
+        target_name = printable(stream_options.target_name(job))
         typer.echo(f"{target_name}: {count_labels(report.labels)} hidden{frames}, {seconds:.2f} s", err=aside)

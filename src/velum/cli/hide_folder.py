@@ -10,6 +10,7 @@ import typer
 from velum.cli import common
 from velum.cli import evidence as signed
 from velum.cli.common import Messages, Reports, command_again, count_labels
+from velum.cli.screen_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +57,9 @@ class FolderRun:
         self._warn_left_out()
         self.messages.summary()
         if not self.reports.printed and not self.messages.quiet:
+            files = f"{self.done} file{'s' * (self.done != 1)}"
             typer.echo(
-                f"{self.folder}: {self.done} file{'s' * (self.done != 1)}, {count_labels(self.labels)} hidden; "
+                f"{printable(str(self.folder))}: {files}, {count_labels(self.labels)} hidden; "
                 f"{self.empty} with nothing found, {self.skipped} skipped, {self.failed} failed"
             )
         if self.failed:

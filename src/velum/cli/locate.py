@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from velum.cli import common, options
+from velum.cli.screen_text import printable
 from velum.errors import VelumError
 
 if TYPE_CHECKING:
@@ -138,11 +139,11 @@ def _print_result(checked: "CheckResult", *, json: bool) -> None:
         common.print_json(checked.to_json())
         return
     for run in leak_runs(checked.leaks):
-        typer.echo(f"{run.first.kind}  {_where(run)}{run.first.message}")
+        typer.echo(printable(f"{run.first.kind}  {_where(run)}{run.first.message}"))
     leaks = f"{_count(len(checked.leaks), 'leak')} found" if checked.leaks else "nothing found"
     coverage = f"{_count(checked.frames, 'frame')} searched by {', '.join(checked.detectors) or 'no detector'}"
     verified = f"; {_count(checked.regions, 'region')} verified by pixels" if checked.regions else ""
-    typer.echo(f"{checked.file}: {leaks}; {coverage}{verified}")
+    typer.echo(f"{printable(str(checked.file))}: {leaks}; {coverage}{verified}")
 
 
 def _where(run: "LeakRun") -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from velum.cli import common
+from velum.cli.screen_text import printable
 from velum.errors import BadInput, BadPlan
 
 if TYPE_CHECKING:
@@ -268,5 +269,5 @@ def _try_on(name: str, photo: Path, target: Path, host: "RuntimeConfig", *, over
     labels: dict[str, int] = {}
     for region in regions:
         labels[region.label] = labels.get(region.label, 0) + 1
-    typer.echo(f"{target}: {count_labels(labels)} found and drawn")
+    typer.echo(f"{printable(str(target))}: {count_labels(labels)} found and drawn")
     common.warn(f"{target} is NOT anonymised: it shows the image as it is; delete it after use")

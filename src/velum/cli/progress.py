@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from velum.cli.common import Messages
+from velum.cli.screen_text import printable
 from velum.plugins import Progress as Fetching
 
 if TYPE_CHECKING:
@@ -57,9 +58,11 @@ def frame_progress(name: str, messages: Messages | None = None) -> Iterator[Call
         if total == 1:
             return
         if not shown:
+            from rich.markup import escape
+
             bar = count_bar("{task.description}", messages.console, enabled=messages.bars)
             bar.start()
-            shown.append((bar, bar.add_task(name, total=total)))
+            shown.append((bar, bar.add_task(escape(printable(name)), total=total)))
         bar, task = shown[0]
         bar.update(task, completed=done, total=total)
 

@@ -11,6 +11,7 @@ import typer
 from velum.cli import common, jobs, options
 from velum.cli.common import count_labels
 from velum.cli.progress import fetch_result, wait_for_end
+from velum.cli.screen_text import printable
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, VelumError
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ class _Run:
             common.print_json(jobs.as_json(job, source=source))
         else:
             # When results follow, they are the output; the id goes to standard error, for users who stop waiting.
-            typer.echo(f"{job.id}  {job.name}", err=self.waiting)
+            typer.echo(printable(f"{job.id}  {job.name}"), err=self.waiting)
         return job
 
     def _see_through(self, source: str, job: "Job") -> None:
@@ -226,7 +227,7 @@ class _Run:
         if self.json:
             common.print_json(jobs.as_json(ended, source=source, target=str(target)))
         else:
-            typer.echo(f"{target}: {count_labels(_label_counts(report))} hidden")
+            typer.echo(f"{printable(str(target))}: {count_labels(_label_counts(report))} hidden")
 
     def _target(self, source: str, job: "Job") -> Path:
         name = jobs.result_name(job)

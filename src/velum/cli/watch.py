@@ -12,9 +12,10 @@ import typer
 
 from velum.cli import common, options
 from velum.cli.batch import Metrics, Scratch, Workers, refuse_overlap
-from velum.cli.batch_run import printable, warn_left_out
+from velum.cli.batch_run import warn_left_out
 from velum.cli.batch_setup import prepare_batch, serve_metrics
 from velum.cli.common import Messages, Quiet
+from velum.cli.screen_text import printable
 from velum.errors import BadPlan, OutputFailed, Unavailable
 from velum.report import say_count
 
@@ -211,7 +212,7 @@ class _WatchPrinter:
             if self._json:
                 common.print_json(outcome.to_record())
             elif outcome.error:
-                self._messages.fail(f"{printable(outcome.key)}: {outcome.reason}")
+                self._messages.fail(f"{outcome.key}: {outcome.reason}")
             elif not self._messages.quiet:
                 typer.echo(f"{printable(outcome.key)}: {common.count_labels(outcome.labels)} hidden")
 
@@ -221,7 +222,7 @@ class _WatchPrinter:
         if self._json:
             common.print_json({"key": key, "original": end, "reason": reason})
         elif reason:
-            self._messages.warn(f"{printable(key)}: the original stays: {reason}")
+            self._messages.warn(f"{key}: the original stays: {reason}")
         elif not self._messages.quiet:
             destination = f" to {self._moved}" if self._moved else ""
             typer.echo(f"{printable(key)}: the original was {end}{destination}")

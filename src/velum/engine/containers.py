@@ -317,8 +317,8 @@ def _add_member(name: str, error: VelumError) -> None:
     text = str(error)
     if name not in text:
         text = f"{name}: {text}"
-    if isinstance(error, BadInput | LimitExceeded) and "--drop-member" not in text:
-        text += "; nothing was written. Leave it out with --drop-member NAME, or cover it with --on-damage cover"
+    if isinstance(error, BadInput | LimitExceeded) and "drop_members" not in text:
+        text += "; nothing was written. Leave it out (drop_members = NAME), or cover it (on_damage = cover)"
         if "unknown kind, which may" in text:
-            text += ", or take it over as it is with --copy-member NAME"
+            text += ", or take it over as it is (copy_members = NAME)"
     error.args = (text, *error.args[1:])

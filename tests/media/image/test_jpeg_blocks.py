@@ -255,10 +255,16 @@ def test_without_turbojpeg_the_whole_image_is_encoded_anew_with_a_warning(
     monkeypatch.setattr(turbojpeg, "_library", lambda: None)
     source = tmp_path / "in.jpg"
     photo(96, 80).save(source, "JPEG", subsampling="4:2:0")
-    data, encoding = hidden(source, Box(16, 16, 32, 32), size=(96, 80))
-    assert encoding == (
+    target = tmp_path / "out.jpg"
+    with Engine() as engine:
+        regions = Annotations(96, 80, {0: (Region(Box(16, 16, 32, 32), "zone"),)})
+        report = engine.hide(source, target, PLAN, regions=regions)
+    assert report.encoding == (
         "re-encoded: jpeg, quantisation tables and 4:2:0 of the source (not exact: no TurboJPEG library here)"
     )
+    (warning,) = report.warnings
+    assert "libturbojpeg0" in warning
+    data = target.read_bytes()
     assert np.asarray(Image.open(io.BytesIO(data)))[18:30, 18:30].max() < 20
     with pytest.raises(turbojpeg.TurboJpegError):
         turbojpeg.coefficients(data, lambda *_: None)

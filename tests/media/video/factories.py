@@ -93,6 +93,7 @@ def _video(container: Any, clip: Clip) -> VideoStream:
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = *clip.size, clip.pix_fmt
     context.time_base = clip.base
+    context.thread_count = 1  # x264 does not write the same packets each time with more
     stream.time_base = clip.base
     if clip.aspect:
         context.sample_aspect_ratio = clip.aspect

@@ -115,7 +115,7 @@ def test_the_advice_for_a_truncated_video_recovers_the_rest_of_it(tmp_path: Path
     film(source, codec)
     source.write_bytes(source.read_bytes()[: source.stat().st_size * 9 // 10 + 1])
     run = ["hide", str(source), "-o", str(target), "--rule", "zone: fixed(box=[8, 8, 40, 40]) -> blacken"]
-    with pytest.raises(BadInput, match=r"truncated.*--on-damage cover\)$"):
+    with pytest.raises(BadInput, match=r"truncated.*on_damage = cover\)$"):
         CliRunner().invoke(app, run, catch_exceptions=False)
     assert CliRunner().invoke(app, [*run, "--on-damage", "cover"], catch_exceptions=False).exit_code == 0
     with media.open_source(target, Limits()) as reader:

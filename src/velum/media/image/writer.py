@@ -96,6 +96,11 @@ class ImageWriter(AtomicWriter):
             self._file.write(jpeg_blocks.edit_blocks(source, frame.planes[0], frame.touched, options))
         except jpeg_blocks.Inexact as reason:
             self._options.encoding += f" (not exact: {reason})"
+            if str(reason) == jpeg_blocks.NO_LIBRARY:
+                self._options.warnings.append(
+                    "the whole JPEG is encoded anew, because the TurboJPEG library is not on this system; install it "
+                    "(Debian, Ubuntu: libturbojpeg0; Fedora: turbojpeg; macOS: jpeg-turbo)"
+                )
             return False
         self._options.encoding = "exact: jpeg, only the blocks that a region touches are coded anew"
         return True

@@ -50,7 +50,7 @@ def probe(file: VideoInput, limits: Limits, *, cover_damage: bool) -> VideoInfo:
     """
     short = file.find_truncation()
     if short and not cover_damage:
-        more = ", or process its readable frames (--on-damage cover)" if _is_begun(file, limits) else ""
+        more = ", or process its readable frames (on_damage = cover)" if _is_begun(file, limits) else ""
         raise BadInput(f"cannot read {file.path}: it is truncated: {short}; copy the file again{more}")
     with file.open(limits) as container, translate_read_errors(file.path):
         stream = _choose_stream(container, file)

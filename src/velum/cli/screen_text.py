@@ -1,0 +1,44 @@
+"""Texts as a terminal shows them: names break no line, and fields of a plan are options of the command."""
+
+import re
+import sys
+import unicodedata
+from pathlib import Path
+
+_ESCAPED = {"Cc", "Cs", "Zl", "Zp"}
+"""Categories of control characters, of bytes of a name that are not UTF-8, and of separators of lines."""
+
+_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that show others in another order (Unicode, UAX 9): a name could look like another one."""
+
+_OPTIONS = {"on_damage": "--on-damage", "drop_members": "--drop-member", "copy_members": "--copy-member"}
+_FIELD = re.compile(rf"\b({'|'.join(_OPTIONS)}) = ")
+
+
+def printable(text: str) -> str:
+    """Return a text with escapes for characters that a terminal would act on."""
+    if text.isprintable():
+        return text
+    return "".join(char.encode("unicode_escape").decode() if _is_escaped(char) else char for char in text)
+
+
+def has_other_bytes(name: str) -> bool:
+    """Tell whether a name has bytes that are not UTF-8, which Python holds as lone surrogates (PEP 383)."""
+    return any(unicodedata.category(char) == "Cs" for char in name)
+
+
+def as_options(text: str) -> str:
+    """Return a message with each `field = value` of a plan as the option that sets it on the command line."""
+    return _FIELD.sub(lambda match: f"{_OPTIONS[match[1]]} ", text)
+
+
+def message_text(text: str) -> str:
+    """Return an error or a warning for the screen. It may have several lines; names in the command add none."""
+    for name in {name for word in sys.argv[1:] for name in (word, Path(word).name)}:
+        if (shown := printable(name)) != name:
+            text = text.replace(name, shown)
+    return as_options("\n".join(map(printable, text.split("\n"))))
+
+
+def _is_escaped(char: str) -> bool:
+    return unicodedata.category(char) in _ESCAPED or char in _REORDERING
