@@ -163,7 +163,7 @@ class Video:
         return cls(**value)
 
 
-_MEMBER_FIELDS = ("drop_members", "copy_members")
+_MEMBER_FIELDS = ("drop_members", "copy_members", "topics")
 DEFAULT_RULE = Rule("face", PartSpec("centerface"), PartSpec("blacken"))
 
 
@@ -190,11 +190,13 @@ class Plan:
     """Members of archives and documents that are left out, as patterns such as `*.emf` for names or paths."""
     copy_members: tuple[str, ...] = ()
     """Members of an unknown kind that are taken over as they are; velum finds no picture in them."""
+    topics: tuple[str, ...] = ()
+    """Topics of sensor logs, as patterns such as `/camera/*`: a result has no others. Empty: it has all."""
 
     def __post_init__(self) -> None:
         if self.people is not None and not self.video.track:
             raise BadPlan("people are decided for each track of a video; leave video.track out, or leave out people")
-        for name in ("drop_members", "copy_members"):
+        for name in _MEMBER_FIELDS:
             if not all(isinstance(pattern, str) and pattern for pattern in getattr(self, name)):
                 raise BadPlan(f"{name} is {getattr(self, name)!r}; it must be a list of patterns such as '*.emf'")
         if self.effort not in get_args(Effort):

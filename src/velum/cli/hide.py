@@ -116,6 +116,7 @@ def hide(
     on_damage: options.OnDamage = None,
     drop_member: options.DropMember = [],
     copy_member: options.CopyMember = [],
+    topics: options.Topics = [],
     format: stream_options.Format = None,
     timeout: stream_options.Timeout = None,
     evidence: Evidence = None,
@@ -139,6 +140,7 @@ def hide(
         verify="identity" if verify_identity else chosen_plan.verify or verify,
         drop_members=(*chosen_plan.drop_members, *drop_member),
         copy_members=(*chosen_plan.copy_members, *copy_member),
+        topics=(*chosen_plan.topics, *topics),
     )
     chosen_plan = options.with_people(chosen_plan, keep_person, only_person)
     stream = stream_options.job(sources, output, format, timeout)

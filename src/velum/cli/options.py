@@ -203,6 +203,13 @@ CopyMember = Annotated[
         help="Take over members of an unknown kind that match, such as '*.bin', as they are. Repeatable.",
     ),
 ]  # fmt: skip
+Topics = Annotated[
+    list[str],
+    typer.Option(
+        "--topics", metavar="GLOB", rich_help_panel="Archives and documents",
+        help="Of a sensor log, take only topics that match, such as '/camera/*'; leave out all others. Repeatable.",
+    ),
+]  # fmt: skip
 
 _VIDEO_FIELDS = (
     "every", "two_pass", "smart", "track", "codec", "crf", "preset", "size", "audio", "subtitles",

@@ -12,6 +12,7 @@ from typing import Any
 from velum import __version__, media
 from velum.annotations import Annotations
 from velum.atomic import folder_next_to, keep_original, publish
+from velum.engine.member_messages import add_member, name_members, refuse_missing_topics
 from velum.engine.stages import NOTHING_FOUND, OnRegions, Progress
 from velum.engine.verify_output import Verdict, leak_message
 from velum.errors import BadInput, BadPlan, LimitExceeded, NotHidden, VelumError, names_for_places
@@ -25,9 +26,6 @@ from velum.report import Report
 
 MOST_EDITED_BYTES = 256 << 20
 """Largest XML member from which metadata is removed, and largest text in which images are searched for, in bytes."""
-
-SHARED_WARNINGS = 3
-"""Most members that a warning names, where several members have the same warning."""
 
 TEXT_STAYS = (
     "it has text of its own, which stays wherever it is shown; of pages in which something was hidden, invisible "
@@ -99,7 +97,8 @@ class _ContainerRun:
         """Write the container `source` to `target`: each member is hidden, edited, copied or left out."""
         self.budget.check_depth(depth, name)
         metadata = frozenset(self.job.plan.metadata)
-        with archive.open_container(source, format, self.budget, name, metadata) as container:
+        recover = self.job.plan.video.on_damage == "cover"
+        with archive.open_container(source, format, self.budget, name, metadata, recover=recover) as container:
             document = Document(format, container.names, metadata)
             self._begin(document, container, prefix)
             with container.writer(target, metadata) as writer:
@@ -140,6 +139,8 @@ class _ContainerRun:
             self.notes.append(
                 (where, "its digital signature is left out: no signature holds once anything has changed")
             )
+        if document.format in archive.LOGS:
+            refuse_missing_topics(container.members(), self.job.plan.topics, where or str(self.job.source))
         if document.format == "PDF" and container.has_text:
             self.notes.append((where, TEXT_STAYS))
         self.notes += [(where, f"left out: {what}") for what in container.leftovers]
@@ -166,11 +167,12 @@ class _ContainerRun:
         if reason := document.why_removed(member.name):
             self._note(name, "removed", reason=reason)
             return
-        if member.matches(self.job.plan.drop_members):
+        if member.matches(self.job.plan.drop_members) or self._is_other_topic(member):
             self._leave_out(writer, document, member, name)
             return
         try:
-            archive.unpack_member(container, member, file)
+            if member.content is None or member.content.kind == "media":
+                archive.unpack_member(container, member, file)
             if member.is_folder:
                 writer.copy(member, file)
                 return
@@ -184,26 +186,33 @@ class _ContainerRun:
             }:
                 raise
             if self.job.plan.video.on_damage != "cover":
-                _add_member(name, error)
+                add_member(member, name, error)
                 raise
             self._cover(writer, document, member, file, name, str(error))
         except VelumError as error:
-            _add_member(name, error)
+            add_member(member, name, error)
             raise
         finally:
             file.unlink(missing_ok=True)
 
+    def _is_other_topic(self, member: Member) -> bool:
+        """Tell whether a member is a topic, and the plan names other ones."""
+        return member.is_topic and bool(self.job.plan.topics) and not member.matches(self.job.plan.topics)
+
     def _replace(
         self, writer: ContainerWriter, document: Document, member: Member, file: Path, depth: int, name: str
     ) -> None:
-        """Write one member that has been unpacked to `file`. Raises `BadInput` for one that cannot be hidden."""
+        """Write one member that has been unpacked to `file`, where that was needed.
+
+        Raises `BadInput` for one that cannot be hidden.
+        """
         out, hidden = self.scratch / f"{depth}.out", False
         edited = self._edit(document, member, file, name)
-        content = archive.content_of(file, member.name, limit_bytes=MOST_EDITED_BYTES)
+        content = member.content or archive.content_of(file, member.name, limit_bytes=MOST_EDITED_BYTES)
         match content.kind:
             case "media":
-                out = out.with_suffix(media.suffix_of(content.what))
-                hidden = self._hide_media(file, out, name)
+                out = out if content.what == media.SEQUENCE else out.with_suffix(media.suffix_of(content.what))
+                hidden = self._hide_media(file, out, name, member.details)
             case "container":
                 self.rewrite(file, content.what, out, name, depth=depth + 1, prefix=f"{name}/")
                 self._note(name, "container")
@@ -216,7 +225,7 @@ class _ContainerRun:
             case _:
                 raise BadInput(content.what or "it is sound, which the plan does not copy")
         writer.replace(member, out, hidden=hidden)
-        out.unlink()
+        out.unlink(missing_ok=True)
 
     def _edit(self, document: Document, member: Member, file: Path, name: str) -> bool:
         """Remove metadata and copies of drawings from the XML of a document; tell whether there were any."""
@@ -233,8 +242,8 @@ class _ContainerRun:
         file.write_bytes(changed)
         return True
 
-    def _hide_media(self, file: Path, out: Path, name: str) -> bool:
-        """Hide in an image or a video; tell whether there was anything to hide."""
+    def _hide_media(self, file: Path, out: Path, name: str, details: Mapping[str, Any]) -> bool:
+        """Hide in an image, a sequence of images or a video; tell whether there was anything to hide."""
         first, job, frames = self.frames, self.job, {}
 
         def remember(index: int, regions: tuple[Region, ...]) -> None:
@@ -252,10 +261,14 @@ class _ContainerRun:
         self.reports.append((name, first, report))
         self.regions[name] = Annotations(report.width, report.height, frames, report.input_sha256)
         self.notes += [(name, text) for text in report.warnings if text != NOTHING_FOUND]
+        facts: Mapping[str, Any] = {
+            "format": report.format, "input_sha256": report.input_sha256, "output_sha256": report.output_sha256,
+        }  # fmt: skip
+        if details:  # the images of a topic are no file of their own
+            facts = {**details, "hidden": report.labels}
         self._note(
-            name, "hidden", first_frame=first, frames=report.frames, format=report.format, width=report.width,
-            height=report.height, encoding=report.encoding, input_sha256=report.input_sha256,
-            output_sha256=report.output_sha256, **({"people": report.people} if report.people else {}),
+            name, "hidden", first_frame=first, frames=report.frames, width=report.width, height=report.height,
+            encoding=report.encoding, **facts, **({"people": report.people} if report.people else {}),
             **({"sound": list(report.sound)} if report.sound else {}),
         )  # fmt: skip
         return bool(report.hidden or report.tracks)
@@ -268,12 +281,14 @@ class _ContainerRun:
 
     def _copy(self, writer: ContainerWriter, member: Member, file: Path, name: str) -> None:
         writer.copy(member, file)
-        self._note(name, "copied")
+        if member.is_topic and member.content is not None and member.content.kind == "unknown":
+            self.notes.append((name, "it is taken over as it is, as the plan says, and may show people"))
+        self._note(name, "copied", **member.details)
 
     def _leave_out(self, writer: ContainerWriter, document: Document, member: Member, name: str) -> None:
         """Leave a member out. In a document, whose other members refer to it, write it without content instead."""
         if document.format not in archive.DOCUMENTS:
-            self._note(name, "removed", reason="asked")
+            self._note(name, "removed", **member.details, reason="asked")
             return
         file = self.scratch / "empty"
         file.write_bytes(archive.empty_member(member.name))
@@ -302,23 +317,5 @@ class _ContainerRun:
         by_text: dict[str, list[str]] = {}
         for name, text in self.notes:
             by_text.setdefault(text, []).append(name)
-        texts = [_name_members(names, text) for text, names in by_text.items()]
+        texts = [name_members(names, text) for text, names in by_text.items()]
         return tuple(texts if anything_hidden else [NOTHING_FOUND, *texts])
-
-
-def _name_members(names: list[str], text: str) -> str:
-    named = ", ".join(name for name in names[:SHARED_WARNINGS] if name)
-    more = f" and {len(names) - SHARED_WARNINGS} more" if len(names) > SHARED_WARNINGS else ""
-    return f"{named}{more}: {text}" if named else text
-
-
-def _add_member(name: str, error: VelumError) -> None:
-    """Add the member's name to an error, and advice where the member cannot be hidden."""
-    text = str(error)
-    if name not in text:
-        text = f"{name}: {text}"
-    if isinstance(error, BadInput | LimitExceeded) and "drop_members" not in text:
-        text += "; nothing was written. Leave it out (drop_members = NAME), or cover it (on_damage = cover)"
-        if "unknown kind, which may" in text:
-            text += ", or take it over as it is (copy_members = NAME)"
-    error.args = (text, *error.args[1:])

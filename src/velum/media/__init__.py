@@ -26,7 +26,9 @@ from velum.media.image import reader, writer
 from velum.media.image.info import ImageInfo
 from velum.media.image.rgb8 import PlainFormat, Rgb8Image, plain_of, read_plain, write_plain
 from velum.media.image.subprocess_reader import DecoderPool, IsolatedReader
+from velum.media.image_sequence import SEQUENCE, SequenceInfo, SequenceReader, SequenceWriter
 from velum.media.segment import SEGMENT_SECONDS, Segment
+from velum.media.sequence_file import is_sequence
 from velum.media.sources import STREAMED, BytesSource, LiveSource, StreamSink, source_of
 from velum.plan import Plan
 
@@ -39,6 +41,7 @@ SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 __all__ = [
     "IMAGE_SUFFIXES",
     "SEGMENT_SECONDS",
+    "SEQUENCE",
     "STREAMED",
     "SUFFIXES",
     "VIDEO_SUFFIXES",
@@ -51,6 +54,7 @@ __all__ = [
     "Reader",
     "Rgb8Image",
     "Segment",
+    "SequenceInfo",
     "StreamSink",
     "Writer",
     "is_image",
@@ -77,7 +81,7 @@ class Reader(Protocol):
     """One source, to be used in a `with` block. Each call of `frames()` starts at the first frame."""
 
     @property
-    def info(self) -> "ImageInfo | VideoInfo":
+    def info(self) -> "ImageInfo | SequenceInfo | VideoInfo":
         """Format, size and other properties of the source."""
         ...
 
@@ -148,6 +152,8 @@ def open_source(source: Path | LiveSource | BytesSource, limits: Limits, *, cove
         return DicomReader(source, limits)
     if container := archive.container_of(source):
         raise archive.refuse_alone(source, container)
+    if is_sequence(source):
+        return SequenceReader(source, limits, cover_damage=cover_damage)
     if _is_video(source):
         from velum.media.video.reader import VideoReader  # noqa: PLC0415  # images do without PyAV
 
@@ -169,6 +175,8 @@ def open_sink(
     plan asks for; `OutputFailed` when the target exists (and not `overwrite`), when it is the source itself, and
     when its folder cannot be written to.
     """
+    if isinstance(source.info, SequenceInfo) and isinstance(target, Path):
+        return SequenceWriter(target, source.info, plan, overwrite=overwrite)
     if isinstance(source, IsolatedReader) and isinstance(target, Path):
         return source.writer(target, plan, overwrite=overwrite, touched=touched)
     if isinstance(source.info, ImageInfo):

@@ -11,7 +11,7 @@ from velum.engine.containers import MOST_EDITED_BYTES
 from velum.errors import BadInput, LimitExceeded
 from velum.file_hash import sha256_of
 from velum.limits import Limits
-from velum.media import archive, kind_of
+from velum.media import SEQUENCE, archive, kind_of
 from velum.media.archive import Content, Document, MediaContainer, Member
 from velum.plan import Plan
 from velum.verify.result import CheckResult, Kind, Leak
@@ -65,7 +65,9 @@ class ContainerCheck:
             container = stack.enter_context(opened)
             source = None
             if against is not None and (kind := archive.container_of(against)):
-                original = stack.enter_context(archive.open_container(against, kind, budgets[1], str(against)))
+                original = stack.enter_context(
+                    archive.open_container(against, kind, budgets[1], str(against), recover=True)
+                )
                 source = _SourceMembers(original, original.members())
             document = Document(format, container.names, frozenset(self.plan.metadata))
             for leftover in container.leftovers:
@@ -73,9 +75,11 @@ class ContainerCheck:
             for member in container.members():
                 name = prefix + member.name
                 self._check_name(document, member, name)
-                archive.unpack_member(container, member, member_file)
-                before = source.unpack(member.name, source_file) if source else None
-                content = archive.content_of(member_file, member.name, limit_bytes=MOST_EDITED_BYTES)
+                content = member.content
+                if content is None or content.kind == "media":
+                    archive.unpack_member(container, member, member_file)
+                before = source.unpack(member, source_file) if source else None
+                content = content or archive.content_of(member_file, member.name, limit_bytes=MOST_EDITED_BYTES)
                 if source is not None and before is None and content.kind == "media":
                     self._add("frames", name, "its source cannot be read, or has no such member")
                 if content.kind == "container":
@@ -98,7 +102,9 @@ class ContainerCheck:
         self, document: Document, member: Member, file: Path, before: Path | None, content: Content, name: str
     ) -> None:
         if content.kind == "media":
-            self._check_media(file, before, name)
+            is_readable = before is not None and (content.what == SEQUENCE or kind_of(before) is not None)
+            # A member that is damaged in the source is a black image in the result.
+            self._check_media(file, before if is_readable else None, name)
         elif content.kind == "refused" or (content.kind == "unknown" and not member.matches(self.plan.copy_members)):
             self._add("rest", name, f"it is {content.what}")
         elif content.kind == "sound" and self.plan.video.audio != "copy":
@@ -109,8 +115,6 @@ class ContainerCheck:
                 self._add("metadata", name, "it still says who wrote or changed the document, when, or with what")
 
     def _check_media(self, file: Path, before: Path | None, name: str) -> None:
-        if before is not None and kind_of(before) is None:
-            before = None  # the member is damaged in the source, and a black image replaces it
         result = self.check(file, self.plan, against=before, regions=self.regions.get(name))
         for leak in result.leaks:
             frame = None if leak.frame is None else leak.frame + self.frames
@@ -130,13 +134,15 @@ class _SourceMembers:
     container: MediaContainer
     members: Iterator[Member]
 
-    def unpack(self, name: str, target: Path) -> Path | None:
-        """Write the bytes of the next member of that name to `target`, and return `target`.
+    def unpack(self, checked: Member, target: Path) -> Path | None:
+        """Write the bytes of the next member with the name of `checked` to `target`, and return `target`.
 
         Returns None where no further member has that name, and where the member cannot be read.
         """
+        if checked.content is not None and checked.content.kind != "media":
+            return None
         for member in self.members:
-            if member.name == name:
+            if member.name == checked.name:
                 try:
                     archive.unpack_member(self.container, member, target)
                 except (BadInput, LimitExceeded):

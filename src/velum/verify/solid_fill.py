@@ -12,7 +12,7 @@ from velum.engine.apply import Area, outline, paint
 from velum.engine.prepare import PreparedPlan
 from velum.frame import Frame, Plane, Role, Samples
 from velum.locate.labels import covers
-from velum.media import ImageInfo
+from velum.media import ImageInfo, SequenceInfo
 from velum.media.image.palette import SIZE as PALETTE_SIZE
 from velum.media.image.palette import Indexed
 from velum.media.video.info import VideoInfo
@@ -51,8 +51,10 @@ _EXACT = frozenset({
 """Lossless video codecs."""
 
 
-def sample_coding_of(info: ImageInfo | VideoInfo) -> SampleCoding:
-    """Return how the samples of an image or video are coded."""
+def sample_coding_of(info: ImageInfo | SequenceInfo | VideoInfo) -> SampleCoding:
+    """Return how the samples of an image, a sequence of images or a video are coded."""
+    if isinstance(info, SequenceInfo):
+        return info.coding
     if isinstance(info, ImageInfo):
         exact = info.coding.lossless and info.format not in {"AVIF", "HEIF"}
         return "exact" if exact else "blocks" if info.format == "JPEG" else "lossy"

@@ -14,7 +14,7 @@ from PIL import Image
 
 from velum.errors import BadInput, BadPlan, Unavailable
 from velum.limits import Limits
-from velum.media.archive.contents import DOCUMENTS, SUFFIXES, Content, container_of, content_of
+from velum.media.archive.contents import DOCUMENTS, LOGS, SUFFIXES, Content, container_of, content_of
 from velum.media.archive.member import Budget, Member
 from velum.media.archive.office import Document, external_pictures, is_relations
 from velum.media.archive.tar_file import TarContainer
@@ -22,6 +22,7 @@ from velum.media.archive.zip_file import ZipContainer
 
 __all__ = [
     "DOCUMENTS",
+    "LOGS",
     "SUFFIXES",
     "Budget",
     "ContainerWriter",
@@ -64,11 +65,14 @@ class ContainerWriter(Protocol):
     """Writes a container like the one that is read, in a `with` block; a member that it is not given is left out."""
 
     def copy(self, member: Member, file: Path) -> None:
-        """Write a member as it is; `file` is where it was unpacked."""
+        """Write a member as it is; `file` is where it was unpacked, if it had to be."""
         ...
 
     def replace(self, member: Member, file: Path, *, hidden: bool) -> None:
-        """Write a member with the bytes of `file`; `hidden` tells whether something that it shows was hidden."""
+        """Write a member with the bytes of `file`, which may be moved.
+
+        `hidden` tells whether something that it shows was hidden.
+        """
         ...
 
     def __enter__(self) -> Self: ...
@@ -123,11 +127,11 @@ def unpack_member(container: MediaContainer, member: Member, file: Path) -> None
 
 
 def open_container(
-    path: Path, format: str, budget: Budget, name: str, metadata: frozenset[str] = frozenset()
+    path: Path, format: str, budget: Budget, name: str, metadata: frozenset[str] = frozenset(), *, recover: bool = False
 ) -> MediaContainer:
     """Open a container of a format that `container_of` has found; messages call it `name`.
 
-    `metadata` are the kinds that are kept.
+    `metadata` are the kinds that are kept. With `recover`, a log that is cut off is read up to there.
 
     Raises `BadInput` for a damaged one, `LimitExceeded` for one that is too large, `Unavailable` without its extra.
     """
@@ -140,9 +144,21 @@ def open_container(
                 f"cannot read {name}: PDFs need the extra 'documents'; pip install 'velum-anonymizer[documents]'"
             ) from error
         return PdfContainer(path, budget, name, metadata)
+    if format in LOGS:
+        return _open_log(path, budget, name, recover=recover)
     if format in {"TAR", "TGZ"}:
         return TarContainer(path, budget, name, packed=format == "TGZ")
     return ZipContainer(path, budget, name)
+
+
+def _open_log(path: Path, budget: Budget, name: str, *, recover: bool) -> MediaContainer:
+    try:
+        from velum.media.archive.mcap_file import McapContainer  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            f"cannot read {name}: sensor logs need the extra 'logs'; pip install 'velum-anonymizer[logs]'"
+        ) from error
+    return McapContainer(path, budget, name, recover=recover)
 
 
 def suffix_of_container(name: str) -> str:

@@ -36,6 +36,9 @@ _MIME_TYPES = {
     "application/vnd.oasis.opendocument.graphics": "ODG",
     "application/epub+zip": "EPUB",
 }
+LOGS = ("MCAP",)
+"""Containers that are recordings of sensors: their members are topics."""
+
 DOCUMENTS = ("DOCX", "PPTX", "XLSX", *_MIME_TYPES.values(), "PDF")
 """Containers that are one document: programs open them as a whole."""
 
@@ -43,11 +46,14 @@ SUFFIXES = {
     ".docx": "DOCX", ".docm": "DOCX", ".dotx": "DOCX", ".pptx": "PPTX", ".pptm": "PPTX", ".potx": "PPTX",
     ".ppsx": "PPTX", ".xlsx": "XLSX", ".xlsm": "XLSX", ".xltx": "XLSX", ".odt": "ODT", ".ott": "ODT", ".odp": "ODP",
     ".otp": "ODP", ".ods": "ODS", ".odg": "ODG", ".epub": "EPUB", ".zip": "ZIP", ".cbz": "ZIP", ".tar": "TAR",
-    ".tar.gz": "TGZ", ".tgz": "TGZ", ".pdf": "PDF",
+    ".tar.gz": "TGZ", ".tgz": "TGZ", ".pdf": "PDF", ".mcap": "MCAP",
 }  # fmt: skip
 """Container of a file's suffix, in lower case."""
 
 HEAD_BYTES = 1024
+MCAP_MAGIC = b"\x89MCAP0\r\n"
+"""First and last bytes of an MCAP file."""
+
 _GZIP, _ZIPS, _COMPOUND = b"\x1f\x8b\x08", (b"PK\x03\x04", b"PK\x05\x06"), bytes.fromhex("d0cf11e0a1b11ae1")
 _FONTS = (b"\0\x01\0\0\0", b"OTTO", b"ttcf", b"wOFF", b"wOF2", b"true\0")
 _FONT_SUFFIXES = {".fntdata", ".odttf"}
@@ -117,6 +123,8 @@ def container_of(path: Path) -> str | None:
                 return "PDF" if kind_of(path) is None else None
             if is_tar(head):
                 return "TAR"
+            if head.startswith(MCAP_MAGIC):
+                return "MCAP"
             return "TGZ" if head.startswith(_GZIP) and is_tar(_unzipped_head(path)) else None
     except OSError:
         return None
@@ -133,7 +141,7 @@ def content_of(path: Path, name: str, *, limit_bytes: int) -> Content:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         head = data[:HEAD_BYTES]
         if (text := _text_of(data, limit_bytes)) is not None:
-            reason = _why_drawn(text, head)
+            reason = why_drawn(text, head)
             return Content("refused", reason) if reason else Content("inert")
         if (kind := kind_of(path)) is not None:
             return _media(kind)
@@ -155,7 +163,7 @@ def _binary(data: mmap.mmap, head: bytes, suffix: str) -> Content:
     if suffix in OTHER_SUFFIXES or suffix in {".emf", ".wmf", ".pict", ".pct"}:
         return Content("refused", f"a picture or video that velum does not read ({suffix})")
     is_font = head.startswith(_FONTS) or suffix in _FONT_SUFFIXES
-    if any(_pictures(data)):
+    if any(pictures_in(data)):
         return Content("refused", f"{'a font' if is_font else 'a file of an unknown kind'} with a picture in it")
     if is_font:
         return Content("inert")
@@ -206,8 +214,8 @@ def _text_of(data: mmap.mmap, limit_bytes: int) -> bytes | None:
     return data[:]
 
 
-def _why_drawn(text: bytes, head: bytes) -> str:
-    """Say what picture a text holds; empty where there is none."""
+def why_drawn(text: bytes, head: bytes) -> str:
+    """Say what picture a text holds; empty where there is none. `head` are its first bytes."""
     for start, kind in _DRAWN_TEXT:
         if re.match(start, head):
             return kind
@@ -234,8 +242,8 @@ def _written_bytes(text: bytes) -> Iterator[bytes]:
         yield bytes.fromhex(match[0][:96].decode())
 
 
-def _pictures(data: mmap.mmap) -> Iterator[int]:
-    """Yield the offset of each picture in a file of an unknown kind."""
+def pictures_in(data: mmap.mmap | bytes) -> Iterator[int]:
+    """Yield the offset of each picture in bytes of an unknown kind."""
     for match in _PLACED.finditer(data):
         if match[0].startswith(b"\x01"):
             yield match.start()

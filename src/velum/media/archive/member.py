@@ -1,12 +1,14 @@
 """Members of containers, what their names may be, and what unpacking them may cost."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 from velum.errors import LimitExceeded
 from velum.limits import Limits
+from velum.media.archive.contents import Content
 
 FREE_RATIO_BYTES = 16 << 20
 """Unpacked bytes of a member up to which its ratio does not count: pages of one colour pack well."""
@@ -22,6 +24,15 @@ class Member:
     is_folder: bool = False
     fault: str = ""
     """Why it cannot be taken over, whatever it holds: a link, encrypted, an unsafe name. Empty where it can."""
+    content: Content | None = None
+    """What it is, where the container knows it without unpacking it."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Facts of a topic for the report, as JSON values: its type and the number of its messages."""
+
+    @property
+    def is_topic(self) -> bool:
+        """Whether it is a topic of a sensor log."""
+        return bool(self.details)
 
     def matches(self, patterns: Iterable[str]) -> bool:
         """Tell whether the name, or the last part of it, matches one of these shell patterns."""

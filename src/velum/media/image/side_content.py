@@ -21,6 +21,7 @@ from velum.media.image import exif_tags
 from velum.media.image.probe import open_header
 from velum.media.inventory import Surplus, image_surplus, video_surplus
 from velum.media.projection import is_projection_alone
+from velum.media.sequence_file import SequenceFile, is_sequence
 from velum.media.video.side_streams import coded_surplus, list_side_content
 
 Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream", "rest"]
@@ -81,6 +82,8 @@ def beside(path: Path, limits: Limits) -> list[SideContent]:
 
     Raises `BadInput` when the file cannot be read, `LimitExceeded` when it is too large.
     """
+    if is_sequence(path):
+        return _of_sequence(path)
     if kind_of(path) == "DICOM":
         from velum.media.dicom.side_content import list_side_content as list_dicom  # noqa: PLC0415  # an extra
 
@@ -100,6 +103,19 @@ def beside(path: Path, limits: Limits) -> list[SideContent]:
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
     return list(dict.fromkeys(_of_image(data, format_of(data, str(path)))))
+
+
+def _of_sequence(path: Path) -> list[SideContent]:
+    """Return the content of all image files in a sequence besides their images, and bytes beside rows of samples."""
+    contents: dict[SideContent, None] = {}
+    with SequenceFile(path) as sequence:
+        for number, entry in enumerate(sequence.entries):
+            data = sequence.image(number)
+            if entry.layout is None:
+                contents |= dict.fromkeys(_of_image(data, format_of(data, f"{path}, message {number + 1}")))
+            elif any(entry.layout.padding(data)):
+                contents[SideContent("rest", "bytes beside the rows of an image")] = None
+    return list(contents)
 
 
 def _of_boxes(file: BinaryIO) -> Iterator[SideContent]:

@@ -17,12 +17,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from velum.errors import VelumError
+from velum.errors import BadInput, VelumError
 from velum.frame import Frame, Samples, Touched
 from velum.limits import Limits
 from velum.media import open_sink, open_source
 from velum.media.image.info import ImageFormat, ImageInfo
 from velum.media.image.pipe_messages import Pipe, apply_changes, plain_frame, receive, send
+from velum.media.image_sequence import SequenceInfo
 from velum.media.sources import BytesSource
 from velum.plan import Plan
 
@@ -53,6 +54,8 @@ class _Session:
         info = self._reader.info
         if isinstance(info, ImageInfo):
             return _sendable_info(info), self._reader.sha256
+        if isinstance(info, SequenceInfo):
+            raise BadInput(f"{source} is a sequence of images, which is read without this process")
         self._counts_each_step = True
         return info, None
 

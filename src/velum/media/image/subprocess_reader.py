@@ -20,6 +20,7 @@ from velum.media.formats import format_of, kind_of
 from velum.media.image.decode_cost import is_light
 from velum.media.image.info import ImageInfo
 from velum.media.image.pipe_messages import Pipe, changes_of, receive, send
+from velum.media.sequence_file import is_sequence
 from velum.media.sources import BytesSource, LiveSource
 from velum.plan import Plan
 
@@ -52,7 +53,8 @@ class DecoderPool:
         if isinstance(source, LiveSource):
             return False
         if isinstance(source, Path):
-            return source.is_file() and kind_of(source) != "DICOM"  # whoever opens it says what is wrong
+            # Whoever opens it says what is wrong. Sequences are files of velum's own.
+            return source.is_file() and kind_of(source) != "DICOM" and not is_sequence(source)
         try:
             return not is_light(source.data, format_of(source.data, source.name))
         except BadInput:
