@@ -114,6 +114,9 @@ def test_shards_can_be_hidden_one_at_a_time(velum_command: Command, monkeypatch:
     monkeypatch.setattr("velum.batch.listing.SHARD_ITEMS", 3)
     call = ("batch", "in", "-o", "out", *RULE)
     assert "--list" in velum_command(*call, "--shard", "0", code=3).stderr
+    # As in an array of one task that is submitted again: it would hide nothing, and end as if all were well.
+    assert "from 0 to 0" in velum_command(*call, "--shard", "1", "--shards", "1", code=4).stderr
+    assert "--shards needs --shard" in velum_command(*call, "--shards", "2", code=4).stderr
     assert velum_command(*call, "--list").stdout == "3\n"
     assert velum_command(*call, "--list").stdout == "3\n"  # the listing that is not finished
     velum_command(*call, "--shard", "1")
@@ -123,6 +126,31 @@ def test_shards_can_be_hidden_one_at_a_time(velum_command: Command, monkeypatch:
     assert len(rows(velum_command.folder / "out")) == 8
     monkeypatch.delenv("JOB_COMPLETION_INDEX")
     assert json.loads(velum_command(*call, "--json", code=1).stdout)["before"] == 8
+
+
+def test_the_tasks_of_a_slurm_array_hide_all_files(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_files(velum_command.folder / "in", 27)
+    (velum_command.folder / "in" / "crash.png").unlink()
+    (velum_command.folder / "plan.toml").write_text('rules = ["face: crashing -> blacken"]\n')
+    stub = velum_command.folder / "bin" / "velum"
+    stub.parent.mkdir()
+    stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    stub.chmod(0o755)
+    environment = {
+        "PATH": f"{stub.parent}:{os.environ['PATH']}", "SOURCE": "in", "RESULTS": "the results", "PLAN": "plan.toml",
+        "SLURM_CPUS_PER_TASK": "1", "SLURM_ARRAY_TASK_COUNT": "2",
+    }  # fmt: skip
+
+    def run_task(script: str, number: int = 0) -> str:
+        call = ["/bin/sh", str(Path(__file__).parents[2] / "deploy/slurm" / script)]
+        task = {**environment, "SLURM_ARRAY_TASK_ID": str(number)}
+        arguments = subprocess.run(call, env=task, capture_output=True, text=True, check=True).stdout
+        return velum_command(*arguments.splitlines()).stdout
+
+    assert run_task("list.sh") == "2\n"
+    assert [run_task("hide.sh", number).count("hidden, 0 nothing") for number in range(2)] == [1, 1]
+    table = rows(velum_command.folder / "the results")
+    assert sorted(str(row["key"]) for row in table) == sorted(results(velum_command.folder / "in"))
 
 
 def test_a_sample_of_results_is_reviewed_on_the_page(

@@ -1,5 +1,6 @@
 """Objects under keys of others: folders, stores in memory, and a bucket behave alike."""
 
+import json
 import secrets
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -172,10 +173,17 @@ def test_malformed_urls_are_refused(url: str) -> None:
         open_tree(url)
 
 
-class AzureBlobs(BaseHTTPRequestHandler):
-    """One blob as Azure answers for it: the list writes its ETag without quotes, the header with them."""
+class OneObject(BaseHTTPRequestHandler):
+    """One object of Azure, or of a store like that of Google: its ETag has quotes in headers and none in the list."""
 
     def do_GET(self) -> None:
+        if "list-type=2" in self.path:
+            contents = (
+                "<Contents><Key>a.jpg</Key><LastModified>2026-11-30T10:00:00Z</LastModified><ETag>0x8DC1</ETag>"
+                "<Size>4</Size></Contents>"
+            )
+            self.answer(f"<ListBucketResult>{contents}</ListBucketResult>".encode())
+            return
         blob = (
             "<Blob><Name>a.jpg</Name><Properties><Last-Modified>Mon, 30 Nov 2026 10:00:00 GMT</Last-Modified>"
             "<Content-Length>4</Content-Length><Content-Type>image/jpeg</Content-Type><Etag>0x8DC1</Etag></Properties></Blob>"
@@ -198,14 +206,23 @@ class AzureBlobs(BaseHTTPRequestHandler):
         pass
 
 
-def test_an_etag_of_azure_is_the_same_in_the_list_and_of_the_blob(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), AzureBlobs) as server:
+@pytest.mark.parametrize("url", ["az://raw", "gs://raw"])
+def test_an_etag_is_the_same_in_the_list_and_of_the_object(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), OneObject) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         monkeypatch.setenv("AZURE_STORAGE_USE_EMULATOR", "true")
-        monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", f"http://127.0.0.1:{server.server_port}")
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", address)
+        account = {"gcs_base_url": address, "disable_oauth": True} | dict.fromkeys(
+            ("client_email", "private_key", "private_key_id"), ""
+        )
+        (tmp_path / "account.json").write_text(json.dumps(account))
+        monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(tmp_path / "account.json"))
         try:
-            tree = open_tree("az://raw")
+            tree = open_tree(url)
             assert list(tree.list()) == [tree.head("a.jpg")]
         finally:
             server.shutdown()

@@ -1,6 +1,5 @@
 """`velum batch`: hide in all images and videos of a folder or a bucket, on any number of machines."""
 
-import os
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from time import sleep
@@ -11,7 +10,7 @@ import typer
 from velum.cli import common, jobs, options
 from velum.cli import evidence as signed
 from velum.cli.batch_run import ClusterOptions, CommandRun
-from velum.cli.batch_setup import prepare_batch, serve_metrics
+from velum.cli.batch_setup import check_share, prepare_batch, refuse_overlap, serve_metrics
 from velum.cli.common import Messages, NoProgress, Quiet, default_command
 from velum.cli.screen_text import printable
 from velum.errors import BadInput, BadPlan, LimitExceeded, Unavailable
@@ -124,6 +123,7 @@ def run(
         raise BadPlan(f"--runner {runner!r} is unknown; allowed are local and ray")
     if other_arithmetic not in {"refuse", "mark"}:
         raise BadPlan(f"--other-arithmetic {other_arithmetic!r} is unknown; allowed are refuse and mark")
+    check_share(shard, shards)
     trees = open_tree(source), open_tree(output)
     refuse_overlap(trees[0].url, trees[1].url)
     messages = Messages(quiet=quiet, progress=not no_progress)
@@ -286,14 +286,6 @@ def _open_run(place: str) -> "BatchRun":
         names = ", ".join(batch_run.name for batch_run in runs)
         raise BadInput(f"{place} has several batches; name one: {place}/_velum/RUN with RUN of {names}")
     return runs[0]
-
-
-def refuse_overlap(source: str, target: str) -> None:
-    """Raise `BadPlan` where results would land among the sources, or sources lie among the results."""
-    urls = [url if "://" in url else os.path.realpath(url) for url in (source, target)]
-    ends = [f"{url.rstrip('/')}/" for url in urls]
-    if ends[0].startswith(ends[1]) or ends[1].startswith(ends[0]):
-        raise BadPlan(f"{target} and {source} overlap: results would be taken for sources; write to another prefix")
 
 
 def _open_runs(place: str) -> "list[BatchRun]":

@@ -82,6 +82,26 @@ def prepare_batch(
         yield PreparedBatch(config, *trees, engines, own.path, 2 * count)
 
 
+def refuse_overlap(source: str, target: str) -> None:
+    """Raise `BadPlan` where results would land among the sources, or sources lie among the results."""
+    urls = [url if "://" in url else os.path.realpath(url) for url in (source, target)]
+    ends = [f"{url.rstrip('/')}/" for url in urls]
+    if ends[0].startswith(ends[1]) or ends[1].startswith(ends[0]):
+        raise BadPlan(f"{target} and {source} overlap: results would be taken for sources; write to another prefix")
+
+
+def check_share(shard: int | None, shards: int | None) -> None:
+    """Raise `BadPlan` where a machine has no share of the shards, which would hide nothing without a word."""
+    if shards is None or (shard is not None and shard < shards):
+        return
+    if shard is None:
+        raise BadPlan(f"--shards needs --shard, the number of this machine from 0 to {shards - 1}")
+    raise BadPlan(
+        f"--shard {shard} is no machine of --shards {shards}, which have the numbers from 0 to {shards - 1}; give the "
+        "same --shards on all machines, also when a single one is started again"
+    )
+
+
 def host_of_node(precision: "Precision") -> "RuntimeConfig":
     """Return the configuration of parts by the settings of the machine that calls it, for one thread."""
     from velum.settings import Settings

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from velum.cli import common, options
-from velum.cli.batch import Metrics, Scratch, Workers, refuse_overlap
+from velum.cli.batch import Metrics, Scratch, Workers
 from velum.cli.batch_run import warn_left_out
-from velum.cli.batch_setup import prepare_batch, serve_metrics
+from velum.cli.batch_setup import prepare_batch, refuse_overlap, serve_metrics
 from velum.cli.common import Messages, Quiet
 from velum.cli.screen_text import printable
 from velum.errors import BadPlan, OutputFailed, Unavailable

@@ -102,8 +102,8 @@ class BucketTree:
 
     def _info(self, key: str, entry: "ObjectMeta") -> ObjectInfo:
         tag = entry["e_tag"]
-        if tag and self.url.startswith("az:") and not tag.endswith('"'):
-            tag = f'"{tag}"'  # Azure writes it without quotes in lists, and with them in headers
+        if tag and self.url.startswith(("az:", "gs:")) and not tag.endswith('"'):
+            tag = f'"{tag}"'  # Azure writes it without quotes in lists, and with them in headers; so may others
         return ObjectInfo(key, entry["size"], tag or str(entry["last_modified"]))
 
     def fetch(self, item: ObjectInfo, file: Path) -> None:
