@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +87,18 @@ def test_many_machines_can_share_a_listing_of_any_length(count: int, shards: int
     sizes = [len(shard) for shard in into_shards(SourceItem(str(n), "", 10) for n in range(count))]
     assert (sum(sizes), len(sizes)) == (count, shards)
     assert max(sizes) <= max(25, min(1000, count // 40 + 1))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_tables_are_read_in_the_thread_that_asks() -> None:
+    # A thread of pyarrow that still had the bytes at the end of the process aborted it: `velum batch` ended with 134.
+    program = (
+        "import os; from velum.batch.item import SourceItem; from velum.batch.tables import decode_items, encode_items; "
+        "data = encode_items([SourceItem(str(n), 'e', 1) for n in range(1000)]); "
+        "count = len(os.listdir('/proc/self/task')); decode_items(data, 'shard'); "
+        "assert len(os.listdir('/proc/self/task')) == count"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_shards_are_written_while_keys_are_listed(run: BatchRun, tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ def _encode(table: pa.Table) -> bytes:
 
 def _decode(kind: type[R], schema: pa.Schema, data: bytes, name: str) -> list[R]:
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        # Without the threads of pyarrow: one that still had the bytes when Python ended would abort the process.
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
         rows = table.select([name for name in schema.names if name in table.column_names]).to_pylist()
         for row in rows:
             for column in _MAPS:
