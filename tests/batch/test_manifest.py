@@ -93,9 +93,9 @@ def test_many_machines_can_share_a_listing_of_any_length(count: int, shards: int
 def test_tables_are_read_in_the_thread_that_asks() -> None:
     # A thread of pyarrow that still had the bytes at the end of the process aborted it: `velum batch` ended with 134.
     program = (
-        "import os; from velum.batch.item import SourceItem; from velum.batch.tables import decode_items, encode_items; "
-        "data = encode_items([SourceItem(str(n), 'e', 1) for n in range(1000)]); "
-        "count = len(os.listdir('/proc/self/task')); decode_items(data, 'shard'); "
+        "import os; from velum.batch import item, tables; "
+        "data = tables.encode_items([item.SourceItem(str(n), 'e', 1) for n in range(1000)]); "
+        "count = len(os.listdir('/proc/self/task')); tables.decode_items(data, 'shard'); "
         "assert len(os.listdir('/proc/self/task')) == count"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
