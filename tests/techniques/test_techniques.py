@@ -15,7 +15,9 @@ from velum.frame import Plane, Role, Samples
 from velum.plugins import Patch, Technique
 from velum.techniques.blacken import Blacken
 from velum.techniques.blur import Blur
+from velum.techniques.fill import Fill
 from velum.techniques.pixelate import SMALLEST_CELL, Pixelate
+from velum.testing import check_technique
 
 degrees = st.floats(0, 1)
 
@@ -202,3 +204,38 @@ def test_many_passes_take_no_more_time_and_memory_than_few() -> None:
     pixels = noise(300, 200)
     Blur(1.0, per_object=1000).hide(Patch((Plane(pixels, Role.RGB),), (None,), 300, 200, objects=10**9))
     assert np.ptp(pixels, axis=(0, 1)).max() <= 1, "one colour"
+
+
+@pytest.mark.parametrize(
+    ("plane", "stored"),
+    [
+        (Plane(np.zeros((4, 4, 3), np.uint8), Role.RGB), (255, 128, 0)),
+        (Plane(np.zeros((4, 4, 3), np.uint16), Role.RGB, bits=16), (65535, 32896, 0)),
+        (Plane(np.zeros((4, 4, 4), np.uint8), Role.RGBA), (255, 128, 0, 255)),
+        (Plane(np.zeros((4, 4, 4), np.uint8), Role.CMYK), (0, 127, 255, 0)),
+        (Plane(np.zeros((4, 4), np.uint8), Role.GREY), (146,)),
+        (Plane(np.zeros((4, 4), np.uint8), Role.GREY, view=np.arange(255, -1, -1, dtype=np.uint8)), (109,)),
+        (Plane(np.zeros((4, 4), np.uint16), Role.LUMA, bits=10, limited=True), (565,)),
+        (Plane(np.zeros((4, 4), np.uint8), Role.ALPHA), (255,)),
+    ],
+)
+def test_fill_writes_the_colour_as_each_plane_stores_it(plane: Plane, stored: tuple[int, ...]) -> None:
+    Fill("#ff8000").hide(Patch((plane,), (None,), 4, 4))
+    assert np.array_equal(np.unique(plane.pixels.reshape(-1, len(stored)), axis=0), [stored])
+
+
+@given(st.tuples(*[st.integers(0, 255)] * 3), st.booleans())
+def test_fill_shows_its_colour_in_planes_of_luma_and_chroma(rgb: tuple[int, int, int], limited: bool) -> None:
+    planes = tuple(Plane(np.zeros((2, 2), np.uint8), role, limited=limited) for role in (Role.LUMA, *[Role.CHROMA] * 2))
+    Fill("#{:02x}{:02x}{:02x}".format(*rgb)).hide(Patch(planes, (None,) * 3, 2, 2))
+    y, cb, cr = (float(plane.pixels[0, 0]) for plane in planes)
+    luma, swing = ((y - 16) / 219, 224) if limited else (y / 255, 255)
+    red, blue = luma + 1.5748 * (cr - 128) / swing, luma + 1.8556 * (cb - 128) / swing
+    green = (luma - 0.2126 * red - 0.0722 * blue) / 0.7152
+    assert np.abs(np.subtract((red, green, blue), np.divide(rgb, 255))).max() < 0.02
+
+
+def test_fill_keeps_the_contract_of_techniques_and_refuses_other_colours() -> None:
+    check_technique(Fill("yellow"))
+    with pytest.raises(BadPlan, match=r"color of fill is 'mauve'; it must be of black, white, .* '#ff8000'"):
+        Fill("mauve")

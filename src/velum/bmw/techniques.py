@@ -63,15 +63,18 @@ def repeat_technique(use: PartSpec, times: int) -> PartSpec:
     return PartSpec(use.name, {**use.options, **passes})
 
 
+NOT_LISTED = frozenset({"fill"})
+"""Techniques of velum for which a configuration of the API has no options: it has a degree, and no colour."""
+
+
 def list_techniques(host: RuntimeConfig) -> tuple[ListedTechnique, ...]:
     """Return all techniques: the three of the API, further general ones by their own names, then special ones.
 
     A technique that cannot be made is left out: every request for it would fail.
     """
     ours = [ListedTechnique(name, own) for name, own in wire.TECHNIQUES.items()]
-    others = [
-        _try_technique(name, host) for name in names("velum.techniques", host) if name not in wire.TECHNIQUES.values()
-    ]
+    known = {*wire.TECHNIQUES.values(), *NOT_LISTED}
+    others = [_try_technique(name, host) for name in names("velum.techniques", host) if name not in known]
     usable = [technique for technique in others if technique is not None]
     return (*ours, *sorted(usable, key=lambda technique: technique.labels is not None))
 
