@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from bench.fuzz import logs, pictures, seeds
+from bench.fuzz import dicom, logs, pictures, seeds
 from velum.annotations import Annotations
 from velum.bmw import inference_wire, wire
 from velum.bmw.folders import ConfigObject
@@ -272,6 +272,7 @@ TARGETS: Mapping[str, Target] = {
         Target("sensor logs", logs.logs, pictures.hide_members, 6),
         Target("messages", logs.messages, logs.splice_image, 4),
         Target("sequences", logs.sequences, logs.read_sequence, 4),
+        Target("dicom", dicom.files, dicom.hide, 6),
         Target("videos", pictures.clips, pictures.hide, 2),
         Target("alpha", pictures.transparent, pictures.hide_to_black, 3),
         Target("layouts", pictures.layouts, pictures.hide_to_black, 2),

@@ -86,6 +86,44 @@ def test_samples_outside_of_regions_stay_and_those_inside_are_black(name: str, e
     assert leaks(engine, target, against=source) == []
 
 
+def test_compressed_frames_are_copied_without_metadata_where_nothing_is_hidden(
+    engine: Engine, finder: Finder, tmp_path: Path
+) -> None:
+    finder.regions = []
+    source = tmp_path / "in.dcm"
+    file = pydicom.dcmread(SAMPLES / "SC_rgb_jpeg_dcmtk.dcm")
+    (frame,) = pydicom.encaps.generate_frames(file.PixelData, number_of_frames=1)
+    comment = b"\xff\xfe" + struct.pack(">H", len(SECRET) + 2) + SECRET.encode()
+    file.PixelData = pydicom.encaps.encapsulate([frame[:2] + comment + frame[2:]])
+    file.save_as(source)
+    assert any("comment" in leak for leak in leaks(engine, source))
+
+    report, target = hide(engine, source)
+
+    after = pydicom.dcmread(target)
+    assert after.file_meta.TransferSyntaxUID == file.file_meta.TransferSyntaxUID
+    assert np.array_equal(after.pixel_array, file.pixel_array)
+    assert SECRET.encode() not in target.read_bytes()
+    assert report.encoding.startswith("exact: the JPEG of the source")
+    assert after.LossyImageCompression == "01"
+    assert leaks(engine, target, against=source) == []
+
+
+@pytest.mark.parametrize("table", ["VOILUTSequence", "RedPaletteColorLookupTableData"])
+def test_tables_longer_than_they_state_are_left_out(table: str, engine: Engine, tmp_path: Path) -> None:
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [2, 0, 16], SECRET.encode()
+    item["LUTData"].VR = "OW"
+    value: Any = Sequence([item]) if table == "VOILUTSequence" else SECRET.encode()
+    source = picture(tmp_path / "in.dcm", None, **{table: value})
+    assert any(table.removesuffix("Data") in leak for leak in leaks(engine, source))
+
+    _, target = hide(engine, source)
+
+    assert SECRET.encode() not in target.read_bytes()
+    assert leaks(engine, target) == []
+
+
 def test_two_pixels_that_share_their_colour_are_hidden_together(engine: Engine, tmp_path: Path) -> None:
     source = tmp_path / "in.dcm"
     source.write_bytes((SAMPLES / "SC_ybr_full_422_uncompressed.dcm").read_bytes())

@@ -24,6 +24,7 @@ from pydicom.uid import UID
 from velum import __version__
 from velum.atomic import publish
 from velum.errors import OutputFailed, Unavailable
+from velum.media.dicom.header import DAMAGE
 
 PROFILE, PIXELS, FEATURES = "113100", "113101", "113102"
 """Codes of PS3.16, CID 7050, for what was done."""
@@ -41,6 +42,13 @@ _PATTERNS = {
     "UI": re.compile(rf"{re.escape(_STANDARD)}[0-9.]+"),
 }
 """What values of kinds that are written as text may look like."""
+_TABLES = {
+    "LUTData": "LUTDescriptor",
+    **{f"{colour}PaletteColorLookupTableData": f"{colour}PaletteColorLookupTableDescriptor"
+       for colour in ("Red", "Green", "Blue")},
+}  # fmt: skip
+"""Tables of numbers, and the attribute that states the length of each."""
+
 _RECORD = ("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence",
            "LongitudinalTemporalInformationModified", "SpecificCharacterSet")  # fmt: skip
 _CODED = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
@@ -131,8 +139,11 @@ def reduce_attributes(source: Dataset, table: AttributeTable, uids: UidMap) -> D
 
 def _copy_allowed(source: Dataset, table: AttributeTable, uids: UidMap) -> Dataset:
     result = Dataset()
+    surplus = {name for name, _ in _table_surplus(source)}
     for element in _readable(source):
         keyword = element.keyword
+        if keyword in surplus:
+            continue
         if keyword in table.sequences and element.VR == "SQ":
             result.add(
                 DataElement(element.tag, "SQ", [_copy_allowed(item, table, uids) for item in element.value or []])
@@ -142,6 +153,25 @@ def _copy_allowed(source: Dataset, table: AttributeTable, uids: UidMap) -> Datas
         elif is_harmless(element, table):
             result.add(DataElement(element.tag, element.VR, element.value))
     return result
+
+
+def _table_surplus(attributes: Dataset) -> Iterator[tuple[str, str]]:
+    """Yield the names of tables that have other lengths than they state, or that no picture of the file needs."""
+    for keyword, descriptor in _TABLES.items():
+        if keyword not in attributes:
+            continue
+        needed = keyword == "LUTData" or attributes.get("PhotometricInterpretation") == "PALETTE COLOR"
+        stated, value = attributes.get(descriptor), attributes[keyword].value
+        try:
+            # The first number is that of the entries; 0 stands for 65,536 (PS3.3, C.11.1.1.1).
+            entries = int(stated[0]) or 1 << 16
+            size = len(value)
+        except (TypeError, ValueError, IndexError):
+            yield keyword, ""
+            continue
+        lengths = {entries + entries % 2, 2 * entries} if isinstance(value, bytes) else {entries}
+        if not needed or size not in lengths:
+            yield keyword, ""
 
 
 def is_harmless(element: DataElement, table: AttributeTable) -> bool:
@@ -178,7 +208,7 @@ def _readable(source: Dataset) -> Iterator[DataElement]:
         try:
             element = source[tag]
             hash(element.keyword)
-        except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError):
+        except DAMAGE:
             continue
         yield element
 
@@ -217,12 +247,13 @@ def _is_told(attributes: Dataset, tag: Any) -> bool:
 def identifying_attributes(attributes: Dataset, table: AttributeTable, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield the name of each attribute that no result has, and the kind of metadata that would keep it, or nothing."""
     everything = AttributeTable.load()
+    surplus = dict(_table_surplus(attributes))
     readable = {element.tag: element for element in _readable(attributes)}
     for tag in sorted(attributes.keys()):
         keyword = keyword_for_tag(tag)
         name = prefix + (keyword or f"({tag.group:04X},{tag.element:04X})")
         element = readable.get(tag)
-        if element is None:
+        if element is None or keyword in surplus:
             yield name, ""
         elif keyword in table.sequences and element.VR == "SQ":
             for item in element.value or []:

@@ -13,12 +13,12 @@ from typing import BinaryIO
 import pydicom
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
-from velum.errors import BadInput, LimitExceeded
+from velum.errors import BadInput, LimitExceeded, VelumError
 from velum.limits import Limits
 
 MAGIC, PREAMBLE = b"DICM", 128
@@ -29,14 +29,13 @@ _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _UNDEFINED = 0xFFFFFFFF
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _DIRECTORY = "1.2.840.10008.1.3.10"
-MOST_DEPTH = 32
-"""Sequences around one another; more are refused."""
 
-_DAMAGE = (
-    InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError, RuntimeError,
-    EOFError, OSError, struct.error, OverflowError, RecursionError, AssertionError, zlib.error, MemoryError,
-    SyntaxError, Image.DecompressionBombError,
+DAMAGE = (
+    InvalidDicomError, BytesLengthException, ValueError, TypeError, KeyError, AttributeError, IndexError,
+    NotImplementedError, RuntimeError, EOFError, OSError, struct.error, OverflowError, RecursionError, AssertionError,
+    zlib.error, MemoryError, SyntaxError, Image.DecompressionBombError,
 )  # fmt: skip
+"""What pydicom and its codecs raise for damaged files."""
 
 # What pydicom would warn of and let pass is either left out or refused here.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -81,9 +80,9 @@ def translate_errors(name: str) -> Iterator[None]:
     """Raise `BadInput` for what pydicom and its codecs raise for a damaged file."""
     try:
         yield
-    except (BadInput, LimitExceeded):
+    except VelumError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInput(
             f"cannot read {name}: it is damaged, or coded in a way that is not supported: {reason}"

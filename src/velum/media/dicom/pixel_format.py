@@ -12,7 +12,7 @@ from pydicom.uid import UID
 from velum.errors import BadInput
 from velum.frame import Frame, Plane, Role, Samples, Touched
 from velum.limits import Limits
-from velum.media.dicom.header import Header, translate_errors
+from velum.media.dicom.header import Header
 from velum.media.dicom.view import GreyView
 from velum.media.image.palette import Indexed
 
@@ -53,7 +53,7 @@ class PixelFormat:
     def of(cls, header: Header, limits: Limits, name: str) -> Self:
         """Return how a file's samples are stored.
 
-        Raises `BadInput` for what velum does not hide in, and `LimitExceeded`.
+        Raises `BadInput` for what velum does not hide in, `LimitExceeded`, and what pydicom raises.
         """
         attributes = header.attributes
         syntax = str(header.transfer_syntax)
@@ -62,8 +62,7 @@ class PixelFormat:
                 f"cannot read {name}: its coding is {UID(syntax).name or syntax}; read are uncompressed, deflated, "
                 "RLE, JPEG of 8 bits, JPEG-LS and JPEG 2000; decompress it first, for instance with dcmdjpeg"
             )
-        with translate_errors(name):
-            numbers = {keyword: _number(attributes, keyword) for keyword in _NUMBERS}
+        numbers = {keyword: _number(attributes, keyword) for keyword in _NUMBERS}
         photometric = str(attributes.get("PhotometricInterpretation", "")).strip()
         form = cls(
             numbers["Columns"], numbers["Rows"], numbers["NumberOfFrames"], photometric, numbers["BitsAllocated"],
@@ -77,6 +76,19 @@ class PixelFormat:
         form._check_length(header, name)
         return form
 
+    def describe(self, attributes: Dataset) -> None:
+        """State in a result's attributes how its samples are stored, as the source does."""
+        attributes.Rows, attributes.Columns, attributes.SamplesPerPixel = self.rows, self.columns, self._samples
+        attributes.PhotometricInterpretation = self.photometric
+        attributes.BitsAllocated, attributes.BitsStored = self.allocated, self.stored
+        attributes.HighBit, attributes.PixelRepresentation = self.stored - 1, int(self.signed)
+        if self.frames > 1:
+            attributes.NumberOfFrames = self.frames
+
+    @property
+    def _samples(self) -> int:
+        return 1 if self.photometric in (*GREY, PALETTE) else 3
+
     @property
     def frame_bytes(self) -> int:
         """Bytes of one uncompressed frame."""
@@ -85,7 +97,7 @@ class PixelFormat:
     @property
     def bands(self) -> int:
         """Samples of a pixel as they are stored; 2 where pixels share their colour."""
-        return 2 if self.subsampled else 1 if self.photometric in (*GREY, PALETTE) else 3
+        return 2 if self.subsampled else self._samples
 
     def _check_samples(self, numbers: dict[str, int], name: str) -> None:
         if self.photometric not in (*GREY, PALETTE, *_COLOURS):
@@ -102,10 +114,10 @@ class PixelFormat:
             )
         if numbers["HighBit"] != self.stored - 1:
             raise BadInput(f"cannot read {name}: its samples do not begin at bit 0 (HighBit is {numbers['HighBit']})")
-        wanted = 1 if self.photometric in (*GREY, PALETTE) else 3
-        if numbers["SamplesPerPixel"] != wanted:
+        if numbers["SamplesPerPixel"] != self._samples:
             raise BadInput(
-                f"cannot read {name}: {self.photometric} has {wanted} samples a pixel, not {numbers['SamplesPerPixel']}"
+                f"cannot read {name}: {self.photometric} has {self._samples} samples a pixel, not "
+                f"{numbers['SamplesPerPixel']}"
             )
         if self.photometric not in GREY and self.signed:
             raise BadInput(f"cannot read {name}: signed samples of {self.photometric} are not supported")
@@ -154,12 +166,11 @@ class SampleCoder:
     """Colours of a palette."""
 
     @classmethod
-    def of(cls, form: PixelFormat, attributes: Dataset, name: str) -> Self:
-        """Return the coder of a file's samples. Raises `BadInput` for a damaged palette."""
+    def of(cls, form: PixelFormat, attributes: Dataset) -> Self:
+        """Return the coder of a file's samples. Raises what pydicom raises for a damaged palette."""
         table = None
         if form.photometric == PALETTE:
-            with translate_errors(name):
-                table = _colours_of(attributes, form)
+            table = _colours_of(attributes, form)
         return cls(form, attributes, GreyView.of(attributes, stored=form.stored, signed=form.signed), table)
 
     def planes(self, samples: npt.NDArray[Any], photometric: str, index: int) -> tuple[Plane, ...]:
@@ -204,6 +215,8 @@ class SampleCoder:
 
 def _colours_of(attributes: Dataset, form: PixelFormat) -> npt.NDArray[np.uint8]:
     """Return the colour (red, green, blue) of each index of a palette, 8 bits."""
+    if "SegmentedRedPaletteColorLookupTableData" in attributes:
+        raise ValueError("its palette is written in segments")
     indices = np.arange(1 << form.stored, dtype=np.uint16 if form.allocated == 16 else np.uint8)
     colours = apply_color_lut(indices, attributes)[..., :3]
     if colours.dtype.itemsize == 2:

@@ -27,6 +27,8 @@ _OWN_SIZE = {"JPEG", "JPEG 2000", "JPEG-LS"}
 """Codings whose frames state their size themselves."""
 
 _JPEG_LS_FRAME = b"\xff\xf7"
+_PADDED_END = b"\xff\xd9\0"
+"""The end of a JPEG or JPEG 2000 of odd length."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,10 +40,10 @@ class DicomInfo(ImageInfo):
 
     @classmethod
     def of(cls, source: Path, header: Header, form: PixelFormat) -> Self:
-        """Return the description of a file. Raises `BadInput` for a damaged palette."""
+        """Return the description of a file. Raises what pydicom raises for a damaged palette."""
         role = Role.GREY if form.photometric in GREY else Role.RGB
         coding = ImageFormat(ImagePage(role, bits=form.stored), lossless=str(header.transfer_syntax) not in LOSSY)
-        coder = SampleCoder.of(form, header.attributes, str(source))
+        coder = SampleCoder.of(form, header.attributes)
         return cls("DICOM", form.columns, form.rows, form.frames, source, coding, header, coder)
 
     @property
@@ -70,12 +72,13 @@ class DicomReader:
             self.sha256: str | None = sha256_of(source)
         except OSError as error:
             raise BadInput(f"cannot read {source}: {error.strerror or error}") from error
-        form = PixelFormat.of(header, limits, str(source))
-        if form.photometric in GREY and form.allocated == 16 and not states_window(header.attributes):
-            # Viewers choose a window by the samples, which hiding changes: the result states that of the source.
-            low, high = _range_of(DicomInfo.of(source, header, form))
-            set_window(header.attributes, low, high, stored=form.stored, signed=form.signed)
-        self.info = DicomInfo.of(source, header, form)
+        with translate_errors(str(source)):
+            form = PixelFormat.of(header, limits, str(source))
+            if form.photometric in GREY and form.allocated == 16 and not states_window(header.attributes):
+                # Viewers choose a window by the samples, which hiding changes: the result states that of the source.
+                low, high = _range_of(DicomInfo.of(source, header, form))
+                set_window(header.attributes, low, high, stored=form.stored, signed=form.signed)
+            self.info = DicomInfo.of(source, header, form)
 
     def __enter__(self) -> Self:
         return self
@@ -142,10 +145,11 @@ def _check_sizes(info: DicomInfo) -> None:
 
 
 def coded_frames(info: DicomInfo) -> Iterator[bytes]:
-    """Yield the bytes of each compressed frame. Raises as pydicom does."""
+    """Yield the bytes of each compressed frame, without padding to an even length. Raises as pydicom does."""
     with closing(info.header.open(info.source)) as file:
         file.seek(info.header.pixel_data.start)
-        yield from generate_frames(file, number_of_frames=info.frames)
+        for frame in generate_frames(file, number_of_frames=info.frames):
+            yield frame[:-1] if frame.endswith(_PADDED_END) else frame
 
 
 def _size_of(frame: bytes) -> tuple[int, int]:

@@ -12,11 +12,14 @@ from velum.limits import Limits
 from velum.media.dicom.attributes import AttributeTable, identifying_attributes
 from velum.media.dicom.header import translate_errors
 from velum.media.dicom.reader import DicomInfo, DicomReader, coded_frames
+from velum.media.image.strip_metadata import strip_metadata
 from velum.media.inventory import image_surplus
 
 Kind = Literal["picture", "metadata", "rest"]
 
-_INVENTORIES = {"JPEG": "JPEG", "JPEG 2000": "JPEG2000"}
+COPIED = {"JPEG": "JPEG", "JPEG 2000": "JPEG2000"}
+"""Codings whose frames can be searched for anything besides samples, and the inventory for each."""
+
 _META = {
     "FileMetaInformationGroupLength", "FileMetaInformationVersion", "MediaStorageSOPClassUID",
     "MediaStorageSOPInstanceUID", "TransferSyntaxUID", "ImplementationClassUID", "ImplementationVersionName",
@@ -51,10 +54,18 @@ def _meta_surplus(attributes: Dataset) -> list[str]:
     return [element.keyword or str(element.tag) for element in attributes.file_meta if element.keyword not in _META]
 
 
+def without_metadata(frame: bytes, coding: str) -> bytes | None:
+    """Return a compressed frame without what no decoder needs; None where it cannot be taken out."""
+    plain = strip_metadata(frame, "JPEG") if coding == "JPEG" else frame
+    if plain is None or any(image_surplus(plain, COPIED[coding])):
+        return None
+    return plain
+
+
 def _sample_notes(info: DicomInfo) -> Iterator[str]:
     """Yield what the bytes of the frames hold besides samples."""
     if info.header.transfer_syntax.is_encapsulated:
-        inventory = _INVENTORIES.get(info.form.coding)
+        inventory = COPIED.get(info.form.coding)
         for number, frame in enumerate(coded_frames(info) if inventory else (), 1):
             yield from (f"{surplus} of frame {number}" for surplus in image_surplus(frame, str(inventory)))
         return

@@ -1,6 +1,8 @@
 """Writer of DICOM files: stored samples of all frames, the attributes of the allow-list, and nothing else."""
 
-from contextlib import ExitStack
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -25,8 +27,9 @@ from velum.media.dicom.attributes import (
     removed_attributes,
 )
 from velum.media.dicom.header import translate_errors
-from velum.media.dicom.pixel_format import GREY, PALETTE
-from velum.media.dicom.reader import DicomInfo
+from velum.media.dicom.pixel_format import GREY, LOSSY, PALETTE
+from velum.media.dicom.reader import DicomInfo, coded_frames
+from velum.media.dicom.side_content import COPIED, without_metadata
 from velum.media.formats import DICOM_SUFFIXES, is_suffix_of
 from velum.media.image.info import ImageInfo
 from velum.plan import Plan, Rule
@@ -75,6 +78,7 @@ class DicomWriter(AtomicWriter):
         self._uids = UidMap(read_uid_key(uid_key))
         self._table = AttributeTable.load().of(frozenset(plan.metadata))
         self._count = 0
+        self._is_copied = info.form.coding in COPIED
         self.sha256: str | None = None
         self.warnings: tuple[str, ...] = ()
 
@@ -82,6 +86,8 @@ class DicomWriter(AtomicWriter):
     def encoding(self) -> str:
         """How the samples were encoded, for the report."""
         coding = self._info.form.coding
+        if self._is_copied:
+            return f"exact: the {coding} of the source, since nothing was hidden in it"
         if coding in {"uncompressed", "deflated"}:
             return "exact: uncompressed; samples outside of regions are those of the source"
         return f"exact: uncompressed; samples outside of regions are those that the source's {coding} decodes to"
@@ -101,16 +107,20 @@ class DicomWriter(AtomicWriter):
         samples = self._info.coder.samples(frame)
         if samples.nbytes != self._info.form.frame_bytes:
             raise OutputFailed(f"cannot write {self._target}: a frame has another size than its source")
-        self._write_bytes(samples.tobytes())
+        self._is_copied = self._is_copied and frame.touched == ()
+        with self._translate_full_disk():
+            self._pixels.write(samples.tobytes())
         self._count += 1
 
-    def _write_bytes(self, data: bytes) -> None:
+    @contextmanager
+    def _translate_full_disk(self) -> Iterator[None]:
         try:
-            self._pixels.write(data)
+            yield
+        except OutputFailed:
+            raise
         except OSError as error:
-            raise OutputFailed(
-                f"cannot write {self._target}: {error.strerror or error}; nothing was published"
-            ) from error
+            reason = error.strerror or error
+            raise OutputFailed(f"cannot write {self._target}: {reason}; nothing was published") from error
 
     def _finish(self) -> None:
         info = self._info
@@ -118,15 +128,35 @@ class DicomWriter(AtomicWriter):
             raise OutputFailed(
                 f"cannot write {self._target}: got only {self._count} of {info.frames} frames; nothing was published"
             )
-        if info.form.frame_bytes * info.frames % 2:
-            self._write_bytes(b"\0")
-        self._pixels.seek(0)
-        with translate_errors(str(info.source)):
+        with translate_errors(str(info.source)), self._translate_full_disk():
+            self._is_copied = self._is_copied and self._copy_frames()
+            if not self._is_copied and info.form.frame_bytes * info.frames % 2:
+                self._pixels.write(b"\0")
+            self._pixels.seek(0)
             result = self._attributes()
-            vr = "OW" if info.form.allocated == 16 else "OB"
-            result.add(DataElement(0x7FE00010, vr, self._pixels))
+            vr = "OW" if info.form.allocated == 16 and not self._is_copied else "OB"
+            pixel_data = DataElement(0x7FE00010, vr, self._pixels)
+            pixel_data.is_undefined_length = self._is_copied
+            result.add(pixel_data)
             pydicom.dcmwrite(self._part, result, enforce_file_format=True, overwrite=True)
         self.sha256 = sha256_of(self._part)
+
+    def _copy_frames(self) -> bool:
+        """Write the compressed frames of the source, without metadata, in place of their samples (PS3.5, A.4).
+
+        Returns False, and writes none, where a frame has anything in it that no decoder needs.
+        """
+        info = self._info
+        if any(without_metadata(frame, info.form.coding) is None for frame in coded_frames(info)):
+            return False
+        self._pixels.seek(0)
+        self._pixels.truncate()
+        self._pixels.write(struct.pack("<HHI", 0xFFFE, 0xE000, 0))
+        for frame in coded_frames(info):
+            stripped = without_metadata(frame, info.form.coding) or b""
+            padded = stripped + b"\0" * (len(stripped) % 2)
+            self._pixels.write(struct.pack("<HHI", 0xFFFE, 0xE000, len(padded)) + padded)
+        return True
 
     def _attributes(self) -> Dataset:
         """Return the attributes of the result, with the description of its samples and the record of what was done."""
@@ -137,10 +167,15 @@ class DicomWriter(AtomicWriter):
         correct_ambiguous_vr(result, syntax.is_little_endian)
         if not syntax.is_little_endian:
             _swap_words(result)
-        if form.photometric not in (*GREY, PALETTE):
+        form.describe(result)
+        if form.photometric == PALETTE and "RedPaletteColorLookupTableData" not in result:
+            raise ValueError("its palette has another length than it states")
+        if form.photometric not in (*GREY, PALETTE) and not self._is_copied:
             result.PlanarConfiguration = 0
             if syntax.is_encapsulated and not (form.coding == "RLE" and form.photometric == "YBR_FULL"):
                 result.PhotometricInterpretation = "RGB"
+        if syntax in LOSSY:
+            result.LossyImageCompression = "01"
         codes = self._codes()
         if PIXELS in codes:
             result.BurnedInAnnotation = "NO"
@@ -149,14 +184,14 @@ class DicomWriter(AtomicWriter):
         record(result, self._table, codes)
         self.warnings = tuple(self._warnings(source, result))
         meta = FileMetaDataset()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        meta.TransferSyntaxUID = syntax if self._is_copied else ExplicitVRLittleEndian
         meta.ImplementationClassUID, meta.ImplementationVersionName = IMPLEMENTATION, "VELUM"
         result.file_meta = meta
         return result
 
     def _codes(self) -> tuple[str, ...]:
-        """Return the codes of what was looked for in the samples; of nothing where regions were given."""
-        if not self._searched:
+        """Return the codes of what was looked for in the samples; of nothing where regions were given, or kept."""
+        if not self._searched or self._plan.keep_out or self._plan.people is not None:
             return ()
         rules = self._plan.rules
         text = any(rule.locate.name == "text" and not rule.locate.options and _is_black(rule) for rule in rules)
