@@ -267,7 +267,7 @@ def test_the_suffixes_of_files_that_the_service_reads_are_listed(tmp_path: Path)
     assert {".jpg", ".png", ".heic", ".webp", ".mpo"} <= set(types["images"])
     assert {".mp4", ".mov", ".vob", ".wmv", ".ogv"} <= set(types["videos"])
     assert types == {kind: sorted(set(suffixes)) for kind, suffixes in types.items()}
-    assert {".zip", ".docx", ".tar.gz"} <= set(types["containers"])
+    assert {".zip", ".docx", ".tar.gz", ".dcm"} <= set(types["containers"])
     assert not set(types["images"]) & set(types["videos"])
     assert set(SUFFIXES) | set(VIDEO_SUFFIXES) <= {*types["images"], *types["videos"]}
 

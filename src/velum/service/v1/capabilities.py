@@ -17,7 +17,7 @@ from velum.locate.weights import fetch
 from velum.locate.weights.asset import Model, Npm, Web, Wheel
 from velum.locate.weights.https import is_reachable
 from velum.media.archive import SUFFIXES as CONTAINER_SUFFIXES
-from velum.media.formats import READ_ONLY_SUFFIXES, SUFFIXES, VIDEO_FORMATS, VIDEO_SUFFIXES
+from velum.media.formats import DICOM_SUFFIXES, READ_ONLY_SUFFIXES, SUFFIXES, VIDEO_FORMATS, VIDEO_SUFFIXES
 from velum.parts import load, names, options_of
 from velum.plugins import RuntimeConfig
 from velum.service.late_router import LateRouter
@@ -197,9 +197,10 @@ def file_types() -> tuple[list[str], list[str]]:
 
 
 def container_types() -> list[str]:
-    """Return the suffixes of the archives and documents that this installation reads, in lower case, sorted."""
-    pdf = find_spec("pikepdf") is not None
-    return sorted(suffix for suffix, format_ in CONTAINER_SUFFIXES.items() if pdf or format_ != "PDF")
+    """Return the suffixes of what is hidden in by jobs alone: archives, documents and DICOM; in lower case, sorted."""
+    pdf, dicom = find_spec("pikepdf") is not None, find_spec("pydicom") is not None
+    suffixes = {suffix for suffix, format_ in CONTAINER_SUFFIXES.items() if pdf or format_ != "PDF"}
+    return sorted(suffixes.union(DICOM_SUFFIXES if dicom else ()))
 
 
 _FILE_TYPES: dict[int | str, dict[str, Any]] = {
