@@ -12,6 +12,7 @@ import pytest
 from velum.errors import Unavailable
 from velum.jobs import JobRecord, Retention, RetentionSweeper, State, WorkerTiming, http_sender
 from velum.jobs import webhooks as module
+from velum.jobs.approvals import approve_results, send_back
 from velum.jobs.claims import WorkerClaims
 from velum.jobs.schema import JOBS
 from velum.jobs.webhooks import WebhookDelivery
@@ -225,6 +226,26 @@ def test_an_end_is_posted_even_when_the_job_runs_again(back_office: Office) -> N
     while notices.deliver():
         pass
     assert [call["state"] for call in calls] == ["cancelled", "cancelled"]
+
+
+def test_steps_of_a_review_are_posted(back_office: Office) -> None:
+    job = back_office.submit(webhook="http://x.example/", pieces=1)
+    ends_done(back_office, job)
+    ended = back_office.desk.get(job.id)
+    assert ended is not None
+    assert ended.result is not None
+    approve_results(back_office.database, {job.id: ended.result}, "alice")
+    send_back(back_office.database, ended, "bob", "A face is left.")
+    calls: list[dict[str, Any]] = []
+    notices = WebhookDelivery(back_office.database, lambda url, body: calls.append(json.loads(body)))
+    while notices.deliver():
+        pass
+    steps = sorted((call["review"] for call in calls if "review" in call), key=lambda step: step["kind"])
+    assert [(step["kind"], step["who"], step["text"]) for step in steps] == [
+        ("approved", "alice", ""),
+        ("sent back", "bob", "A face is left."),
+    ]
+    assert all(call["id"] == job.id for call in calls)
 
 
 @pytest.fixture

@@ -50,3 +50,33 @@ def test_regions_to_doubt_come_first(page: Any) -> None:
     page.get_by_role("button", name="Correct").click()
     page.get_by_role("button", name="Add a box in the middle").click()
     assert [text.split("\n")[0] for text in page.locator(".regions button").all_inner_texts()] == ["Face 1", "Face 2"]
+
+
+def test_the_picture_of_a_video_is_zoomed_to_a_track(page: Any, job_of_clip: str) -> None:
+    page.goto(f"/#/review/{job_of_clip}")
+    page.locator(".regions button").first.click()
+    page.wait_for_function("() => document.querySelector('velum-stage video').readyState >= 2")
+    before = page.locator("velum-stage").bounding_box()["width"]
+    page.keyboard.press("z")
+    assert page.locator("velum-stage").bounding_box()["width"] > 1.4 * before
+    page.get_by_role("group", name="Zoom of the picture").get_by_role("button", name="Fit").click()
+    assert page.locator("velum-stage").bounding_box()["width"] == before
+    page.locator("velum-stage").hover()
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    page.wait_for_function(
+        "width => document.querySelector('velum-stage').getBoundingClientRect().width > 2 * width", arg=before
+    )
+
+
+@pytest.mark.exhaustive
+def test_the_activity_lists_who_did_what(page: Any) -> None:
+    hidden_in(page, picture("done.png"))
+    page.goto("/#/review")
+    page.get_by_role("link", name="Activity").click()
+    page.locator(".activity li").filter(has_text="done.png").filter(has_text="handed in").first.wait_for()
+    if AXE.exists():
+        checked(page)
+    page.get_by_role("link", name="done.png").first.click()
+    page.locator("velum-editor h2").wait_for()

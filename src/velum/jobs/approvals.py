@@ -9,7 +9,8 @@ import sqlalchemy as sql
 from velum.errors import BadPlan
 from velum.jobs.database import Database
 from velum.jobs.schema import APPROVALS, ASSIGNMENTS, COMMENTS, DRAFTS, JOBS, VIEWS, new_id
-from velum.jobs.values import JobRecord, State
+from velum.jobs.values import JobKind, JobRecord, State
+from velum.jobs.webhooks import announce_review
 
 LOW_SCORE = 0.5
 """A track whose best score is below this was never detected well."""
@@ -40,6 +41,8 @@ def approve_results(database: Database, results: Mapping[str, str], who: str, *,
             same = (APPROVALS.c.job == job, APPROVALS.c.result == result, APPROVALS.c.who == who)
             if connection.scalar(sql.select(APPROVALS.c.at).where(*same)) is None:
                 connection.execute(APPROVALS.insert().values(job=job, result=result, who=who, at=at))
+                _say(connection, job, who, "", "approved", at=at)
+                announce_review(connection, job, {"kind": "approved", "who": who, "at": at, "text": ""}, at)
             connection.execute(ASSIGNMENTS.update().where(ASSIGNMENTS.c.job == job).values(sent_back=None))
             count = sql.select(sql.func.count()).where(APPROVALS.c.job == job, APPROVALS.c.result == result)
             if (connection.scalar(count) or 0) >= required:
@@ -115,7 +118,65 @@ def send_back(database: Database, job: JobRecord, who: str, reason: str) -> None
         # An approval had set the time of the original to that of the approval.
         early = JOBS.c.keep_until <= database.now(connection)
         connection.execute(JOBS.update().where(JOBS.c.id == job.id, early).values(keep_until=None))
-        _say(connection, job.id, who, reason, "sent back", at=database.now(connection))
+        at = database.now(connection)
+        _say(connection, job.id, who, reason, "sent back", at=at)
+        announce_review(connection, job.id, {"kind": "sent back", "who": who, "at": at, "text": reason}, at)
+
+
+def record_correction(database: Database, job: str, who: str) -> None:
+    """Record that somebody had a job rendered again with corrections; several in a row count once, the last time."""
+    newest = sql.select(COMMENTS.c.id, COMMENTS.c.who, COMMENTS.c.kind).where(COMMENTS.c.job == job)
+    with database.writing() as connection:
+        at = database.now(connection)
+        last = connection.execute(newest.order_by(COMMENTS.c.at.desc(), COMMENTS.c.id.desc()).limit(1)).one_or_none()
+        if last is not None and (last.who, last.kind) == (who, "corrected"):
+            connection.execute(COMMENTS.update().where(COMMENTS.c.id == last.id).values(at=at))
+        else:
+            _say(connection, job, who, "", "corrected", at=at)
+
+
+def list_activity(
+    database: Database, owner: str | None, *, before: float | None = None, limit: int = 100
+) -> tuple[Sequence[Mapping[str, Any]], float | None]:
+    """Return what was done with jobs, the newest first, as JSON values: of one owner's jobs, or of all.
+
+    Each has `job`, `name`, `who`, `at`, `kind`, `text` and `frame`. Kinds are those of comments, `submitted`, and the
+    states in which jobs end. `before` is a time: only what was done before it is returned, about `limit` steps, all
+    those of the same time together. Returned with it is `before` of the next ones, None where there are none.
+    """
+    nothing = sql.null().label("frame")
+    named = (JOBS.c.id.label("job"), JOBS.c.name)
+    comments = sql.select(*named, *(COMMENTS.c[name] for name in ("who", "at", "kind", "text", "frame")))
+    sources: list[tuple[sql.Select[Any], sql.ColumnElement[Any]]] = [
+        (comments.join(JOBS, JOBS.c.id == COMMENTS.c.job), COMMENTS.c.at),
+        (_job_steps(named, JOBS.c.owner, JOBS.c.submitted, sql.literal("submitted"), nothing), JOBS.c.submitted),
+        (_job_steps(named, sql.literal(""), JOBS.c.ended, JOBS.c.state, nothing), JOBS.c.ended),
+    ]
+    of_owner = [(JOBS.c.kind == JobKind.HIDE) | JOBS.c.kind.is_(None)] + (
+        [] if owner is None else [JOBS.c.owner == owner]
+    )
+    wanted = [
+        (query.where(at.is_not(None), *of_owner, *([] if before is None else [at < before])), at)
+        for query, at in sources
+    ]
+    steps: list[Mapping[str, Any]] = []
+    with database.reading() as connection:
+        newest = (connection.scalars(q.with_only_columns(at).order_by(at.desc()).limit(limit + 1)) for q, at in wanted)
+        times = sorted((time for some in newest for time in some), reverse=True)
+        least = times[limit - 1] if len(times) > limit else None
+        for query, at in wanted:
+            rows = connection.execute(query if least is None else query.where(at >= least))
+            steps += [dict(row._mapping) for row in rows]
+    return sorted(steps, key=lambda step: (-step["at"], step["job"], step["kind"])), least
+
+
+def _job_steps(
+    named: tuple[sql.ColumnElement[Any], ...], who: sql.ColumnElement[Any], at: sql.ColumnElement[Any],
+    kind: sql.ColumnElement[Any], frame: sql.ColumnElement[Any],
+) -> sql.Select[Any]:  # fmt: skip
+    return sql.select(
+        *named, who.label("who"), at.label("at"), kind.label("kind"), sql.literal("").label("text"), frame
+    )
 
 
 def list_assignments(database: Database, jobs: Sequence[JobRecord]) -> Mapping[str, Mapping[str, str | None]]:

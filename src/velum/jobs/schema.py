@@ -164,7 +164,7 @@ COMMENTS = sql.Table(
     sql.Column("frame", sql.Integer),
     sql.Column("kind", sql.String(16), nullable=False),
 )
-"""What reviewers say about a job; kinds are `comment`, `sent back` and `assigned`."""
+"""What reviewers say about a job; kinds are `comment`, `sent back`, `assigned`, `approved` and `corrected`."""
 
 VIEWS = sql.Table(
     "velum_views",

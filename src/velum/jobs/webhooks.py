@@ -69,6 +69,13 @@ def announce_end(connection: sql.Connection, jobs: Collection[str], now: float) 
         _note(connection, (row.id, row.owner, row.webhook), _job_body(row), now)
 
 
+def announce_review(connection: sql.Connection, job: str, step: Mapping[str, Any], now: float) -> None:
+    """Record the notice of a step of a job's review, for a job that has a webhook; `review` of the notice has it."""
+    query = sql.select(*COLUMNS).where(JOBS.c.id == job, JOBS.c.webhook.is_not(None))
+    for row in connection.execute(query).all():
+        _note(connection, (row.id, row.owner, row.webhook), {**_job_body(row), "review": dict(step)}, now)
+
+
 def announce_deletion(connection: sql.Connection, job: str, now: float) -> None:
     """Record the notice that a job is deleted; it replaces the earlier notices of the job."""
     connection.execute(NOTICES.delete().where(NOTICES.c.job == job))

@@ -128,7 +128,8 @@ def test_reviewers_talk_about_a_job_and_send_its_result_back(reviewer: tuple[htt
     assert api.post("v1/reviews", json={"approve": chosen}).status_code == 204
     said = api.post(f"{place}/comments", json={"text": "A face is left.", "send_back": True}).json()["comments"]
     assert [(comment["kind"], comment["text"], comment["frame"]) for comment in said] == [
-        ("assigned", "alice", None), ("comment", "Look at the window.", 0), ("sent back", "A face is left.", None),
+        ("assigned", "alice", None), ("comment", "Look at the window.", 0), ("approved", "", None),
+        ("sent back", "A face is left.", None),
     ]  # fmt: skip
     back = review()
     assert (back["assignee"], back["sent_back"], back["approved"]) == ("alice", "A face is left.", [])
@@ -139,4 +140,27 @@ def test_reviewers_talk_about_a_job_and_send_its_result_back(reviewer: tuple[htt
     assert api.post(f"{place}/render").status_code == 202
     assert ended(api, place)["state"] == "done"
     assert (review()["assignee"], review()["sent_back"]) == ("alice", None)
-    assert len(api.get(f"{place}/comments").json()["comments"]) == 3
+    assert len(api.get(f"{place}/comments").json()["comments"]) == 5
+    assert api.post(f"{place}/render").status_code == 202
+    assert ended(api, place)["state"] == "done"
+    steps = [step for step in api.get("v1/reviews/activity").json()["steps"] if place.endswith(step["job"])]
+    kinds = ["submitted", "assigned", "comment", "approved", "sent back", "corrected", "done"]
+    assert [step["kind"] for step in steps] == kinds[::-1], "corrections in a row are one"
+    assert api.get(f"{place}/report").json()["review"][-1]["kind"] == "corrected"
+
+
+def test_the_activity_is_read_page_by_page(reviewer: tuple[httpx2.Client, Path]) -> None:
+    api, _ = reviewer
+    for _ in range(2):
+        done(api)
+    whole = api.get("v1/reviews/activity").json()["steps"]
+    paged: list[Any] = []
+    before: dict[str, float] = {}
+    while True:
+        page = api.get("v1/reviews/activity", params={"limit": 1, **before}).json()
+        paged += page["steps"]
+        if page["before"] is None:
+            break
+        before = {"before": page["before"]}
+    assert [(step["job"], step["kind"]) for step in paged] == [(step["job"], step["kind"]) for step in whole]
+    assert api.get("v1/reviews/activity", params={"limit": 0}).status_code == 422

@@ -8,7 +8,8 @@ from starlette.testclient import TestClient
 from velum.service.problem_details import KIND, uses_problem_details
 
 ENDPOINTS = {
-    ("GET", "/v1/reviews"), ("POST", "/v1/reviews"), ("POST", "/v1/reviews/views"),
+    ("GET", "/v1/reviews"),
+    ("GET", "/v1/reviews/activity"), ("POST", "/v1/reviews"), ("POST", "/v1/reviews/views"),
     ("GET", "/v1/jobs/{job}/draft"), ("PUT", "/v1/jobs/{job}/draft"), ("DELETE", "/v1/jobs/{job}/draft"),
     ("GET", "/v1/jobs/{job}/comments"), ("POST", "/v1/jobs/{job}/comments"), ("PUT", "/v1/jobs/{job}/assignee"),
     ("POST", "/v1/jobs/{job}/keep"), ("GET", "/v1/jobs/{job}/still"),

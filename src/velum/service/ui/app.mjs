@@ -20,6 +20,7 @@ const ROUTES = [
   { name: 'review', module: './review/page.mjs', element: 'velum-review', one: ['./video/page.mjs', 'velum-video'] },
   { name: 'models', module: './models/page.mjs', element: 'velum-models' },
   { name: 'settings', module: './settings/page.mjs', element: 'velum-settings' },
+  { name: 'activity', module: './review/activity.mjs', element: 'velum-activity', apart: true },
   { name: 'people', module: './gallery/page.mjs', element: 'velum-people', apart: true },
 ];
 

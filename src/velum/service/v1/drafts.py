@@ -50,7 +50,7 @@ class Assignment(BaseModel):
 
 
 class Comment(BaseModel):
-    """What somebody said or did; `kind` is `comment`, `sent back` or `assigned`."""
+    """What somebody said or did; `kind` is `comment`, `sent back`, `assigned`, `approved` or `corrected`."""
 
     who: str = Field(examples=["alice"])
     at: float

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from velum.annotations import Annotations
 from velum.errors import BadInput, BadPlan, VelumError
 from velum.jobs import JobKind, JobListing, JobQueue, JobRecord, Retention, State, Store, Submission
+from velum.jobs.approvals import record_correction
 from velum.jobs.values import Once
 from velum.net.client import HttpClient
 from velum.plan import Plan
@@ -189,9 +190,11 @@ class JobService:
         self.get(job, caller)
         once = _idempotent_request(caller, key, f"render {job} {audio or ''}".strip())
         try:
-            return _require_job(self.queue.render(job, audio=audio, once=once), job)
+            rendered = _require_job(self.queue.render(job, audio=audio, once=once), job)
         except BadPlan as error:
             raise Problem(409, str(error)) from error
+        record_correction(self.backend.open().database, job, caller.name)
+        return rendered
 
     def keep_source(self, job: str, caller: Principal, seconds: float) -> JobRecord:
         """Have the source of a job kept longer. Raises `Problem` (409) when it has been deleted or the job runs."""

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from velum.errors import Unavailable
 from velum.jobs import JobRecord, State
-from velum.jobs.approvals import list_approvals
+from velum.jobs.approvals import list_approvals, list_comments
 from velum.jobs.queue import MAX_PAGE_SIZE
 from velum.service.admission import Overloaded
 from velum.service.auth.middleware import Authenticator
@@ -151,8 +151,7 @@ def routes(
         report_json = job_service.queue.report(job.id)
         if report_json is None:
             raise Problem(409, f"job {job.id} is {job.state}; it has a report once it is done", state=job.state.value)
-        approvals = list_approvals(job_service.backend.open().database, [job]).get(job.id)
-        return JSONResponse({**report_json, "reviewers": approvals} if approvals else report_json)
+        return JSONResponse({**report_json, **_review_of(job_service, job)})
 
     @router.delete("/{job}", status_code=204, responses=problems(404), response_class=Response)
     def delete(job: JobId, caller: Asking) -> Response:
@@ -161,6 +160,14 @@ def routes(
         return Response(status_code=204)
 
     return router
+
+
+def _review_of(job_service: JobService, job: JobRecord) -> Mapping[str, Any]:
+    """Return who approved a job's result, and who did what in its review; a report without a review stays as it is."""
+    database = job_service.backend.open().database
+    approvals = list_approvals(database, [job]).get(job.id)
+    steps = [{name: step[name] for name in ("who", "at", "kind")} for step in list_comments(database, job.id)]
+    return {**({"reviewers": approvals} if approvals else {}), **({"review": steps} if steps else {})}
 
 
 async def _job_events(

@@ -16,6 +16,7 @@ from velum.jobs.approvals import (
     WEIGHTS,
     approve_results,
     doubts,
+    list_activity,
     list_approvals,
     list_assignments,
     list_views,
@@ -104,6 +105,28 @@ class Review(BaseModel):
     """Why the result was sent back; null where it was not."""
     undecided: int | None = Field(examples=[0])
     """How many decisions the caller has left to make; null where the caller has not looked at the result yet."""
+
+
+class Step(BaseModel):
+    """Something that was done with a job."""
+
+    job: str = Field(examples=["018f3c" + "ab" * 13])
+    name: str = Field(examples=["street.mp4"])
+    who: str = Field(examples=["alice"])
+    """Empty where nobody did it: a job that ended."""
+    at: float
+    kind: str = Field(examples=["approved"])
+    """`submitted`, `done`, `failed`, `cancelled`, `dead`, or as in the comments of a job."""
+    text: str
+    frame: int | None
+
+
+class Activity(BaseModel):
+    """What was done with jobs, newest first."""
+
+    steps: list[Step]
+    before: float | None
+    """Send it as `before` for the next page; null where nothing is older."""
 
 
 class ReviewPage(BaseModel):
@@ -246,6 +269,18 @@ def queue_routes(job_service: JobService, access: Authenticator, *, required_app
         reviews.sort(key=lambda review: -review["risk"])
         page_json = {"reviews": reviews, "eyes": required_approvals, "caller": caller.name, "after": page.after}
         return JSONResponse(page_json, headers={"cache-control": "no-store"})
+
+    @router.get("/activity", response_model=Activity, response_class=JSONResponse, responses=problems())
+    def activity(
+        caller: Reviewing,
+        before: Annotated[float | None, Query(ge=0, le=1e11, description="`before` of the previous page.")] = None,
+        limit: Annotated[int, Query(ge=1, le=MOST_REVIEWS)] = 100,
+    ) -> Response:
+        """List who did what with the caller's own jobs, with the scope operate with all. Takes the scope review."""
+        owner = None if "operate" in caller.scopes else caller.name
+        database = job_service.backend.open().database
+        steps, next_before = list_activity(database, owner, before=before, limit=limit)
+        return JSONResponse({"steps": list(steps), "before": next_before}, headers={"cache-control": "no-store"})
 
     @router.post("", status_code=204, responses=problems(404, 409), response_class=Response)
     def approve(wanted: Approvals, caller: Reviewing) -> Response:

@@ -123,7 +123,7 @@ export class VelumGallery extends HTMLElement {
       h('p', { class: 'small quiet' }, this.extentOf(faces)),
       doubt && faces.length === 1 ? h('p', { class: 'small' }, t(`gallery.doubt.${doubt}`, { n: mayBe })) : '',
       h('div', { class: 'row' },
-        h('button', { type: 'button', class: 'primary', 'aria-pressed': String(shown === 'visible'), 'aria-label': t('gallery.keep.name', { name }), 'data-key': `keep${number}`, onclick: () => this.#decide([person], shown === 'visible') }, t('gallery.keep')), other),
+        h('button', { type: 'button', class: shown === 'visible' ? '' : 'primary', 'aria-label': t(`gallery.${shown === 'visible' ? 'hide' : 'keep'}.name`, { name }), 'data-key': `keep${number}`, onclick: () => this.#decide([person], shown === 'visible') }, t(`gallery.${shown === 'visible' ? 'hide' : 'keep'}`)), other),
       tracks);
   }
 

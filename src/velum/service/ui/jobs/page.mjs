@@ -22,6 +22,7 @@ const STATES = /** @type {const} */ (['waiting', 'running', 'done', 'failed', 'c
 const LOOK_MS = 1500;
 const REST_MS = 8000;
 const PAGE = 50;
+const MOST_AT_ONCE = 1000;
 
 /** @type {Record<Job['state'], string>} */
 const BADGE = { waiting: '', running: 'good', done: 'good', failed: 'bad', cancelled: '', dead: 'bad' };
@@ -84,7 +85,7 @@ class VelumJobs extends HTMLElement {
       const jobs = [];
       let after = '';
       do {
-        const limit = Math.min(PAGE, this.#most - jobs.length);
+        const limit = Math.min(MOST_AT_ONCE, this.#most - jobs.length);
         const query = new URLSearchParams({ limit: String(limit), ...(chosen && { state: chosen }), ...(after && { after }) });
         const page = await getJson(`v1/jobs?${query}`, this.#gone.signal);
         jobs.push(...page.jobs);

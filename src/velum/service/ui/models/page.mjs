@@ -5,12 +5,16 @@ import { h } from '../parts/dom.mjs';
 import { errorNote } from '../parts/error_text.mjs';
 import { oneText } from '../photo/labels.mjs';
 import { tell, tellError } from '../parts/toast.mjs';
-import { t } from '../i18n.mjs';
+import { language, t } from '../i18n.mjs';
+import { GOOD_FOR } from './good_for.mjs';
 import './trainings.mjs';
 
 /** @typedef {{ name: string, labels: string[], good_for: string | null, licence: string | null, here: boolean, default: boolean, former: boolean }} Model */
 
 const MOST_NAMED = 60;
+
+/** @param {string[]} labels */
+const named = (labels) => (labels.length > 6 ? t('models.many', { some: labels.slice(0, 5).map(oneText).join(', '), n: labels.length - 5 }) : labels.map(oneText).join(', '));
 
 class VelumModels extends HTMLElement {
   #body = h('tbody', {});
@@ -30,8 +34,8 @@ class VelumModels extends HTMLElement {
     const { models } = await getJson('v1/models');
     this.#body.replaceChildren(...models.map((model) => h('tr', {},
       h('th', { scope: 'row' }, model.name, model.default ? h('span', { class: 'badge good' }, t('models.default')) : null),
-      h('td', { 'data-name': t('models.finds') }, model.labels.length > 6 ? t('models.many', { some: model.labels.slice(0, 5).join(', '), n: model.labels.length - 5 }) : model.labels.join(', ')),
-      h('td', { class: 'small', 'data-name': t('models.good') }, model.good_for ?? ''), h('td', { class: 'small', 'data-name': t('models.licence') }, model.licence ?? ''),
+      h('td', { 'data-name': t('models.finds') }, named(model.labels)),
+      h('td', { class: 'small', 'data-name': t('models.good') }, GOOD_FOR[language]?.[model.name] ?? model.good_for ?? ''), h('td', { class: 'small', 'data-name': t('models.licence') }, model.licence ?? ''),
       h('td', { 'data-name': t('models.here') }, h('span', { class: `badge ${model.here ? 'good' : ''}` }, t(model.here ? 'models.yes' : 'models.no')),
         model.former ? h('button', { type: 'button', 'aria-label': t('models.former.name', { name: model.name }), onclick: () => this.#switchBack(model.name) }, t('models.former')) : null))));
     return models;

@@ -5,7 +5,7 @@ import { clock, t } from '../i18n.mjs';
 import { h } from './dom.mjs';
 import { tell, tellError } from './toast.mjs';
 
-/** @typedef {{ who: string, at: number, text: string, frame: number | null, kind: 'comment' | 'sent back' | 'assigned' }} Comment */
+/** @typedef {{ who: string, at: number, text: string, frame: number | null, kind: 'comment' | 'sent back' | 'assigned' | 'approved' | 'corrected' }} Comment */
 
 /** Event: `look` with a frame. */
 export class VelumComments extends HTMLElement {
@@ -40,11 +40,11 @@ export class VelumComments extends HTMLElement {
 
   /** @param {Comment[]} comments */
   #show(comments) {
-    this.#summary.textContent = t('comments', { n: comments.filter(({ kind }) => kind !== 'assigned').length });
+    this.#summary.textContent = t('comments', { n: comments.filter(({ kind }) => kind === 'comment' || kind === 'sent back').length });
     if (comments.some(({ kind }) => kind === 'sent back')) /** @type {HTMLDetailsElement} */ (this.firstChild).open = true;
     this.#list.replaceChildren(...comments.map(({ who, at, text, frame, kind }) => h('li', {},
       h('div', { class: 'small quiet' }, `${who === 'anonymous' ? '' : `${who} · `}${clock(at)}`),
-      h('div', { class: kind === 'sent back' ? 'warn-text' : '' }, kind === 'assigned' ? t(text ? 'comments.assigned' : 'comments.unassigned', { who: text }) : kind === 'sent back' ? t('comments.sentback', { why: text }) : text),
+      h('div', { class: kind === 'sent back' ? 'warn-text' : '' }, kind === 'assigned' ? t(text ? 'comments.assigned' : 'comments.unassigned', { who: text }) : kind === 'sent back' ? t('comments.sentback', { why: text }) : kind === 'comment' ? text : t(`did.${kind}`)),
       frame === null ? '' : h('button', { type: 'button', class: 'plain small', onclick: () => this.dispatchEvent(new CustomEvent('look', { detail: frame })) }, t('comments.look')))));
   }
 

@@ -45,7 +45,7 @@ function addressOf(job, of, signal) {
 }
 
 const seen = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) if (isIntersecting) /** @type {VelumThumbnail | VelumSize} */ (target).load();
+  for (const { isIntersecting, target } of entries) if (isIntersecting) /** @type {VelumThumbnail} */ (target).load();
 }, { rootMargin: '200px' });
 
 export class VelumThumbnail extends HTMLElement {
@@ -71,6 +71,8 @@ export class VelumThumbnail extends HTMLElement {
   load() {
     seen.unobserve(this);
     this.#show('result');
+    // With it: an observer of its own for each size is slow in long lists.
+    /** @type {VelumSize | null | undefined} */ (this.closest('tr')?.querySelector('velum-size'))?.load();
   }
 
   /** @param {'source' | 'result'} of */
@@ -98,21 +100,13 @@ export function thumbnail(job) {
 /** Sizes of results, by job and rendering. @type {Map<string, Promise<string>>} */
 const sizes = new Map();
 
-/** How large the result of a job is; asked for when it comes into view. */
+/** How large the result of a job is; asked for when the thumbnail in its row comes into view. */
 class VelumSize extends HTMLElement {
   /** @type {Job | null} */
   job = null;
 
-  connectedCallback() {
-    if (this.job?.result && !this.textContent) seen.observe(this);
-  }
-
-  disconnectedCallback() {
-    seen.unobserve(this);
-  }
-
   async load() {
-    seen.unobserve(this);
+    if (!this.job?.result || this.firstChild) return;
     const { id = '', ended = 0 } = this.job ?? {}, name = `${id} ${ended}`;
     const known = sizes.get(name) ?? request(`v1/jobs/${id}/result`, { method: 'HEAD' }).then((answer) => size(Number(answer.headers.get('content-length'))));
     sizes.set(name, known);

@@ -20,6 +20,9 @@ import { boxing, brushing, outlining, selecting } from './tools.mjs';
  *   canCorrect: boolean, show: (page: number) => Promise<Pictures> }} Opened `pages`: the regions of each; `show` gives its pictures
  */
 
+/** What was used last: on the way through the queue, the next file is gone on with in the same way. @type {{ correcting: boolean, tool: ToolName }} */
+const last = { correcting: false, tool: 'select' };
+
 /** Events: `render`; `edit` after each change of the regions; `page` when another page is shown. */
 export class VelumEditor extends HTMLElement {
   /** One for each page. */
@@ -41,6 +44,8 @@ export class VelumEditor extends HTMLElement {
   /** @type {ToolName} */
   #tool = 'select';
   #correcting = false;
+  /** Whether corrections are drawn over the result, which has those before. */
+  #overResult = false;
   #outline = outlining(this);
   #tools = { select: selecting(this), box: boxing(this), polygon: this.#outline, brush: brushing(this) };
   /** @type {Opened | null} */
@@ -49,6 +54,8 @@ export class VelumEditor extends HTMLElement {
   #bar = h('div', { class: 'row tools', role: 'toolbar', 'aria-label': t('photo.tools') });
   #split = h('input', { type: 'range', min: '0', max: '1', step: '0.01', value: '0.5', 'aria-label': t('photo.split') });
   #busy = false;
+  /** Whether corrections are applied soon after they are made. */
+  appliesItself = false;
   #crops = new Crops();
   #unrendered = false;
   /** @type {'before' | 'after' | 'compare'} */
@@ -94,9 +101,15 @@ export class VelumEditor extends HTMLElement {
     await this.turn(0);
   }
 
+  /** Go on as in the file before. */
+  goOn() {
+    this.#tool = last.tool;
+    if (this.#opened?.canCorrect && last.correcting) this.#mode(true);
+  }
+
   /** Change between looking and correcting. */
   switchMode() {
-    if (this.#opened?.canCorrect) this.#mode(!this.#correcting);
+    if (this.#opened?.canCorrect) this.#turnTo(!this.#correcting);
   }
 
   /** Show a page. @param {number} page */
@@ -104,16 +117,22 @@ export class VelumEditor extends HTMLElement {
     const opened = this.#opened;
     if (!opened || page < 0 || page >= this.histories.length) return;
     const { before, after } = await opened.show(page);
-    [this.page, this.selected] = [page, 0];
+    [this.page, this.selected, this.#overResult] = [page, 0, false];
     this.#crops.clear();
     await this.viewer.show(before, after);
     if (!before) this.#view = 'after';
     this.#mode(this.#correcting);
   }
 
-  /** The result was made anew of what was stored. */
-  async rendered() {
+  /** The result was made anew of what was stored. @param {boolean} [stays] whether it is corrected further */
+  async rendered(stays = false) {
     this.#unrendered = false;
+    if (stays && this.#correcting) {
+      const shown = await this.#opened?.show(this.page);
+      await this.viewer.show(shown?.before ?? null, shown?.after ?? null);
+      this.#overResult = true;
+      return this.#mode(true);
+    }
     [this.#correcting, this.#view] = [false, 'after'];
     await this.turn(this.page);
   }
@@ -167,11 +186,18 @@ export class VelumEditor extends HTMLElement {
     if (region) this.viewer.reveal(region.xyxy);
   }
 
+  /** As somebody wants it, also in the next file. @param {boolean} correcting */
+  #turnTo(correcting) {
+    last.correcting = correcting;
+    this.#mode(correcting);
+  }
+
   /** @param {boolean} correcting */
   #mode(correcting) {
+    if (!correcting) this.#overResult = false;
     this.#correcting = correcting;
     this.way = [];
-    this.viewer.mode = correcting ? 'before' : this.#view;
+    this.viewer.mode = !correcting ? this.#view : this.#overResult ? 'after' : 'before';
     this.viewer.tool = correcting ? this.#tools[this.#tool] : null;
     this.#split.hidden = this.viewer.mode !== 'compare';
     // The original alone shows nothing of the result.
@@ -185,7 +211,7 @@ export class VelumEditor extends HTMLElement {
 
   /** @param {ToolName} tool */
   #use(tool) {
-    this.#tool = tool;
+    this.#tool = last.tool = tool;
     this.way = [];
     this.viewer.tool = this.#tools[tool];
     this.#refresh();
@@ -207,8 +233,8 @@ export class VelumEditor extends HTMLElement {
   #barParts() {
     const { history, viewer } = this, opened = this.#opened;
     const views = opened?.canCorrect ? /** @type {const} */ (['before', 'compare', 'after']) : /** @type {const} */ (['after']);
-    const modes = views.map((view) => this.#button(`view-${view}`, t(`photo.view.${view}`), () => { this.#view = view; this.#mode(false); }, { 'aria-pressed': String(!this.#correcting && this.#view === view) }));
-    if (opened?.canCorrect) modes.push(this.#button('correct', t('photo.correct'), () => this.#mode(true), { 'aria-pressed': String(this.#correcting) }));
+    const modes = views.map((view) => this.#button(`view-${view}`, t(`photo.view.${view}`), () => { this.#view = view; this.#turnTo(false); }, { 'aria-pressed': String(!this.#correcting && this.#view === view) }));
+    if (opened?.canCorrect) modes.push(this.#button('correct', t('photo.correct'), () => this.#turnTo(true), { 'aria-pressed': String(this.#correcting) }));
     const tools = /** @type {[ToolName, string][]} */ ([['select', ICONS.hand], ['box', ICONS.box], ['polygon', ICONS.polygon], ['brush', ICONS.brush]]);
     return [
       ...modes, h('span', { class: 'gap' }),
@@ -216,6 +242,7 @@ export class VelumEditor extends HTMLElement {
         ...tools.map(([name, drawing]) => this.#button(`tool-${name}`, t(`photo.tool.${name}`), () => this.#use(name), { 'aria-pressed': String(this.#tool === name) }, drawing)),
         this.#button('undo', t('photo.undo'), () => this.#go('undo'), { disabled: !history.canUndo }, ICONS.undo),
         this.#button('redo', t('photo.redo'), () => this.#go('redo'), { disabled: !history.canRedo }, ICONS.redo),
+        ...(this.#overResult ? [this.#hold()] : []),
       ] : opened?.canCorrect && this.#view !== 'before' ? [this.#hold()] : []),
       ...(this.histories.length > 1 ? this.#pages() : []),
       h('span', { class: 'gap' }),
@@ -241,7 +268,7 @@ export class VelumEditor extends HTMLElement {
       this.viewer.mode = next;
       this.viewer.refresh();
     };
-    const end = mode(this.#view);
+    const end = mode(this.#correcting ? 'after' : this.#view);
     const keys = (/** @type {() => void} */ act) => (/** @type {KeyboardEvent} */ event) => {
       if (event.key === ' ' || event.key === 'Enter') act();
     };
@@ -264,7 +291,7 @@ export class VelumEditor extends HTMLElement {
     if (this.#correcting) parts.push(this.#correctParts());
     if (this.changed || this.#busy) {
       parts.push(h('div', { class: 'stack tight' },
-        h('p', { class: 'note warn' }, t('photo.stale')),
+        h('p', { class: 'note warn' }, t(this.appliesItself ? 'photo.soon' : 'photo.stale')),
         this.#button('render', t(this.#busy ? 'photo.rendering' : 'photo.render'), () => this.dispatchEvent(new Event('render')), { class: 'primary', disabled: this.#busy })));
     }
     parts.push(regionList(history.now, this.selected, this.#correcting, {

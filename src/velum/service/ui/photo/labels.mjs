@@ -1,10 +1,11 @@
 // @ts-check
 import { language, t, TEXTS } from '../i18n.mjs';
+import { RARE } from './rare_labels.mjs';
 
 /** @param {string} kind @param {string} label */
 function text(kind, label) {
   const text = t(`${kind}.${label}`);
-  return text.startsWith(`${kind}.`) ? label.replaceAll('_', ' ') : text;
+  return text.startsWith(`${kind}.`) ? RARE[language]?.[label.replaceAll(' ', '_')] ?? label.replaceAll('_', ' ') : text;
 }
 
 /** @param {string} label what it stands for, as people say it of all of them */
@@ -22,7 +23,7 @@ export function hiddenText(labels, inLanguage = language) {
   const counts = new Map();
   for (const label of labels.map((name) => name.replaceAll(' ', '_'))) counts.set(label, (counts.get(label) ?? 0) + 1);
   if (!counts.size) return t('hidden.none', {}, inLanguage);
-  const parts = [...counts].sort(([, a], [, b]) => b - a).map(([label, n]) => (`count.${label}` in TEXTS.en ? t(`count.${label}`, { n }, inLanguage) : `${n} × ${label.replaceAll('_', ' ')}`));
+  const parts = [...counts].sort(([, a], [, b]) => b - a).map(([label, n]) => (`count.${label}` in TEXTS.en ? t(`count.${label}`, { n }, inLanguage) : `${n} × ${oneText(label)}`));
   return t('hidden', { what: new Intl.ListFormat(inLanguage).format(parts) }, inLanguage);
 }
 

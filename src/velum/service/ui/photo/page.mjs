@@ -25,6 +25,9 @@ import { drawnLabels } from './labels.mjs';
 /** @typedef {import('../api.mjs').Job} Job */
 /** @typedef {import('../api.mjs').Regions} Regions */
 
+/** Corrections that nobody goes on with for so long are applied. */
+const SOON_MS = 700;
+
 class VelumPhoto extends HTMLElement {
   #gone = new AbortController();
   #id = '';
@@ -43,6 +46,8 @@ class VelumPhoto extends HTMLElement {
   #kept = h('div');
   #strip = /** @type {VelumStrip} */ (document.createElement('velum-strip'));
   #gallery = new VelumGallery();
+  #timer = 0;
+  #rendering = false;
   /** @type {Draft | null} */
   #draft = null;
 
@@ -63,6 +68,7 @@ class VelumPhoto extends HTMLElement {
   }
 
   disconnectedCallback() {
+    clearTimeout(this.#timer);
     this.#gone.abort();
   }
 
@@ -97,7 +103,7 @@ class VelumPhoto extends HTMLElement {
       return;
     }
     const report = await getJson(`v1/jobs/${this.#id}/report`, this.#gone.signal);
-    this.#actions.replaceChildren(h('button', { type: 'button', class: 'primary', onclick: () => this.#download() }, icon(ICONS.download), t('download')));
+    this.#actions.replaceChildren(h('button', { type: 'button', class: this.hasAttribute('queue') ? '' : 'primary', onclick: () => this.#download() }, icon(ICONS.download), t('download')));
     await loadFileTypes(this.#gone.signal);
     if (isVideo(job.name)) {
       this.#actions.prepend(h('a', { class: 'button', href: `#/review/${this.#id}` }, t('photo.video')));
@@ -165,6 +171,8 @@ class VelumPhoto extends HTMLElement {
     }
     if (job.corrections_pending) editor.stored([]);
     if (kept?.pages) editor.restore(frames.map((_, i) => kept.pages[i] && stateOf(kept.pages[i])));
+    editor.appliesItself = this.hasAttribute('queue') && frames.length === 1;
+    if (this.hasAttribute('queue')) editor.goOn();
     editor.addEventListener('render', () => this.#render());
     editor.addEventListener('edit', () => this.#edited());
     addEventListener('keydown', (event) => {
@@ -213,6 +221,7 @@ class VelumPhoto extends HTMLElement {
     if (!editor) return;
     const pages = Object.fromEntries(editor.histories.flatMap((history, i) => (history.changed ? [[i, regionsOf(history.now)]] : [])));
     this.#draft?.set({ pages }, editor.changed);
+    this.#soon();
     this.#gallery.show(hiddenOnPages(editor.histories.map(({ now }) => now)));
     this.#looked();
   }
@@ -242,16 +251,24 @@ class VelumPhoto extends HTMLElement {
     return smaller ? createImageBitmap(picture, { resizeWidth: width, resizeHeight: height }) : picture;
   }
 
+  /** Apply corrections soon after they are made: on the way through the queue, only looking and approving is left to do. */
+  #soon() {
+    clearTimeout(this.#timer);
+    const editor = this.#editor;
+    if (!editor?.appliesItself || !editor.changed) return;
+    this.#timer = setTimeout(() => { if (this.#rendering || editor.drawing || editor.moving || editor.way.length) this.#soon(); else if (editor.changed) this.#render(true); }, SOON_MS);
+  }
+
   /** With the corrections of this page, which the file may lack. */
   #download() {
     return saveResult(this.#id, this.#editor?.changed ? () => this.#render() : null);
   }
 
-  /** Whether it was made anew with the corrections. @returns {Promise<boolean>} */
-  async #render() {
+  /** Whether it was made anew with the corrections. @param {boolean} [stays] whether it is corrected further @returns {Promise<boolean>} */
+  async #render(stays = false) {
     const editor = this.#editor, regions = this.#regions;
     if (!editor || !regions) return false;
-    editor.busy = true;
+    this.#rendering = editor.busy = true;
     const states = editor.histories.map(({ now }) => now);
     const frames = regions.frames.length ? regions.frames : [{ index: 0, regions: [] }];
     const corrected = { ...regions, frames: frames.map((frame, i) => ({ ...frame, regions: regionsOf(states[i]) })) };
@@ -270,12 +287,12 @@ class VelumPhoto extends HTMLElement {
       const tag = await request(`${path}/regions`, { method: 'GET' });
       this.#tag = tag.headers.get('etag') ?? '';
       editor.seen.clear();
-      await editor.rendered();
+      await editor.rendered(stays);
       await this.#draft?.applied({ pages: {} });
       if (editor.changed) this.#edited();
       if (this.#draft) this.#kept.append(draftStatus(this.#draft, this.#gone.signal));
       await this.#approvable();
-      tell(t('photo.rendered'));
+      if (!stays) tell(t('photo.rendered'));
       return true;
     } catch (error) {
       if (this.#gone.signal.aborted) return false;
@@ -283,7 +300,7 @@ class VelumPhoto extends HTMLElement {
       tellError(error, error instanceof Problem && error.status === 412 ? t('photo.others') : undefined);
       return false;
     } finally {
-      editor.busy = false;
+      this.#rendering = editor.busy = false;
     }
   }
 }

@@ -28,7 +28,7 @@ class VelumReview extends HTMLElement {
   connectedCallback() {
     this.className = 'stack';
     reviewOnly([]);
-    this.append(h('div', { class: 'row between' }, h('div', {}, h('h1', {}, t('nav.review')), h('p', { class: 'quiet' }, t('review.sub'))), h('div', { class: 'row' }, h('label', { class: 'check', hidden: true }, this.#mine, h('span', {}, t('review.mine'))), layoutChoice(this), this.#all, this.#start)), this.#body);
+    this.append(h('div', { class: 'row between' }, h('div', {}, h('h1', {}, t('nav.review')), h('p', { class: 'quiet' }, t('review.sub'))), h('div', { class: 'row' }, h('label', { class: 'check', hidden: true }, this.#mine, h('span', {}, t('review.mine'))), h('a', { class: 'button', href: '#/activity' }, t('nav.activity')), layoutChoice(this), this.#all, this.#start)), this.#body);
     this.#load();
   }
 

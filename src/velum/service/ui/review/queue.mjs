@@ -51,7 +51,7 @@ export class VelumApprove extends HTMLElement {
     this.#told = '';
     const { reviews } = await waiting(signal), at = reviews.findIndex(({ job }) => job.id === id);
     const next = reviews[at + 1] ?? reviews.find((_, i) => i !== at);
-    this.replaceChildren(...(at < 0 ? [] : [h('button', { type: 'button', disabled: this.#off, title: t('review.left', { n: reviews.length }), onclick: () => this.#approve(reviews[at], next) }, t(next ? 'review.approve.next' : 'review.approve'))]));
+    this.replaceChildren(...(at < 0 ? [] : [h('button', { type: 'button', class: 'primary', disabled: this.#off, title: t('review.left', { n: reviews.length }), onclick: () => this.#approve(reviews[at], next) }, t(next ? 'review.approve.next' : 'review.approve'))]));
   }
 
   set disabled(/** @type {boolean} */ off) {

@@ -326,7 +326,7 @@ class VelumStart extends HTMLElement {
     if (item.state === 'ready') return h('span', { class: 'quiet small' }, t('state.ready'));
     if (item.state !== 'done') return h('div', { class: 'small bad' }, item.job?.error ? failure(item.job.error) : [item.error || t(`state.${item.state}`), item.detail ? h('details', {}, h('summary', {}, t('error.more')), h('p', { lang: 'en' }, item.detail)) : '']);
     if (item.hidden === null) return h('span', { class: 'badge warn' }, t('result.unread'));
-    return item.hidden ? h('div', {}, h('span', { class: 'badge good' }, item.what ?? ''), item.job ? h('span', { class: 'small quiet kept' }, keptText(item.job)) : '') : h('span', { class: 'badge warn' }, t('start.none'));
+    return item.hidden ? h('div', { class: 'row' }, h('span', { class: 'badge good' }, item.what ?? ''), item.job ? h('span', { class: 'small quiet kept' }, keptText(item.job)) : '') : h('span', { class: 'badge warn' }, t('start.none'));
   }
 
   /** @param {Item} item */

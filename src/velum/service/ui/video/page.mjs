@@ -19,6 +19,7 @@ import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { SOUNDS } from '../start/plan.mjs';
 import { zip } from '../start/zip.mjs';
 import { left, t } from '../i18n.mjs';
+import { PictureZoom } from './picture_zoom.mjs';
 import { VelumResult } from './result_view.mjs';
 import { VelumTracks } from './track_list.mjs';
 import { FrameShots } from './frame_shots.mjs';
@@ -93,6 +94,8 @@ class VelumVideo extends HTMLElement {
   #other = h('select', { 'aria-label': t('video.merge.with'), onchange: () => this.#merge() });
   #how = h('div');
   #gallery = new VelumGallery();
+  /** @type {PictureZoom | null} */
+  #zoom = null;
   #shots = new FrameShots(this.#gone.signal);
   /** @type {Record<string, HTMLButtonElement>} */
   #buttons = {};
@@ -256,13 +259,16 @@ class VelumVideo extends HTMLElement {
       this.#edited();
       this.#show();
     });
+    const frame = h('div', { class: 'video-frame', 'data-mode': 'before' }, h('div', { class: 'video-half' }, stage), this.#result);
+    this.#zoom = new PictureZoom(frame, stage, [this.#result.video]);
+    frame.append(this.#zoom.bar);
     this.#result.follow(`v1/jobs/${this.#id}`, stage);
     this.#result.addEventListener('mode', () => this.#listen(false));
     const legend = ['detected', 'filled', 'manual'].map((kind) => h('span', { class: `legend ${kind}` }, t(`video.kind.${kind}`)));
     this.#body.replaceChildren(
       h('div', { class: 'video-main' },
         h('div', { class: 'row tools' }, h('div', { class: 'row', role: 'group', 'aria-label': t('photo.tools') }, ...this.#tools), this.#label, this.#span, button('undo', () => this.#travel('undo'), ICONS.undo), button('redo', () => this.#travel('redo'), ICONS.redo), h('span', { class: 'gap' }), this.#result.choice),
-        h('div', { class: 'video-frame', 'data-mode': 'before' }, stage, this.#result),
+        frame,
         h('div', { class: 'row video-steps' }, step(ICONS.stepback, 'back.frame', () => stage.go(stage.frame - 1)), play, step(ICONS.stepon, 'forward', () => stage.go(stage.frame + 1)), this.#speed, this.#mute, this.#time, h('span', { class: 'gap' }),
           button('doubt', () => this.#next(1)), button('right', () => this.#right())),
         h('div', { class: 'row video-at' }, this.#where, this.#doubt, h('span', { class: 'gap' }), timeline.zooming), timeline, h('p', { class: 'small quiet row' }, ...legend, h('span', { class: 'video-keys' }, t('video.keys')))),
@@ -505,6 +511,7 @@ class VelumVideo extends HTMLElement {
     this.#where.textContent = t('video.where', { at: frame + 1, all: this.#frames, clock: this.#clock(frame) });
     this.#timeline.place(frame, this.#where.textContent);
     this.#doubt.textContent = '';
+    this.#zoom?.center(this.#box);
     if (this.#stage.video.paused) this.#list.follow(frame);
   }
 
@@ -524,6 +531,7 @@ class VelumVideo extends HTMLElement {
     this.#count.textContent = [t('video.count', { n: now.length - off }), off ? t('photo.off', { n: off }) : '', decided ? t('video.decided.n', { n: decided }) : ''].filter(Boolean).join(', ');
     const chosen = now.find(({ id }) => id === this.#chosen);
     this.#how.replaceChildren(chosen ? techniqueField(chosen.places[0].region.technique, (technique) => this.#edit((state, id) => tracks.hiddenBy(state, id, technique))) : '');
+    this.#zoom?.center(this.#box);
     const { split, extend, remove, undo, redo, render, doubt, right } = this.#buttons;
     right.disabled = !now.length;
     this.#approve.disabled = changed || !this.#wasShown;
@@ -541,7 +549,7 @@ class VelumVideo extends HTMLElement {
     const keys = command ? { z: () => this.#travel(event.shiftKey ? 'redo' : 'undo'), y: () => this.#travel('redo') } : {
       arrowleft: () => this.#stage.go(frame - (event.shiftKey ? second : 1)), arrowright: () => this.#stage.go(frame + (event.shiftKey ? second : 1)),
       home: () => this.#stage.go(0), end: () => this.#stage.go(this.#frames - 1), n: () => this.#next(1), p: () => this.#next(-1), k: () => (this.#stage.video.paused ? this.#right() : this.#playing()), j: () => this.#shuttle(-1), l: () => this.#shuttle(1),
-      o: () => this.#result.use(this.#result.mode === 'before' ? 'after' : 'before'), g: () => this.#time.focus(), '+': () => this.#timeline.zoom(1.5), '-': () => this.#timeline.zoom(1 / 1.5), m: () => this.#listen(),
+      o: () => this.#result.use(this.#result.mode === 'before' ? 'after' : 'before'), g: () => this.#time.focus(), z: () => this.#zoom?.toggle(this.#box), '+': () => this.#timeline.zoom(1.5), '-': () => this.#timeline.zoom(1 / 1.5), m: () => this.#listen(),
       x: () => this.#toggle(this.#chosen), delete: () => this.#chosen && this.#edit(tracks.removed),
       b: () => this.#drawn([0.4, 0.4, 0.6, 0.6].map((share, i) => share * (i % 2 ? this.#file?.height ?? 1 : this.#file?.width ?? 1))),
       ...(at.closest('button, summary, a, input') ? {} : { ' ': () => this.#playing() }),
@@ -552,10 +560,16 @@ class VelumVideo extends HTMLElement {
     act();
   };
 
+  /** Of the chosen track, in this frame. */
+  get #box() {
+    const track = this.#history.now.find((other) => other.id === this.#chosen);
+    return track && tracks.placeAt(track, this.#stage.frame)?.region.xyxy;
+  }
+
   /** Move the chosen track's box in this frame by keys; with Shift, its lower right corner. @param {KeyboardEvent} event */
   #nudge({ key, shiftKey }) {
     const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
-    const track = this.#history.now.find((other) => other.id === this.#chosen), box = track && tracks.placeAt(track, this.#stage.frame)?.region.xyxy;
+    const box = this.#box;
     const step = Math.max(1, Math.round((this.#file?.width ?? 0) / 200));
     return way && box ? () => this.#put(box.map((edge, i) => (shiftKey && i < 2 ? edge : edge + step * way[i % 2]))) : undefined;
   }

@@ -25,7 +25,9 @@ export class VelumStage extends HTMLElement {
   state = [];
   /** @type {readonly number[]} */
   times = [0];
-  #size = { width: 1, height: 1 };
+  size = { width: 1, height: 1 };
+  /** How many times larger the picture is shown. */
+  magnified = 1;
   #wanted = -1;
   /** @type {{ by: number, from: number[], box: number[] | null, start: number[] | null } | null} */
   #drag = null;
@@ -59,7 +61,7 @@ export class VelumStage extends HTMLElement {
 
   /** @param {number} width @param {number} height */
   sized(width, height) {
-    this.#size = { width, height };
+    this.size = { width, height };
     this.style.aspectRatio = `${width} / ${height}`;
     this.style.maxWidth = `calc(50vh * ${width / height})`;
   }
@@ -83,7 +85,7 @@ export class VelumStage extends HTMLElement {
   /** @param {PointerEvent} event */
   #spot(event) {
     const { left, top, width, height } = this.#canvas.getBoundingClientRect();
-    return [((event.clientX - left) / width) * this.#size.width, ((event.clientY - top) / height) * this.#size.height];
+    return [((event.clientX - left) / width) * this.size.width, ((event.clientY - top) / height) * this.size.height];
   }
 
   /** The track with the smallest box around a spot. @param {number[]} spot */
@@ -93,6 +95,11 @@ export class VelumStage extends HTMLElement {
       return box && x >= box[0] && x < box[2] && y >= box[1] && y < box[3] ? [{ id, box, area: (box[2] - box[0]) * (box[3] - box[1]) }] : [];
     });
     return found.sort((a, b) => a.area - b.area)[0];
+  }
+
+  /** Whether a pointer there does nothing to regions. @param {PointerEvent} event */
+  isFree(event) {
+    return this.tool !== 'draw' && !this.#hit(this.#spot(event));
   }
 
   /** @param {PointerEvent} event */
@@ -117,7 +124,7 @@ export class VelumStage extends HTMLElement {
     }
     if (event.pointerId !== drag.by) return;
     const [x, y] = this.#spot(event), { from: [fx, fy], start } = drag;
-    if (start) drag.box = moved(start, x - fx, y - fy, this.#size.width, this.#size.height);
+    if (start) drag.box = moved(start, x - fx, y - fy, this.size.width, this.size.height);
     else if (this.tool === 'draw') drag.box = [Math.min(x, fx), Math.min(y, fy), Math.max(x, fx), Math.max(y, fy)];
     this.draw();
   }
@@ -140,20 +147,20 @@ export class VelumStage extends HTMLElement {
   draw() {
     const { clientWidth: width, clientHeight: height } = this;
     if (!width) return;
-    const sharp = devicePixelRatio;
+    const sharp = devicePixelRatio * Math.min(3, this.magnified), thin = sharp / this.magnified;
     if (this.#canvas.width !== Math.round(width * sharp) || this.#canvas.height !== Math.round(height * sharp)) {
       Object.assign(this.#canvas, { width: Math.round(width * sharp), height: Math.round(height * sharp) });
     }
     const paint = this.#canvas.getContext('2d');
     if (!paint) return;
-    const scale = (width * sharp) / this.#size.width, { accent } = colours(this);
+    const scale = (width * sharp) / this.size.width, { accent } = colours(this);
     paint.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
     /** @param {number[]} box @param {string} colour @param {number} line */
     const frame = ([x0, y0, x1, y1], colour, line) => {
       // A dark line under a bright one shows on any picture.
       for (const [style, more] of /** @type {[string, number][]} */ ([['#000', 2], [colour, 0]])) {
         paint.strokeStyle = style;
-        paint.lineWidth = (line + more) * sharp;
+        paint.lineWidth = (line + more) * thin;
         paint.strokeRect(x0 * scale, y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale);
       }
     };
@@ -167,10 +174,10 @@ export class VelumStage extends HTMLElement {
         paint.fillRect(x0 * scale, y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale);
       }
       if (!this.preview || chosen) {
-        paint.setLineDash(on ? [] : [6 * sharp, 4 * sharp]);
+        paint.setLineDash(on ? [] : [6 * thin, 4 * thin]);
         frame([x0, y0, x1, y1], chosen ? '#fff' : on ? '#5cc4b4' : '#bbb', chosen ? 3 : 2);
         paint.setLineDash([]);
-        drawPoints(paint, pointsIn(region, [x0, y0, x1, y1])?.map(([x, y]) => [x * scale, y * scale]), (chosen ? 3 : 2) * sharp);
+        drawPoints(paint, pointsIn(region, [x0, y0, x1, y1])?.map(([x, y]) => [x * scale, y * scale]), (chosen ? 3 : 2) * thin);
       }
     }
     if (this.#drag?.box && !this.#drag.start) frame(this.#drag.box, accent, 2);
