@@ -19,12 +19,14 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from tests.media.sound.factories import decode_sound, noise, write_sound
 
 from velum import Engine, Limits, Plan, RuntimeConfig
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, Unavailable, VelumError
 from velum.jobs import Cancelled, EngineProcessor, Piece, Submission, Task
 from velum.net import NetworkPolicy
 from velum.net.client import HttpClient
+from velum.plan import Video
 from velum.service.job_backend import worker
 from velum.settings import Settings
 from velum.settings.schema import JobsSettings
@@ -205,6 +207,19 @@ def test_archives_are_hidden_member_by_member(
         archive.writestr("drawing.emf", b"\1\0\0\0")
     with pytest.raises(BadInput, match=r"drawing\.emf"):
         processor.make(task(tmp_path / "refused", tmp_path / "again", ZONE, name="a.zip"), Piece(0))
+
+
+@pytest.mark.parametrize(("name", "result"), [("Talk.M4A", "Talk.hidden.m4a"), ("talk.mp3", "talk.hidden.m4a")])
+def test_sound_files_are_jobs_without_regions(
+    name: str, result: str, tmp_path: Path, make_processor: Callable[..., EngineProcessor]
+) -> None:
+    source = write_sound(tmp_path / "a.m4a", [noise(1)], "aac", rate=16_000).rename(tmp_path / "source")
+    processor = make_processor()
+    job = task(source, tmp_path / "work", replace(ZONE, video=Video(audio="silence")), name=name)
+    (piece,) = processor.cut(job)
+    output = processor.join(job, [processor.make(job, piece)])
+    assert (output.name, output.regions) == (result, None)
+    assert not decode_sound(output.file)[1].any()
 
 
 def test_cancel_kills_the_process(

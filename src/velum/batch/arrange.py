@@ -13,6 +13,7 @@ from velum import media
 from velum.atomic import is_temporary
 from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.media import archive
+from velum.media.formats import SOUND_FORMAT_SUFFIXES, SOUND_SUFFIXES
 from velum.report import Report
 from velum.storage.objects import sort_texts
 
@@ -31,15 +32,21 @@ class BatchItem:
 
 
 def arrange(
-    sources: Sequence[Path], target: Path | None, include: Sequence[str] = (), exclude: Sequence[str] = ()
+    sources: Sequence[Path],
+    target: Path | None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    *,
+    sound: bool = False,
 ) -> tuple["Sequence[BatchItem] | ArrangedItems", Path | None]:
     """Return the items for files and folders, and the folder whose tree mirrors the sources (None for a single file).
 
     Without a target, `photo.jpg` becomes `photo.hidden.jpg` and the folder `photos` becomes `photos.hidden`. Folders
     are searched to any depth, but not through links, for images and videos, by content or by suffix, and for archives
-    and documents by suffix; `include` and `exclude` select files in folders, see `is_selected`. Where the suffix of a
-    source does not fit its content, its result has one that does. Raises `BadInput` when a source is missing or holds
-    no image or video, `BadPlan` when results would overwrite each other or land among their sources.
+    and documents by suffix; with `sound`, for sound files by both. `include` and `exclude` select files in folders, see
+    `is_selected`. Where the suffix of a source does not fit its content, its result has one that does. Raises
+    `BadInput` when a source is missing or holds no image or video, `BadPlan` when results would overwrite each other or
+    land among their sources.
     """
     for source in sources:
         if not source.exists():
@@ -60,7 +67,7 @@ def arrange(
         raise BadPlan("several sources need a folder to write to; add -o FOLDER")
     if folder.exists() and not folder.is_dir():
         raise BadPlan(f"{folder} is a file; several sources need a folder to write to")
-    return _mirror_items(sources, folder, include, exclude), folder
+    return _mirror_items(sources, folder, include, exclude, sound=sound), folder
 
 
 def is_selected(path: PurePath, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> bool:
@@ -91,6 +98,11 @@ class ArrangedItems:
         self._rows.execute(
             "CREATE TABLE item (source BLOB, target BLOB UNIQUE, wanted BLOB, folded BLOB, suffix TEXT, note TEXT)"
         )
+
+    @property
+    def has_sound(self) -> bool:
+        """True when sound files are among those that are no items."""
+        return not SOUND_SUFFIXES.isdisjoint(self.left_out)
 
     def add(self, source: Path, target: Path, suffix: str, note: str) -> None:
         """Add a source; with a note, its result has another suffix. Raises `BadPlan` when its target is taken."""
@@ -148,14 +160,14 @@ def _fold(path: Path) -> bytes:
 
 
 def _mirror_items(
-    sources: Sequence[Path], folder: Path, include: Sequence[str], exclude: Sequence[str]
+    sources: Sequence[Path], folder: Path, include: Sequence[str], exclude: Sequence[str], *, sound: bool
 ) -> ArrangedItems:
     inside = folder.resolve()
     items = ArrangedItems()
     for source in sources:
         if source.is_dir() and source.resolve() == inside:
             raise BadPlan(f"{folder} is both source and target; choose another folder to write to")
-        files = _media_files(source, inside, items.left_out) if source.is_dir() else iter([source])
+        files = _media_files(source, inside, items.left_out, sound=sound) if source.is_dir() else iter([source])
         for path in files:
             inner = path.relative_to(source) if source.is_dir() else Path(path.name)
             if not source.is_dir() or is_selected(inner, include, exclude):
@@ -163,9 +175,10 @@ def _mirror_items(
     items.rename()
     if not len(items):
         chosen = " that --include and --exclude leave" if include or exclude else ""
+        muted = "; sound files are taken with --audio speech-mute or silence" if items.has_sound else ""
         raise BadInput(
             f"no images or videos in {', '.join(map(str, sources))}{chosen}; "
-            f"known are {', '.join(sorted(media.SUFFIXES))}"
+            f"known are {', '.join(sorted(media.SUFFIXES))}{muted}"
         )
     return items
 
@@ -179,6 +192,11 @@ def result_suffix(source: Path) -> tuple[str, str]:
             return given or source.suffix, ""
         suffix = archive.usual_suffix(container)
         return suffix, f"the source is a {container} and has the suffix {source.suffix!r}; the result has {suffix}"
+    if sound := media.sound_format_of(source):
+        suffixes = SOUND_FORMAT_SUFFIXES[sound]
+        if source.suffix.lower() in suffixes:
+            return source.suffix, ""
+        return suffixes[0], f"the source is sound of the format {sound}; the result has the suffix {suffixes[0]}"
     kind = media.kind_of(source)
     if kind is None or media.is_suffix_of(source.suffix, kind):
         return source.suffix, ""
@@ -187,7 +205,11 @@ def result_suffix(source: Path) -> tuple[str, str]:
     return suffix, f"the source has the format {kind} and {name}; the result has the suffix {suffix}"
 
 
-def _media_files(folder: Path, target: Path, left_out: Counter[str]) -> Iterator[Path]:
+def _is_sound(path: Path) -> bool:
+    return path.suffix.lower() in SOUND_SUFFIXES and media.sound_format_of(path) is not None
+
+
+def _media_files(folder: Path, target: Path, left_out: Counter[str], *, sound: bool) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         # A killed run may have left unfinished files.
         names = sort_texts(entry.name for entry in entries if not is_temporary(entry.name))
@@ -197,8 +219,8 @@ def _media_files(folder: Path, target: Path, left_out: Counter[str]) -> Iterator
             if entry.is_symlink():
                 left_out["link to a folder"] += 1
             elif entry.resolve() != target:
-                yield from _media_files(entry, target, left_out)
-        elif media.is_picture(entry) or archive.has_container_suffix(entry):
+                yield from _media_files(entry, target, left_out, sound=sound)
+        elif media.is_picture(entry) or archive.has_container_suffix(entry) or (sound and _is_sound(entry)):
             yield entry
         elif not entry.is_file():
             left_out["link to nothing" if entry.is_symlink() else "no regular file"] += 1

@@ -10,8 +10,8 @@ import typer
 
 from velum.cli import common, options, stream_options
 from velum.cli import evidence as signed
-from velum.cli.common import Messages, NoProgress, Quiet, Reports, Verbose, count_labels
-from velum.cli.hide_folder import FolderRun
+from velum.cli.common import Messages, NoProgress, Quiet, Reports, Verbose
+from velum.cli.hide_folder import FolderRun, say_hidden
 from velum.cli.screen_text import printable
 
 if TYPE_CHECKING:
@@ -145,7 +145,11 @@ def hide(
     chosen_plan = options.with_people(chosen_plan, keep_person, only_person)
     stream = stream_options.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
-    jobs, folder = ([], None) if stream else arrange(paths, place, include, exclude)
+    jobs, folder = (
+        ([], None)
+        if stream
+        else arrange(paths, place, include, exclude, sound=chosen_plan.video.audio in {"silence", "speech-mute"})
+    )
     messages = Messages(quiet=quiet, verbose=verbose, progress=not no_progress)
     _check_options(
         stream, folder, regions=regions, resume=resume, evidence=evidence, signed_by=bool(key or reviewer or evaluation)
@@ -244,7 +248,6 @@ def _hide_one(
         messages.warn(warning)
     reports.add(report.to_json(), err=aside)
     if not reports.printed and not messages.quiet:
-        frames = f" in {report.frames} frames" if report.frames > 1 else ""
         seconds = time.perf_counter() - start
         target_name = printable(stream_options.target_name(job))
-        typer.echo(f"{target_name}: {count_labels(report.labels)} hidden{frames}, {seconds:.2f} s", err=aside)
+        typer.echo(f"{target_name}: {say_hidden(report)}, {seconds:.2f} s", err=aside)

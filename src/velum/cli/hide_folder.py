@@ -109,12 +109,23 @@ class FolderRun:
 
     def _add(self, job: "BatchItem", report: "Report", general_warnings: tuple[str, ...]) -> None:
         self.done += 1
-        self.empty += not report.labels
+        self.empty += not (report.labels or any(track.get("muted") for track in report.sound))
         for label, count in report.labels.items():
             self.labels[label] = self.labels.get(label, 0) + count
         for warning in report.warnings:
             if warning not in general_warnings:
                 self.messages.warn(warning, of=job.source)
         seconds = sum(report.seconds.values())
-        self.messages.note(f"{job.source} -> {job.target}: {count_labels(report.labels)} hidden, {seconds:.2f} s")
+        self.messages.note(f"{job.source} -> {job.target}: {say_hidden(report)}, {seconds:.2f} s")
         self.reports.add(report.to_json())
+
+
+def say_hidden(report: "Report") -> str:
+    """Return what was hidden as text, such as "2 faces hidden in 75 frames, 1.7 s of speech muted"."""
+    frames = f" in {report.frames} frames" if report.frames > 1 else ""
+    seen = [f"{count_labels(report.labels)} hidden{frames}"] if report.width else []
+    actions = {track["action"] for track in report.sound}
+    muted = max((sum(end - start for start, end in track.get("muted", ())) for track in report.sound), default=0.0)
+    heard = f"{muted:.1f} s of speech muted" if muted else "no speech found"
+    sound = [heard] if "speech-mute" in actions else ["all sound muted"] if actions else []
+    return ", ".join(seen + sound)

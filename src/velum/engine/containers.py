@@ -213,6 +213,9 @@ class _ContainerRun:
             case "media":
                 out = out if content.what == media.SEQUENCE else out.with_suffix(media.suffix_of(content.what))
                 hidden = self._hide_media(file, out, name, member.details)
+            case "sound" if self.job.plan.video.audio != "copy" and (sound := media.sound_format_of(file)):
+                out = out.with_suffix(media.SOUND_FORMAT_SUFFIXES[sound][0])
+                hidden = self._hide_media(file, out, name, member.details)
             case "container":
                 self.rewrite(file, content.what, out, name, depth=depth + 1, prefix=f"{name}/")
                 self._note(name, "container")

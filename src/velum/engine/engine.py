@@ -21,6 +21,7 @@ from velum.engine.part_cache import PartCache
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PreparedPlan, prepare, read_people
 from velum.engine.schedule import Schedule
+from velum.engine.sound_file import SoundJob, hide_sound
 from velum.engine.stages import OnRegions, Progress, encode, hide, locate_or_use, notify
 from velum.engine.tracking import MOST_SECONDS, TrackingWindow, decode, track, track_one_object
 from velum.engine.verify_output import hide_verified
@@ -111,6 +112,9 @@ class Engine:
 
         For videos and animations, each stage runs in a thread of its own, ahead of the next one.
         """
+        if isinstance(source, Path) and (sound := media.sound_format_of(source)):
+            sound_job = SoundJob(source, sound, target, plan, self._limits, overwrite)
+            return hide_sound(sound_job, has_regions=regions is not None)
         sources.refuse_second_pass(source, plan)
         work, limits = self.check(plan, regions=regions), self._limits
         given = regions is not None

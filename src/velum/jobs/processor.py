@@ -13,10 +13,11 @@ from velum.engine.subprocess_engine import DeathAdvice, SubprocessEngine, Subpro
 from velum.errors import OutputFailed, Unavailable
 from velum.jobs.values import Piece, RegionsOrigin, Submission
 from velum.limits import Limits
-from velum.media import SEGMENT_SECONDS, Segment
+from velum.media import SEGMENT_SECONDS, Segment, sound_format_of
 from velum.media.archive import SUFFIXES as CONTAINER_SUFFIXES
 from velum.media.archive import container_of, suffix_of_container, usual_suffix
 from velum.media.formats import (
+    SOUND_FORMAT_SUFFIXES,
     VIDEO_HEAD_BYTES,
     VIDEO_SUFFIXES,
     format_of,
@@ -144,7 +145,7 @@ class EngineProcessor:
     def cut(self, task: Task) -> Sequence[Piece]:
         """Return the segments of a video; one piece for a source that cannot be split. Raises as `make` does."""
         suffix = _suffix(task.source, task.submission.name)
-        if suffix not in VIDEO_SUFFIXES:
+        if suffix not in VIDEO_SUFFIXES or sound_format_of(task.source):
             return [_WHOLE]
         spans = self._run_subprocess(self._request(task, f"cut{suffix}", cut_seconds=self._span_seconds), task)["spans"]
         pieces = [Piece(n, json.dumps(span), Segment.from_json(span).frames) for n, span in enumerate(spans)]
@@ -155,8 +156,9 @@ class EngineProcessor:
         name, span = f"{piece.index}{_suffix(task.source, task.submission.name)}", None
         if piece.label:
             name, span = f"{piece.index}.part", json.loads(piece.label)
-        # No annotation file belongs to an archive or a document.
-        regions_file = None if container_of(task.source) else task.folder / f"{piece.index}.hidden_regions"
+        # No annotation file belongs to an archive, a document or a sound file.
+        has_regions = not container_of(task.source) and not sound_format_of(task.source)
+        regions_file = task.folder / f"{piece.index}.hidden_regions" if has_regions else None
         request = self._request(task, name, span=span, hidden_regions=regions_file)
         report = self._run_subprocess(request, task)
         task.progress(report["frames"], report["frames"])
@@ -244,6 +246,9 @@ def _suffix(source: Path, name: str) -> str:
     if container := container_of(source):
         known = suffix_of_container(name)
         return known if CONTAINER_SUFFIXES.get(known) == container else usual_suffix(container)
+    if sound := sound_format_of(source):
+        stated = Path(name).suffix.lower()
+        return stated if stated in SOUND_FORMAT_SUFFIXES[sound] else SOUND_FORMAT_SUFFIXES[sound][0]
     detected = "DICOM" if is_dicom(head) else video_format_of(head) or format_of(head, repr(name))
     stated = Path(name).suffix.lower()
     return stated if is_suffix_of(stated, detected) else suffix_of(detected)

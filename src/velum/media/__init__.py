@@ -11,17 +11,20 @@ from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.media import archive
-from velum.media.formats import SUFFIXES as IMAGE_SUFFIXES
 from velum.media.formats import (
+    SOUND_FORMAT_SUFFIXES,
     VIDEO_HEAD_BYTES,
     VIDEO_SUFFIXES,
+    head_of,
     is_image,
     is_picture,
     is_suffix_of,
     kind_of,
+    sound_format_of_head,
     suffix_of,
     video_format_of,
 )
+from velum.media.formats import SUFFIXES as IMAGE_SUFFIXES
 from velum.media.image import reader, writer
 from velum.media.image.info import ImageInfo
 from velum.media.image.rgb8 import PlainFormat, Rgb8Image, plain_of, read_plain, write_plain
@@ -42,6 +45,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "SEGMENT_SECONDS",
     "SEQUENCE",
+    "SOUND_FORMAT_SUFFIXES",
     "STREAMED",
     "SUFFIXES",
     "VIDEO_SUFFIXES",
@@ -69,6 +73,7 @@ __all__ = [
     "plain_of",
     "publish",
     "read_plain",
+    "sound_format_of",
     "source_of",
     "split_video",
     "suffix_of",
@@ -240,6 +245,20 @@ def video_of(source: Reader) -> "VideoSource":
     if not isinstance(source, VideoReader | LiveReader):
         raise BadPlan(f"cannot hide {source.info.source} in segments: only videos have them; hide it as a whole")
     return source.source
+
+
+def sound_format_of(source: Path) -> str | None:
+    """Return the format of a sound file by its content; None for any other file."""
+    if not _may_be_sound(source):
+        return None
+    from velum.media.sound import sound_file  # noqa: PLC0415  # images do without PyAV
+
+    return sound_file.sound_format_of(source)
+
+
+def _may_be_sound(source: Path) -> bool:
+    head = head_of(source)
+    return sound_format_of_head(head) is not None or video_format_of(head) is not None
 
 
 def _is_video(source: Path) -> bool:

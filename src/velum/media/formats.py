@@ -104,6 +104,12 @@ SOUND_SUFFIXES = frozenset({
 })  # fmt: skip
 """Suffixes of audio files, although their containers could hold video."""
 
+SOUND_FORMAT_SUFFIXES = {
+    "WAV": (".wav",), "FLAC": (".flac",), "MP3": (".mp3",), "OGA": (".ogg", ".oga", ".opus", ".spx"),
+    "M4A": (".m4a", ".m4b", ".m4r", ".mp4"), "MKA": (".mka", ".mkv"), "WEBA": (".weba", ".webm"),
+}  # fmt: skip
+"""Suffixes of each format of sound files that velum reads and writes, the usual one first."""
+
 _USUAL = {
     "HEIF": ".heic", "JPEG": ".jpg", "JPEG2000": ".jp2", "TIFF": ".tif", "MPEG": ".mpg", "TS": ".ts", "MP4": ".mp4",
     "3GP": ".3gp", "DICOM": ".dcm", **dict.fromkeys(READ_ONLY, ".mkv"),
@@ -180,6 +186,20 @@ def video_format_of(head: bytes) -> str | None:
     return None
 
 
+def sound_format_of_head(head: bytes) -> str | None:
+    """Return the format of a sound file by its first bytes; None for other files, and for containers of videos."""
+    if head[:4] in {b"RIFF", b"RF64"} and head[8:12] == b"WAVE":
+        return "WAV"
+    if head.startswith(b"fLaC"):
+        return "FLAC"
+    if head.startswith(b"OggS") and video_format_of(head) is None:
+        return "OGA"
+    # ISO/IEC 11172-3, 2.4.2.3: eleven bits, the layer, and codes of rates of which some are reserved.
+    layer3 = len(head) > 3 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2
+    is_frame = layer3 and head[2] >> 4 not in {0, 15} and head[2] & 0x0C != 0x0C
+    return "MP3" if head.startswith(b"ID3") or is_frame else None
+
+
 def _format_of_brand(brand: bytes) -> str:
     return "MOV" if brand == b"qt  " else "3GP" if brand[:2] == b"3g" else "MP4"
 
@@ -204,7 +224,7 @@ def format_for(target: Path) -> str:
 
 def kind_of(path: Path) -> str | None:
     """Return the format of a file by its content; None when velum does not read the format, or cannot read the file."""
-    head = _head(path)
+    head = head_of(path)
     if is_dicom(head):
         return "DICOM"
     if kind := video_format_of(head):
@@ -226,10 +246,10 @@ def is_picture(path: Path) -> bool:
     known = (SUFFIXES, VIDEO_SUFFIXES, DICOM_SUFFIXES, OTHER_SUFFIXES, _DRAWINGS)
     if any(suffix in suffixes for suffixes in known):
         # On foreign disks, macOS writes a file `._NAME` (AppleDouble) beside each file NAME.
-        return not (path.name.startswith("._") and _head(path).startswith(_APPLE_DOUBLE))
+        return not (path.name.startswith("._") and head_of(path).startswith(_APPLE_DOUBLE))
     if suffix in SOUND_SUFFIXES or not path.is_file():
         return False
-    return kind_of(path) is not None or unread_picture(_head(path)) is not None
+    return kind_of(path) is not None or unread_picture(head_of(path)) is not None
 
 
 def is_suffix_of(suffix: str, format: str) -> bool:
@@ -246,7 +266,8 @@ def suffix_of(format: str) -> str:
     return _USUAL.get(format) or next(suffix for suffix, kind in suffixes.items() if kind == format)
 
 
-def _head(path: Path) -> bytes:
+def head_of(path: Path) -> bytes:
+    """Return the first bytes of a file; none of one that cannot be read."""
     try:
         # Not blocking: a pipe without a writer would otherwise hang here.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

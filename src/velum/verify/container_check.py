@@ -11,7 +11,7 @@ from velum.engine.containers import MOST_EDITED_BYTES
 from velum.errors import BadInput, LimitExceeded
 from velum.file_hash import sha256_of
 from velum.limits import Limits
-from velum.media import SEQUENCE, archive, kind_of
+from velum.media import SEQUENCE, archive, kind_of, sound_format_of
 from velum.media.archive import Content, Document, MediaContainer, Member
 from velum.plan import Plan
 from velum.verify.result import CheckResult, Kind, Leak
@@ -107,8 +107,11 @@ class ContainerCheck:
             self._check_media(file, before if is_readable else None, name)
         elif content.kind == "refused" or (content.kind == "unknown" and not member.matches(self.plan.copy_members)):
             self._add("rest", name, f"it is {content.what}")
-        elif content.kind == "sound" and self.plan.video.audio != "copy":
+        elif content.kind == "sound" and self.plan.video.audio == "drop":
             self._add("audio", name, "it is sound")
+        elif content.kind == "sound" and self.plan.video.audio != "copy":
+            is_sound = before is not None and sound_format_of(before) is not None
+            self._check_media(file, before if is_sound else None, name)
         elif document.edits(member.name) and file.stat().st_size <= MOST_EDITED_BYTES:
             data = file.read_bytes()
             if document.edit(member.name, data) != data:

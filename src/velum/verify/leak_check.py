@@ -25,7 +25,7 @@ from velum.verify.frame_check import FrameCheck, Regions
 from velum.verify.identity import NO_LANDMARKS, identity_leaks
 from velum.verify.result import CheckResult, Leak
 from velum.verify.solid_fill import sample_coding_of
-from velum.verify.sound_check import speech_leaks
+from velum.verify.sound_check import sound_file_leaks, speech_leaks
 from velum.verify.visible_part import Look
 
 NOTHING_TO_VERIFY = "it is not verified that regions are hidden; give the source (--against) or --regions"
@@ -68,6 +68,11 @@ class Check:
                 raise BadPlan(f"{file} is a {container}, of many pictures; leave --regions out")
             check_file = partial(self, text=text, identity=identity)
             return ContainerCheck(check_file, plan, self.limits, regions or {}).run(file, container, against, progress)
+        if sound := media.sound_format_of(file):
+            has_regions = not isinstance(regions, Annotations | None) or (regions is not None and regions.frames)
+            if isinstance(against, media.BytesSource) or has_regions or identity:
+                raise BadPlan(f"{file} is a sound file, without regions and faces; leave --regions and --identity out")
+            return sound_file_leaks(file, sound, plan, against, self.limits)
         if regions is not None and not isinstance(regions, Annotations):
             raise BadPlan(f"{file} is an image or a video; its regions are one annotation file")
         if identity and against is None:

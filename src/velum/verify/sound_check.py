@@ -1,17 +1,27 @@
 """The check of the audio tracks of a finished file: silent ones are silent, and speech that was to be muted is gone."""
 
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
 from velum import media
+from velum.errors import BadPlan
+from velum.limits import Limits
 from velum.media.sound.hearing import hear_tracks, loudness_in
+from velum.media.sound.sound_file import open_sound
 from velum.media.sound.speech import CERTAIN_THRESHOLD, Span, shrink_spans
-from velum.media.video.info import VideoSource
+from velum.media.video.info import TrackSource, VideoSource
 from velum.plan import Plan
-from velum.verify.result import Leak
+from velum.verify.result import CheckResult, Leak
 
 SILENCE_LEVEL = 1e-3
 """Swing of samples up to which a muted span is silent, as a share of full scale (-60 dBFS): the noise of encoders."""
 
 EDGE_SECONDS = 0.1
 """Seconds at the ends of muted spans that are not measured: encoders smear loud sound into them."""
+
+WHOLE: Span = (-1e12, 1e12)
+"""A span around everything."""
 
 OTHER_TRACKS = "its audio tracks are not those of its source, so that muted spans were not compared with the source"
 
@@ -24,39 +34,66 @@ def speech_leaks(after: media.Reader, before: media.Reader | None, plan: Plan) -
     if plan.video.audio != "speech-mute" or isinstance(after.info, media.ImageInfo):
         return [], []
     video = media.video_of(after)
-    tracks = _audio_tracks(video)
-    heard = hear_tracks(video, tracks, video.info.format, threshold=CERTAIN_THRESHOLD)
+    source = None if before is None or isinstance(before.info, media.ImageInfo) else media.video_of(before)
+    return _track_leaks(video, _origin(video), source, 0.0 if source is None else _origin(source))
+
+
+def sound_file_leaks(file: Path, format: str, plan: Plan, source: Path | None, limits: Limits) -> CheckResult:
+    """Return the result of the check of a sound file: its tags, covers and other streams, and its sound.
+
+    Speech is a leak also where the plan says nothing about sound. Raises as `speech_leaks` does.
+    """
+    with ExitStack() as stack:
+        after = stack.enter_context(open_sound(file, format, limits))
+        leaks = [Leak("rest", f"the file still contains {what}") for what in after.info.extras]
+        leaks += [Leak(kind, f"the file still contains {what}") for kind, what in after.info.tags]
+        before = None
+        if source is not None:
+            if (its_format := media.sound_format_of(source)) is None:
+                raise BadPlan(f"{source} is no sound file, and {file} is one; give the source of {file}")
+            before = stack.enter_context(open_sound(source, its_format, limits))
+        if plan.video.audio == "silence":
+            whole: dict[int, list[Span]] = {index: [WHOLE] for index in _audio_tracks(after)}
+            found, notes = _loud(after, whole, "should be silent but is not"), list[str]()
+        else:
+            found, notes = _track_leaks(after, 0.0, before, 0.0)
+        return CheckResult(file.name, after.file.sha256, 0, (*leaks, *found), notes=tuple(notes))
+
+
+def _track_leaks(
+    after: TrackSource, after_origin: float, before: TrackSource | None, before_origin: float
+) -> tuple[list[Leak], list[str]]:
+    """Return the leaks of the audio tracks, and notes; the origins are the times of the first frames in seconds."""
+    tracks = _audio_tracks(after)
+    heard = hear_tracks(after, tracks, after.info.format, threshold=CERTAIN_THRESHOLD)
     leaks = [
         Leak("audio", f"speech is heard in stream {index} from {start:.2f} to {end:.2f} s", seconds=max(start, 0.0))
         for index, track in heard.items()
-        for start, end in _shift_spans(track.spans, -_origin(video))
+        for start, end in _shift_spans(track.spans, -after_origin)
     ]
-    if before is None or isinstance(before.info, media.ImageInfo):
+    if before is None:
         return leaks, []
-    source = media.video_of(before)
-    if len(_audio_tracks(source)) != len(tracks):
+    if len(_audio_tracks(before)) != len(tracks):
         return leaks, [OTHER_TRACKS] if tracks else []
-    expected = hear_tracks(source, _audio_tracks(source), video.info.format)
-    shift = _origin(video) - _origin(source)
+    expected = hear_tracks(before, _audio_tracks(before), before.info.format)
+    shift = after_origin - before_origin
     spans = {
         index: shrink_spans(_shift_spans(track.spans, shift), EDGE_SECONDS)
         for index, track in zip(tracks, expected.values(), strict=True)
     }
-    return leaks + _loud(video, spans), []
+    return leaks + _loud(after, spans, "is not silent where its source has speech"), []
 
 
-def _loud(video: VideoSource, spans: dict[int, list[Span]]) -> list[Leak]:
+def _loud(source: TrackSource, spans: Mapping[int, Sequence[Span]], what: str) -> list[Leak]:
     return [
-        Leak(
-            "audio", f"stream {index} is not silent where its source has speech ({100 * loudness:.2f} % of full scale)"
-        )
-        for index, loudness in loudness_in(video, spans).items()
+        Leak("audio", f"stream {index} {what} ({100 * loudness:.2f} % of full scale)")
+        for index, loudness in loudness_in(source, spans).items()
         if loudness > SILENCE_LEVEL
     ]
 
 
-def _audio_tracks(video: VideoSource) -> list[int]:
-    return [track.index for track in video.info.tracks if track.kind == "audio" and track.codec is not None]
+def _audio_tracks(source: TrackSource) -> list[int]:
+    return [track.index for track in source.info.tracks if track.kind == "audio" and track.codec is not None]
 
 
 def _shift_spans(spans: tuple[Span, ...], seconds: float) -> list[Span]:

@@ -15,7 +15,7 @@ from av.codec.context import CodecContext
 
 from velum.errors import BadPlan, OutputFailed
 from velum.media.sound.samples import Block, SampleFormat, format_of_track, mute
-from velum.media.video.containers import CONTAINERS, supported_codecs
+from velum.media.video.containers import SOUND_CONTAINERS, supported_codecs
 
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from numpy.typing import NDArray
 
-_FALLBACKS = {"WEBM": ("libopus",), "MPEG": ("mp2",), "AVI": ("libmp3lame", "mp2"), "OGG": ("libopus", "flac")}
+_FALLBACKS = {
+    "WAV": ("pcm_s16le",), "FLAC": ("flac",), "MP3": ("libmp3lame",), "OGA": ("libopus",), "WEBA": ("libopus",),
+    "WEBM": ("libopus",), "MPEG": ("mp2",), "AVI": ("libmp3lame", "mp2"),
+}  # fmt: skip
 _ENCODER_OF = {
     "opus": "libopus", "mp3": "libmp3lame", "amr_nb": "libopencore_amrnb", "adpcm_g722": "g722", "adpcm_g726": "g726",
 }  # fmt: skip
@@ -49,7 +52,7 @@ _STEPS = {
 """Kilobits per second that a codec knows (ISO/IEC 11172-3, 2.4.2.3; ATSC A/52, 5.4.1.4)."""
 
 _LARGE_FRAME = 4096
-_HOLD_DELAY = frozenset({"MP4", "MOV", "3GP", "MKV", "WEBM"})
+_HOLD_DELAY = frozenset({"MP4", "MOV", "3GP", "MKV", "WEBM", *SOUND_CONTAINERS})
 """Containers that state how many samples at the start of a track are not played."""
 
 _MIXES = (("5.1", 6), ("stereo", 2), ("mono", 1))
@@ -98,7 +101,7 @@ class TrackEncoder:
         self._size = stream.codec_context.frame_size or _LARGE_FRAME
         # Where a container cannot say that a track begins before time 0, whole packets of the encoder's delay go.
         self._lead = None if format in _HOLD_DELAY else -delay % self._size
-        self._from_zero = not CONTAINERS[format].stores_pts
+        self._from_zero = format == "AVI"
         self.note = _describe_change(codec, Codec(name, "w").canonical_name, source, self.made)
         """What differs from the source's track, as text; empty where nothing does."""
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from velum.media.sound.samples import TrackDecoder, format_of_track, normalize_samples
 from velum.media.sound.speech import DETECTOR_RATE, SPEECH_THRESHOLD, Span, SpeechDetector, cut_spans
 from velum.media.video.file_input import SideStreams, translate_read_errors
-from velum.media.video.info import VideoSource
+from velum.media.video.info import TrackSource
 from velum.media.video.packets import AudioPtsOrder, clocked_packets, is_usable
+from velum.report import say_count
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -29,6 +30,8 @@ class HeardTrack:
     """Measured bits per second."""
     damaged: int
     """Number of packets that could not be decoded."""
+    first: float = 0.0
+    """Time of the first sample in seconds."""
 
 
 class SpeechSearch:
@@ -58,11 +61,11 @@ class SpeechSearch:
         origin = (self._first or 0) / DETECTOR_RATE
         spans = tuple((start + origin, end + origin) for start, end in self._detector.finish())
         bit_rate = ceil(8 * self._bytes * DETECTOR_RATE / self._samples) if self._samples else 0
-        return HeardTrack(spans, bit_rate, self._decoder.damaged)
+        return HeardTrack(spans, bit_rate, self._decoder.damaged, origin)
 
 
 def hear_tracks(
-    video: VideoSource, indices: Collection[int], format: str, *, threshold: float = SPEECH_THRESHOLD
+    video: TrackSource, indices: Collection[int], format: str, *, threshold: float = SPEECH_THRESHOLD
 ) -> dict[int, HeardTrack]:
     """Return what is heard in these audio tracks of a video, in one pass; `format` is that of the result.
 
@@ -78,12 +81,12 @@ def hear_tracks(
             )
             for stream in _audio_streams(source, indices)
         }
-        for packet in _packets(video, source, indices, format):
+        for packet in packets_of(video, source, indices, format):
             searches[packet.stream.index].add(packet)
         return {index: search.finish() for index, search in searches.items()}
 
 
-def loudness_in(video: VideoSource, spans: Mapping[int, Sequence[Span]]) -> dict[int, float]:
+def loudness_in(video: TrackSource, spans: Mapping[int, Sequence[Span]]) -> dict[int, float]:
     """Return the largest swing of samples in the spans of each track, as a share of full scale: half of high less low.
 
     A constant is no sound: telephone codecs have no code for zero. Raises as `hear_tracks` does.
@@ -97,7 +100,7 @@ def loudness_in(video: VideoSource, spans: Mapping[int, Sequence[Span]]) -> dict
         }
         last = ((index, None) for index in decoders)
         for index, packet in chain(
-            ((packet.stream.index, packet) for packet in _packets(video, source, spans, video.info.format)), last
+            ((packet.stream.index, packet) for packet in packets_of(video, source, spans, video.info.format)), last
         ):
             rate, decoder = decoders[index]
             for block in decoder.decode(packet):
@@ -108,7 +111,7 @@ def loudness_in(video: VideoSource, spans: Mapping[int, Sequence[Span]]) -> dict
     return loudest
 
 
-def _decoder(stream: "AudioStream", video: VideoSource) -> TrackDecoder:
+def _decoder(stream: "AudioStream", video: TrackSource) -> TrackDecoder:
     return TrackDecoder(
         stream, video.info.source, format_of_track(stream), video.limits, cover_damage=video.cover_damage
     )
@@ -118,12 +121,26 @@ def _audio_streams(source: SideStreams, indices: Collection[int]) -> "list[Audio
     return [cast("AudioStream", stream) for stream in source.streams if stream.index in indices]
 
 
-def _packets(video: VideoSource, source: SideStreams, indices: Collection[int], format: str) -> "Iterator[Packet[Any]]":
+def packets_of(
+    video: TrackSource, source: SideStreams, indices: Collection[int], format: str
+) -> "Iterator[Packet[Any]]":
     """Yield the packets of these tracks with the times that they have in a result of that format."""
     order = AudioPtsOrder(format)
     for clocked in clocked_packets(video, source, indices):
         if is_usable(video, clocked) and order.correct_times(clocked.packet):
             yield clocked.packet
+
+
+def notes_on(heard: Mapping[int, HeardTrack]) -> list[str]:
+    """Return warnings about tracks that were searched: no speech in them, or packets that could not be decoded."""
+    notes = [
+        f"audio track {i}: no speech was found in it; listen to it" for i, track in heard.items() if not track.spans
+    ]
+    return notes + [
+        f"audio track {index}: {say_count(track.damaged, 'packet', 'packets')} could not be decoded and are silent"
+        for index, track in heard.items()
+        if track.damaged
+    ]
 
 
 def report_spans(spans: Sequence[Span], origin: float) -> list[list[float]]:

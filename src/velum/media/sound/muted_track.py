@@ -11,7 +11,7 @@ from velum.media.sound.encoder import TrackEncoder
 from velum.media.sound.hearing import HeardTrack
 from velum.media.sound.samples import Block, TrackDecoder, mute
 from velum.media.sound.speech import cut_spans
-from velum.media.video.info import VideoSource
+from velum.media.video.info import TrackSource
 from velum.media.video.probe import to_fraction
 
 if TYPE_CHECKING:
@@ -21,22 +21,29 @@ if TYPE_CHECKING:
 
 
 class MutedTrack:
-    """A track that is decoded, muted in spans, and encoded again, each sample at its time."""
+    """A track that is decoded, muted in spans, and encoded again, each sample at its time.
+
+    With `to_zero`, the first sample comes to time 0, in formats that know no times.
+    """
 
     def __init__(
-        self, stream: "AudioStream", target: "OutputContainer", format: str, video: VideoSource, heard: HeardTrack
-    ) -> None:
+        self, stream: "AudioStream", target: "OutputContainer", format: str, video: TrackSource, heard: HeardTrack,
+        *, to_zero: bool = False,
+    ) -> None:  # fmt: skip
         self._encoder = TrackEncoder(stream, target, format, setting="speech-mute", bit_rate=heard.bit_rate)
         made = self._encoder.made
         self._decoder = TrackDecoder(stream, video.info.source, made, video.limits, cover_damage=video.cover_damage)
         self._spans, self._rate = heard.spans, made.rate
+        self._to_zero, self._first = to_zero, 0
         self.note = self._encoder.note
 
     def encode(self, packet: "Packet[Any] | None", ahead: Fraction) -> "Iterator[Packet[Any]]":
         """Yield the packets of the result for the next packet, `ahead` seconds later; None ends the track."""
         shift = round(ahead * self._rate)
         for block in self._decoder.decode(packet):
-            yield from self._encoder.encode(Block(block.start + shift, self._mute_spans(block)))
+            if self._to_zero:
+                self._to_zero, self._first = False, block.start
+            yield from self._encoder.encode(Block(block.start - self._first + shift, self._mute_spans(block)))
         if packet is None:
             yield from self._encoder.flush()
 

@@ -3,6 +3,5 @@
 from velum.media.video.info import VideoInfo
 from velum.media.video.pixel_formats import VideoFrame
 from velum.media.video.reader import VideoReader
-from velum.media.video.writer import VideoWriter
 
-__all__ = ["VideoFrame", "VideoInfo", "VideoReader", "VideoWriter"]
+__all__ = ["VideoFrame", "VideoInfo", "VideoReader"]

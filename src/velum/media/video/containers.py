@@ -37,6 +37,17 @@ class Container:
     """True to write a codec that the muxer claims not to support."""
 
 
+SOUND_CONTAINERS = {
+    "WAV": Container("wav", stores_pts=False),
+    "FLAC": Container("flac", stores_pts=False),
+    "MP3": Container("mp3", (("id3v2_version", "0"),), stores_pts=False),
+    "OGA": Container("ogg", stores_pts=False, holds=frozenset({"flac", "opus", "speex", "vorbis"})),
+    "M4A": Container("ipod", (("movflags", "+faststart"),)),
+    "MKA": Container("matroska"),
+    "WEBA": Container("webm"),
+}
+"""Formats of sound files."""
+
 _CLOCK = Fraction(1, 90_000)
 _BROADCAST = frozenset({"h264", "hevc", "mpeg2video", "mpeg1video", "mpeg4", "aac", "mp2", "mp3", "ac3", "eac3"})
 _MOV = (("movflags", "+faststart"),)
@@ -95,7 +106,7 @@ def format_for_target(target: Path | StreamSink) -> str:
 @cache
 def supported_codecs(format: str) -> frozenset[str]:
     """Return FFmpeg's names of the codecs that a format can hold, and of their encoders and decoders."""
-    container = CONTAINERS[format]
+    container = CONTAINERS.get(format) or SOUND_CONTAINERS[format]
     if container.holds:
         return container.holds
     with av.open(io.BytesIO(), "w", format=container.muxer) as probe:

@@ -34,7 +34,14 @@ DEMUXERS = {
 }  # fmt: skip
 """FFmpeg's demuxer of each format. It is always named: FFmpeg must not follow a playlist in a video's disguise."""
 
-DEMUXER_NAMES = ",".join(sorted({*DEMUXERS.values(), "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}))
+SOUND_DEMUXERS = {
+    "WAV": "wav", "FLAC": "flac", "MP3": "mp3", "OGA": "ogg", "M4A": "mov", "MKA": "matroska", "WEBA": "matroska",
+}  # fmt: skip
+"""FFmpeg's demuxer of each format of sound files."""
+
+DEMUXER_NAMES = ",".join(
+    sorted({*DEMUXERS.values(), *SOUND_DEMUXERS.values(), "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+)
 """Demuxers that may be opened at all, for FFmpeg's whitelist."""
 
 RESETTABLE_CLOCKS = frozenset({"TS", "MPEG"})
@@ -134,15 +141,18 @@ class VideoInput(Protocol):
 
 
 class FileInput:
-    """A regular file by its descriptor. Each demuxer opened from it has a position of its own."""
+    """A regular file by its descriptor. Each demuxer opened from it has a position of its own.
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    Without `format`, it is a video, and its first bytes say of which format.
+    """
+
+    def __init__(self, path: Path, limits: Limits, *, format: str = "") -> None:
         self.path, self._sha256 = path, ""
         with translate_read_errors(path):
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             try:
                 self.size = _check_size(self._descriptor, path, limits)
-                self.format = video_format_of(os.pread(self._descriptor, VIDEO_HEAD_BYTES, 0)) or ""
+                self.format = format or video_format_of(os.pread(self._descriptor, VIDEO_HEAD_BYTES, 0)) or ""
             except BaseException:
                 os.close(self._descriptor)
                 raise
@@ -164,8 +174,9 @@ class FileInput:
     def _open_demuxer(self, limits: Limits, extra_options: dict[str, str]) -> "InputContainer":
         options = {"format_whitelist": DEMUXER_NAMES, "protocol_whitelist": "none", "max_pixels": str(limits.pixels)}
         with translate_read_errors(self.path):
+            demuxer = DEMUXERS.get(self.format) or SOUND_DEMUXERS[self.format]
             return av.open(
-                io.BufferedReader(_DescriptorReader(self._descriptor), _CHUNK), "r", format=DEMUXERS[self.format],
+                io.BufferedReader(_DescriptorReader(self._descriptor), _CHUNK), "r", format=demuxer,
                 options=options | extra_options, metadata_errors="replace", buffer_size=_CHUNK,
             )  # fmt: skip
 

@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 from velum.frame import Orientation
 from velum.limits import Limits
@@ -109,6 +110,49 @@ class VideoInfo:
     def frame_bytes(self) -> int:
         """Bytes of the planes of one frame."""
         return self.coding.layout.bytes_of(self.width, self.height)
+
+
+class TrackSource(Protocol):
+    """An open file or stream with audio tracks: a `VideoSource`, or a sound file."""
+
+    @property
+    def info(self) -> "TrackInfo":
+        """Its format, and where it comes from."""
+        ...
+
+    @property
+    def file(self) -> VideoInput:
+        """Its bytes."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """Limits of what is accepted."""
+        ...
+
+    @property
+    def cover_damage(self) -> bool:
+        """True when what cannot be decoded becomes silence."""
+        ...
+
+
+class TrackInfo(Protocol):
+    """Properties that videos and sound files have in common."""
+
+    @property
+    def format(self) -> str:
+        """Format of the container."""
+        ...
+
+    @property
+    def source(self) -> Path | LiveSource:
+        """Where it comes from."""
+        ...
+
+    @property
+    def tracks(self) -> tuple[SideStream, ...]:
+        """Its audio and subtitle tracks."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from velum.errors import BadInput
 from velum.media.sources import LiveSource
 from velum.media.video.expected_pts import ShownPts
 from velum.media.video.file_input import RESETTABLE_CLOCKS, SideStreams
-from velum.media.video.info import VideoInfo, VideoSource
+from velum.media.video.info import TrackInfo, TrackSource
 from velum.media.video.probe import to_fraction
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def is_hidden_packet(codec: str, packet: "Packet[Any]") -> bool:
     return codec == "mpeg4" and packet.size <= 8
 
 
-def needs_every_stream(info: VideoInfo) -> bool:
+def needs_every_stream(info: TrackInfo) -> bool:
     """Tell whether the clock has to see the packets of all streams to correct those of some.
 
     Packets of a live stream are corrected already, in the pass over its video.
@@ -185,7 +185,7 @@ def needs_every_stream(info: VideoInfo) -> bool:
     return info.format in RESETTABLE_CLOCKS and not isinstance(info.source, LiveSource)
 
 
-def clocked_packets(video: VideoSource, source: SideStreams, streams: Collection[int]) -> Iterator[ClockedPacket]:
+def clocked_packets(video: TrackSource, source: SideStreams, streams: Collection[int]) -> Iterator[ClockedPacket]:
     """Yield the packets of these streams. Of a live source, the iterator may go on after its end."""
     if not streams:
         return iter(())
@@ -207,7 +207,7 @@ def start_seconds(packet: "Packet[Any]") -> Fraction:
     return Fraction(0) if stamp is None else stamp * to_fraction(packet.time_base)
 
 
-def is_usable(video: VideoSource, clocked: ClockedPacket) -> bool:
+def is_usable(video: TrackSource, clocked: ClockedPacket) -> bool:
     """Tell whether a packet of audio or subtitles is whole.
 
     Raises `BadInput` for an encrypted one, and for a damaged one unless damage is covered.

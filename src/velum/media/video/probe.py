@@ -306,10 +306,11 @@ def _colour(first: av.VideoFrame, layout: PixelLayout, codec: str) -> Colour:
 def _tracks(container: Demuxer) -> Iterator[SideStream]:
     for stream in container.streams:
         if stream.type in {"audio", "subtitle"}:
-            yield SideStream(stream.index, stream.type, _codec_of(stream))
+            yield SideStream(stream.index, stream.type, codec_of(stream))
 
 
-def _codec_of(stream: "Stream") -> str | None:
+def codec_of(stream: "Stream") -> str | None:
+    """Return FFmpeg's name of a stream's codec; None where it is unknown, or the stream has no parameters."""
     context: object = stream.codec_context  # None where FFmpeg has no decoder, whatever its types say
     if context is None:
         return None

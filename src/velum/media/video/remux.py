@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from av.stream import Discard
 
-from velum.media.sound.hearing import HeardTrack, hear_tracks, report_spans
+from velum.media.sound.hearing import HeardTrack, hear_tracks, notes_on, report_spans
 from velum.media.sound.muted_track import MutedTrack, SilentTrack
 from velum.media.sources import LiveSource
 from velum.media.video.encoder_input import shift_packet
@@ -23,7 +23,6 @@ from velum.media.video.packets import (
 from velum.media.video.side_streams import is_text, text_in
 from velum.media.video.stream_selection import TrackChoice, add_copy, place_note
 from velum.plan import Plan, Video
-from velum.report import say_count
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -76,12 +75,11 @@ class PassthroughStreams:
     def notes(self) -> list[str]:
         """Warnings about text tracks in which coordinates turned up, and about tracks that were encoded otherwise."""
         changes = [track.note for track in self._silences.values()] + [track.note for track in self._muted.values()]
-        damage = [
-            f"audio track {index}: {say_count(heard.damaged, 'packet', 'packets')} could not be decoded and are silent"
-            for index, heard in self._heard.items()
-            if heard.damaged
+        return [
+            *(place_note(track, "found") for track in self._places.values()),
+            *filter(None, changes),
+            *notes_on(self._heard),
         ]
-        return [*(place_note(track, "found") for track in self._places.values()), *filter(None, changes), *damage]
 
     def sound(self, origin: float) -> tuple[dict[str, Any], ...]:
         """Return what was done to each audio track, for the report; times are seconds after `origin`."""

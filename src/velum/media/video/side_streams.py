@@ -42,14 +42,14 @@ def list_side_content(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
     """Yield (kind, description) of all content besides the frames. Raises `BadInput` if the file cannot be opened."""
     yield from _tracks_with_coordinates(path, limits)
     with closing(FileInput(path, limits)) as file, file.open(limits) as container, translate_read_errors(path):
-        yield from _metadata_entries(container.metadata, "the file")
+        yield from metadata_entries(container.metadata, "the file")
         if container.chapters():
             yield "metadata", "chapters, and their names"
         still = Disposition.attached_pic | Disposition.timed_thumbnails
         pictures = 0
         for stream in container.streams:
             kind = stream.type
-            yield from _metadata_entries(stream.metadata, f"stream {stream.index}")
+            yield from metadata_entries(stream.metadata, f"stream {stream.index}")
             if kind == "video" and stream.disposition & still:
                 yield "picture", f"stream {stream.index} is a cover"
             elif kind == "video":
@@ -98,7 +98,8 @@ def _loudest(frame: av.AudioFrame) -> float:
     return float(np.abs(samples.astype(np.float64) - middle).max(initial=0.0)) / whole
 
 
-def _metadata_entries(words: dict[str, str], where: str) -> Iterator[tuple[Kind, str]]:
+def metadata_entries(words: dict[str, str], where: str) -> Iterator[tuple[Kind, str]]:
+    """Yield (kind, description) of the tags of a file or a stream, but for those about how it is made."""
     for name, value in words.items():
         plain = name.lower().partition("-")[0]
         if plain in _TECHNICAL or plain.startswith("_statistics") or not value:
