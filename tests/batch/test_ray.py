@@ -30,6 +30,22 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mar
 ZONE = Plan.of("zone: fixed(box=[4, 4, 20, 20]) -> blacken with grow=0")
 
 
+def two_nodes() -> tuple[Cluster, object]:
+    """Return a cluster and its second node. Ray waits 30 s for one to start, which is little on a busy machine."""
+    for attempt in range(3):
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        try:
+            second = cluster.add_node(num_cpus=1)
+            cluster.wait_for_nodes()
+        except Exception:  # Ray raises no narrower class when a node is late
+            cluster.shutdown()
+            if attempt == 2:
+                raise
+        else:
+            return cluster, second
+    raise AssertionError
+
+
 def test_a_node_that_goes_away_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.batch.listing.SHARD_ITEMS", 4)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
@@ -42,10 +58,8 @@ def test_a_node_that_goes_away_loses_nothing(tmp_path: Path, monkeypatch: pytest
     run = BatchRun.start(target, RunConfig(ZONE, source.url, target.url))
     listing, _ = run.list_sources(source, Selection())
     assert listing is not None
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster, leaving = two_nodes()
     try:
-        leaving = cluster.add_node(num_cpus=1)
-        cluster.wait_for_nodes()
         ended: list[int] = []
 
         def leave() -> None:

@@ -27,7 +27,7 @@ _REFUSALS = (BadInput, BadPlan, LimitExceeded, NotHidden)
 
 @dataclass(frozen=True, slots=True)
 class ItemHider:
-    """Hides in the items of a run, any number of them at a time. A file that fails has an outcome."""
+    """Hides in the items of a run. A file that fails has an outcome. Safe to share between threads."""
 
     run: BatchRun
     source: ObjectTree
@@ -36,8 +36,8 @@ class ItemHider:
     node: str
     """Name of this process in outcomes."""
     threads: int
-    """Number of files, and of segments of a long video, at the same time: more than processes, which then do not wait
-    for stores."""
+    """Number of files that a runner may give it at the same time, and of segments of a long video: more than there are
+    processes, which then do not wait for stores."""
     fingerprint: str = ""
     """Hash of what the models give for a fixed image on this node."""
     stop: threading.Event = field(default_factory=threading.Event)
