@@ -1,7 +1,9 @@
 """Sensor logs: images of topics are hidden and tracked, every other byte stays, and what may show people is refused."""
 
 import base64
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -345,3 +347,66 @@ def test_limits_hold_for_logs(tmp_path: Path) -> None:
     for limits in (Limits(members=2), Limits(unpacked_bytes=10_000), Limits(video_frames=2), Limits(pixels=100)):
         with pytest.raises(LimitExceeded):
             hide(source, engine=Engine(host=RuntimeConfig(localizers={"fake": FakeLocalizer}), limits=limits))
+
+
+@pytest.mark.parametrize("humble", [True, False])
+def test_rosbag2_files_keep_all_rows_but_images(tmp_path: Path, humble: bool) -> None:
+    source = logs.rosbag2(tmp_path / "bag", drive(), humble=humble)
+    report, target = hide(source)
+    before, after = logs.rows_of(source), logs.rows_of(target)
+    assert logs.columns_of(source) == logs.columns_of(target)
+    assert before.keys() == after.keys()
+    assert all(before[name] == after[name] for name in before if name != "messages")
+    names = {row[0]: row[1] for row in before["topics"]}
+    for old, new in zip(before["messages"], after["messages"], strict=True):
+        assert old[:3] == new[:3]
+        if kind := IMAGE_TOPICS.get(names[old[1]]):
+            assert (pixels(new[3], kind)[INSIDE] <= 8).all()
+            assert logs.decoded(new[3], kind).header == logs.decoded(old[3], kind).header
+        else:
+            assert old == new
+    assert [member["action"] for member in report.members] == ["hidden", "hidden", "copied", "copied"]
+    assert not check(target, against=source).leaks
+
+
+def test_topics_of_rosbag2_files_are_left_out_with_their_definitions(tmp_path: Path) -> None:
+    source = logs.rosbag2(tmp_path / "bag", drive(2))
+    _, target = hide(source, replace(PLAN, drop_members=("/lidar",)))
+    after = logs.rows_of(target)
+    assert [row[1] for row in after["topics"]] == ["/front/compressed", "/rear/image", "/note"]
+    assert (len(after["messages"]), len(after["message_definitions"])) == (6, 3)
+
+
+def test_what_rosbag2_does_not_write_is_left_out_and_is_a_leak(tmp_path: Path) -> None:
+    source = logs.rosbag2(tmp_path / "bag", drive(2))
+    with closing(sqlite3.connect(source)) as database:
+        database.execute("CREATE TABLE notes (words TEXT)")
+        database.execute("INSERT INTO notes VALUES ('Jane')")
+        database.commit()
+    assert any("rosbag2 does not write" in leak.message for leak in check(source).leaks)
+    _, target = hide(source)
+    assert "notes" not in logs.rows_of(target)
+    assert b"Jane" not in target.read_bytes()
+
+
+def cut_file(source: Path) -> None:
+    source.write_bytes(source.read_bytes()[:20_000])
+
+
+def stranger(source: Path) -> None:
+    with closing(sqlite3.connect(source)) as database:
+        database.execute("UPDATE messages SET topic_id = 99 WHERE id = 2")
+        database.commit()
+
+
+def journal(source: Path) -> None:
+    source.with_name(f"{source.name}-wal").write_bytes(b"more")
+
+
+@pytest.mark.parametrize("damage", [cut_file, stranger, journal])
+def test_damaged_rosbag2_files_are_refused(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    source = logs.rosbag2(tmp_path / "bag", drive(2))
+    damage(source)
+    with pytest.raises(BadInput, match="cannot read"):
+        hide(source)
+    assert not source.with_name(f"out-{source.name}").exists()

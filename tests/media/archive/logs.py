@@ -1,7 +1,9 @@
 """Sensor logs, drawn on the spot: cameras that see a bright noise, a laser scanner, poses and texts."""
 
 import io
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +12,8 @@ import numpy as np
 from mcap.reader import make_reader
 from mcap.writer import CompressionType, Writer
 from PIL import Image
+from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import Writer as BagWriter
 from rosbags.typesys import Stores, get_typestore
 from tests.media.archive.factories import SIZE, picture
 
@@ -188,3 +192,36 @@ def pixels(data: bytes, type: str, ros1: bool = False) -> "np.typing.NDArray[Any
     found = message.data.reshape(message.height, message.step)[:, : message.width * CHANNELS[message.encoding]]
     samples = np.ascontiguousarray(found).view((">u2" if message.is_bigendian else "<u2") if deep else np.uint8)
     return samples.reshape(message.height, message.width, -1)
+
+
+def rosbag2(folder: Path, told: Sequence[Told], *, humble: bool = False) -> Path:
+    """The file of a rosbag2 folder with SQLite; that of ROS 2 Humble has two tables only."""
+    with BagWriter(folder, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        connections = {}
+        for one in told:
+            if one.topic not in connections:
+                connections[one.topic] = writer.add_connection(one.topic, one.type, typestore=types())
+            writer.write(connections[one.topic], one.time, one.data)
+    path = next(folder.glob("*.db3"))
+    if humble:
+        with closing(sqlite3.connect(path)) as database:
+            for name in ("schema", "metadata", "message_definitions"):
+                database.execute(f"DROP TABLE {name}")
+            database.execute("VACUUM")
+    return path
+
+
+def rows_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of an SQLite file, by table."""
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: database.execute(f"SELECT * FROM {name} ORDER BY rowid").fetchall() for name in names}
+
+
+def columns_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """The columns of all tables, and the indexes."""
+    with closing(sqlite3.connect(path)) as database:
+        found = {name: database.execute(f"PRAGMA table_info({name})").fetchall() for name in rows_of(path)}
+        found["index"] = database.execute("SELECT name, tbl_name FROM sqlite_master WHERE type = 'index'").fetchall()
+        return found

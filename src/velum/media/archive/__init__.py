@@ -17,6 +17,7 @@ from velum.limits import Limits
 from velum.media.archive.contents import DOCUMENTS, LOGS, SUFFIXES, Content, container_of, content_of
 from velum.media.archive.member import Budget, Member
 from velum.media.archive.office import Document, external_pictures, is_relations
+from velum.media.archive.rosbag2_file import Rosbag2Container
 from velum.media.archive.tar_file import TarContainer
 from velum.media.archive.zip_file import ZipContainer
 
@@ -145,13 +146,15 @@ def open_container(
             ) from error
         return PdfContainer(path, budget, name, metadata)
     if format in LOGS:
-        return _open_log(path, budget, name, recover=recover)
+        return _open_log(path, format, budget, name, recover=recover)
     if format in {"TAR", "TGZ"}:
         return TarContainer(path, budget, name, packed=format == "TGZ")
     return ZipContainer(path, budget, name)
 
 
-def _open_log(path: Path, budget: Budget, name: str, *, recover: bool) -> MediaContainer:
+def _open_log(path: Path, format: str, budget: Budget, name: str, *, recover: bool) -> MediaContainer:
+    if format == "ROSBAG2":
+        return Rosbag2Container(path, budget, name, recover=recover)
     try:
         from velum.media.archive.mcap_file import McapContainer  # noqa: PLC0415  # an extra
     except ModuleNotFoundError as error:

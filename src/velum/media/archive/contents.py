@@ -5,12 +5,15 @@ import gzip
 import io
 import mmap
 import re
+import sqlite3
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -36,7 +39,7 @@ _MIME_TYPES = {
     "application/vnd.oasis.opendocument.graphics": "ODG",
     "application/epub+zip": "EPUB",
 }
-LOGS = ("MCAP",)
+LOGS = ("MCAP", "ROSBAG2")
 """Containers that are recordings of sensors: their members are topics."""
 
 DOCUMENTS = ("DOCX", "PPTX", "XLSX", *_MIME_TYPES.values(), "PDF")
@@ -46,13 +49,15 @@ SUFFIXES = {
     ".docx": "DOCX", ".docm": "DOCX", ".dotx": "DOCX", ".pptx": "PPTX", ".pptm": "PPTX", ".potx": "PPTX",
     ".ppsx": "PPTX", ".xlsx": "XLSX", ".xlsm": "XLSX", ".xltx": "XLSX", ".odt": "ODT", ".ott": "ODT", ".odp": "ODP",
     ".otp": "ODP", ".ods": "ODS", ".odg": "ODG", ".epub": "EPUB", ".zip": "ZIP", ".cbz": "ZIP", ".tar": "TAR",
-    ".tar.gz": "TGZ", ".tgz": "TGZ", ".pdf": "PDF", ".mcap": "MCAP",
+    ".tar.gz": "TGZ", ".tgz": "TGZ", ".pdf": "PDF", ".mcap": "MCAP", ".db3": "ROSBAG2",
 }  # fmt: skip
 """Container of a file's suffix, in lower case."""
 
 HEAD_BYTES = 1024
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 """First and last bytes of an MCAP file."""
+
+_SQLITE, _SQLITE_PAGE = b"SQLite format 3\0", 4096
 
 _GZIP, _ZIPS, _COMPOUND = b"\x1f\x8b\x08", (b"PK\x03\x04", b"PK\x05\x06"), bytes.fromhex("d0cf11e0a1b11ae1")
 _FONTS = (b"\0\x01\0\0\0", b"OTTO", b"ttcf", b"wOFF", b"wOF2", b"true\0")
@@ -123,8 +128,8 @@ def container_of(path: Path) -> str | None:
                 return "PDF" if kind_of(path) is None else None
             if is_tar(head):
                 return "TAR"
-            if head.startswith(MCAP_MAGIC):
-                return "MCAP"
+            if log := _log_format(path, head):
+                return log
             return "TGZ" if head.startswith(_GZIP) and is_tar(_unzipped_head(path)) else None
     except OSError:
         return None
@@ -185,6 +190,25 @@ def _zip_format(path: Path) -> str:
     if "[Content_Types].xml" in names:
         return next((kind for start, kind in _OPEN_XML if any(name.startswith(start) for name in names)), "ZIP")
     return "ZIP"
+
+
+def _log_format(path: Path, head: bytes) -> str | None:
+    """Return the format of a sensor log; None for any other file."""
+    if head.startswith(MCAP_MAGIC):
+        return "MCAP"
+    return "ROSBAG2" if head.startswith(_SQLITE) and _is_rosbag2(path) else None
+
+
+def _is_rosbag2(path: Path) -> bool:
+    """Tell whether an SQLite file has the two tables that every file of rosbag2 has."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)) as database:
+            tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    except (sqlite3.Error, UnicodeDecodeError):  # it is damaged: whoever opens it says how
+        with path.open("rb") as file:
+            page = file.read(_SQLITE_PAGE)
+        return b"TABLE topics" in page and b"TABLE messages" in page
+    return {("topics",), ("messages",)} <= set(tables)
 
 
 def is_tar(head: bytes) -> bool:

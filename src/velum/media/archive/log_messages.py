@@ -32,7 +32,7 @@ _OTHER_PICTURES = re.compile(
 _MAY_BE_PICTURES = re.compile(r"(?i).*(?:image|video|h26[45]|jpe?g)\w*")
 
 _WITHOUT_PICTURES = re.compile(
-    r"(?:sensor_msgs/(?:PointCloud2?|LaserScan|MultiEchoLaserScan|Imu|CameraInfo|NavSatFix|JointState)|"
+    r"(?:sensor_msgs/\w+|std_msgs/(?!U?Int(?:8|16)MultiArray|ByteMultiArray)\w+|"
     r"nav_msgs/\w+|map_msgs/\w+|velodyne_msgs/\w+|geometry_msgs/\w+|tf2?_msgs/\w+|tf/tfMessage|rosgraph_msgs/\w+|"
     r"rcl_interfaces/\w+|diagnostic_msgs/\w+|"
     r"foxglove\.(?:PointCloud|FrameTransforms?|LaserScan|LocationFix|CameraCalibration|Grid|PoseInFrame|PosesInFrame|"

@@ -3,107 +3,72 @@
 Records come out as they went in, but for images. Chunks in which nothing has changed keep their packed bytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 from mcap.opcode import Opcode
 
 from velum.errors import BadInput
-from velum.media.archive.log_topics import unique_names
-from velum.media.archive.mcap_records import (
-    Record,
-    content,
-    parts_of,
-    records,
-    unpack_chunk,
-)
+from velum.media.archive.log_container import LogContainer, LogWriter
+from velum.media.archive.log_topics import Topic
+from velum.media.archive.mcap_records import Record, content, parts_of, records, unpack_chunk
 from velum.media.archive.mcap_scan import AttachmentPart, McapScan, message_of
 from velum.media.archive.member import Budget, Member
-from velum.media.sequence_file import SequenceBuilder
 
 COPY_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A member: a channel by its id, an attachment, or a metadata record; exactly one of them."""
-
-    member: Member
-    channel: int | None = None
-    attachment: AttachmentPart | None = None
-    metadata: Record | None = None
-
-
-class McapContainer:
+class McapContainer(LogContainer):
     """An MCAP file that is read, for a `with` block. Raises `BadInput` for a damaged one.
 
     With `recover`, everything before the first record that is not whole is taken.
     """
 
-    has_text = False
-
     def __init__(self, path: Path, budget: Budget, name: str, *, recover: bool = False) -> None:
         """Open `path`; messages call it `name`. The unpacked bytes count against `budget`."""
-        self._path, self._budget, self._name, self._recover = path, budget, name, recover
-        self._stack = ExitStack()
-        self._items: list[_Item] = []
+        super().__init__(path, budget, name, recover=recover)
+        self.attachments: dict[int, AttachmentPart] = {}
+        """By the number of the member."""
+        self.metadata: dict[int, Record] = {}
+        """By the number of the member."""
 
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self.file = stack.enter_context(self._path.open("rb"))
-            size = self._path.stat().st_size
-            try:
-                self.scan = McapScan(self.file, size, self._budget, self._name, recover=self._recover)
-            except BadInput as error:
-                raise BadInput(f"cannot read {self._name}: {error}") from error
-            self._list_members()
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+    def _open(self, stack: ExitStack) -> None:
+        self.file = stack.enter_context(self._path.open("rb"))
+        size = self._path.stat().st_size
+        self.scan = McapScan(self.file, size, self._budget, self._name, recover=self._recover)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of all members, in their order."""
-        return tuple(item.member.name for item in self._items)
+    def topics(self) -> Mapping[int, Topic]:
+        """All topics, by the number of their channel."""
+        return self.scan.topics
 
     @property
     def leftovers(self) -> tuple[str, ...]:
         """What the file holds that belongs to no record of a known kind, in words; a result has none of it."""
         return tuple(self.scan.leftovers)
 
-    def members(self) -> Iterator[Member]:
-        """Yield all topics, then attachments and metadata records."""
-        yield from (item.member for item in self._items)
-
-    def item(self, member: Member) -> _Item:
-        """Return where the records of a member are."""
-        return self._items[member.number]
-
-    def unpack(self, member: Member, target: Path) -> None:
-        """Write the images of a topic as a sequence, or the data of an attachment. Raises `BadInput`."""
-        item = self.item(member)
-        if item.channel is not None:
-            self._unpack_topic(item.channel, target)
-        elif item.attachment is not None:
-            with target.open("wb") as file:
-                for block in self.blocks(item.attachment.start, item.attachment.entry.data_size):
-                    file.write(block)
-        else:
-            raise BadInput("a metadata record is not unpacked")
-
-    def writer(self, target: Path, metadata: frozenset[str]) -> Any:  # noqa: ARG002 - times of logs always stay
+    def writer(self, target: Path, metadata: frozenset[str]) -> LogWriter:  # noqa: ARG002 - times of logs always stay
         """Return a writer of a log like this one to `target`."""
         from velum.media.archive.mcap_writer import McapWriter  # noqa: PLC0415  # it needs this module
 
         return McapWriter(self, target)
+
+    def _other_members(self, first: int) -> list[Member]:
+        members = []
+        for number, part in enumerate(self.scan.attachments, first):
+            self.attachments[number] = part
+            members.append(Member(f"attachments/{part.entry.name}", part.entry.data_size, number))
+        for number, (record, name, kind) in enumerate(self.scan.metadata, first + len(members)):
+            self.metadata[number] = record
+            members.append(Member(f"metadata/{name}", record.size, number, content=kind))
+        return members
+
+    def _unpack_other(self, member: Member, target: Path) -> None:
+        part = self.attachments[member.number]
+        with target.open("wb") as file:
+            for block in self.blocks(part.start, part.entry.data_size):
+                file.write(block)
 
     def data_records(self) -> Iterator[Record]:
         """Yield the records up to the end of the data, each of a known kind. Raises `CutOff` and `BadInput`."""
@@ -136,29 +101,3 @@ class McapContainer:
                 for part in parts_of(data):
                     if part.opcode == Opcode.MESSAGE:
                         yield message_of(data, part)
-
-    def _unpack_topic(self, channel: int, target: Path) -> None:
-        topic, number = self.scan.topics[channel], 0
-        with SequenceBuilder(target) as sequence:
-            for message_channel, time, data in self.messages():
-                if message_channel != channel:
-                    continue
-                number += 1
-                try:
-                    part = topic.find(data)
-                except BadInput as error:
-                    raise BadInput(f"message {number}, logged at {time} ns, cannot be read: {error}") from error
-                sequence.add(time, data[part.start : part.end], part.layout)
-
-    def _list_members(self) -> None:
-        items = self._items
-        for (channel, topic), name in zip(
-            self.scan.topics.items(), unique_names(list(self.scan.topics.values())), strict=True
-        ):
-            member = Member(name, 0, len(items), content=topic.content, details=topic.details)
-            items.append(_Item(member, channel=channel))
-        for part in self.scan.attachments:
-            name = f"attachments/{part.entry.name}"
-            items.append(_Item(Member(name, part.entry.data_size, len(items)), attachment=part))
-        for record, name, kind in self.scan.metadata:
-            items.append(_Item(Member(f"metadata/{name}", record.size, len(items), content=kind), metadata=record))

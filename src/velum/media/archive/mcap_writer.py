@@ -3,29 +3,29 @@
 import struct
 import zlib
 from collections.abc import Iterable
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mcap.opcode import Opcode
 from mcap.records import (
+    AttachmentIndex,
     Channel,
     Chunk,
     ChunkIndex,
     DataEnd,
+    Footer,
     Header,
     MessageIndex,
     Metadata,
     MetadataIndex,
     Schema,
+    Statistics,
+    SummaryOffset,
 )
 
-from velum.atomic import folder_next_to
 from velum.media.archive.contents import MCAP_MAGIC
-from velum.media.archive.log_messages import splice
-from velum.media.archive.log_topics import Topic
+from velum.media.archive.log_container import LogWriter
 from velum.media.archive.mcap_records import (
     HEAD_BYTES,
     UnpackedChunk,
@@ -36,9 +36,6 @@ from velum.media.archive.mcap_records import (
     parts_of,
     unpack_chunk,
 )
-from velum.media.archive.mcap_summary import McapSummary
-from velum.media.archive.member import Member
-from velum.media.sequence_file import SequenceFile
 
 if TYPE_CHECKING:
     from velum.media.archive.mcap_file import McapContainer
@@ -46,67 +43,81 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class _NewImages:
-    """The images of a topic that take the place of those of the source, and the number of messages so far."""
+class McapSummary:
+    """What the summary of the result says, as it grows."""
 
-    topic: Topic
-    images: SequenceFile
-    places: list[int]
-    messages: int = 0
+    schemas: dict[int, Schema] = field(default_factory=dict)
+    channels: dict[int, Channel] = field(default_factory=dict)
+    chunks: list[ChunkIndex] = field(default_factory=list)
+    attachments: list[AttachmentIndex] = field(default_factory=list)
+    metadata: list[MetadataIndex] = field(default_factory=list)
+    counts: dict[int, int] = field(default_factory=dict)
+    first_time: int | None = None
+    last_time: int = 0
 
-    def message(self, data: bytes) -> bytes:
-        """Return the next message of the topic, with its new image."""
-        part = self.topic.find(data)
-        image = self.images.image(self.places[self.messages])
-        self.messages += 1
-        return splice(data, part, image)
+    def count(self, channel: int, time: int) -> None:
+        """Count a message."""
+        self.counts[channel] = self.counts.get(channel, 0) + 1
+        self.first_time = time if self.first_time is None else min(self.first_time, time)
+        self.last_time = max(self.last_time, time)
+
+    @property
+    def statistics(self) -> Statistics:
+        """The record of statistics."""
+        return Statistics(
+            attachment_count=len(self.attachments), channel_count=len(self.channels),
+            channel_message_counts=self.counts, chunk_count=len(self.chunks), message_count=sum(self.counts.values()),
+            message_end_time=self.last_time, message_start_time=self.first_time or 0,
+            metadata_count=len(self.metadata), schema_count=len(self.schemas),
+        )  # fmt: skip
+
+    def write(self, file: BinaryIO) -> None:
+        """Write the summary, the offsets of its groups, and the footer with a checksum of both."""
+        start = file.tell()
+        groups: list[tuple[Opcode, Iterable[Any]]] = [
+            (Opcode.SCHEMA, self.schemas.values()), (Opcode.CHANNEL, self.channels.values()),
+            (Opcode.STATISTICS, [self.statistics]), (Opcode.CHUNK_INDEX, self.chunks),
+            (Opcode.ATTACHMENT_INDEX, self.attachments), (Opcode.METADATA_INDEX, self.metadata),
+        ]  # fmt: skip
+        crc, offsets = 0, []
+        for opcode, values in groups:
+            group_start = file.tell()
+            for value in values:
+                data = encode(value)
+                crc = zlib.crc32(data, crc)
+                file.write(data)
+            if length := file.tell() - group_start:
+                offsets.append(encode(SummaryOffset(opcode, group_start, length)))
+        offset_start = file.tell()
+        data = b"".join(offsets)
+        file.write(data)
+        head = struct.pack("<BQQQ", Opcode.FOOTER, 20, start, offset_start)
+        file.write(encode(Footer(start, offset_start, zlib.crc32(head, zlib.crc32(data, crc)))))
+        file.write(MCAP_MAGIC)
 
 
-class McapWriter:
+class McapWriter(LogWriter):
     """Writes an MCAP file like the one that is read, in a `with` block; leaving it writes all.
 
     Members that it was not given are left out, and with them channels and schemas that nothing uses.
     """
 
     def __init__(self, source: "McapContainer", target: Path) -> None:
-        self._source, self._target = source, target
-        self._stack = ExitStack()
-        self._kept: set[int] = set()
-        """Numbers of the members that the result has."""
-        self._files: dict[int, Path] = {}
-        """Files with the new bytes of members, by their numbers."""
-        self._new_images: dict[int, _NewImages] = {}
+        super().__init__(source, target)
+        self._source = source
         self._summary = McapSummary()
         self._data_crc = 0
 
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._folder = stack.enter_context(folder_next_to(self._target))
-            self._file = stack.enter_context(self._target.open("wb"))
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._stack:
-            if error is None:
-                self._write()
-
-    def copy(self, member: Member, file: Path) -> None:  # noqa: ARG002 - other containers need it
-        """Write a member as it is."""
-        self._kept.add(member.number)
-
-    def replace(self, member: Member, file: Path, *, hidden: bool) -> None:  # noqa: ARG002 - PDFs need it
-        """Write a member with the images of a sequence, or with the bytes of `file`, which is moved."""
-        self._kept.add(member.number)
-        self._files[member.number] = file.rename(self._folder / str(member.number))
-
     def _write(self) -> None:
         source = self._source
-        channels, attachments, metadata = self._kept_records()
-        self._channels = channels
-        self._schemas = {source.scan.channels[channel].schema_id for channel in channels}
+        self._schemas = {source.scan.channels[channel].schema_id for channel in self._topics}
+        attachments = {
+            part.record.offset: (part, self._files.get(number))
+            for number, part in source.attachments.items()
+            if number in self._kept
+        }
+        metadata = {record.offset for number, record in source.metadata.items() if number in self._kept}
+        self._file = self._stack.enter_context(self._target.open("wb"))
         self._put(MCAP_MAGIC)
         for record in source.data_records():
             match record.opcode:
@@ -127,26 +138,6 @@ class McapWriter:
                     self._summary.metadata.append(MetadataIndex(offset, len(data), known.name))
         self._file.write(encode(DataEnd(self._data_crc)))
         self._summary.write(self._file)
-
-    def _kept_records(self) -> tuple[set[int], dict[int, tuple["AttachmentPart", Path | None]], set[int]]:
-        """Return the channels, attachments and metadata records of the result; open the new images of channels."""
-        source, channels, metadata = self._source, set[int](), set[int]()
-        attachments: dict[int, tuple[AttachmentPart, Path | None]] = {}
-        for member in source.members():
-            if member.number not in self._kept:
-                continue
-            item, file = source.item(member), self._files.get(member.number)
-            if item.channel is not None:
-                channels.add(item.channel)
-                if file is not None:
-                    topic = source.scan.topics[item.channel]
-                    images = self._stack.enter_context(SequenceFile(file))
-                    self._new_images[item.channel] = _NewImages(topic, images, topic.order())
-            elif item.attachment is not None:
-                attachments[item.attachment.record.offset] = item.attachment, file
-            elif item.metadata is not None:
-                metadata.add(item.metadata.offset)
-        return channels, attachments, metadata
 
     def _write_chunk(self, chunk: UnpackedChunk) -> None:
         """Write a chunk, with its packed bytes where nothing in it has changed, and its index."""
@@ -205,17 +196,16 @@ class McapWriter:
             return encode(schema), None
         if opcode == Opcode.CHANNEL:
             channel = decode(Channel, data)
-            if channel.id not in self._channels:
+            if channel.id not in self._topics:
                 return b"", None
             summary.channels[channel.id] = channel
             return encode(channel), None
         if opcode != Opcode.MESSAGE:
             return b"", None
         head, at = message_head(data, 0, len(data))
-        if head.channel not in self._channels:
+        if head.channel not in self._topics:
             return b"", None
-        new, body = self._new_images.get(head.channel), data[at:]
-        body = body if new is None else new.message(body)
+        body = self._message(head.channel, data[at:])
         start = struct.pack("<BQ", Opcode.MESSAGE, at + len(body))
         return b"".join((start, data[:at], body)), (head.channel, head.log_time)
 

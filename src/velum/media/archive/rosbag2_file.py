@@ -1,0 +1,200 @@
+"""Files of rosbag2 with SQLite: messages with images get other images, and the file is written anew, row by row.
+
+A copy of the file would keep the old images in pages that are no longer used.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from velum.errors import BadInput
+from velum.media.archive.contents import HEAD_BYTES, why_drawn
+from velum.media.archive.log_container import LogContainer, LogWriter
+from velum.media.archive.log_topics import Topic
+from velum.media.archive.member import Budget
+
+MOST_MESSAGE = 256 << 20
+"""Largest message, in bytes."""
+
+_NEEDED = ("topics", "messages")
+_TABLES = ("schema", "metadata", "message_definitions", *_NEEDED)
+"""Tables that rosbag2 writes; `messages` comes last, since it is the largest."""
+
+_TOPIC_COLUMNS = ("id", "name", "type", "serialization_format")
+_MESSAGE_COLUMNS = ("id", "topic_id", "timestamp", "data")
+_TYPES = {"INTEGER", "TEXT", "BLOB", "REAL", ""}
+
+
+class Rosbag2Container(LogContainer):
+    """A `.db3` file that is read, for a `with` block. Raises `BadInput` for a damaged one."""
+
+    def __init__(self, path: Path, budget: Budget, name: str, *, recover: bool = False) -> None:
+        """Open `path`; messages call it `name`. The unpacked bytes count against `budget`."""
+        super().__init__(path, budget, name, recover=recover)
+        self._found: dict[int, Topic] = {}
+        self._left: dict[str, None] = {}
+        self.columns: dict[str, dict[str, str]] = {}
+        """Columns of each known table, each with its declaration."""
+        self.has_time_index = False
+
+    @property
+    def topics(self) -> Mapping[int, Topic]:
+        """All topics, by their numbers in the file."""
+        return self._found
+
+    @property
+    def leftovers(self) -> tuple[str, ...]:
+        """What the file holds in tables that rosbag2 does not write, in words; a result has none of it."""
+        return tuple(self._left)
+
+    def writer(self, target: Path, metadata: frozenset[str]) -> LogWriter:  # noqa: ARG002 - times of logs always stay
+        """Return a writer of a log like this one to `target`."""
+        return Rosbag2Writer(self, target)
+
+    def rows(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a table, in the order of their ids. Raises `BadInput`."""
+        names = ", ".join(map(_quoted, self.columns[table]))
+        order = " ORDER BY id" if "id" in self.columns[table] else ""
+        with _translate(), closing(self._database.execute(f"SELECT {names} FROM {table}{order}")) as cursor:  # noqa: S608 - a known table
+            yield from cursor
+
+    def messages(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the number of the topic, log time and data of each message, in the order of the file."""
+        names = list(self.columns["messages"])
+        topic, time, data = (names.index(name) for name in _MESSAGE_COLUMNS[1:])
+        for row in self.rows("messages"):
+            if not isinstance(row[topic], int) or not isinstance(row[time], int) or not isinstance(row[data], bytes):
+                raise BadInput("a message of it is damaged: its topic, its time or its data is of another type")
+            yield row[topic], row[time], row[data]
+
+    def _open(self, stack: ExitStack) -> None:
+        journal = self._path.with_name(f"{self._path.name}-wal")
+        if journal.is_file() and journal.stat().st_size:
+            raise BadInput(f"its last messages are in {journal.name}; open it once with 'sqlite3' and close it again")
+        with _translate():
+            address = f"file:{quote(str(self._path.resolve()))}?mode=ro&immutable=1"
+            self._database = stack.enter_context(closing(sqlite3.connect(address, uri=True)))
+            self._database.execute("PRAGMA trusted_schema = OFF")
+            self._database.execute("PRAGMA cell_size_check = ON")
+            self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_MESSAGE)
+            self._list_tables()
+        self._scan()
+
+    def _list_tables(self) -> None:
+        for kind, name, text in self._database.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
+            if kind == "index":
+                self.has_time_index = self.has_time_index or name == "timestamp_idx"
+            elif kind == "table" and name in _TABLES and str(text).upper().startswith("CREATE TABLE"):
+                described = self._database.execute(f"PRAGMA table_info({name})").fetchall()
+                self.columns[name] = {str(row[1]): _declaration(*row[2:]) for row in described}
+            elif not str(name).startswith("sqlite_"):
+                self._left["tables that rosbag2 does not write"] = None
+        if self._database.execute("PRAGMA freelist_count").fetchone() != (0,):
+            self._left["pages that are no longer used"] = None
+        for table, needed in zip(_NEEDED, (_TOPIC_COLUMNS, _MESSAGE_COLUMNS), strict=True):
+            if missing := [name for name in needed if name not in self.columns.get(table, ())]:
+                raise BadInput(f"its table {table} has no column {', '.join(missing)}")
+
+    def _scan(self) -> None:
+        definitions = self._definitions()
+        self._budget.count_members(sum(1 for _ in self.rows("topics")), self._name)
+        names = list(self.columns["topics"])
+        for row in self.rows("topics"):
+            values = dict(zip(names, row, strict=True))
+            texts = [values[name] for name in _TOPIC_COLUMNS[1:]]
+            if not isinstance(values["id"], int) or not all(isinstance(text, str) for text in texts):
+                raise BadInput("a topic of it is damaged: its number or its name is of another type")
+            encoding, text = definitions.get(values["type"], ("", b""))
+            self._found[values["id"]] = Topic(
+                values["name"], values["type"], values["serialization_format"], text, encoding
+            )
+        for table in ("schema", "metadata", "message_definitions", "topics"):
+            for row in self.rows(table) if table in self.columns else ():
+                self._refuse_pictures(table, row)
+        reader = self._budget.reader(self._name, self._path.stat().st_size)
+        for topic, time, data in self.messages():
+            if topic not in self._found:
+                raise BadInput(f"a message of it is of topic {topic}, which it does not have")
+            if time < 0:
+                raise BadInput(f"a message of {self._found[topic].name} has the time {time}")
+            reader.count(len(data))
+            self._found[topic].count(data, time)
+
+    def _definitions(self) -> dict[str, tuple[str, bytes]]:
+        if not {"topic_type", "encoding", "encoded_message_definition"} <= set(
+            names := list(self.columns.get("message_definitions", ()))
+        ):
+            return {}
+        rows = (dict(zip(names, row, strict=True)) for row in self.rows("message_definitions"))
+        return {
+            str(row["topic_type"]): (str(row["encoding"]), str(row["encoded_message_definition"]).encode())
+            for row in rows
+        }
+
+    def _refuse_pictures(self, table: str, row: tuple[Any, ...]) -> None:
+        for value in row:
+            text = value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else b""
+            if isinstance(value, bytes) or (reason := why_drawn(text, text[:HEAD_BYTES])):
+                raise BadInput(f"its table {table} holds {'bytes' if isinstance(value, bytes) else reason}")
+
+
+class Rosbag2Writer(LogWriter):
+    """Writes a `.db3` file like the one that is read, in a `with` block; leaving it writes all."""
+
+    def __init__(self, source: Rosbag2Container, target: Path) -> None:
+        super().__init__(source, target)
+        self._source = source
+
+    def _write(self) -> None:
+        source = self._source
+        self._target.unlink(missing_ok=True)  # SQLite makes files of its own
+        with _translate(), closing(sqlite3.connect(self._target, isolation_level=None)) as database:
+            database.execute("PRAGMA journal_mode = OFF")
+            database.execute("BEGIN")
+            for table in (name for name in _TABLES if name in source.columns):
+                columns = source.columns[table]
+                declared = ", ".join(f"{_quoted(name)} {kind}" for name, kind in columns.items())
+                database.execute(f"CREATE TABLE {table} ({declared})")
+                places = ", ".join("?" * len(columns))
+                database.executemany(f"INSERT INTO {table} VALUES ({places})", self._rows(table))  # noqa: S608 - a known table
+            if source.has_time_index:
+                database.execute("CREATE INDEX timestamp_idx ON messages (timestamp ASC)")
+            database.execute("COMMIT")
+
+    def _rows(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a table as the result has them."""
+        source, names = self._source, list(self._source.columns[table])
+        types = {source.topics[number].schema for number in self._topics}
+        for row in source.rows(table):
+            values = dict(zip(names, row, strict=True))
+            if table == "messages":
+                if values["topic_id"] not in self._topics:
+                    continue
+                values["data"] = self._message(values["topic_id"], values["data"])
+            elif (table == "topics" and values["id"] not in self._topics) or (
+                table == "message_definitions" and values.get("topic_type") not in types
+            ):
+                continue
+            yield tuple(values.values())
+
+
+def _declaration(kind: str, is_needed: int, _default: object, key: int) -> str:
+    """Return the declaration of a column without its name. Types that SQLite does not need are left out."""
+    kind = kind.upper() if kind.upper() in _TYPES else ""
+    return f"{kind}{' PRIMARY KEY' if key == 1 else ''}{' NOT NULL' if is_needed else ''}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+@contextmanager
+def _translate() -> Iterator[None]:
+    """Raise `BadInput` for what sqlite3 raises for a damaged file."""
+    try:
+        yield
+    except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
+        raise BadInput(f"it is damaged, or cannot be written: {str(error)[:200]}") from error
