@@ -56,7 +56,7 @@ class Rosbag2Container(LogContainer):
 
     def rows(self, table: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a table, in the order of their ids. Raises `BadInput`."""
-        names = ", ".join(map(_quoted, self.columns[table]))
+        names = ", ".join(map(_quote_name, self.columns[table]))
         order = " ORDER BY id" if "id" in self.columns[table] else ""
         with _translate(), closing(self._database.execute(f"SELECT {names} FROM {table}{order}")) as cursor:  # noqa: S608 - a known table
             yield from cursor
@@ -156,7 +156,7 @@ class Rosbag2Writer(LogWriter):
             database.execute("BEGIN")
             for table in (name for name in _TABLES if name in source.columns):
                 columns = source.columns[table]
-                declared = ", ".join(f"{_quoted(name)} {kind}" for name, kind in columns.items())
+                declared = ", ".join(f"{_quote_name(name)} {kind}" for name, kind in columns.items())
                 database.execute(f"CREATE TABLE {table} ({declared})")
                 places = ", ".join("?" * len(columns))
                 database.executemany(f"INSERT INTO {table} VALUES ({places})", self._rows(table))  # noqa: S608 - a known table
@@ -187,7 +187,7 @@ def _declaration(kind: str, is_needed: int, _default: object, key: int) -> str:
     return f"{kind}{' PRIMARY KEY' if key == 1 else ''}{' NOT NULL' if is_needed else ''}"
 
 
-def _quoted(name: str) -> str:
+def _quote_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
