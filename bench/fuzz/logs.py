@@ -2,11 +2,14 @@
 
 import functools
 import io
+import sqlite3
 import struct
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mcap.writer import CompressionType, Writer
+from rosbags.rosbag1 import Writer as BagWriter
 
 from bench.fuzz import pictures
 from velum.errors import BadInput
@@ -40,7 +43,7 @@ def messages() -> list[bytes]:
 
 @functools.cache
 def logs() -> list[bytes]:
-    """MCAP files with an image topic of each type and a text, in each compression and without chunks."""
+    """MCAP files with an image topic of each type and a text, in each compression and without chunks; and bags."""
     made = []
     ways = ((CompressionType.ZSTD, True), (CompressionType.LZ4, True), (CompressionType.NONE, True))
     for compression, chunked in (*ways, (CompressionType.NONE, False)):
@@ -56,7 +59,34 @@ def logs() -> list[bytes]:
         writer.add_metadata("m", {"k": "v"})
         writer.finish()  # type: ignore[no-untyped-call]
         made.append(buffer.getvalue())
-    return made
+    return [*made, *_bags()]
+
+
+def _bags() -> list[bytes]:
+    """Return a file of rosbag2, and ROS 1 bags in each compression, with two images and a text."""
+    samples = bytes(range(48)) * 24
+    layout = struct.pack("<II", 24, 16) + struct.pack("<I", 4) + b"bgr8" + struct.pack("<BII", 0, 48, len(samples))
+    image = struct.pack("<IIII", 1, 2, 3, 4) + b"cam1" + layout + samples
+    made = []
+    with TemporaryDirectory() as folder:
+        for number, compression in enumerate((None, *BagWriter.CompressionFormat)):
+            bag = BagWriter(Path(folder) / f"{number}.bag")
+            if compression is not None:
+                bag.set_compression(compression)
+            with bag:
+                for topic, kind, data in (("/a", _IMAGE, image), ("/b", "std_msgs/msg/String", b"\3\0\0\0yes")):
+                    connection = bag.add_connection(topic, kind, msgdef="string data", md5sum="0" * 32)
+                    for time in (2, 1):
+                        bag.write(connection, time, data)
+            made.append(bag.path.read_bytes())
+        path = Path(folder) / "a.db3"
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE topics (id INTEGER PRIMARY KEY, name, type, serialization_format)")
+            database.execute("CREATE TABLE messages (id INTEGER PRIMARY KEY, topic_id, timestamp, data BLOB)")
+            database.execute("INSERT INTO topics VALUES (1, '/a', ?, 'cdr')", (_FILE,))
+            database.executemany("INSERT INTO messages VALUES (?, 1, ?, ?)", [(i, i, messages()[0]) for i in (1, 2)])
+            database.commit()
+        return [*made, path.read_bytes()]
 
 
 def splice_image(data: bytes, _folder: Path) -> None:

@@ -410,3 +410,43 @@ def test_damaged_rosbag2_files_are_refused(tmp_path: Path, damage: Callable[[Pat
     with pytest.raises(BadInput, match="cannot read"):
         hide(source)
     assert not source.with_name(f"out-{source.name}").exists()
+
+
+@pytest.mark.parametrize("compression", ["none", "bz2", "lz4"])
+def test_ros_1_bags_keep_all_messages_but_images(tmp_path: Path, compression: str) -> None:
+    source = logs.rosbag1(tmp_path / "in.bag", drive(ros1=True), compression)
+    report, target = hide(source)
+    (before, old_messages), (after, new_messages) = logs.bag_contents(source), logs.bag_contents(target)
+    assert before == after
+    for old, new in zip(old_messages, new_messages, strict=True):
+        assert old[:3] == new[:3]
+        if kind := IMAGE_TOPICS.get(old.topic):
+            assert (pixels(new.data, kind, ros1=True)[INSIDE] <= 8).all()
+            assert logs.decoded(new.data, kind, ros1=True).header == logs.decoded(old.data, kind, ros1=True).header
+        else:
+            assert old == new
+    assert [member["action"] for member in report.members] == ["hidden", "hidden", "copied", "copied"]
+    assert not check(target, against=source).leaks
+
+
+def test_a_topic_of_a_ros_1_bag_is_left_out_with_its_connection(tmp_path: Path) -> None:
+    source = logs.rosbag1(tmp_path / "in.bag", drive(2, ros1=True))
+    _, target = hide(source, replace(PLAN, topics=("/note",)))
+    connections, messages = logs.bag_contents(target)
+    assert [one[1] for one in connections] == ["/note"]
+    assert [message.topic for message in messages] == ["/note"] * 2
+    assert b"camera_front" not in target.read_bytes()
+
+
+@pytest.mark.parametrize("size", [4200, 60_000, -100])
+def test_a_ros_1_bag_that_is_cut_off_is_refused_or_recovered_as_asked(tmp_path: Path, size: int) -> None:
+    whole = logs.rosbag1(tmp_path / "whole.bag", drive(8, ros1=True))
+    source = tmp_path / "in.bag"
+    source.write_bytes(whole.read_bytes()[:size])
+    with pytest.raises(BadInput, match=r"cannot read .*in\.bag: it ends in the middle of a record"):
+        hide(source)
+    report, target = hide(source, COVER)
+    old, new = logs.bag_contents(whole)[1], logs.bag_contents(target)[1]
+    assert [message[:3] for message in new] == [message[:3] for message in old[: len(new)]]
+    assert len(new) == {4200: 0, 60_000: len(new), -100: 32}[size]
+    assert any("recording is longer than the result" in text for text in report.warnings)

@@ -12,6 +12,8 @@ import numpy as np
 from mcap.reader import make_reader
 from mcap.writer import CompressionType, Writer
 from PIL import Image
+from rosbags.rosbag1 import Reader as Bag1Reader
+from rosbags.rosbag1 import Writer as Bag1Writer
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as BagWriter
 from rosbags.typesys import Stores, get_typestore
@@ -225,3 +227,28 @@ def columns_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         found = {name: database.execute(f"PRAGMA table_info({name})").fetchall() for name in rows_of(path)}
         found["index"] = database.execute("SELECT name, tbl_name FROM sqlite_master WHERE type = 'index'").fetchall()
         return found
+
+
+def rosbag1(path: Path, told: Sequence[Told], compression: str = "none") -> Path:
+    """A ROS 1 bag of several chunks."""
+    writer = Bag1Writer(path)
+    writer.chunk_threshold = 20_000
+    if compression != "none":
+        writer.set_compression(Bag1Writer.CompressionFormat[compression.upper()])
+    with writer:
+        connections = {}
+        for one in told:
+            if one.topic not in connections:
+                connections[one.topic] = writer.add_connection(one.topic, one.type, typestore=types(ros1=True))
+            writer.write(connections[one.topic], one.time, one.data)
+    return path
+
+
+def bag_contents(path: Path) -> tuple[list[Any], list[Told]]:
+    """Connections and messages of a ROS 1 bag as another program reads them."""
+    with Bag1Reader(path) as reader:
+        connections = [
+            (one.id, one.topic, one.msgtype, one.msgdef, one.digest, one.ext, one.msgcount)
+            for one in reader.connections
+        ]
+        return connections, [Told(one.topic, one.msgtype, time, bytes(data)) for one, time, data in reader.messages()]

@@ -157,11 +157,13 @@ def _open_log(path: Path, format: str, budget: Budget, name: str, *, recover: bo
         return Rosbag2Container(path, budget, name, recover=recover)
     try:
         from velum.media.archive.mcap_file import McapContainer  # noqa: PLC0415  # an extra
+        from velum.media.archive.rosbag1_file import Rosbag1Container  # noqa: PLC0415  # an extra
     except ModuleNotFoundError as error:
         raise Unavailable(
             f"cannot read {name}: sensor logs need the extra 'logs'; pip install 'velum-anonymizer[logs]'"
         ) from error
-    return McapContainer(path, budget, name, recover=recover)
+    kind = McapContainer if format == "MCAP" else Rosbag1Container
+    return kind(path, budget, name, recover=recover)
 
 
 def suffix_of_container(name: str) -> str:

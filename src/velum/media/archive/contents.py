@@ -39,7 +39,7 @@ _MIME_TYPES = {
     "application/vnd.oasis.opendocument.graphics": "ODG",
     "application/epub+zip": "EPUB",
 }
-LOGS = ("MCAP", "ROSBAG2")
+LOGS = ("MCAP", "ROSBAG1", "ROSBAG2")
 """Containers that are recordings of sensors: their members are topics."""
 
 DOCUMENTS = ("DOCX", "PPTX", "XLSX", *_MIME_TYPES.values(), "PDF")
@@ -49,13 +49,16 @@ SUFFIXES = {
     ".docx": "DOCX", ".docm": "DOCX", ".dotx": "DOCX", ".pptx": "PPTX", ".pptm": "PPTX", ".potx": "PPTX",
     ".ppsx": "PPTX", ".xlsx": "XLSX", ".xlsm": "XLSX", ".xltx": "XLSX", ".odt": "ODT", ".ott": "ODT", ".odp": "ODP",
     ".otp": "ODP", ".ods": "ODS", ".odg": "ODG", ".epub": "EPUB", ".zip": "ZIP", ".cbz": "ZIP", ".tar": "TAR",
-    ".tar.gz": "TGZ", ".tgz": "TGZ", ".pdf": "PDF", ".mcap": "MCAP", ".db3": "ROSBAG2",
+    ".tar.gz": "TGZ", ".tgz": "TGZ", ".pdf": "PDF", ".mcap": "MCAP", ".db3": "ROSBAG2", ".bag": "ROSBAG1",
 }  # fmt: skip
 """Container of a file's suffix, in lower case."""
 
 HEAD_BYTES = 1024
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 """First and last bytes of an MCAP file."""
+
+ROSBAG1_MAGIC = b"#ROSBAG V2.0\n"
+"""First bytes of a ROS 1 bag."""
 
 _SQLITE, _SQLITE_PAGE = b"SQLite format 3\0", 4096
 
@@ -196,6 +199,8 @@ def _log_format(path: Path, head: bytes) -> str | None:
     """Return the format of a sensor log; None for any other file."""
     if head.startswith(MCAP_MAGIC):
         return "MCAP"
+    if head.startswith(ROSBAG1_MAGIC):
+        return "ROSBAG1"
     return "ROSBAG2" if head.startswith(_SQLITE) and _is_rosbag2(path) else None
 
 

@@ -36,7 +36,8 @@ class Member:
 
     def matches(self, patterns: Iterable[str]) -> bool:
         """Tell whether the name, or the last part of it, matches one of these shell patterns."""
-        names = self.name, self.name.rpartition("/")[2]
+        names = [self.name, self.name.rpartition("/")[2]]
+        names += [self.name.partition("#")[0]] if self.is_topic else []
         return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 
