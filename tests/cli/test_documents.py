@@ -40,6 +40,11 @@ def test_folders_are_hidden_with_the_archives_in_them(velum_command: Command) ->
     assert (folder / "in" / "b.hidden.tar.gz").exists()
 
 
+def test_the_number_of_hidden_regions_in_an_archive_is_said(velum_command: Command) -> None:
+    zipped(velum_command.folder / "a.zip", {"a.png": picture(), "b.png": picture(seed=1)})
+    assert "a.hidden.zip: 2 faces hidden in 2 frames" in velum_command("hide", "a.zip", *RULE).stdout
+
+
 def test_no_annotation_file_and_no_contact_sheet_belong_to_an_archive(velum_command: Command) -> None:
     zipped(velum_command.folder / "a.zip", {"a.png": picture()})
     assert "is a ZIP" in velum_command("locate", "a.zip", *RULE, code=3).stderr

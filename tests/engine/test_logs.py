@@ -237,6 +237,10 @@ def test_pictures_inside_of_other_messages_are_never_copied(tmp_path: Path) -> N
     source = one_topic(tmp_path / "in.mcap", RAW, [raw(0, "mono8")], metadata={"m": {"k": words}})
     with pytest.raises(BadInput, match="metadata/m: "):
         hide(source)
+    drawn = {THING: ("ros2msg", b"float32 x # " + picture("JPEG"))}
+    source = one_topic(tmp_path / "in.mcap", THING, [b"\0\1\0\0"], "/thing", definitions=drawn)
+    with pytest.raises(BadInput, match="its schema 'car_msgs/msg/Thing' holds a picture"):
+        hide(source)
 
 
 def test_topics_that_nobody_has_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ _ESCAPED = {"Cc", "Cs", "Zl", "Zp"}
 _REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that show others in another order (Unicode, UAX 9): a name could look like another one."""
 
-_OPTIONS = {"on_damage": "--on-damage", "drop_members": "--drop-member", "copy_members": "--copy-member"}
+_OPTIONS = {
+    "on_damage": "--on-damage", "drop_members": "--drop-member", "copy_members": "--copy-member", "topics": "--topics",
+}  # fmt: skip
 _FIELD = re.compile(rf"\b({'|'.join(_OPTIONS)}) = ")
 
 

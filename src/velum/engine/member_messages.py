@@ -40,5 +40,5 @@ def add_member(member: Member, name: str, error: VelumError) -> None:
         if "unknown kind, which may" in text:
             text += ", or take it over as it is (copy_members = NAME)"
         if member.is_topic:
-            text += ", or name those that the result has (topics = NAME)"
+            text += ", or name the topics that the result has (topics = NAME)"
     error.args = (text, *error.args[1:])

@@ -1,5 +1,6 @@
 """One pass over an MCAP file: its topics, attachments and metadata records, and what is damaged in it."""
 
+from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 from mcap.opcode import Opcode
@@ -7,6 +8,7 @@ from mcap.records import AttachmentIndex, Channel, Header, Metadata, Schema
 
 from velum.errors import BadInput
 from velum.media.archive.contents import HEAD_BYTES, MCAP_MAGIC, Content, why_drawn
+from velum.media.archive.log_messages import holds_picture
 from velum.media.archive.log_topics import Topic
 from velum.media.archive.mcap_records import (
     CutOff,
@@ -131,6 +133,8 @@ class McapScan:
             schema = self._decode_noting_rest(Schema, data)
             if self.schemas.setdefault(schema.id, schema) != schema or not schema.id:
                 raise BadInput(f"it has two schemas with the number {schema.id}, or one with the number 0")
+            if holds_picture(schema.data):
+                raise BadInput(f"its schema {schema.name!r} holds a picture")
         elif opcode == Opcode.CHANNEL:
             self._add_channel(self._decode_noting_rest(Channel, data))
         elif opcode == Opcode.MESSAGE:
@@ -150,6 +154,8 @@ class McapScan:
             raise BadInput(f"it has two channels with the number {channel.id}")
         if channel.id in self.topics:
             return
+        if reason := _why_drawn(channel.metadata):
+            raise BadInput(f"the metadata of its channel {channel.topic!r} is {reason}")
         schema = self.schemas.get(channel.schema_id)
         if schema is None and channel.schema_id:
             raise BadInput(f"its channel {channel.topic!r} names schema {channel.schema_id}, which it does not have")
@@ -204,8 +210,11 @@ def message_of(data: bytes, part: Record | None = None) -> tuple[int, int, bytes
 
 
 def _metadata_content(record: Metadata) -> Content:
-    for value in record.metadata.values():
-        text = value.encode()
-        if reason := why_drawn(text, text[:HEAD_BYTES]):
-            return Content("refused", reason)
-    return Content("inert")
+    reason = _why_drawn(record.metadata)
+    return Content("refused", reason) if reason else Content("inert")
+
+
+def _why_drawn(metadata: Mapping[str, str]) -> str:
+    """Say what picture the keys or the values of metadata hold; empty where there is none."""
+    texts = (text.encode() for pair in metadata.items() for text in pair)
+    return next((reason for text in texts if (reason := why_drawn(text, text[:HEAD_BYTES]))), "")
