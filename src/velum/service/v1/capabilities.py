@@ -197,10 +197,11 @@ def file_types() -> tuple[list[str], list[str]]:
 
 
 def container_types() -> list[str]:
-    """Return the suffixes of what is hidden in by jobs alone: archives, documents and DICOM; in lower case, sorted."""
-    pdf, dicom = find_spec("pikepdf") is not None, find_spec("pydicom") is not None
-    suffixes = {suffix for suffix, format_ in CONTAINER_SUFFIXES.items() if pdf or format_ != "PDF"}
-    return sorted(suffixes.union(DICOM_SUFFIXES if dicom else ()))
+    """Return the suffixes of what jobs alone hide in, in lower case, sorted: archives, documents, logs and DICOM."""
+    packages = {"PDF": "pikepdf", "MCAP": "mcap", "ROSBAG1": "mcap"}
+    missing = {kind for kind, package in packages.items() if find_spec(package) is None}
+    suffixes = {suffix for suffix, kind in CONTAINER_SUFFIXES.items() if kind not in missing}
+    return sorted(suffixes.union(DICOM_SUFFIXES if find_spec("pydicom") is not None else ()))
 
 
 _FILE_TYPES: dict[int | str, dict[str, Any]] = {
