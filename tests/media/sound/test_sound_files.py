@@ -161,9 +161,10 @@ def test_sound_in_an_archive_is_muted(tmp_path: Path, engine: Engine) -> None:
     assert not decode_sound(tmp_path / "talks" / "a.wav")[1][0, 16_000 : 2 * 16_000].any()
 
 
+NO_SAMPLES = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80>\0\0\0}\0\0\2\0\x10\0data\0\0\0\0"
 BROKEN = [
-    (b"RIFF\x24\0\0\0WAVEfmt ", "wav"), (b"fLaC" + bytes(60), "flac"), (b"ID3\x04" + bytes(80), "mp3"),
-    (b"OggS" + bytes(80), "ogg"),
+    (NO_SAMPLES, "wav"), (b"RIFF\x24\0\0\0WAVEfmt ", "wav"), (b"fLaC" + bytes(60), "flac"),
+    (b"ID3\x04" + bytes(80), "mp3"), (b"OggS" + bytes(80), "ogg"),
 ]  # fmt: skip
 
 
@@ -174,6 +175,16 @@ def test_a_broken_sound_file_is_refused(tmp_path: Path, engine: Engine, data: by
     with pytest.raises(BadInput):
         engine.hide(source, tmp_path / f"b.{suffix}", MUTED)
     assert sorted(tmp_path.iterdir()) == [source]
+
+
+def test_speech_with_the_times_of_other_sound_is_not_left(tmp_path: Path, engine: Engine) -> None:
+    quiet = write_sound(tmp_path / "quiet.ogg", [noise(3)], "libopus", rate=16_000).read_bytes()
+    talking = write_sound(tmp_path / "talk.ogg", [talk()], "libopus", rate=16_000).read_bytes()
+    (tmp_path / "joined.ogg").write_bytes(quiet + talking)  # both count their times from 0
+    report = engine.hide(tmp_path / "joined.ogg", tmp_path / "b.ogg", MUTED)
+    assert report.encoding == "re-encoded"
+    assert any("s of it were left out, because other sound has the same times" in text for text in report.warnings)
+    assert decode_sound(tmp_path / "b.ogg")[1].shape[1] < 3.2 * 48_000
 
 
 def test_a_truncated_sound_file_loses_no_speech_unheard(tmp_path: Path, engine: Engine) -> None:

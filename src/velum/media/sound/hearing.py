@@ -12,6 +12,7 @@ from velum.media.sound.speech import DETECTOR_RATE, SPEECH_THRESHOLD, Span, Spee
 from velum.media.video.file_input import SideStreams, translate_read_errors
 from velum.media.video.info import TrackSource
 from velum.media.video.packets import AudioPtsOrder, clocked_packets, is_usable
+from velum.media.video.probe import to_fraction
 from velum.report import say_count
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
     from velum.limits import Limits
+
+
+MENTIONED_SECONDS = 0.1
+"""Overlap that is mentioned; less is the unevenness of clocks. Encoders have a delay that is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,15 @@ class HeardTrack:
     """Number of packets that could not be decoded."""
     first: float = 0.0
     """Time of the first sample in seconds."""
+    overlap: float = 0.0
+    """Seconds that are left out, because other sound has the same times."""
+    skipped: float = 0.0
+    """Seconds by which the packets are longer than what was decoded of them: players skip that."""
+
+    @property
+    def is_plain(self) -> bool:
+        """True where every sample was searched and none is speech, so that the packets may stay as they are."""
+        return not (self.spans or self.damaged or self.overlap) and self.skipped < MENTIONED_SECONDS
 
 
 class SpeechSearch:
@@ -46,10 +60,13 @@ class SpeechSearch:
         self._detector = SpeechDetector(threshold)
         self._first: int | None = None
         self._bytes = self._samples = 0
+        self._seconds = 0.0
 
     def add(self, packet: "Packet[Any] | None") -> None:
         """Take the next packet; None ends the track."""
-        self._bytes += packet.size if packet is not None else 0
+        if packet is not None:
+            self._bytes += packet.size
+            self._seconds += float((packet.duration or 0) * to_fraction(packet.time_base))
         for block in self._decoder.decode(packet):
             self._first = block.start if self._first is None else self._first
             self._samples += block.samples.shape[1]
@@ -61,7 +78,8 @@ class SpeechSearch:
         origin = (self._first or 0) / DETECTOR_RATE
         spans = tuple((start + origin, end + origin) for start, end in self._detector.finish())
         bit_rate = ceil(8 * self._bytes * DETECTOR_RATE / self._samples) if self._samples else 0
-        return HeardTrack(spans, bit_rate, self._decoder.damaged, origin)
+        overlap, skipped = self._decoder.overlapping / DETECTOR_RATE, self._seconds - self._samples / DETECTOR_RATE
+        return HeardTrack(spans, bit_rate, self._decoder.damaged, origin, overlap, skipped)
 
 
 def hear_tracks(
@@ -135,6 +153,11 @@ def notes_on(heard: Mapping[int, HeardTrack]) -> list[str]:
     """Return warnings about tracks that were searched: no speech in them, or packets that could not be decoded."""
     notes = [
         f"audio track {i}: no speech was found in it; listen to it" for i, track in heard.items() if not track.spans
+    ]
+    notes += [
+        f"audio track {index}: {track.overlap:.1f} s of it were left out, because other sound has the same times"
+        for index, track in heard.items()
+        if track.overlap >= MENTIONED_SECONDS
     ]
     return notes + [
         f"audio track {index}: {say_count(track.damaged, 'packet', 'packets')} could not be decoded and are silent"

@@ -76,6 +76,8 @@ class TrackDecoder:
         self._tolerance = ceil(_TOLERANCE_SECONDS * made.rate)
         self.damaged = 0
         """Number of packets that could not be decoded."""
+        self.overlapping = 0
+        """Number of samples that were left out, because others were before them at their time."""
 
     def decode(self, packet: "Packet[Any] | None") -> Iterator[Block]:
         """Yield the blocks of the next packet; None ends the track. Raises `BadInput` for one that is damaged."""
@@ -120,6 +122,7 @@ class TrackDecoder:
             if expected is not None and start > expected:
                 yield from self._zeros(expected, start, samples)
             if expected is not None and start < expected:
+                self.overlapping += min(expected - start, samples.shape[1])
                 samples, start = samples[:, expected - start :], expected
             self._end = start + samples.shape[1]
             if samples.shape[1]:

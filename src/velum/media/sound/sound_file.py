@@ -138,6 +138,8 @@ def write_sound(source: SoundSource, part: Path, plan: Plan) -> WrittenSound:
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise OutputFailed(f"cannot write {part}: {reason}; nothing was published") from error
+    if not part.stat().st_size:
+        raise BadInput(f"cannot read {source.info.source}: it has no samples; copy the file again")
     notes = [track.note for track in tracks.values() if track.note]
     notes += [f"left out: {what}" for what in source.info.extras]
     notes += notes_on(heard)
@@ -161,7 +163,7 @@ def _write_tracks(
         for stream in demuxer.streams:
             if (track := heard.get(stream.index)) is None:
                 continue
-            if not track.spans and not track.damaged and codecs[stream.index] in supported_codecs(info.format):
+            if track.is_plain and codecs[stream.index] in supported_codecs(info.format):
                 copied[stream.index] = add_copy(target, stream, None)
                 continue
             to_zero = not SOUND_CONTAINERS[info.format].stores_pts

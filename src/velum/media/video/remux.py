@@ -136,7 +136,7 @@ class PassthroughStreams:
                 self._streams[stream.index] = add_copy(self._target, stream, rate)
 
     def _is_copied(self, heard: HeardTrack, index: int, choice: TrackChoice) -> bool:
-        return not heard.spans and not heard.damaged and index in choice.copyable
+        return heard.is_plain and index in choice.copyable
 
     def _demux(self) -> Iterator[ClockedPacket]:
         return clocked_packets(self._video, self._source, {*self._streams, *self._silences, *self._muted})
