@@ -189,6 +189,32 @@ def test_localizers_see_what_viewers_show(
     assert abs(int(shown[5, 25, 0]) - light) <= 2
 
 
+def test_each_frame_is_shown_by_its_own_window(engine: Engine, finder: Finder, tmp_path: Path) -> None:
+    def groups(keyword: str, **values: Any) -> Dataset:
+        inner, outer = Dataset(), Dataset()
+        for name, value in values.items():
+            setattr(inner, name, value)
+        setattr(outer, keyword, Sequence([inner]))
+        return outer
+
+    frames = np.stack([np.full((24, 32), 300, "<u2"), np.full((24, 32), 3000, "<u2")])
+    frames[:, :, 16:] += 200
+    windows = [groups("FrameVOILUTSequence", WindowCenter=center, WindowWidth=100) for center in (400, 3100)]
+    shift = groups("PixelValueTransformationSequence", RescaleIntercept="0", RescaleSlope="1", RescaleType="US")
+    source = picture(
+        tmp_path / "in.dcm", frames, NumberOfFrames="2", PerFrameFunctionalGroupsSequence=Sequence(windows),
+        SharedFunctionalGroupsSequence=Sequence([shift]),
+    )  # fmt: skip
+
+    _, target = hide(engine, source)
+
+    assert [(int(shown[20, 2, 0]), int(shown[20, 30, 0])) for shown in finder.shown] == [(0, 255), (0, 255)]
+    after = pydicom.dcmread(target)
+    kept = [item.FrameVOILUTSequence[0].WindowCenter for item in after.PerFrameFunctionalGroupsSequence]
+    assert kept == [400, 3100]
+    assert leaks(engine, target, against=source) == []
+
+
 def everything(path: Path) -> Path:
     """A file with the secret in every kind of place: texts, numbers, terms, sequences, private, overlay, icon, ends."""
     nested = Dataset()
