@@ -215,6 +215,23 @@ def test_each_frame_is_shown_by_its_own_window(engine: Engine, finder: Finder, t
     assert leaks(engine, target, against=source) == []
 
 
+def test_sequences_in_sequences_end_at_some_depth(engine: Engine, tmp_path: Path) -> None:
+    deep = b""
+    for _ in range(300):
+        item = b"\xfe\xff\x00\xe0" + struct.pack("<I", len(deep)) + deep
+        deep = b"\x28\x00\x10\x30SQ\0\0" + struct.pack("<I", len(item)) + item
+    source = picture(tmp_path / "in.dcm")
+    data = source.read_bytes()
+    at = data.index(b"\xe0\x7f\x10\x00OW")
+    source.write_bytes(data[:at] + deep + data[at:])
+
+    _, target = hide(engine, source)
+
+    assert len(target.read_bytes()) < len(data) + 2000
+    assert any("VOILUTSequence" in leak for leak in leaks(engine, source))
+    assert leaks(engine, target) == []
+
+
 def everything(path: Path) -> Path:
     """A file with the secret in every kind of place: texts, numbers, terms, sequences, private, overlay, icon, ends."""
     nested = Dataset()

@@ -29,6 +29,9 @@ from velum.media.dicom.header import DAMAGE
 PROFILE, PIXELS, FEATURES = "113100", "113101", "113102"
 """Codes of PS3.16, CID 7050, for what was done."""
 
+MOST_DEPTH = 4
+"""Sequences around one another that a result has; functional groups are two. pydicom writes many very slowly."""
+
 UID_ROOT = "2.25."
 """Beginning of UIDs that are a random number (PS3.5, B.2)."""
 
@@ -137,7 +140,7 @@ def reduce_attributes(source: Dataset, table: AttributeTable, uids: UidMap) -> D
     return result
 
 
-def _copy_allowed(source: Dataset, table: AttributeTable, uids: UidMap) -> Dataset:
+def _copy_allowed(source: Dataset, table: AttributeTable, uids: UidMap, depth: int = 0) -> Dataset:
     result = Dataset()
     surplus = {name for name, _ in _table_surplus(source)}
     for element in _readable(source):
@@ -145,9 +148,9 @@ def _copy_allowed(source: Dataset, table: AttributeTable, uids: UidMap) -> Datas
         if keyword in surplus:
             continue
         if keyword in table.sequences and element.VR == "SQ":
-            result.add(
-                DataElement(element.tag, "SQ", [_copy_allowed(item, table, uids) for item in element.value or []])
-            )
+            if depth < MOST_DEPTH:
+                items = [_copy_allowed(item, table, uids, depth + 1) for item in element.value or []]
+                result.add(DataElement(element.tag, "SQ", items))
         elif keyword in table.uids and element.VR == "UI" and element.value:
             result.add(DataElement(element.tag, "UI", uids.new(str(element.value))))
         elif is_harmless(element, table):
@@ -256,6 +259,9 @@ def identifying_attributes(attributes: Dataset, table: AttributeTable, prefix: s
         if element is None or keyword in surplus:
             yield name, ""
         elif keyword in table.sequences and element.VR == "SQ":
+            if prefix.count(": ") >= MOST_DEPTH:
+                yield name, ""
+                continue
             for item in element.value or []:
                 yield from identifying_attributes(item, table, f"{name}: ")
         elif keyword in _RECORD and not prefix:
