@@ -143,6 +143,18 @@ def folded(text: bytes, width: int, between: bytes = b"\n") -> bytes:
     return between.join(text[start : start + width] for start in range(0, len(text), width))
 
 
+def batched(data: bytes) -> list[bytes]:
+    """Data in rows of 12 bytes."""
+    return [data[start : start + 12] for start in range(0, len(data), 12)]
+
+
+def z85(data: bytes) -> bytes:
+    """Data in the alphabet of ZeroMQ (RFC 32)."""
+    own = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+    python = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
+    return base64.b85encode(data, pad=True).translate(bytes.maketrans(python, own))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -157,15 +169,45 @@ def folded(text: bytes, width: int, between: bytes = b"\n") -> bytes:
         b"begin 644 a.jpg\n" + binascii.b2a_uu(picture("JPEG")[:45]),
         quopri.encodestring(picture("JPEG")),
         b"<~" + base64.a85encode(picture("JPEG")) + b"~>",
+        b"<~" + folded(base64.a85encode(picture("PNG")), 76) + b"~>",
+        b"x = '" + base64.b85encode(picture("JPEG")) + b"'",
+        b"x = '" + base64.b85encode(picture("PNG")) + b"'",
+        b'zmq: "' + z85(picture("JPEG")) + b'"',
+        b"otpauth " + base64.b32encode(picture("JPEG")),
+        folded(base64.b32encode(picture("PNG")).lower(), 76),
+        b"PHOTO = " + repr(picture("JPEG")).encode(),
+        b"PHOTO = " + repr(picture("PNG")).encode(),
+        b"".join(b'"' + b"".join(b"\\x%02X" % value for value in row) + b'"\n' for row in batched(picture("JPEG"))),
+        b"char photo[] = " + b"".join(b"\\%03o" % value for value in picture("JPEG")),
+        b'{"photo": "' + b"".join(b"\\u%04X" % value for value in picture("JPEG")) + b'"}',
     ],
     ids=[
         "vCard", "property list", "JSON with escaped slashes", "web form", "RTF", "hexadecimal digits in pairs", "C",
         "list of numbers", "uuencode", "quoted-printable", "ascii85",
+        "PNG in ascii85", "base85", "PNG in base85", "Z85", "base32", "PNG in base32, folded, in small letters",
+        "Python", "PNG in Python", "strings of C", "octal digits", "escapes of JSON",
     ],
 )  # fmt: skip
 def test_a_picture_written_into_a_text_is_refused(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "member").write_bytes(text)
     assert archive.content_of(tmp_path / "member", "a.txt", limit_bytes=1 << 20).kind == "refused"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"GATTACA" * 400,
+        b"OTP " + b"JBSWY3DPEHPK3PXP" * 30,
+        b'if data.startswith((b"\\xff\\xd8\\xff\\xe0\\x00\\x10JFIF", b"\\x89PNG\\r\\n\\x1a\\n", b"GIF89a")): pass',
+        b"Begin 2024 with a plan",
+        base64.b85encode(bytes(range(256)) * 4),
+        b"s4IA is a word; GIF8 too",
+    ],
+    ids=["nucleotides", "secrets in base32", "a program", "a sentence", "other data in base85", "words"],
+)
+def test_texts_that_look_like_coded_pictures_are_copied(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "member").write_bytes(text)
+    assert archive.content_of(tmp_path / "member", "a.txt", limit_bytes=1 << 20).kind == "inert"
 
 
 def test_a_font_with_a_picture_in_it_is_refused(tmp_path: Path) -> None:

@@ -256,6 +256,15 @@ def test_a_track_of_an_unknown_codec_is_dropped_and_others_are_kept(tmp_path: Pa
         assert [one for _, one in found[0]] == [one for _, one in packets(source)[1]]
 
 
+def test_sound_that_a_ts_does_not_name_is_not_dropped_in_silence(tmp_path: Path) -> None:
+    source = made(tmp_path / "a", Clip(frames=5, audio=("flac",), suffix=".ts"))
+    with av.open(str(source)) as container:
+        assert not container.streams.audio
+    assert any("may be sound" in warning for warning in copy(source, tmp_path / "b.ts").warnings)
+    named = copy(made(tmp_path / "c", Clip(frames=5, audio=("mp2",), suffix=".ts")), tmp_path / "d.ts")
+    assert not any("may be sound" in warning for warning in named.warnings)
+
+
 def test_the_advised_suffix_works(tmp_path: Path) -> None:
     source = sounding(tmp_path / "a.mov", "pcm_alaw")
     assert source

@@ -21,6 +21,7 @@ FILES = [
     ("MP4", b"\0\0\0\x08free" + b"\0\0\0\x10mdat" + bytes(7), "it has 23 bytes of 24", "one byte short"),
     ("MP4", b"\0\0\0\x01mdat" + (20).to_bytes(8) + bytes(3), "it has 19 bytes of 20", "a length of 64 bits"),
     ("MP4", b"\0\0\0\0mdat" + bytes(3), None, "up to the end, wherever it is"),
+    ("MP4", b"\0\0\0\x08free" + b"\xff\xd8\xff\xe0\0\x10JFIF", None, "a JPEG behind the boxes is no box"),
     ("MKV", EBML + SEGMENT + b"\x83abc", None, "the segment is whole"),
     ("MKV", EBML + SEGMENT + b"\x84abc", "it has 13 bytes of 14", "one byte short"),
     ("MKV", EBML + SEGMENT + b"\x01" + b"\xff" * 7 + b"abc", None, "a live recording knows no length"),

@@ -1,6 +1,5 @@
 """What a member of a container is, by its bytes: a picture, a container, something that shows nothing, or a refusal."""
 
-import base64
 import gzip
 import io
 import mmap
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from velum.media.archive import written_pictures
 from velum.media.formats import (
     OTHER_SUFFIXES,
     READ_ONLY,
@@ -79,31 +79,6 @@ _DRAWN_TEXT = (
     (rb"#\?R", "a Radiance picture"), (rb"\s*#define\s+\w+_width", "an XBM picture"),
 )  # fmt: skip
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0e-\x1a\x1c-\x1f]")
-_LINKED_DATA = re.compile(rb"data:\s*(?:image|video|audio|font/svg|application/(?:pdf|zip|octet))", re.IGNORECASE)
-_BASE64 = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{56,}")
-_HEX = re.compile(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]{96,}")
-_WRITTEN = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....(?:WEBP|AVI )|II\*\0|MM\0\*|....ftyp|\xd0\xcf\x11\xe0|PK\x03\x04"
-    rb"|%PDF-|\xd7\xcd\xc6\x9a|\x1a\x45\xdf\xa3|\x1f\x8b\x08|\x01\0\0\0.{36} EMF|BM.{12}[\x0c\x28\x6c\x7c]\0\0\0",
-    re.DOTALL,
-)
-_BASE64_STARTS = re.compile(
-    rb"(?:/9j/[2-7]|iVBORw0KGgo|R0lGOD[dl]h|UklGR|JVBERi0|0M8R4KGx|UEsDB|AAAADGpQIC|SUkqA|TU0AK)"
-    rb"[A-Za-z0-9+/_-]{40}"
-)
-"""Beginnings of pictures and files in base64, wherever the lines around them begin."""
-_HEX_STARTS = re.compile(
-    rb"(?:ffd8ff[c-f][0-9a-f]|89504e470d0a1a0a|474946383[79]61|49492a00|4d4d002a|0000000c6a502020)[0-9a-f]{48}",
-    re.IGNORECASE,
-)
-_OTHER_CODES = re.compile(
-    rb"^begin(?:-base64)? [0-7]{3,4} \S|=FF=D8=FF|=89PNG=0D|\bs4IA[0-9A-Za-z!]"
-    rb"|\b255[,;\s]+216[,;\s]+255[,;\s]+2[0-5]\d\b|\b137[,;\s]+80[,;\s]+78[,;\s]+71\b",
-    re.MULTILINE,
-)
-"""Files in uuencode, and JPEGs and PNGs in quoted-printable, ascii85 and lists of numbers."""
-_FOLD = re.compile(rb"(?<=[A-Za-z0-9+/_-])=?\r?\n[ \t]*(?=[A-Za-z0-9+/_-])")
-
 _PLACED = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|\x01\0\0\0.{36} EMF", re.DOTALL)
 """Pictures that are searched for at any offset of a file of unknown kind."""
 
@@ -248,27 +223,7 @@ def why_drawn(text: bytes, head: bytes) -> str:
     for start, kind in _DRAWN_TEXT:
         if re.match(start, head):
             return kind
-    if _LINKED_DATA.search(text):
-        return "a text with a picture or a file written into it (data:)"
-    if any(map(_WRITTEN.match, _written_bytes(text))):
-        return "a text with a picture or a file written into it, in base64 or hexadecimal digits"
-    # Strings of JSON and of web forms write a slash in other ways, and long lines are folded.
-    plain = _FOLD.sub(b"", text.replace(b"\\/", b"/").replace(b"%2F", b"/").replace(b"%2f", b"/").replace(b"%2B", b"+"))
-    if _BASE64_STARTS.search(plain) or _HEX_STARTS.search(
-        b"".join(plain.replace(b"0x", b"").replace(b",", b"").split())
-    ):
-        return "a text with a picture or a file written into it, in base64 or hexadecimal digits"
-    return "a text with a picture or a file written into it" if _OTHER_CODES.search(text) else ""
-
-
-def _written_bytes(text: bytes) -> Iterator[bytes]:
-    """Yield the first bytes of everything that a text may hold in base64 or in hexadecimal digits."""
-    for match in _BASE64.finditer(text):
-        yield base64.b64decode(
-            match[0][:64].ljust(64, b"A"), altchars=b"-_" if b"-" in match[0] or b"_" in match[0] else None
-        )
-    for match in _HEX.finditer(text):
-        yield bytes.fromhex(match[0][:96].decode())
+    return written_pictures.why_refused(text)
 
 
 def pictures_in(data: mmap.mmap | bytes) -> Iterator[int]:

@@ -41,6 +41,9 @@ _MATRIX_BYTES = 36
 _ONE = 1 << 16
 _USUAL_RATE = Fraction(25)
 
+_UNKNOWN = "bin_data"
+"""FFmpeg's name of what a track of a TS holds that has no identifier there: FFmpeg itself writes FLAC and PCM so."""
+
 
 def probe(file: VideoInput, limits: Limits, *, cover_damage: bool) -> VideoInfo:
     """Return the properties of the video in `file`.
@@ -63,7 +66,7 @@ def probe(file: VideoInput, limits: Limits, *, cover_damage: bool) -> VideoInfo:
         projected, spherical = _find_projection(stream, file)
         coding = replace(_coding(stream, first, packet), spherical=spherical)
         notes = [] if short is None else [f"the file is truncated: {short}"]
-        notes += _notes(container, first)
+        notes += _notes(container, file.format, first)
         notes += [PROJECTION_DROPPED] if projected and spherical is None else []
         width, height = coding.orientation.stored_size(first.width, first.height)
         return VideoInfo(
@@ -321,7 +324,7 @@ def codec_of(stream: "Stream") -> str | None:
     return None if silent else stream.codec_context.codec.canonical_name
 
 
-def _notes(container: Demuxer, first: av.VideoFrame) -> Iterator[str]:
+def _notes(container: Demuxer, format: str, first: av.VideoFrame) -> Iterator[str]:
     _, lost = kept_layout(first.format.name)
     if lost:
         yield lost
@@ -329,6 +332,8 @@ def _notes(container: Demuxer, first: av.VideoFrame) -> Iterator[str]:
     if others:
         counted = say_count(others, "more video track was", "more video tracks were")
         yield f"{counted} left out: velum anonymizes only the first"
+    if format == "TS" and any(getattr(stream, "name", "") == _UNKNOWN for stream in container.streams):
+        yield "a track of a TS was left out: the file does not say what it holds, and it may be sound"
     kinds = {type_.name for type_ in (Type.DYNAMIC_HDR_PLUS, Type.DOVI_METADATA) if _side_data(first, type_)}
     if kinds:
         yield f"changing HDR metadata ({', '.join(sorted(kinds)).lower()}) was dropped; static HDR metadata is kept"

@@ -14,6 +14,7 @@ _MAX_PARTS = 100_000
 """Parts that are read at most: a hostile file may consist of very many tiny ones."""
 _LARGEST_INDEX = 256 << 20
 _HANDLER = re.compile(rb"hdlr.{8}auxv", re.DOTALL)
+_LETTERS = re.compile(rb"[ -~]{4}")
 _ALPHA = b"auxiliary:alpha", b"hevc:2015:auxid:1"
 """How an alpha track declares itself (ISO/IEC 23008-12, 6.5.8)."""
 
@@ -55,8 +56,8 @@ def _read(file: io.RawIOBase, start: int, count: int) -> bytes:
 
 
 def _boxes(file: io.RawIOBase, size: int) -> Iterator[Part[bytes]]:
-    """Yield the boxes of the file, up to bytes that are no box."""
-    return takewhile(lambda box: box.name.isascii(), islice(iso_boxes(FileBytes(file), 0, size), _MAX_PARTS))
+    """Yield the boxes of the file, up to bytes that are no box: people hide a JPEG behind a video."""
+    return takewhile(lambda box: _LETTERS.fullmatch(box.name), islice(iso_boxes(FileBytes(file), 0, size), _MAX_PARTS))
 
 
 def has_alpha_track(file: io.RawIOBase, size: int) -> bool:
