@@ -1,6 +1,7 @@
 """How many clicks and keys a review takes, in a browser, with a service in its own process."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,3 +47,30 @@ def test_a_corrected_photo_takes_a_click_beside_the_correction(page: Any, photos
     assert [len(regions) for regions in results] == [2] * photos
     clicks = page.evaluate("window.clicks")
     assert clicks == photos + 2, "one for each photo, and twice for the tool"
+
+
+@pytest.mark.exhaustive
+def test_two_hundred_tracks_are_decided_by_a_key_each(page: Any, clip: Path) -> None:
+    hidden_in(page, clip)
+    page.goto("/#/jobs")
+    page.get_by_role("link", name=clip.name).first.click()
+    page.get_by_role("heading", name="1 track hidden").wait_for()
+    path = f"/v1/jobs/{page.url.rpartition('/')[2]}/regions"
+    answer = page.request.get(path)
+    many = answer.json()
+    for frame in many["frames"]:
+        frame["regions"] = [
+            {"label": "face", "xyxy": [x, y, x + 9, y + 9], "score": 0.9, "found": "detected", "track": 1 + number}
+            for number in range(200)
+            if number % 10 <= frame["index"] < number % 10 + 10
+            for x, y in [(10 + 15 * (number % 20), 10 + 20 * (number // 20))]
+        ]
+    put = page.request.put(path, data=many, headers={"if-match": answer.headers["etag"]})
+    assert put.ok, put.text()
+    page.reload()
+    page.get_by_role("heading", name="200 tracks hidden").wait_for()
+    page.locator(".regions button").first.click()
+    for _ in range(200):
+        page.keyboard.press("k")
+    page.get_by_text("Every track is decided.").wait_for()
+    page.get_by_role("heading", name="200 tracks hidden, 200 decided").wait_for()

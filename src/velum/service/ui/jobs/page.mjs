@@ -23,6 +23,8 @@ const LOOK_MS = 1500;
 const REST_MS = 8000;
 const PAGE = 50;
 const MOST_AT_ONCE = 1000;
+/** Rows of a group: whole rows of a grid of up to six columns. */
+const GROUP = 60;
 
 /** @type {Record<Job['state'], string>} */
 const BADGE = { waiting: '', running: 'good', done: 'good', failed: 'bad', cancelled: '', dead: 'bad' };
@@ -36,9 +38,9 @@ class VelumJobs extends HTMLElement {
   #most = PAGE;
   #state = h('select', { onchange: () => this.#again() }, h('option', { value: '' }, t('jobs.all')), ...STATES.map((state) => h('option', { value: state }, t(`state.${state}`))));
   #name = h('input', { type: 'search', placeholder: t('jobs.search'), 'aria-label': t('jobs.search'), oninput: () => this.#show() });
-  #rows = h('tbody');
-  #table = h('div', { class: 'scroll panel jobs', role: 'region', tabIndex: 0, 'aria-label': t('nav.jobs'), hidden: true }, h('table', {},
-    h('thead', {}, h('tr', {}, ...['name', 'state', 'submitted', 'actions'].map((column) => h('th', { scope: 'col' }, t(`jobs.${column}`))))), this.#rows));
+  /** Rows in groups: a browser skips those groups that are not in view. */
+  #rows = h('table', {}, h('thead', {}, h('tr', {}, ...['name', 'state', 'submitted', 'actions'].map((column) => h('th', { scope: 'col' }, t(`jobs.${column}`))))));
+  #table = h('div', { class: 'scroll panel jobs', role: 'region', tabIndex: 0, 'aria-label': t('nav.jobs'), hidden: true }, this.#rows);
   #none = h('div', { class: 'empty', hidden: true });
   #more = h('button', { type: 'button', hidden: true, onclick: () => { this.#most += PAGE; this.#again(); } }, t('jobs.more'));
   #status = h('p', { class: 'quiet small', role: 'status' });
@@ -112,7 +114,7 @@ class VelumJobs extends HTMLElement {
       return [job.id, was?.told === told ? was : { row: this.#row(job, was?.row), told }];
     }));
     const rows = [...this.#shown.values()].map(({ row }) => row);
-    if (rows.length !== this.#rows.children.length || rows.some((row, i) => this.#rows.children[i] !== row)) this.#rows.replaceChildren(...rows);
+    this.#place(rows);
     this.#table.hidden = !rows.length;
     this.#none.hidden = rows.length > 0;
     if (!rows.length && !this.#none.firstChild?.textContent?.includes(wanted || '\0')) {
@@ -121,6 +123,17 @@ class VelumJobs extends HTMLElement {
     }
     this.#status.textContent = t('jobs.count', { n: jobs.length });
     this.#choose(this.#jobs.filter(({ id }) => this.#chosen.has(id)), true);
+  }
+
+  /** @param {HTMLTableRowElement[]} rows */
+  #place(rows) {
+    const bodies = [...this.#rows.tBodies], groups = Math.ceil(rows.length / GROUP);
+    for (const body of bodies.slice(groups)) body.remove();
+    for (let i = 0; i < groups; i += 1) {
+      const body = bodies[i] ?? this.#rows.createTBody(), wanted = rows.slice(i * GROUP, (i + 1) * GROUP);
+      body.style.setProperty('--rows', String(wanted.length));
+      if (wanted.length !== body.rows.length || wanted.some((row, k) => body.rows[k] !== row)) body.replaceChildren(...wanted);
+    }
   }
 
   /** Whether the people of a job can be decided. @param {Job} job */
