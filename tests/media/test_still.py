@@ -4,6 +4,8 @@ import io
 import zipfile
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -34,10 +36,10 @@ def test_a_member_is_shown_by_its_name_in_the_report(tmp_path: Path, member: str
     inner = zipped({"notes.txt": b"x", "a.png": png("#0f0")})
     source = tmp_path / "source"
     source.write_bytes(zipped({"notes.txt": b"x", "a.png": png("#f00"), "in/b.png": png("#00f"), "more.zip": inner}))
-    still, pages = render_still(source, Limits(), 0, 20, member, tmp_path)
-    with Image.open(io.BytesIO(still)) as picture:
+    still = render_still(source, Limits(), 0, 20, member, tmp_path)
+    with Image.open(io.BytesIO(still.jpeg)) as picture:
         found = picture.getpixel((5, 5))
-        assert (picture.size, pages) == ((20, 15), 1)
+        assert (picture.size, still.pages, still.seconds) == ((20, 15), 1, None)
     assert isinstance(found, tuple)
     assert max(abs(one - other) for one, other in zip(found, colour, strict=True)) < 6
 
@@ -48,3 +50,14 @@ def test_what_is_no_picture_of_the_archive_is_refused_by_name(tmp_path: Path, me
     source.write_bytes(zipped({"notes.txt": b"x", "a.png": png("#f00")}))
     with pytest.raises(BadInput, match=f"no picture '{member}'"):
         render_still(source, Limits(), 0, 0, member, tmp_path)
+
+
+def test_a_still_of_a_video_tells_its_length(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("libx264", 10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(15):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), "rgb24")))
+        container.mux(stream.encode())
+    still = render_still(tmp_path / "clip.mp4", Limits(), 0, 0)
+    assert still.seconds == pytest.approx(1.5, abs=0.05)

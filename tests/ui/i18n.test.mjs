@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { languageOf, t, TEXTS } from '../../src/velum/service/ui/i18n.mjs';
+import { languageOf, lengthText, t, TEXTS } from '../../src/velum/service/ui/i18n.mjs';
 import { remarkTexts } from '../../src/velum/service/ui/parts/remarks.mjs';
 
 const UI = new URL('../../src/velum/service/ui/', import.meta.url);
@@ -50,4 +50,8 @@ test('remarks of a report are in the language of the page, and English only wher
   const known = ['nothing was found to hide; look at the result before you pass it on', 'blur(degree=0.2) does not destroy what it hides: whoever has photographs of them', "the source's quality is not known; written with quality 90"];
   assert.deepEqual(remarkTexts(known, 'de'), { texts: ['nothing', 'destroy', 'quality'].map((name) => TEXTS.de[`remark.${name}`]), others: [] });
   assert.deepEqual(remarkTexts(['metadata kept: gps', 'something else', 'something more'], 'de'), { texts: ['Das Ergebnis enthält Angaben des Originals: gps.', TEXTS.de['remark.other']], others: ['something else', 'something more'] });
+});
+
+test('lengths of videos are written as people read them', () => {
+  assert.deepEqual([0.2, 6.4, 59.6, 61, 3599.7, 3725].map(lengthText), ['0:01', '0:06', '1:00', '1:01', '1:00:00', '1:02:05']);
 });

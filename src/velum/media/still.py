@@ -1,6 +1,7 @@
 """Stills: one page of an image, or a frame near the start of a video, as a JPEG that every browser shows."""
 
 import io
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from velum.frame import Frame, Role
 from velum.limits import Limits
 from velum.media import archive, kind_of, open_source
 from velum.media.image.info import ImageInfo, ImagePage
+from velum.media.image_sequence import SequenceInfo
 
 LARGEST_SIDE = 12_000
 """Longest side of a still, in pixels; larger pictures are scaled down to it."""
@@ -22,10 +24,19 @@ SOUGHT_FRAMES = 25
 _QUALITY = 90
 
 
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A JPEG file, the number of pages of the image that it shows (1 for a video), and the length of a video."""
+
+    jpeg: bytes
+    pages: int
+    seconds: float | None = None
+
+
 def render_still(
     source: Path, limits: Limits, page: int, side: int, member: str = "", folder: Path | None = None
-) -> tuple[bytes, int]:
-    """Return one page of an image, counted from 0, as JPEG, and the number of its pages; 1 for a video.
+) -> Still:
+    """Return one page of an image, counted from 0, or a frame of a video.
 
     The picture is upright, and scaled down to `side` pixels on its longer side; 0: as large as it is. Samples of more
     than 8 bits lose their lowest bits, transparency is ignored. Of an archive or a document, it is that of a `member`,
@@ -46,11 +57,15 @@ def render_still(
                 if frame.grey(32, 32).mean() > DARK:
                     frames = [frame]
                     break
-            return _jpeg_of(frames[0], side), 1
+            if not frames:
+                raise BadInput(f"{source} has no picture to show")
+            info = reader.info
+            seconds = float(info.frames / info.fps) if isinstance(info, SequenceInfo) else info.duration_seconds
+            return Still(_jpeg_of(frames[0], side), 1, seconds)
         chosen = next(islice(reader.frames(), page, None), None) if 0 <= page < reader.info.frames else None
         if chosen is None:
             raise BadInput(f"the image has {reader.info.frames} pages; page {page} is not one of them")
-        return _jpeg_of(chosen, side), reader.info.frames
+        return Still(_jpeg_of(chosen, side), reader.info.frames)
 
 
 def _unpack(

@@ -584,3 +584,9 @@ export function left(seconds) {
   if (seconds === null) return '';
   return seconds < 90 ? t('left.seconds', { n: Math.ceil(seconds) }) : t('left.minutes', { n: Math.round(seconds / 60) });
 }
+
+/** Minutes and seconds, and hours where there are some. @param {number} seconds */
+export function lengthText(seconds) {
+  const whole = Math.max(1, Math.round(seconds)), [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return `${hours ? `${hours}:${String(minutes).padStart(2, '0')}` : minutes}:${String(whole % 60).padStart(2, '0')}`;
+}

@@ -17,7 +17,7 @@ from velum.errors import OutputFailed, VelumError, names_for_places
 from velum.jobs import JobRecord
 from velum.limits import Limits
 from velum.media import DecoderPool
-from velum.media.still import render_still
+from velum.media.still import Still, render_still
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import AccessDenied, Principal
 from velum.service.late_router import LateRouter
@@ -57,7 +57,7 @@ class Previews:
     _stack: ExitStack = field(default_factory=ExitStack)
     _folder: Path | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stills: dict[tuple[str, str, int, int], tuple[float, bytes, int]] = field(default_factory=dict)
+    _stills: dict[tuple[str, str, int, int], tuple[float, Still]] = field(default_factory=dict)
     _decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(RENDERED_AT_ONCE))
 
     def __post_init__(self) -> None:
@@ -76,32 +76,32 @@ class Previews:
 
     def still(
         self, key: str, name: str, fetch: Fetch, page: int, side: int, *, member: str = ""
-    ) -> tuple[bytes, int]:  # fmt: skip
-        """Return a page of a file of the store as JPEG, and the number of pages. Raises as `render_still` does.
+    ) -> Still:  # fmt: skip
+        """Return a page of a file of the store. Raises as `render_still` does.
 
         `key` is that of the store, whose files never change; small stills are kept in memory for a while.
         """
         entry, now = (key, member, page, side), time.monotonic()
         with self._lock:
-            for old in [at for at, (used, _, _) in self._stills.items() if now - used > STILL_SECONDS]:
+            for old in [at for at, (used, _) in self._stills.items() if now - used > STILL_SECONDS]:
                 del self._stills[old]
             if (cached := self._stills.pop(entry, None)) is not None:
-                self._stills[entry] = (now, *cached[1:])
-                return cached[1:]
+                self._stills[entry] = (now, cached[1])
+                return cached[1]
         with self._decoding, self.scratch.folder() as folder:
             source = fetch(folder)
             if not source.exists():
                 raise Problem(410, f"{name} has been deleted, or was made anew; ask for the job again")
             with names_for_places(source, name):
-                still, pages = self.decoders.call(
+                still = self.decoders.call(
                     name, self.limits, render_still, source, self.limits, page, side, member, folder
                 )
         if 0 < side <= SMALL_SIDE:
             with self._lock:
-                self._stills[entry] = (now, still, pages)
-                while sum(len(data) for _, data, _ in self._stills.values()) > STILL_BYTES:
+                self._stills[entry] = (now, still)
+                while sum(len(kept.jpeg) for _, kept in self._stills.values()) > STILL_BYTES:
                     del self._stills[next(iter(self._stills))]
-        return still, pages
+        return still
 
     def close(self) -> None:
         """Stop rendering, and delete all previews."""
@@ -136,7 +136,10 @@ _JSON: dict[str, Any] = {"response_class": JSONResponse}
 _STILL: Mapping[str, Any] = {
     "description": "The picture.",
     "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
-    "headers": {"X-Velum-Pages": {"description": "How many pages the file has.", "schema": {"type": "integer"}}},
+    "headers": {
+        "X-Velum-Pages": {"description": "How many pages the file has.", "schema": {"type": "integer"}},
+        "X-Velum-Seconds": {"description": "Length of a video.", "schema": {"type": "number"}},
+    },
 }
 
 
@@ -216,8 +219,10 @@ def routes(job_service: JobService, previews: Previews, access: Authenticator) -
         if of == "source" and "review" not in caller.scopes:
             raise AccessDenied("the source takes the scope review; ask for the result")
         key, name, fetch = shown_file(owned_job(job, caller, request), of)
-        picture, pages = previews.still(key, name, fetch, page, side, member=member)
-        headers = {"cache-control": "private, no-store", "x-velum-pages": str(pages)}
-        return Response(picture, headers=headers, media_type="image/jpeg")
+        picture = previews.still(key, name, fetch, page, side, member=member)
+        headers = {"cache-control": "private, no-store", "x-velum-pages": str(picture.pages)}
+        if picture.seconds is not None:
+            headers["x-velum-seconds"] = f"{picture.seconds:.3f}"
+        return Response(picture.jpeg, headers=headers, media_type="image/jpeg")
 
     return router

@@ -1,6 +1,7 @@
 // @ts-check
 /** Small pictures of jobs: the result, and the original while the pointer is over it. Fetched when they come into view. */
-import { getBlob, request } from '../api.mjs';
+import { request } from '../api.mjs';
+import { lengthText } from '../i18n.mjs';
 import { h, icon, ICONS, size } from './dom.mjs';
 
 const AT_A_TIME = 3;
@@ -9,19 +10,22 @@ const KEPT = 600;
 
 /** @typedef {import('../api.mjs').Job} Job */
 
-/** Addresses of pictures, by job and rendering. @type {Map<string, Promise<string>>} */
+/** @typedef {{ src: string, seconds: number }} Picture `seconds`: of a video, else 0 */
+
+/** Pictures, by job and rendering. @type {Map<string, Promise<Picture>>} */
 const known = new Map();
 /** @type {(() => void)[]} */
 const waiting = [];
 let busy = 0;
 
-/** @param {string} path @param {AbortSignal} signal when nobody wants it any more @returns {Promise<string>} */
+/** @param {string} path @param {AbortSignal} signal when nobody wants it any more @returns {Promise<Picture>} */
 async function fetched(path, signal) {
   while (busy >= AT_A_TIME) await new Promise((go) => waiting.push(() => go(null)));
   busy += 1;
   try {
     signal.throwIfAborted();
-    return URL.createObjectURL(await getBlob(path, signal));
+    const answer = await request(path, { signal });
+    return { src: URL.createObjectURL(await answer.blob()), seconds: Number(answer.headers.get('x-velum-seconds') ?? 0) };
   } finally {
     busy -= 1;
     waiting.shift()?.();
@@ -29,19 +33,19 @@ async function fetched(path, signal) {
 }
 
 /** @param {Job} job @param {'source' | 'result'} of @param {AbortSignal} signal */
-function addressOf(job, of, signal) {
+function pictureOf(job, of, signal) {
   const name = `${job.id} ${of} ${job.ended}`;
-  let address = known.get(name);
-  if (!address) {
-    known.set(name, address = fetched(`v1/jobs/${job.id}/still?of=${of}&side=${SIDE}`, signal));
-    address.catch(() => known.delete(name));
+  let picture = known.get(name);
+  if (!picture) {
+    known.set(name, picture = fetched(`v1/jobs/${job.id}/still?of=${of}&side=${SIDE}`, signal));
+    picture.catch(() => known.delete(name));
     const [oldest] = known.keys();
     if (known.size > KEPT) {
-      known.get(oldest)?.then(URL.revokeObjectURL).catch(() => {});
+      known.get(oldest)?.then(({ src }) => URL.revokeObjectURL(src)).catch(() => {});
       known.delete(oldest);
     }
   }
-  return address;
+  return picture;
 }
 
 const seen = new IntersectionObserver((entries) => {
@@ -52,6 +56,7 @@ export class VelumThumbnail extends HTMLElement {
   /** @type {Job | null} */
   job = null;
   #gone = new AbortController();
+  #length = h('span', { class: 'thumb-length number' });
   #image = h('img', { alt: '', hidden: true, draggable: false });
 
   connectedCallback() {
@@ -80,7 +85,9 @@ export class VelumThumbnail extends HTMLElement {
     const { job } = this;
     if (!job?.result) return;
     try {
-      this.#image.src = await addressOf(job, of, this.#gone.signal);
+      const { src, seconds } = await pictureOf(job, of, this.#gone.signal);
+      this.#image.src = src;
+      if (seconds && !this.#length.textContent) this.append(Object.assign(this.#length, { textContent: lengthText(seconds) }));
       this.#image.hidden = false;
       this.classList.toggle('original', of === 'source');
     } catch {

@@ -96,7 +96,9 @@ export class VelumDocument extends HTMLElement {
       row.classList.toggle('chosen', i === at);
       row.firstElementChild?.setAttribute('aria-pressed', String(i === at));
     });
-    rows[at].scrollIntoView({ block: 'nearest' });
+    // Beside the picture, the list scrolls by itself; below it, the page would.
+    const aside = this.#list.closest('aside');
+    if (aside && aside.scrollHeight > aside.clientHeight) rows[at].scrollIntoView({ block: 'nearest' });
     if (focus) /** @type {HTMLElement} */ (rows[at].firstElementChild).focus();
     this.#tools();
     const query = new URLSearchParams({ member: shown.member.name, page: String(shown.page) });
