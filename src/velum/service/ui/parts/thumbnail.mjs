@@ -56,7 +56,6 @@ export class VelumThumbnail extends HTMLElement {
   /** @type {Job | null} */
   job = null;
   #gone = new AbortController();
-  #length = h('span', { class: 'thumb-length number' });
   #image = h('img', { alt: '', hidden: true, draggable: false });
 
   connectedCallback() {
@@ -87,7 +86,7 @@ export class VelumThumbnail extends HTMLElement {
     try {
       const { src, seconds } = await pictureOf(job, of, this.#gone.signal);
       this.#image.src = src;
-      if (seconds && !this.#length.textContent) this.append(Object.assign(this.#length, { textContent: lengthText(seconds) }));
+      if (seconds) this.dataset.length = lengthText(seconds);
       this.#image.hidden = false;
       this.classList.toggle('original', of === 'source');
     } catch {

@@ -72,6 +72,7 @@ export class VelumDocument extends HTMLElement {
       this.#show(this.#at + step, true);
     });
     if (this.#all.length) this.#show(0);
+    else this.dispatchEvent(new Event('page')); // there is nothing to look at
   }
 
   disconnectedCallback() {
