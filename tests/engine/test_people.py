@@ -36,7 +36,7 @@ from velum.frame import Frame, Rgb
 from velum.limits import Limits
 from velum.people import People
 from velum.plan import Plan, Rule, Video
-from velum.region import Region
+from velum.region import Box, Region
 from velum.testing import FakeLocalizer
 from velum.verify import second_detector
 from velum.verify.leak_check import Check
@@ -368,6 +368,28 @@ def test_an_embedding_with_a_warning_decides_nothing_in_silence(tmp_path: Path, 
         check = Check(engine, host(), Limits())
         done = check(tmp_path / "out.png", plan(people=who), against=tmp_path / "in.png", identity=True)
         assert "the thresholds are not measured" in done.notes
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_video_hides_exactly_what_its_first_pass_has_located(tmp_path: Path, anna: str, *, keeps: bool) -> None:
+    """Tracking again would change boxes and numbers of tracks, and may drop what was to be hidden."""
+
+    def find_shaking(frame: Frame) -> list[Region]:
+        return [
+            replace(region, box=Box(region.box.x0, region.box.y0, region.box.x1 + frame.index % 3 * 4, region.box.y1))
+            for region in find_faces(frame)
+        ]
+
+    film = save_film(tmp_path / "in.mkv", [{"anna": (10 + 6 * i, 30), "ben": (350 - 5 * i, 30)} for i in range(8)])
+    wanted = plan(people=people("keep", f"Anna={anna}")) if keeps else plan()
+    wanted = replace(wanted, video=replace(wanted.video, two_pass=True))
+    hidden: dict[int, tuple[Region, ...]] = {}
+    with Engine(host=replace(host(), localizers={"scripted": lambda: FakeLocalizer(find_shaking)})) as engine:
+        located = engine.locate(film, wanted).frames
+        engine.hide(film, tmp_path / "out.mkv", wanted, on_regions=hidden.__setitem__)
+    assert {i: list(map(str, regions)) for i, regions in hidden.items()} == {
+        i: list(map(str, regions)) for i, regions in located.items()
+    }
 
 
 def test_an_array_and_bytes_take_the_same_decision(engine: Engine, tmp_path: Path, anna: str) -> None:

@@ -117,7 +117,6 @@ class Engine:
             return hide_sound(sound_job, has_regions=regions is not None)
         sources.refuse_second_pass(source, plan)
         work, limits = self.check(plan, regions=regions), self._limits
-        given = regions is not None
         # A stream is written by this process, so its source is read here as well.
         decoders = None if isinstance(target, media.StreamSink) else self._decoders
         with sources.open_reader(source, plan, limits, decoders, segment) as (reader, stats):
@@ -128,7 +127,7 @@ class Engine:
             elif segment is None and sources.needs_first_pass(work, info.fps):
                 regions = sources.locate_first(reader, work, stats, limits, batch=self._batch)
             stage = nullcontext if info.fps is None else prefetch
-            window = None if given else TrackingWindow.of(plan, reader)
+            window = None if regions is not None else TrackingWindow.of(plan, reader)
             schedule = Schedule.of(
                 plan, info.fps, None if window is None else window.window_frames,
                 animation=isinstance(info, media.ImageInfo),
