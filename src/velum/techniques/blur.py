@@ -23,8 +23,9 @@ WORKING_SIGMA = 3.0
 PASS_MARGIN = 1.25
 """Factor of sigma where it stands for passes of the BMW API: its filter, three means, blurs more near the edges."""
 
-WEAK_DEGREE = 0.75
-"""Below it, a trained network names a hidden face more often than twice by chance (docs/strength.md)."""
+WEAK_DEGREE = 1.0
+"""Below it, a trained network can name a hidden face more often than twice by chance; 0.75 is the next degree that was
+measured (docs/strength.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Blur:
         return (
             None
             if self.degree >= WEAK_DEGREE
-            else f"blur of degree {self.degree} can leave a face recognisable; use at least {WEAK_DEGREE}"
+            else f"blur of degree {self.degree} can leave a face recognisable; use at least {WEAK_DEGREE:g}"
         )
 
     def sigma_pixels(self, width: int, height: int) -> float:

@@ -15,7 +15,7 @@ from velum.techniques import check_passes, count_passes
 SMALLEST_CELL = 4
 """Pixels on a side of a cell: a finer grid would leave small regions as they were."""
 
-READABLE_CELLS = 10
+READABLE_CELLS = 8
 """Most cells along the longer side behind which a trained network does not name a face more often than twice by chance
 (docs/strength.md)."""
 

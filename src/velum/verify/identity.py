@@ -5,6 +5,7 @@ of strangers. Of 40 faces, none that `blacken`, `pixelate` and `blur` hide at th
 degree 0.1 there are 35, of degree 0.25 two, and behind cells of degree 0.05 one.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -63,6 +64,6 @@ def _judge(hidden: list[Region], distances: list[float], embedder: FaceEmbedder,
         if distance < most:
             message = (
                 f"{region.label} at {region.box.xyxy} is recognisable: a trained network takes it for its original "
-                f"(distance {distance:.2f}, strangers have {most:.2f} and more)"
+                f"(distance {math.floor(100 * distance) / 100:.2f}, strangers have {most:.2f} and more)"
             )
             yield Leak("identity", message, frame.index, region.box, region.label, region.score)

@@ -8,8 +8,8 @@
 /** Degrees that hide well, and from where on a technique hides too little. */
 export const TECHNIQUES = [
   { name: 'blacken', usual: 1, least: 0.1, weak: (/** @type {number} */ degree) => degree < 1 },
-  { name: 'pixelate', usual: 0.2, least: 0.04, weak: (/** @type {number} */ degree) => Math.floor(1 / degree) > 10 },
-  { name: 'blur', usual: 0.8, least: 0.1, weak: (/** @type {number} */ degree) => degree < 0.75 },
+  { name: 'pixelate', usual: 0.2, least: 0.04, weak: (/** @type {number} */ degree) => Math.floor(1 / degree) > 8 },
+  { name: 'blur', usual: 1, least: 0.1, weak: (/** @type {number} */ degree) => degree < 1 },
 ];
 
 /** How closely velum looks (docs/plans.md): the closer, the more small objects are found, and the longer it takes. */
