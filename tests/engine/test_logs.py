@@ -219,6 +219,13 @@ def test_messages_that_may_hold_pictures_are_refused_by_topic(
     assert hide(short)[0].members[0]["action"] == "copied"
 
 
+@pytest.mark.parametrize("kind", [RAW, COMPRESSED])
+def test_images_in_another_encoding_are_never_copied(tmp_path: Path, kind: str) -> None:
+    source = one_topic(tmp_path / "in.mcap", kind, [b'{"data": "' + bytes(range(48, 91)) * 50], encoding="json")
+    with pytest.raises(BadInput, match=r"^/camera: pictures of a type that velum does not read .*in json"):
+        hide(source, replace(PLAN, copy_members=("*",)))
+
+
 def test_types_without_arrays_of_bytes_are_copied(tmp_path: Path) -> None:
     source = one_topic(
         tmp_path / "in.mcap", THING, [BLOB], "/thing", definitions=custom("float32[] ranges", "string s")

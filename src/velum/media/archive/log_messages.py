@@ -167,7 +167,7 @@ def content_of_type(schema: str, schema_encoding: str, definition: bytes, encodi
     reason = f"messages of an unknown kind, which may hold pictures ({schema or 'without a type'}, in {encoding})"
     if largest < SMALLEST_MESSAGE:
         return Content("inert")
-    if _OTHER_PICTURES.fullmatch(name):
+    if name in _IMAGES or _OTHER_PICTURES.fullmatch(name):
         return Content("refused", f"pictures of a type that velum does not read ({schema}, in {encoding})")
     if _WITHOUT_PICTURES.fullmatch(name) or encoding == "json":
         return Content("inert")
