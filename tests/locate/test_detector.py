@@ -24,7 +24,6 @@ from velum.locate.detector import Detector
 from velum.locate.output_formats import Decode, Detections, Family, Input, Tensors, no_detections
 from velum.locate.tiled_detector import TiledDetector
 from velum.locate.weights import fetch
-from velum.locate.weights.asset import Look, Looks
 from velum.parts import make
 from velum.plugins import Described, Localizer, Mode, RuntimeConfig
 from velum.spec import PartSpec
@@ -202,15 +201,6 @@ def test_small_images_are_enlarged(width: int, height: int, scale: float) -> Non
     assert close.scale_of(picture(width, height)) == pytest.approx(scale)
 
 
-@pytest.mark.parametrize(
-    ("scale", "widths"),
-    [(0.9, [900, 225]), (1.0, [1000, 250]), (1.01, [1010, 505, 253]), (2.0, [2000, 1000, 500, 250])],
-)
-def test_passes_may_shrink_to_quarters_where_images_are_not_enlarged(scale: float, widths: list[int]) -> None:
-    detector = replace(finder(scale), shrink=4, area=1 << 24)
-    assert [tile.fit.content_wh[0] for tile, _ in detector.tiles(picture(1000, 100))] == widths
-
-
 @given(st.integers(40, 900), st.integers(40, 900), st.floats(1, 4), st.sampled_from([(0, 0), (3.0, 400_000)]))
 def test_a_larger_image_of_a_scene_gets_no_smaller_input(
     width: int, height: int, times: float, close: tuple[float, int]
@@ -285,18 +275,6 @@ def test_regions_have_label_score_and_clipped_boxes(red: registry.Model) -> None
     assert [(r.box.xyxy, r.score) for r in corner] == [((0, 0, 18, 18), 1.0)]
     assert faint == []
     detector.close()
-
-
-@pytest.mark.parametrize(("sparse", "min_side", "shrink"), [(True, None, 4), (True, 16, 2), (False, None, 2)])
-def test_coarser_passes_shrink_more_where_few_frames_are_seen_and_the_plan_states_no_size(
-    sparse: bool, min_side: float | None, shrink: int, red: registry.Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    look = Look(0.3, 16, 16, 0, shrink=4)
-    model = replace(red, effort={"balanced": Looks(look, look)})
-    monkeypatch.setattr(registry, "catalog", lambda host=None: {"red": model})
-    in_video = Detector("red", HOST, min_side=min_side).for_video(sparse=sparse)
-    assert in_video is not None
-    assert in_video.finder.shrink == shrink
 
 
 def test_one_detector_serves_several_threads(red: registry.Model) -> None:

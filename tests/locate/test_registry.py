@@ -30,12 +30,6 @@ not_for = "anything else"
 sources = [{{ url = "https://example.org/tiny.onnx" }}]
 """
 
-EFFORT = """
-[model.tiny.effort.balanced]
-image = { threshold = 0.3, min_side = 16, closest_side = 8, closest_pixels = 1000 }
-video = { threshold = 0.2, min_side = 16, closest_side = 8, closest_pixels = 1000, shrink = 4 }
-"""
-
 PART = f'parts = [{{ file = "tiny.bin", size = 2, sha256 = "{SHA}", sources = [{{ stored = "ab/tiny.bin" }}] }}]'
 
 
@@ -90,12 +84,6 @@ def test_every_field_is_read() -> None:
     assert hash(model) == hash(model)
     with pytest.raises(FrozenInstanceError):
         model.name = "other"  # type: ignore[misc]
-
-
-def test_how_closely_to_look_is_read_by_effort() -> None:
-    looks = read_catalog(ENTRY + EFFORT, "mine.toml").models["tiny"].effort["balanced"]
-    assert (looks.image.threshold, looks.image.shrink) == (0.3, 2)
-    assert (looks.video.threshold, looks.video.shrink) == (0.2, 4)
 
 
 def test_the_name_of_a_wheel_gives_project_version_and_tags() -> None:
@@ -161,11 +149,6 @@ WRONG = [
     ("nothing that is a thing", ENTRY.replace('["face", "plate"]', '[""]'), "not all of them empty"),
     ("labels as one string", ENTRY.replace('["face", "plate"]', '"face"'), "a list of strings"),
     ("threshold above 1", ENTRY.replace("0.25", "25"), "a number from 0 to 1"),
-    (
-        "passes that never end",
-        ENTRY + EFFORT.replace("shrink = 4", "shrink = 1"),
-        "shrink of video .* is 1; .* 2, 3 or 4",
-    ),
     ("input that no network has", ENTRY + "input = { colour = 1 }", "unknown keys colour"),
     ("input that is no table", ENTRY + "input = 3", "it must be a table"),
     ("no source", ENTRY.replace('{ url = "https://example.org/tiny.onnx" }', ""), "at least one"),

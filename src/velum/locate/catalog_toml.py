@@ -4,7 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import Any, get_args
 from urllib.parse import urlsplit
@@ -177,10 +177,7 @@ def _look(entry: CatalogEntry) -> Look:
     side, closest, pixels = (entry.number(key) for key in ("min_side", "closest_side", "closest_pixels"))
     turned = entry.share("turned_threshold") if "turned_threshold" in entry.values else 0.0
     again = round(entry.number("second_look")) if entry.values.get("second_look") else 0
-    look = Look(entry.share("threshold"), side, closest, round(pixels), turned, again)
-    if "shrink" not in entry.values:
-        return look
-    return replace(look, shrink=entry.get("shrink", valid=entry.values["shrink"] in (2, 3, 4), must="2, 3 or 4"))
+    return Look(entry.share("threshold"), side, closest, round(pixels), turned, again)
 
 
 def _input(entry: CatalogEntry) -> Mapping[str, Any]:

@@ -163,8 +163,6 @@ class Detector:
         if sparse and self._gives_masks:
             return None
         other, finder = copy(self), self._set_up(self._looks.video)
-        if sparse and self._min_side is None:
-            finder = replace(finder, shrink=self._looks.video.shrink)
         if sparse and self._threshold is None:
             other._second_look = self._set_up_second_look(finder)
             other._doubtful_below = min(finder.threshold * DOUBTFUL_FACTOR, (finder.threshold + 1) / 2)

@@ -9,7 +9,7 @@ import numpy as np
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate.output_formats import Detections, Family, Input, Tensors, concatenate
 from velum.locate.runtime import Network
-from velum.locate.tiling import SHRINK, Flags, Tile, TilePass, passes, suppress
+from velum.locate.tiling import Flags, Tile, TilePass, passes, suppress
 from velum.region import ious
 
 CUT_MARGIN = 0.25
@@ -36,8 +36,7 @@ class TiledDetector:
     input, and so memory. Small images are enlarged further: up to `closest`, as long as the whole first pass has no
     more than `closest_pixels`. `sure_factor` is `SMALL_FACTOR`, or more where the threshold is lower than usual. With
     `twice_from` above 0, an object that is at least this share of the image's longer side must show in two passes,
-    where another one can see it whole. In images that are not enlarged, each pass is `shrink` times smaller than the
-    one before.
+    where another one can see it whole.
     """
 
     network: Network
@@ -50,7 +49,6 @@ class TiledDetector:
     closest_pixels: int = 0
     sure_factor: float = SMALL_FACTOR
     twice_from: float = 0.0
-    shrink: int = SHRINK
 
     def scale_of(self, frame: Frame) -> float:
         """Return the scale of the first pass over a frame. Of one scene, a larger image never gets a smaller input."""
@@ -82,9 +80,7 @@ class TiledDetector:
 
     def tiles(self, frame: Frame) -> list[tuple[Tile, TilePass]]:
         """Return all tiles of a frame, each with its pass."""
-        scale = self.scale_of(frame)
-        shrink = self.shrink if scale <= 1 else SHRINK  # of an enlarged image, the halves find what enlarging hides
-        plan = passes(frame.width, frame.height, scale, self.area, self.family, self.form, shrink=shrink)
+        plan = passes(frame.width, frame.height, self.scale_of(frame), self.area, self.family, self.form)
         return [(tile, tile_pass) for tile_pass in plan for tile in tile_pass.tiles]
 
     def views(self, frame: Frame, plan: Iterable[tuple[Tile, TilePass]]) -> Iterator[Rgb]:

@@ -1,10 +1,10 @@
 """Cut an image into tiles for a network, in passes of decreasing scale, each for a range of object sizes.
 
-Each pass usually has half the size of the one before. A pass that is larger than one network input is cut into tiles.
-These overlap, so that an object up to the size of the overlap lies whole in some tile; a larger one lies whole in a
-later pass, where it is small. The last pass is at most `LAST` pixels long. All passes after the first together cost a
-third of it. They also find objects that grain, dither or a too large scale hide from the first. With passes of a fourth
-of the size, which cost a fifteenth, faces between their best sizes were missed in enlarged images, and only there.
+Each pass has half the size of the one before. A pass that is larger than one network input is cut into tiles. These
+overlap, so that an object up to the size of the overlap lies whole in some tile; a larger one lies whole in a later
+pass, where it is small. The last pass is at most `LAST` pixels long. All passes after the first together cost a third
+of it. They also find objects that grain, dither or a too large scale hide from the first. With passes of a fourth of
+the size, which cost a fifteenth, faces between their best sizes were missed.
 
 `Letterbox` places a tile in a network's input; `suppress` keeps one box of those that tiles and passes find of one
 object; `locate_with_seam` finds what lies across the seam of a panorama.
@@ -88,7 +88,7 @@ def up_to(length: float, step: int) -> int:
 
 
 SHRINK = 2
-"""How much smaller each pass is than the one before, where nothing else is stated."""
+"""How much smaller each pass is than the one before."""
 
 LAST = 256
 """Longer side of the whole image in the last pass, in input pixels."""
@@ -118,10 +118,8 @@ class TilePass:
 
 
 @lru_cache(maxsize=64)
-def passes(
-    width: int, height: int, scale: float, area: int, family: Family, form: Input, *, shrink: int = SHRINK
-) -> tuple[TilePass, ...]:
-    """Return the passes over an image of `width` x `height` pixels, the first at `scale`, each `shrink` times smaller.
+def passes(width: int, height: int, scale: float, area: int, family: Family, form: Input) -> tuple[TilePass, ...]:
+    """Return the passes over an image of `width` x `height` pixels, the first at `scale`.
 
     `area` bounds the pixels of one tile. A network of fixed size determines the tiles' size.
     """
@@ -133,7 +131,7 @@ def passes(
         tile_passes.append(TilePass(tiles, smallest, math.inf if last else family.largest_side))
         if last:
             return tuple(tile_passes)
-        scale /= shrink
+        scale /= SHRINK
 
 
 @dataclass(frozen=True, slots=True)

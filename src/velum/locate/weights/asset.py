@@ -170,8 +170,7 @@ class Look:
     `min_side` is the shorter side, in image pixels, of the smallest object that it looks for. Small images are enlarged
     up to where `closest_side` is found, as long as the network's input has at most `closest_pixels` in all. With
     `turned_threshold` above 0, the image is also seen turned by 90, 180 and 270 degrees, half as closely. With
-    `second_look` above 0, parts around doubtful detections are seen again in inputs of that side, in pixels. Each pass
-    is `shrink` times smaller than the one before; above 2 only in videos of which few frames are seen, not enlarged.
+    `second_look` above 0, parts around doubtful detections are seen again in inputs of that side, in pixels.
     """
 
     threshold: float
@@ -180,7 +179,6 @@ class Look:
     closest_pixels: int
     turned_threshold: float = 0.0
     second_look: int = 0
-    shrink: int = 2
 
 
 @dataclass(frozen=True, slots=True)
