@@ -263,7 +263,12 @@ def test_a_camera_that_is_too_fast_loses_whole_frames_with_a_warning(tmp_path: P
     assert hidden(tmp_path / "out.mkv")
 
 
+def velum_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("velum")}
+
+
 def test_a_camera_that_stalls_is_given_up_after_its_time(tmp_path: Path) -> None:
+    before = velum_threads()
     data = clip(tmp_path, ".ts", frames=100).read_bytes()
     with (
         engine() as ready, sender(data, hold=threading.Event()) as address,
@@ -271,10 +276,11 @@ def test_a_camera_that_stalls_is_given_up_after_its_time(tmp_path: Path) -> None
     ):  # fmt: skip
         ready.hide(LiveSource(address, timeout_seconds=0.5), tmp_path / "out.mkv", PLAN)
     assert not (tmp_path / "out.mkv").exists()
-    assert not [one for one in threading.enumerate() if one.name.startswith("velum")]
+    assert not velum_threads() - before
 
 
 def test_a_localizer_that_fails_stops_the_stream(tmp_path: Path) -> None:
+    before = velum_threads()
     data = clip(tmp_path, ".ts", frames=100).read_bytes()
     failing = Engine(
         host=RuntimeConfig(localizers={"fake": lambda: FakeLocalizer(lambda frame: [[REGION]][frame.index])})
@@ -285,7 +291,7 @@ def test_a_localizer_that_fails_stops_the_stream(tmp_path: Path) -> None:
     ):  # fmt: skip
         failing.hide(LiveSource(address, 1.0), tmp_path / "out.mkv", PLAN)
     assert not (tmp_path / "out.mkv").exists()
-    assert not [one for one in threading.enumerate() if one.name.startswith("velum")]
+    assert not velum_threads() - before
 
 
 @pytest.mark.exhaustive
