@@ -31,7 +31,7 @@ from velum.locate.import_model import ImportOptions, identify_model
 from velum.locate.labels import covers
 from velum.locate.output_formats import family
 from velum.locate.runtime import open_network
-from velum.locate.weights import fetch
+from velum.locate.weights import fetch, known_files
 from velum.plugins import RuntimeConfig
 from velum.region import ious
 from velum.spec import PartSpec
@@ -108,9 +108,12 @@ def main() -> None:
 
 
 def add_model(path: Path, name: str, host: RuntimeConfig) -> registry.Model:
+    """Add a model under a name of its own, with the sizes that the catalogue states where it has the same file."""
     short = name.partition("/")[0].replace("_", "-")
     wish = ImportOptions(name=f"{short}-{len(registry.added_models(host))}", **WISHES[name])
-    return user_models.put(identify_model(path, wish), host)
+    known = known_files.model_of_file(path)
+    sizes = known.sizes if isinstance(known, registry.Model) else ()
+    return user_models.put(replace(identify_model(path, wish), sizes=sizes), host)
 
 
 def labelled_pictures(media: Path) -> Iterator[LabelledPicture]:
