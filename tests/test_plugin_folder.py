@@ -65,7 +65,7 @@ def folder(path: Path, **files: str) -> Path:
 
 def test_a_file_provides_its_techniques_by_the_names_of_their_classes(tmp_path: Path) -> None:
     host = RuntimeConfig(techniques=FolderTechniques(folder(tmp_path, one=PAINT, two=SPECIAL)))
-    assert names("velum.techniques", host) == ["anything", "blacken", "blur", "paint", "pixelate", "plate"]
+    assert names("velum.techniques", host) == ["anything", "blacken", "blur", "fill", "paint", "pixelate", "plate"]
     paint = make("velum.techniques", PartSpec.parse("paint(level=high)"), host)
     assert isinstance(paint, Technique)
     check_technique(paint)
