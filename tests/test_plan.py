@@ -147,7 +147,11 @@ def test_toml_can_have_rules_as_tables() -> None:
         ("video.fps = 25", "video has no fps"),
         ("drop_members = '*.emf'", "must be a list of patterns"),
         ("copy_members = ['']", "must be a list of patterns"),
-        ("colour = 'red'", "no colour; allowed are copy_members, drop_members, effort, keep_out, metadata, people, "),
+        ("pdf_pages = 'draw'", "pdf_pages is 'draw'; allowed are keep, render"),
+        (
+            "colour = 'red'",
+            "no colour; allowed are copy_members, drop_members, effort, keep_out, metadata, pdf_pages, ",
+        ),
     ],
 )
 def test_a_wrong_plan_says_what_is_allowed(toml: str, message: str) -> None:

@@ -23,6 +23,9 @@ Audio = Literal["copy", "drop", "silence", "speech-mute"]
 _EARLIER_AUDIO = {"mute": "silence"}
 """Values in plans of earlier versions, and those that they are now."""
 
+PdfPages = Literal["keep", "render"]
+"""What becomes of the pages of a PDF: they are kept, with other pictures in them, or rendered as pictures."""
+
 Shape = Literal["box", "ellipse"]
 """Outline of a region that has no mask; the ellipse goes around the box, through its corners."""
 
@@ -192,6 +195,8 @@ class Plan:
     """Members of an unknown kind that are taken over as they are; velum finds no picture in them."""
     topics: tuple[str, ...] = ()
     """Topics of sensor logs, as patterns such as `/camera/*`: a result has no others. Empty: it has all."""
+    pdf_pages: PdfPages = "keep"
+    """`render`: each page of a PDF becomes a picture, in which everything is hidden that the page shows, also text."""
 
     def __post_init__(self) -> None:
         if self.people is not None and not self.video.track:
@@ -199,6 +204,8 @@ class Plan:
         for name in _MEMBER_FIELDS:
             if not all(isinstance(pattern, str) and pattern for pattern in getattr(self, name)):
                 raise BadPlan(f"{name} is {getattr(self, name)!r}; it must be a list of patterns such as '*.emf'")
+        if self.pdf_pages not in get_args(PdfPages):
+            raise BadPlan(f"pdf_pages is {self.pdf_pages!r}; allowed are {', '.join(get_args(PdfPages))}")
         if self.effort not in get_args(Effort):
             raise BadPlan(f"effort is {self.effort!r}; allowed are {', '.join(get_args(Effort))}")
         if not isinstance(self.verify, bool) and self.verify != "identity":
@@ -232,6 +239,7 @@ class Plan:
         """Return the plan as JSON values."""
         more: dict[str, Any] = {} if self.people is None else {"people": self.people.to_json()}
         more |= {name: list(getattr(self, name)) for name in _MEMBER_FIELDS if getattr(self, name)}
+        more |= {} if self.pdf_pages == "keep" else {"pdf_pages": self.pdf_pages}
         return more | {
             "rules": [rule.to_json() for rule in self.rules],
             "metadata": sorted(set(self.metadata)),
@@ -249,7 +257,18 @@ class Plan:
             raise BadPlan(f"a plan is an object with rules, not {value!r}")
         refuse_unknown(
             value,
-            {"rules", "metadata", "quality", "keep_out", "video", "effort", "verify", "people", *_MEMBER_FIELDS},
+            {
+                "rules",
+                "metadata",
+                "quality",
+                "keep_out",
+                "video",
+                "effort",
+                "verify",
+                "people",
+                "pdf_pages",
+                *_MEMBER_FIELDS,
+            },
             "a plan",
         )
         rules, metadata = value.get("rules", [str(DEFAULT_RULE)]), value.get("metadata", [])
@@ -276,7 +295,8 @@ class Plan:
             value.get("effort", "balanced"),
             value.get("verify", False),
             None if value.get("people") is None else People.from_json(value["people"]),
-            *map(tuple, members.values()),
+            pdf_pages=value.get("pdf_pages", "keep"),
+            **{name: tuple(patterns) for name, patterns in members.items()},
         )
 
     @classmethod
@@ -296,6 +316,7 @@ class Plan:
         lines += [] if self.effort == "balanced" else [f"effort = {json.dumps(self.effort)}"]
         lines += [f"verify = {json.dumps(self.verify)}"] if self.verify else []
         lines += [f"{name} = {_inline(list(getattr(self, name)))}" for name in _MEMBER_FIELDS if getattr(self, name)]
+        lines += [] if self.pdf_pages == "keep" else [f"pdf_pages = {json.dumps(self.pdf_pages)}"]
         if self.keep_out:
             lines.append(f"keep_out = {json.dumps([str(spec) for spec in self.keep_out], ensure_ascii=False)}")
         if self.people is not None:

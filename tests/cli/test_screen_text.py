@@ -63,6 +63,7 @@ def test_reports_name_files_whose_name_is_not_utf_8(velum_command: Command) -> N
         ("have them covered (on_damage = cover)", "have them covered (--on-damage cover)"),
         ("leave it out (drop_members = a.emf)", "leave it out (--drop-member a.emf)"),
         ("take it over (copy_members = NAME)", "take it over (--copy-member NAME)"),
+        ("render the pages (pdf_pages = render)", "render the pages (--render)"),
         ("set video.audio to drop", "set video.audio to drop"),
     ],
 )

@@ -117,6 +117,7 @@ def hide(
     drop_member: options.DropMember = [],
     copy_member: options.CopyMember = [],
     topics: options.Topics = [],
+    render: options.Render = False,
     format: stream_options.Format = None,
     timeout: stream_options.Timeout = None,
     evidence: Evidence = None,
@@ -141,6 +142,7 @@ def hide(
         drop_members=(*chosen_plan.drop_members, *drop_member),
         copy_members=(*chosen_plan.copy_members, *copy_member),
         topics=(*chosen_plan.topics, *topics),
+        pdf_pages="render" if render else chosen_plan.pdf_pages,
     )
     chosen_plan = options.with_people(chosen_plan, keep_person, only_person)
     stream = stream_options.job(sources, output, format, timeout)

@@ -1,6 +1,7 @@
 """`velum locate` and `velum check`: what a plan would hide in a source, and what a finished file still shows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,6 +78,9 @@ def check(
     hide_labels: options.Labels = [],
     plan: options.PlanFile = None,
     effort: options.Effort = None,
+    render: Annotated[
+        bool, typer.Option("--render", help="OUT is a PDF whose pages velum hide --render made pictures.")
+    ] = False,
     json: options.Json = False,
     sheet: Annotated[
         Path | None,
@@ -93,6 +97,7 @@ def check(
 
     _check_arguments(files, {"--against": against, "--regions": regions, "--sheet": sheet})
     chosen_plan = options.PlanOptions(plan, rule, hide_labels, effort=effort).plan()
+    chosen_plan = replace(chosen_plan, pdf_pages="render") if render else chosen_plan
     findings = None if regions is None else common.read_annotations(regions)
     settings = Settings.load()
     any_leak, failure = False, None

@@ -211,6 +211,14 @@ Topics = Annotated[
     ),
 ]  # fmt: skip
 
+Render = Annotated[
+    bool,
+    typer.Option(
+        "--render", rich_help_panel="Archives and documents",
+        help="Make each page of a PDF a picture, to hide what it draws, also its text; links and forms are gone.",
+    ),
+]  # fmt: skip
+
 _VIDEO_FIELDS = (
     "every", "two_pass", "smart", "track", "codec", "crf", "preset", "size", "audio", "subtitles",
     "on_damage",

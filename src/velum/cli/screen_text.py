@@ -31,6 +31,7 @@ def has_other_bytes(name: str) -> bool:
 
 def as_options(text: str) -> str:
     """Return a message with each `field = value` of a plan as the option that sets it on the command line."""
+    text = text.replace("pdf_pages = render", "--render")
     return _FIELD.sub(lambda match: f"{_OPTIONS[match[1]]} ", text)
 
 

@@ -32,6 +32,11 @@ TEXT_STAYS = (
     "text is left out"
 )
 
+PAGES_ARE_PICTURES = (
+    "each page is a picture now, also where nothing was hidden: its text can no longer be selected or searched, and "
+    "links, forms, comments, attached files, signatures and properties are gone"
+)
+
 Hide = Callable[..., Report]
 """The engine's path for one image or video: `hide(source, target, plan, overwrite=, progress=, on_regions=)`."""
 
@@ -98,7 +103,10 @@ class _ContainerRun:
         self.budget.check_depth(depth, name)
         metadata = frozenset(self.job.plan.metadata)
         recover = self.job.plan.video.on_damage == "cover"
-        with archive.open_container(source, format, self.budget, name, metadata, recover=recover) as container:
+        render = self.job.plan.pdf_pages == "render"
+        with archive.open_container(
+            source, format, self.budget, name, metadata, recover=recover, render=render
+        ) as container:
             document = Document(format, container.names, metadata)
             self._begin(document, container, prefix)
             with container.writer(target, metadata) as writer:
@@ -143,14 +151,17 @@ class _ContainerRun:
             refuse_missing_topics(container.members(), self.job.plan.topics, where or str(self.job.source))
         if document.format == "PDF" and container.has_text:
             self.notes.append((where, TEXT_STAYS))
+        if document.format == "PDF" and self.job.plan.pdf_pages == "render":
+            self.notes.append((where, PAGES_ARE_PICTURES))
         self.notes += [(where, f"left out: {what}") for what in container.leftovers]
 
     def _refuse_text_rules(self, format: str, where: str) -> None:
+        advice = ", or render the pages (pdf_pages = render)" if format == "PDF" else ""
         for rule in self.job.plan.rules:
             if rule.locate.name == "text" and rule.locate.options.get("shape") != "plate":
                 raise BadPlan(
                     f"cannot hide text in {where or self.job.source}: rules with text search pictures only, and a "
-                    f"{format} has text of its own, which stays; leave that rule out"
+                    f"{format} has text of its own, which stays; leave that rule out{advice}"
                 )
 
     def _write_member(

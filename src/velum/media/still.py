@@ -1,6 +1,7 @@
 """Stills: one page of an image, or a frame near the start of a video, as a JPEG that every browser shows."""
 
 import io
+import re
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,7 @@ SOUGHT_FRAMES = 25
 """Of a video, the first frame that is brighter than this on average (0 to 255) is shown, if it is one of these many."""
 
 _QUALITY = 90
+_PAGE = re.compile(r"page \d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ def _unpack(
     """Unpack the picture or video `wanted`, or the first one, also out of a container inside; None without one."""
     budget.check_depth(depth, source.name)
     file = folder / f"{depth}.member"
-    with archive.open_container(source, format, budget, source.name) as container:
+    is_page = _PAGE.fullmatch(wanted) is not None  # of a PDF whose pages were rendered
+    with archive.open_container(source, format, budget, source.name, render=is_page) as container:
         for member in container.members():
             inside = wanted.startswith(f"{member.name}/")
             if member.is_folder or member.fault or (wanted and not inside and wanted != member.name):

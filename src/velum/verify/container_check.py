@@ -66,13 +66,18 @@ class ContainerCheck:
             source = None
             if against is not None and (kind := archive.container_of(against)):
                 original = stack.enter_context(
-                    archive.open_container(against, kind, budgets[1], str(against), recover=True)
+                    archive.open_container(against, kind, budgets[1], str(against), recover=True, render=self._renders)
                 )
                 source = _SourceMembers(original, original.members())
+            are_pages = format == "PDF" and self._renders
+            if are_pages and container.has_text:
+                self._add("rest", prefix.rstrip("/") or file.name, "its pages have text; they should be pictures alone")
             document = Document(format, container.names, frozenset(self.plan.metadata))
             for leftover in container.leftovers:
                 self._add("rest", prefix.rstrip("/") or file.name, f"it holds {leftover}")
-            for member in container.members():
+            for found in container.members():
+                # Of rendered pages, the source's member is the page of which this is the picture.
+                member = replace(found, name=found.name.removesuffix(", image 1")) if are_pages else found
                 name = prefix + member.name
                 self._check_name(document, member, name)
                 content = member.content
@@ -87,6 +92,11 @@ class ContainerCheck:
                 else:
                     self._check_member(document, member, member_file, before, content, name)
                 yield name
+
+    @property
+    def _renders(self) -> bool:
+        """Whether the plan makes pictures of the pages of PDFs."""
+        return self.plan.pdf_pages == "render"
 
     def _check_name(self, document: Document, member: Member, name: str) -> None:
         kinds: Mapping[str, tuple[Kind, str]] = {

@@ -128,28 +128,38 @@ def unpack_member(container: MediaContainer, member: Member, file: Path) -> None
 
 
 def open_container(
-    path: Path, format: str, budget: Budget, name: str, metadata: frozenset[str] = frozenset(), *, recover: bool = False
-) -> MediaContainer:
+    path: Path, format: str, budget: Budget, name: str, metadata: frozenset[str] = frozenset(), *,
+    recover: bool = False, render: bool = False,
+) -> MediaContainer:  # fmt: skip
     """Open a container of a format that `container_of` has found; messages call it `name`.
 
-    `metadata` are the kinds that are kept. With `recover`, a log that is cut off is read up to there.
+    `metadata` are the kinds that are kept. With `recover`, a log that is cut off is read up to there. With `render`,
+    the members of a PDF are pictures of its pages.
 
     Raises `BadInput` for a damaged one, `LimitExceeded` for one that is too large, `Unavailable` without its extra.
     """
     budget.limits.check("bytes", path.stat().st_size, name)
     if format == "PDF":
-        try:
-            from velum.media.archive.pdf_file import PdfContainer  # noqa: PLC0415  # an extra
-        except ModuleNotFoundError as error:
-            raise Unavailable(
-                f"cannot read {name}: PDFs need the extra 'documents'; pip install 'velum-anonymizer[documents]'"
-            ) from error
-        return PdfContainer(path, budget, name, metadata)
+        return _open_pdf(path, budget, name, metadata, render=render)
     if format in LOGS:
         return _open_log(path, format, budget, name, recover=recover)
     if format in {"TAR", "TGZ"}:
         return TarContainer(path, budget, name, packed=format == "TGZ")
     return ZipContainer(path, budget, name)
+
+
+def _open_pdf(path: Path, budget: Budget, name: str, metadata: frozenset[str], *, render: bool) -> MediaContainer:
+    try:
+        if render:
+            from velum.media.archive.pdf_render import RenderedPdf  # noqa: PLC0415  # an extra
+
+            return RenderedPdf(path, budget, name)
+        from velum.media.archive.pdf_file import PdfContainer  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            f"cannot read {name}: PDFs need the extra 'documents'; pip install 'velum-anonymizer[documents]'"
+        ) from error
+    return PdfContainer(path, budget, name, metadata)
 
 
 def _open_log(path: Path, format: str, budget: Budget, name: str, *, recover: bool) -> MediaContainer:

@@ -39,6 +39,9 @@ SMALLEST = 8
 LARGEST_GLYPH = 128
 """Longest side, in pixels, of a picture of black and white in a glyph or a pattern, as fonts of dots have them."""
 
+RENDER = "render its pages (pdf_pages = render)"
+"""What can be done with a PDF whose pictures velum does not find or cannot read."""
+
 _INLINE = re.compile(rb"(?<![A-Za-z0-9/])BI\s.{1,2000}?\sID\s", re.DOTALL)
 
 
@@ -68,15 +71,8 @@ class PdfContainer:
         self.has_text = False
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack, _translate(self._name):
-            try:
-                self.pdf = stack.enter_context(pikepdf.open(self._path, suppress_warnings=True))
-            except pikepdf.PasswordError as error:
-                raise BadInput(
-                    f"cannot read {self._name}: it is encrypted; save it without a password first"
-                ) from error
-            if self.pdf.is_encrypted:
-                raise BadInput(f"cannot read {self._name}: it is encrypted; save it without protection first")
+        with ExitStack() as stack, translate_damage(self._name):
+            self.pdf = stack.enter_context(open_pdf(self._path, self._name))
             self._budget.count_members(len(self.pdf.pages), self._name)
             self._note_revisions()
             self._unshown |= dict.fromkeys(clean(self.pdf, self._metadata))
@@ -153,7 +149,7 @@ class PdfContainer:
             if value.get("/Subtype") == Name.Image:
                 self._add(value, page, "image")
             elif value.get("/Subtype") == Name.PS:
-                raise BadInput(f"cannot read {self._name}: page {page} draws by PostScript; print it to a PDF anew")
+                raise BadInput(f"cannot read {self._name}: page {page} draws by PostScript; {RENDER}")
             else:
                 self._refuse_inline(value, page)
                 self._collect_inner(value, page, seen)
@@ -200,8 +196,7 @@ class PdfContainer:
             is_bilevel = re.search(rb"/(?:IM|ImageMask)\s+true|/(?:BPC|BitsPerComponent)\s+1\b", match[0])
             if max(sides, default=1000) > (LARGEST_GLYPH if is_bilevel else SMALLEST):
                 raise BadInput(
-                    f"cannot read {self._name}: page {page} has a picture inside a pattern or a glyph; "
-                    "print it to a PDF anew"
+                    f"cannot read {self._name}: page {page} has a picture inside a pattern or a glyph; {RENDER}"
                 )
 
     def _refuse_pieces(self, page: Any) -> None:
@@ -209,7 +204,10 @@ class PdfContainer:
         if len(self._pictures) < PIECES:
             return
         for piece in pieces_of(page):
-            self._pictures[piece].fault = "it is one of several pieces of a picture, in which nobody would be found"
+            self._pictures[piece].fault = (
+                "it is one of several pieces of a picture, in which nobody would be found; "
+                "render the pages of the PDF (pdf_pages = render)"
+            )
 
 
 class PdfWriter:
@@ -228,7 +226,7 @@ class PdfWriter:
         if error is not None:
             return
         pdf = self._source.pdf
-        with _translate(self._target.name):
+        with translate_damage(self._target.name):
             for number in sorted(self._changed_pages):
                 remove_invisible_text(pdf.pages[number - 1])
             if "/Info" in pdf.trailer and not pdf.trailer.Info.keys():
@@ -256,8 +254,20 @@ class PdfWriter:
                 remove_metadata(picture.stream, image)
 
 
+def open_pdf(path: Path, name: str) -> Any:
+    """Open a PDF; messages call it `name`. Raises `BadInput` for an encrypted one."""
+    try:
+        pdf = pikepdf.open(path, suppress_warnings=True)
+    except pikepdf.PasswordError as error:
+        raise BadInput(f"cannot read {name}: it is encrypted; save it without a password first") from error
+    if pdf.is_encrypted:
+        pdf.close()
+        raise BadInput(f"cannot read {name}: it is encrypted; save it without protection first")
+    return pdf
+
+
 @contextmanager
-def _translate(name: str) -> Iterator[None]:
+def translate_damage(name: str) -> Iterator[None]:
     """Raise `BadInput` for what pikepdf raises for a damaged PDF."""
     try:
         yield
