@@ -226,6 +226,18 @@ def test_images_in_another_encoding_are_never_copied(tmp_path: Path, kind: str) 
         hide(source, replace(PLAN, copy_members=("*",)))
 
 
+def test_large_json_of_an_unknown_type_may_hold_pixels_as_text(tmp_path: Path) -> None:
+    pixels = base64.b64encode(bytes(range(7, 207)) * 25).decode()
+    definitions = {"car.Thing": ("jsonschema", b'{"type": "object"}')}
+    source = one_topic(
+        tmp_path / "in.mcap", "car.Thing", [b'{"pixels": "%s"}' % pixels.encode()], "/thing",
+        definitions=definitions, encoding="json",
+    )  # fmt: skip
+    with pytest.raises(BadInput, match=r"^/thing: .*unknown kind"):
+        hide(source)
+    assert hide(source, replace(PLAN, copy_members=("/thing",)))[0].members[0]["action"] == "copied"
+
+
 def test_types_without_arrays_of_bytes_are_copied(tmp_path: Path) -> None:
     source = one_topic(
         tmp_path / "in.mcap", THING, [BLOB], "/thing", definitions=custom("float32[] ranges", "string s")

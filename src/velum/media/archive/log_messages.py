@@ -169,7 +169,7 @@ def content_of_type(schema: str, schema_encoding: str, definition: bytes, encodi
         return Content("inert")
     if name in _IMAGES or _OTHER_PICTURES.fullmatch(name):
         return Content("refused", f"pictures of a type that velum does not read ({schema}, in {encoding})")
-    if _WITHOUT_PICTURES.fullmatch(name) or encoding == "json":
+    if _WITHOUT_PICTURES.fullmatch(name):
         return Content("inert")
     if schema_encoding not in {"ros1msg", "ros2msg"} or _MAY_BE_PICTURES.fullmatch(name):
         return Content("unknown", reason)
