@@ -3,6 +3,7 @@
 pdfium draws the pages as a viewer shows them, with forms, annotations and the layers that are on by default.
 """
 
+import logging
 import math
 import threading
 import zlib
@@ -30,8 +31,12 @@ FEW_COLOURS, FLAT = 256, 0.5
 """A page of at most so many colours, one of which covers this share of it, is text or a drawing: it is written without
 loss. Photographs, also grey ones, have no such colour."""
 
+logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it would advise users of XFA forms to build it anew
+
 _PDFIUM = threading.Lock()
 """pdfium is not thread-safe: every call of it, also for other documents, waits for the one before."""
+
+_XFA = {pypdfium2.raw.FORMTYPE_XFA_FULL, pypdfium2.raw.FORMTYPE_XFA_FOREGROUND}
 
 _PLACES = {0: "{w} 0 0 {h} 0 0", 90: "0 {h} -{w} 0 {w} 0", 180: "-{w} 0 0 -{h} {w} {h}", 270: "0 -{h} {w} 0 0 {h}"}
 """Matrix that draws an upright picture over the whole of a page, by the page's rotation (ISO 32000-2, 8.3)."""
@@ -60,12 +65,12 @@ class RenderedPdf:
 
     names: tuple[str, ...] = ()
     has_text = False
-    leftovers: tuple[str, ...] = ()
 
     def __init__(self, path: Path, budget: Budget, name: str) -> None:
         """Open `path`; messages call it `name`."""
         self._path, self._budget, self._name = path, budget, name
         self.sizes: list[_PageSize] = []
+        self.leftovers: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         with translate_damage(self._name):
@@ -77,6 +82,8 @@ class RenderedPdf:
             with self._open() as document:
                 if len(document) != len(units):
                     raise BadInput(f"cannot read {self._name}: it is damaged: its number of pages is not certain")
+                if document.get_formtype() in _XFA:
+                    self.leftovers = ("a form in XML (XFA), of which only the pages for other viewers are drawn",)
                 self.sizes = [_size_of(document, number, unit) for number, unit in enumerate(units)]
         self._budget.limits.check("image_pixels", sum(size.pixels for size in self.sizes), self._name)
         return self
