@@ -148,7 +148,7 @@ def mcap(
             writer.add_message(channels[one.topic], one.time, one.data, one.time - 5, number)
         for name, media_type, data in attachments:
             writer.add_attachment(START_NS, START_NS, name, media_type, data)
-        writer.finish()  # type: ignore[no-untyped-call]
+        writer.finish()  # type: ignore[no-untyped-call]  # mcap leaves it without types
     return path
 
 
