@@ -90,7 +90,9 @@ def made(path: Path, clip: Clip) -> Path:
 
 
 def _video(container: Any, clip: Clip) -> VideoStream:
-    stream = cast("VideoStream", container.add_stream(clip.codec, rate=25, options=dict(clip.options)))
+    # x264's macroblock tree reads memory that it never wrote (AVX-512), and so the same clip was coded in two ways.
+    steady = {"x264-params": "mbtree=0"} if clip.codec == "libx264" else {}
+    stream = cast("VideoStream", container.add_stream(clip.codec, rate=25, options=steady | clip.options))
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = *clip.size, clip.pix_fmt
     context.time_base = clip.base
