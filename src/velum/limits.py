@@ -45,6 +45,8 @@ class Limits:
     """Unpacked bytes of a member for each packed one, where it has more than 16 MiB."""
     nesting: int = 4
     """Archives and documents around one another, with the source itself."""
+    elements: int = 300_000
+    """Attributes, items of sequences and fragments of one DICOM file. Each costs about a kilobyte and 50 µs."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

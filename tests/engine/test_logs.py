@@ -310,7 +310,7 @@ def test_a_damaged_image_means_no_output_or_a_black_one(tmp_path: Path, kind: st
     found = data_of(target)
     assert (pixels(found[1], kind) <= 8).all()
     assert not (pixels(found[0], kind) <= 8).all()
-    assert any("messages 2 cannot be read" in text for text in report.warnings)
+    assert any("message 2 cannot be read, and is covered" in text for text in report.warnings)
 
 
 def test_a_message_that_is_no_message_of_its_type_costs_its_topic(tmp_path: Path) -> None:

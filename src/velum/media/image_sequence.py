@@ -132,7 +132,7 @@ class SequenceReader:
             except BadInput:
                 if not self._cover:
                     raise
-        raise BadInput(f"cannot read {self._source}: none of its {len(file.entries)} images can be read")
+        raise BadInput(f"cannot read {self._source}: none of its images can be read")
 
     def _decode(self, file: SequenceFile, number: int) -> Frame:
         entry, data, name = file.entries[number], file.image(number), self._name(number)
@@ -185,7 +185,10 @@ class SequenceWriter(AtomicWriter):
             return tuple(self._warnings)
         named = ", ".join(str(number + 1) for number in self._covered[:10])
         more = f" and {len(self._covered) - 10} more" if len(self._covered) > 10 else ""
-        return (*self._warnings, f"messages {named}{more} cannot be read, and are covered by black images")
+        text = "message {} cannot be read, and is covered by a black image"
+        if len(self._covered) > 1:
+            text = "messages {} cannot be read, and are covered by black images"
+        return (*self._warnings, text.format(f"{named}{more}"))
 
     def _begin(self, stack: ExitStack) -> None:
         part = stack.enter_context(publish(self._target, overwrite=self._overwrite))

@@ -1,10 +1,11 @@
 """The part of a DICOM file before its frames: attributes, where the pixel data lie, and how samples are coded."""
 
 import io
+import mmap
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +13,18 @@ from typing import BinaryIO
 
 import pydicom
 from PIL import Image
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_partial
-from pydicom.tag import BaseTag
+from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
 from velum.errors import BadInput, LimitExceeded, VelumError
 from velum.limits import Limits
+from velum.media.dicom import structure
 
 MAGIC, PREAMBLE = b"DICM", 128
 """What follows the preamble of every DICOM file (PS3.10, 7.1), and the preamble's length in bytes."""
 
-_PIXEL_DATA = {0x7FE00008, 0x7FE00009, 0x7FE00010}
-_ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
-_UNDEFINED = 0xFFFFFFFF
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _DIRECTORY = "1.2.840.10008.1.3.10"
 
@@ -50,8 +48,8 @@ class PixelData:
     size: int
     end: int
     vr: str
-    fragments: tuple[tuple[int, int], ...] = ()
-    """First byte and size of each fragment of compressed frames, without the table of offsets."""
+    fragments: int = 0
+    """Number of fragments of compressed frames, without the table of offsets."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +61,8 @@ class Header:
     size: int
     has_preamble: bool
     """Whether the first 128 bytes say anything."""
+    passed_over: Mapping[str, int]
+    """Attributes too large to be read, and the bytes of each."""
     inflated: bytes | None = None
 
     @property
@@ -90,33 +90,42 @@ def translate_errors(name: str) -> Iterator[None]:
 
 
 def read_header(path: Path, limits: Limits) -> Header:
-    """Return the attributes of a DICOM file. Raises `BadInput` for one that is damaged or that has no pictures."""
+    """Return the attributes of a DICOM file.
+
+    Raises `BadInput` for one that is damaged or that has no pictures, and `LimitExceeded`.
+    """
     name = str(path)
-    limits.check("bytes", path.stat().st_size, name)
+    size = path.stat().st_size
+    limits.check("bytes", size, name)
     with translate_errors(name), path.open("rb") as file:
-        preamble = file.read(PREAMBLE)
-        if file.read(len(MAGIC)) != MAGIC:
+        if file.read(PREAMBLE + len(MAGIC))[PREAMBLE:] != MAGIC:
             raise BadInput(f"cannot read {name}: it is no DICOM file; 'DICM' is missing at byte {PREAMBLE}")
-        file.seek(0)
-        meta = pydicom.filereader.read_file_meta_info(path)
-        syntax = str(meta.get("TransferSyntaxUID", ""))
-        if not syntax:
-            raise BadInput(f"cannot read {name}: it does not say how it is coded (TransferSyntaxUID)")
-        inflated = _inflate(path, meta, limits) if syntax == _DEFLATED else None
-        source: BinaryIO = file if inflated is None else io.BytesIO(inflated)
-        attributes: Dataset = read_partial(source, stop_when=_is_pixel_data)
-        attributes.file_meta = meta
-        size = path.stat().st_size if inflated is None else len(inflated)
-        _refuse_other_objects(attributes, name)
-        pixel_data = _find_pixel_data(source, attributes, UID(syntax), size, name)
-        return Header(attributes, pixel_data, size, any(preamble), inflated)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            begin = structure.end_of_header(data, PREAMBLE + len(MAGIC), name)
+            meta = pydicom.filereader.read_file_meta_info(path)
+            syntax = UID(str(meta.get("TransferSyntaxUID", "")))
+            if not syntax:
+                raise BadInput(f"cannot read {name}: it does not say how it is coded (TransferSyntaxUID)")
+            inflated = _inflate(path, begin, limits) if syntax == _DEFLATED else None
+            return _read_attributes(data if inflated is None else inflated, begin, meta, limits, name, inflated)
 
 
-def _is_pixel_data(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom passes them
-    return int(tag) in _PIXEL_DATA
+def _read_attributes(
+    data: structure.Data, begin: int, meta: FileMetaDataset, limits: Limits, name: str, inflated: bytes | None
+) -> Header:
+    """Return what lies behind a file's own header, which ends at `begin`."""
+    syntax = UID(str(meta.TransferSyntaxUID))
+    known = structure.scan(data, begin, syntax, limits, name)
+    read = io.BytesIO(known.attributes)
+    attributes: Dataset = read_dataset(read, syntax.is_implicit_VR, syntax.is_little_endian)
+    attributes.set_original_encoding(syntax.is_implicit_VR, syntax.is_little_endian)
+    attributes.file_meta = meta
+    _refuse_other_objects(attributes, known, name)
+    pixel_data = _find_pixel_data(data, attributes, known, limits, name)
+    return Header(attributes, pixel_data, len(data), any(data[:PREAMBLE]), known.passed_over, inflated)
 
 
-def _refuse_other_objects(attributes: Dataset, name: str) -> None:
+def _refuse_other_objects(attributes: Dataset, known: structure.Structure, name: str) -> None:
     """Raise `BadInput` for an object that is no picture: a directory, a report, a document."""
     kind = UID(str(attributes.get("SOPClassUID") or attributes.file_meta.get("MediaStorageSOPClassUID", "")))
     if kind == _DIRECTORY or "DirectoryRecordSequence" in attributes:
@@ -125,7 +134,7 @@ def _refuse_other_objects(attributes: Dataset, name: str) -> None:
             "files that it lists, and have a new one made of the results"
         )
     for keyword, what in _CONTENTS.items():
-        if keyword in attributes:
+        if keyword in attributes or keyword in known.passed_over:
             raise BadInput(
                 f"cannot read {name}: it holds {what} ({kind.name or 'of an unknown kind'}), which velum does not "
                 "hide; leave the file out"
@@ -141,49 +150,37 @@ _CONTENTS = {
 """Attributes of objects that show or say something besides pictures, and what they are."""
 
 
-def _find_pixel_data(file: BinaryIO, attributes: Dataset, syntax: UID, size: int, name: str) -> PixelData:
-    """Return where the pixel data lie; `file` stands before them."""
-    start = file.tell()
-    order = "<" if syntax.is_little_endian else ">"
-    head = file.read(8 if syntax.is_implicit_VR else 12)
-    kind = UID(str(attributes.get("SOPClassUID", ""))).name or "of an unknown kind"
-    if len(head) < 8:
+def _find_pixel_data(
+    data: structure.Data, attributes: Dataset, known: structure.Structure, limits: Limits, name: str
+) -> PixelData:
+    """Return where the pixel data lie."""
+    syntax, start = UID(str(attributes.file_meta.TransferSyntaxUID)), known.pixel_data
+    if start is None:
+        kind = UID(str(attributes.get("SOPClassUID", ""))).name or "of an unknown kind"
+        if "Rows" in attributes:
+            raise BadInput(f"cannot read {name}: it is truncated, or was written without its pixel data ({kind})")
         raise BadInput(f"cannot read {name}: it has no pictures ({kind}); leave the file out")
+    head = data[start : start + (8 if syntax.is_implicit_VR else 12)]
+    order = "<" if syntax.is_little_endian else ">"
     group, element = struct.unpack(f"{order}HH", head[:4])
     if (group, element) != (0x7FE0, 0x0010):
         raise BadInput(f"cannot read {name}: its samples are floating point numbers, which velum does not hide in")
     length: int = struct.unpack(f"{order}I", head[-4:])[0]
     vr = "OW" if syntax.is_implicit_VR else head[4:6].decode("ascii", "replace")
     start += len(head)
-    if length != _UNDEFINED:
-        if syntax.is_encapsulated or start + length > size:
+    if length != structure.UNDEFINED:
+        if syntax.is_encapsulated or start + length > len(data):
             raise BadInput(f"cannot read {name}: its pixel data are cut off, or their length is wrong")
         return PixelData(start, length, start + length, vr)
     if not syntax.is_encapsulated:
         raise BadInput(f"cannot read {name}: its pixel data have no length, and are not compressed")
-    fragments, end = _find_fragments(file, start, size, name)
-    return PixelData(start, end - start, end, vr, fragments)
+    found, end = structure.fragments(data, start, known.elements, limits, name)
+    return PixelData(start, end - start, end, vr, len(found) - 1)
 
 
-def _find_fragments(file: BinaryIO, at: int, size: int, name: str) -> tuple[tuple[tuple[int, int], ...], int]:
-    """Return where the fragments of compressed frames lie (PS3.5, A.4), and the byte after them."""
-    fragments: list[tuple[int, int]] = []
-    while True:
-        file.seek(at)
-        head = file.read(8)
-        length = int.from_bytes(head[4:], "little")
-        if head[:4] == _END:
-            return tuple(fragments[1:]), at + 8
-        if head[:4] != _ITEM or at + 8 + length > size:
-            raise BadInput(f"cannot read {name}: its compressed pixel data are cut off, or a length in them is wrong")
-        fragments.append((at + 8, length))
-        at += 8 + length
-
-
-def _inflate(path: Path, meta: Dataset, limits: Limits) -> bytes:
+def _inflate(path: Path, begin: int, limits: Limits) -> bytes:
     """Return a deflated file with its attributes unpacked. Raises `LimitExceeded` where they are too many bytes."""
     data = path.read_bytes()
-    begin = PREAMBLE + len(MAGIC) + 12 + int(meta.FileMetaInformationGroupLength)
     most = min(limits.unpacked_bytes, max(limits.unpacked_ratio * len(data), 16 << 20))
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     unpacked = unpacker.decompress(data[begin:], most)
@@ -191,6 +188,4 @@ def _inflate(path: Path, meta: Dataset, limits: Limits) -> bytes:
         raise LimitExceeded("unpacked_bytes", most + 1, most, str(path))
     if not unpacker.eof:
         raise BadInput(f"cannot read {path}: its deflated part is cut off")
-    # Read on as what it is when it is unpacked: with the syntax of files that are not deflated.
-    plain = data[:begin].replace(_DEFLATED.encode(), b"1.2.840.10008.1.2.1\0\0\0", 1)
-    return plain + unpacked
+    return data[:begin] + unpacked

@@ -15,6 +15,7 @@ from velum.limits import Limits
 from velum.media.dicom.header import Header
 from velum.media.dicom.view import GreyView
 from velum.media.image.palette import Indexed
+from velum.report import say_count
 
 SYNTAXES = {
     "1.2.840.10008.1.2": "uncompressed", "1.2.840.10008.1.2.1": "uncompressed",
@@ -106,7 +107,8 @@ class PixelFormat:
                 f"{', '.join((*GREY, PALETTE, *_COLOURS))}"
             )
         if min(self.columns, self.rows, self.frames) < 1 or max(self.columns, self.rows) > 0xFFFF:
-            raise BadInput(f"cannot read {name}: {self.frames} frames of {self.columns} x {self.rows} are no pictures")
+            frames = say_count(self.frames, "frame", "frames")
+            raise BadInput(f"cannot read {name}: {frames} of {self.columns} x {self.rows} make no picture")
         if (self.allocated, self.stored) != (8, 8) and not (self.allocated == 16 and 8 <= self.stored <= 16):
             raise BadInput(
                 f"cannot read {name}: its samples have {self.stored} bits of {self.allocated}; read are 8 of 8, and 8 "
@@ -128,14 +130,15 @@ class PixelFormat:
         """Raise `BadInput` where the pixel data are too short for the frames; longer ones may have padding."""
         data = header.pixel_data
         if header.transfer_syntax.is_encapsulated:
-            if len(data.fragments) < self.frames:
-                raise BadInput(f"cannot read {name}: it has {len(data.fragments)} fragments for {self.frames} frames")
+            if data.fragments < self.frames:
+                fragments = say_count(data.fragments, "fragment", "fragments")
+                raise BadInput(f"cannot read {name}: it has {fragments} for {self.frames} frames")
             return
         wanted = self.frame_bytes * self.frames
         if data.size < wanted:
             raise BadInput(
-                f"cannot read {name}: its pixel data are truncated: {data.size} bytes where {self.frames} frames of "
-                f"{self.columns} x {self.rows} have {wanted}"
+                f"cannot read {name}: its pixel data are truncated: {data.size} bytes where "
+                f"{say_count(self.frames, 'frame', 'frames')} of {self.columns} x {self.rows} need {wanted}"
             )
 
 

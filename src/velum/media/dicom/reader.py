@@ -49,10 +49,11 @@ class DicomInfo(ImageInfo):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the file has besides attributes and frames, in words; a result has none of it."""
-        header, size = self.header, self.form.frame_bytes * self.frames
-        extra = 0 if header.transfer_syntax.is_encapsulated else header.pixel_data.size - size
+        header, frames_size = self.header, self.form.frame_bytes * self.frames
+        extra = 0 if header.transfer_syntax.is_encapsulated else header.pixel_data.size - frames_size
         texts = ["bytes before the file's own header (its preamble)"] if header.has_preamble else []
-        texts += [f"{extra} bytes after the last frame"] if extra > size % 2 else []
+        texts += [f"the attribute {name}, which has {size:,} bytes" for name, size in header.passed_over.items()]
+        texts += [f"{extra} bytes after the last frame"] if extra > frames_size % 2 else []
         behind = header.size - header.pixel_data.end
         return tuple([*texts, f"{behind} bytes after the pixel data"] if behind else texts)
 
@@ -115,7 +116,7 @@ def decode_frames(info: DicomInfo) -> Iterator[tuple[Any, str]]:
         decoder = get_decoder(header.transfer_syntax)
         for samples, properties in decoder.iter_array(file, raw=form.coding != "JPEG", **options):
             if count == info.frames:
-                raise BadInput(f"cannot read {name}: it has more frames than the {info.frames} that it states")
+                raise BadInput(f"cannot read {name}: it has more frames than it states ({info.frames})")
             if samples.shape != wanted or samples.dtype.itemsize * 8 != form.allocated:
                 raise BadInput(
                     f"cannot read {name}: a frame of {samples.shape} with {samples.dtype.itemsize * 8} bits a sample "
@@ -124,7 +125,7 @@ def decode_frames(info: DicomInfo) -> Iterator[tuple[Any, str]]:
             count += 1
             yield samples, str(properties["photometric_interpretation"])
     if count != info.frames:
-        raise BadInput(f"cannot read {name}: it has only {count} of the {info.frames} frames that it states")
+        raise BadInput(f"cannot read {name}: it has only {count} of the frames that it states ({info.frames})")
 
 
 def _range_of(info: DicomInfo) -> tuple[int, int]:
