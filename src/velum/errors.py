@@ -14,10 +14,17 @@ A message says what failed, the value, what is allowed and what to do. Errors of
 one file that imports the library.
 """
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+_ESCAPED = {"Cc", "Cs", "Zl", "Zp"}
+"""Categories of control characters, of bytes of a name that are not UTF-8, and of separators of lines."""
+
+_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that show others in another order (Unicode, UAX 9): a name could look like another one."""
 
 
 class VelumError(Exception):
@@ -121,3 +128,14 @@ def names_for_places(place: object, name: str) -> Iterator[None]:
     except VelumError as error:
         error.args = (str(error).replace(str(place), name), *error.args[1:])
         raise
+
+
+def printable(text: str) -> str:
+    """Return a text with escapes for characters that a terminal would act on."""
+    if text.isprintable():
+        return text
+    return "".join(char.encode("unicode_escape").decode() if _is_escaped(char) else char for char in text)
+
+
+def _is_escaped(char: str) -> bool:
+    return unicodedata.category(char) in _ESCAPED or char in _REORDERING

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Command
 
-from velum.cli.screen_text import as_options, printable
+from velum.cli.screen_text import as_options
+from velum.errors import printable
 
 RULE = ("--rule", "face: fake -> blacken with grow=0")
 NAME = "two\nlines\x1b[31m\u202e.png"

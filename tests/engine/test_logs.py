@@ -400,16 +400,78 @@ def test_topics_of_rosbag2_files_are_left_out_with_their_definitions(tmp_path: P
     assert (len(after["messages"]), len(after["message_definitions"])) == (6, 3)
 
 
-def test_what_rosbag2_does_not_write_is_left_out_and_is_a_leak(tmp_path: Path) -> None:
+STRANGE = {
+    "a table": "CREATE TABLE notes AS SELECT 'Jane' AS words",
+    "a view": "CREATE VIEW notes AS SELECT 'Jane' AS words",
+    "a trigger": "CREATE TRIGGER notes AFTER INSERT ON topics BEGIN SELECT 'Jane'; END",
+    "an index": "CREATE INDEX notes ON topics (name) WHERE name != 'Jane'",
+    "statistics": "ANALYZE; UPDATE sqlite_stat1 SET stat = 'Jane'",
+    "a column": "ALTER TABLE messages ADD COLUMN words TEXT DEFAULT 'Jane'; UPDATE messages SET words = 'Jane'",
+    "a column of topics": "ALTER TABLE topics ADD COLUMN words BLOB DEFAULT 'Jane'",
+    "a computed column": "ALTER TABLE messages ADD COLUMN words TEXT AS ('Jane')",
+    "a deleted row": "INSERT INTO topics (id, name, type, serialization_format, offered_qos_profiles, "
+    "type_description_hash) VALUES (9, 'Jane', 'a', 'b', '', ''); DELETE FROM topics WHERE id = 9",
+    "deleted messages": "INSERT INTO messages (topic_id, timestamp, data) VALUES (4, 1700000000000000009, "
+    "CAST(printf('%.9000c', 'x') || 'Jane' AS BLOB)); DELETE FROM messages WHERE timestamp = 1700000000000000009",
+    "a shorter message": "INSERT INTO messages (topic_id, timestamp, data) VALUES (4, 1700000000000000009, "
+    "CAST('Jane' || printf('%.3000c', 'x') AS BLOB)); UPDATE messages SET data = CAST('word' AS BLOB) "
+    "WHERE timestamp = 1700000000000000009",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_what_rosbag2_does_not_write_is_left_out_and_is_a_leak(tmp_path: Path, name: str) -> None:
     source = logs.rosbag2(tmp_path / "bag", drive(2))
     with closing(sqlite3.connect(source)) as database:
-        database.execute("CREATE TABLE notes (words TEXT)")
-        database.execute("INSERT INTO notes VALUES ('Jane')")
-        database.commit()
-    assert any("rosbag2 does not write" in leak.message for leak in check(source).leaks)
-    _, target = hide(source)
-    assert "notes" not in logs.rows_of(target)
+        database.execute("PRAGMA secure_delete = OFF")
+        database.executescript(STRANGE[name])
+    assert b"Jane" in source.read_bytes()
+    assert any(leak.kind == "rest" and "it holds" in leak.message for leak in check(source).leaks)
+    report, target = hide(source)
+    assert any(warning.startswith("left out: ") for warning in report.warnings)
     assert b"Jane" not in target.read_bytes()
+    assert not check(target, against=source).leaks
+
+
+def test_bytes_behind_the_last_page_of_a_rosbag2_file_are_left_out(tmp_path: Path) -> None:
+    source = logs.rosbag2(tmp_path / "bag", drive(2))
+    assert not [leak for leak in check(source).leaks if leak.kind == "rest"]
+    with source.open("ab") as file:
+        file.write(b"Jane" * 1024)
+    assert any("behind its last page" in leak.message for leak in check(source).leaks)
+    assert b"Jane" not in hide(source)[1].read_bytes()
+
+
+NASTY = "/cam\n\x1b[31mera"
+
+
+@pytest.mark.parametrize("suffix", ["mcap", "db3", "bag"])
+def test_names_of_a_log_are_shown_without_control_characters(tmp_path: Path, suffix: str) -> None:
+    makers = {
+        "mcap": lambda told: mcap(tmp_path / "in.mcap", told),
+        "db3": lambda told: logs.rosbag2(tmp_path / "bag", told),
+        "bag": lambda told: logs.rosbag1(tmp_path / "in.bag", told),
+    }
+    told = [Told(NASTY, RAW, logs.START_NS, raw(0, "16UC1", ros1=suffix == "bag"))]
+    source = makers[suffix](told)
+    with pytest.raises(BadInput) as refused:
+        hide(source)
+    shown = r"/cam\n\x1b[31mera"
+    assert str(refused.value).startswith(shown)
+    assert str(refused.value).isprintable()
+    report, _ = hide(source, replace(PLAN, copy_members=(shown.replace("[", "[[]"),)))
+    assert report.members[0]["name"] == shown
+    assert all(text.isprintable() for text in report.warnings)
+
+
+def test_names_of_attachments_metadata_and_types_are_shown_without_control_characters(tmp_path: Path) -> None:
+    source = mcap(
+        tmp_path / "in.mcap", [Told("/a", "std_msgs/msg/String", logs.START_NS, logs.text("a"))],
+        attachments=[("a\nb.txt", "text/plain", b"words\n")], metadata={"c\rd": {"a": "b"}}, encoding="x\ny",
+    )  # fmt: skip
+    report, target = hide(source)
+    assert [member["name"] for member in report.members] == ["/a", r"attachments/a\nb.txt", r"metadata/c\rd"]
+    assert contents_of(target).attachments[0].name == "a\nb.txt"
 
 
 def cut_file(source: Path) -> None:
@@ -426,7 +488,19 @@ def journal(source: Path) -> None:
     source.with_name(f"{source.name}-wal").write_bytes(b"more")
 
 
-@pytest.mark.parametrize("damage", [cut_file, stranger, journal])
+def rollback(source: Path) -> None:
+    source.with_name(f"{source.name}-journal").write_bytes(b"more")
+
+
+def text_for_a_number(source: Path) -> None:
+    with closing(sqlite3.connect(source)) as database:
+        database.executescript(
+            "CREATE TABLE other (id, topic_id, timestamp, data); INSERT INTO other SELECT 'Jane', topic_id, timestamp, "
+            "data FROM messages; DROP TABLE messages; ALTER TABLE other RENAME TO messages"
+        )
+
+
+@pytest.mark.parametrize("damage", [cut_file, stranger, journal, rollback, text_for_a_number])
 def test_damaged_rosbag2_files_are_refused(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     source = logs.rosbag2(tmp_path / "bag", drive(2))
     damage(source)

@@ -12,8 +12,7 @@ from velum.cli import evidence as signed
 from velum.cli.batch_run import ClusterOptions, CommandRun
 from velum.cli.batch_setup import check_share, prepare_batch, refuse_overlap, serve_metrics
 from velum.cli.common import Messages, NoProgress, Quiet, default_command
-from velum.cli.screen_text import printable
-from velum.errors import BadInput, BadPlan, LimitExceeded, Unavailable
+from velum.errors import BadInput, BadPlan, LimitExceeded, Unavailable, printable
 
 if TYPE_CHECKING:
     from velum.batch.manifest import BatchRun, OtherArithmetic

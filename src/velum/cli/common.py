@@ -17,8 +17,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Self, TextIO
 import typer
 from typer.core import TyperGroup
 
-from velum.cli.screen_text import as_options, message_text, printable
-from velum.errors import BadInput, BadPlan, OutputFailed
+from velum.cli.screen_text import as_options, message_text
+from velum.errors import BadInput, BadPlan, OutputFailed, printable
 
 if TYPE_CHECKING:
     from rich.console import Console

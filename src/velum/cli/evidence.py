@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from velum.cli import common, options
-from velum.cli.screen_text import has_other_bytes, printable
-from velum.errors import BadInput, BadPlan
+from velum.cli.screen_text import has_other_bytes
+from velum.errors import BadInput, BadPlan, printable
 
 if TYPE_CHECKING:
     from velum.batch.local import ItemResult

@@ -12,7 +12,7 @@ from velum.cli import common, options, stream_options
 from velum.cli import evidence as signed
 from velum.cli.common import Messages, NoProgress, Quiet, Reports, Verbose
 from velum.cli.hide_folder import FolderRun, say_hidden
-from velum.cli.screen_text import printable
+from velum.errors import printable
 
 if TYPE_CHECKING:
     from velum.batch.arrange import BatchItem

@@ -10,7 +10,7 @@ import typer
 from velum.cli import common
 from velum.cli import evidence as signed
 from velum.cli.common import Messages, Reports, command_again, count_labels
-from velum.cli.screen_text import printable
+from velum.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

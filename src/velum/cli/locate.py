@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from velum.cli import common, options
-from velum.cli.screen_text import printable
-from velum.errors import VelumError
+from velum.errors import VelumError, printable
 
 if TYPE_CHECKING:
     from velum.verify.result import CheckResult, LeakRun

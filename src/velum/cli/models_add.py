@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from velum.cli import common
-from velum.cli.screen_text import printable
-from velum.errors import BadInput, BadPlan
+from velum.errors import BadInput, BadPlan, printable
 
 if TYPE_CHECKING:
     from velum.locate.import_model import ImportedModel, ImportOptions

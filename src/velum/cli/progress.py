@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from velum.cli.common import Messages
-from velum.cli.screen_text import printable
+from velum.errors import printable
 from velum.plugins import Progress as Fetching
 
 if TYPE_CHECKING:

@@ -5,23 +5,12 @@ import sys
 import unicodedata
 from pathlib import Path
 
-_ESCAPED = {"Cc", "Cs", "Zl", "Zp"}
-"""Categories of control characters, of bytes of a name that are not UTF-8, and of separators of lines."""
-
-_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that show others in another order (Unicode, UAX 9): a name could look like another one."""
+from velum.errors import printable
 
 _OPTIONS = {
     "on_damage": "--on-damage", "drop_members": "--drop-member", "copy_members": "--copy-member", "topics": "--topics",
 }  # fmt: skip
 _FIELD = re.compile(rf"\b({'|'.join(_OPTIONS)}) = ")
-
-
-def printable(text: str) -> str:
-    """Return a text with escapes for characters that a terminal would act on."""
-    if text.isprintable():
-        return text
-    return "".join(char.encode("unicode_escape").decode() if _is_escaped(char) else char for char in text)
 
 
 def has_other_bytes(name: str) -> bool:
@@ -41,7 +30,3 @@ def message_text(text: str) -> str:
         if (shown := printable(name)) != name:
             text = text.replace(name, shown)
     return as_options("\n".join(map(printable, text.split("\n"))))
-
-
-def _is_escaped(char: str) -> bool:
-    return unicodedata.category(char) in _ESCAPED or char in _REORDERING

@@ -11,8 +11,7 @@ import typer
 from velum.cli import common, jobs, options
 from velum.cli.common import count_labels
 from velum.cli.progress import fetch_result, wait_for_end
-from velum.cli.screen_text import printable
-from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, VelumError
+from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, VelumError, printable
 
 if TYPE_CHECKING:
     from velum.client import Client, Job

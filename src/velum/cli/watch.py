@@ -15,8 +15,7 @@ from velum.cli.batch import Metrics, Scratch, Workers
 from velum.cli.batch_run import warn_left_out
 from velum.cli.batch_setup import prepare_batch, refuse_overlap, serve_metrics
 from velum.cli.common import Messages, Quiet
-from velum.cli.screen_text import printable
-from velum.errors import BadPlan, OutputFailed, Unavailable
+from velum.errors import BadPlan, OutputFailed, Unavailable, printable
 from velum.report import say_count
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from velum.errors import BadInput
+from velum.errors import BadInput, printable
 from velum.media.archive.contents import Content
 from velum.media.archive.log_messages import (
     SMALLEST_MESSAGE,
@@ -21,10 +21,16 @@ from velum.media.archive.log_messages import (
 )
 from velum.media.image_sequence import SEQUENCE
 
+MOST_SHOWN = 1000
+"""Most characters of a name that are shown. Names of topics have fewer: those of ROS 2 up to 255."""
+
 
 @dataclass(slots=True)
 class Topic:
-    """One topic (a channel or connection): the type of its messages, and what a pass over the log has found of them."""
+    """One topic (a channel or connection): the type of its messages, and what a pass over the log has found of them.
+
+    Its name, type and encoding are as they are shown: control characters in them are escaped.
+    """
 
     name: str
     schema: str
@@ -41,6 +47,9 @@ class Topic:
     """Formats of images in which velum does not hide."""
     shows_picture: bool = False
     """Whether a message that is no image holds one."""
+
+    def __post_init__(self) -> None:
+        self.name, self.schema, self.encoding = map(shown_name, (self.name, self.schema, self.encoding))
 
     @property
     def is_images(self) -> bool:
@@ -94,6 +103,12 @@ class Topic:
             return  # whoever reads the image says what is wrong with it
         if reason:
             self.unread_formats[reason] = None
+
+
+def shown_name(text: str) -> str:
+    """Return a name of a log for reports and messages: escaped, and no longer than `MOST_SHOWN` characters."""
+    text = printable(text)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def unique_names(topics: list[Topic]) -> list[str]:

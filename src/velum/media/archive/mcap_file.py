@@ -11,7 +11,7 @@ from mcap.opcode import Opcode
 
 from velum.errors import BadInput
 from velum.media.archive.log_container import LogContainer, LogWriter
-from velum.media.archive.log_topics import Topic
+from velum.media.archive.log_topics import Topic, shown_name
 from velum.media.archive.mcap_records import Record, content, parts_of, records, unpack_chunk
 from velum.media.archive.mcap_scan import AttachmentPart, McapScan, message_of
 from velum.media.archive.member import Budget, Member
@@ -58,10 +58,10 @@ class McapContainer(LogContainer):
         members = []
         for number, part in enumerate(self.scan.attachments, first):
             self.attachments[number] = part
-            members.append(Member(f"attachments/{part.entry.name}", part.entry.data_size, number))
+            members.append(Member(f"attachments/{shown_name(part.entry.name)}", part.entry.data_size, number))
         for number, (record, name, kind) in enumerate(self.scan.metadata, first + len(members)):
             self.metadata[number] = record
-            members.append(Member(f"metadata/{name}", record.size, number, content=kind))
+            members.append(Member(f"metadata/{shown_name(name)}", record.size, number, content=kind))
         return members
 
     def _unpack_other(self, member: Member, target: Path) -> None:

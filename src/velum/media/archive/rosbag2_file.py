@@ -13,18 +13,22 @@ from urllib.parse import quote
 from velum.errors import BadInput
 from velum.media.archive.contents import HEAD_BYTES, why_drawn
 from velum.media.archive.log_container import LogContainer, LogWriter
-from velum.media.archive.log_topics import Topic
+from velum.media.archive.log_topics import Topic, shown_name
 from velum.media.archive.member import Budget
+from velum.media.archive.sqlite_pages import find_remains
 
 MOST_MESSAGE = 256 << 20
 """Largest message, in bytes."""
 
-_NEEDED = ("topics", "messages")
-_TABLES = ("schema", "metadata", "message_definitions", *_NEEDED)
-"""Tables that rosbag2 writes; `messages` comes last, since it is the largest."""
+_COLUMNS = {
+    "schema": ("schema_version", "ros_distro"), "metadata": ("id", "metadata_version", "metadata"),
+    "message_definitions": ("id", "topic_type", "encoding", "encoded_message_definition", "type_description_hash"),
+    "topics": ("id", "name", "type", "serialization_format", "offered_qos_profiles", "type_description_hash"),
+    "messages": ("id", "topic_id", "timestamp", "data"),
+}  # fmt: skip
+"""Tables that rosbag2 writes, and their columns; `messages` comes last, since it is the largest."""
 
-_TOPIC_COLUMNS = ("id", "name", "type", "serialization_format")
-_MESSAGE_COLUMNS = ("id", "topic_id", "timestamp", "data")
+_NEEDED = {"topics": ("id", "name", "type", "serialization_format"), "messages": _COLUMNS["messages"]}
 _TYPES = {"INTEGER", "TEXT", "BLOB", "REAL", ""}
 
 
@@ -64,39 +68,56 @@ class Rosbag2Container(LogContainer):
     def messages(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield the number of the topic, log time and data of each message, in the order of the file."""
         names = list(self.columns["messages"])
-        topic, time, data = (names.index(name) for name in _MESSAGE_COLUMNS[1:])
+        places = [names.index(name) for name in _NEEDED["messages"]]
         for row in self.rows("messages"):
-            if not isinstance(row[topic], int) or not isinstance(row[time], int) or not isinstance(row[data], bytes):
-                raise BadInput("a message of it is damaged: its topic, its time or its data is of another type")
-            yield row[topic], row[time], row[data]
+            number, topic, time, data = (row[place] for place in places)
+            if not all(isinstance(value, int) for value in (number, topic, time)) or not isinstance(data, bytes):
+                raise BadInput("a message of it is damaged: its number, topic, time or data is of another type")
+            yield topic, time, data
 
     def _open(self, stack: ExitStack) -> None:
-        journal = self._path.with_name(f"{self._path.name}-wal")
-        if journal.is_file() and journal.stat().st_size:
-            raise BadInput(f"its last messages are in {journal.name}; open it once with 'sqlite3' and close it again")
+        for end in ("wal", "journal"):
+            journal = self._path.with_name(f"{self._path.name}-{end}")
+            if journal.is_file() and journal.stat().st_size:
+                raise BadInput(
+                    f"its last changes are in {journal.name}; open it once with 'sqlite3' and close it again"
+                )
         with _translate():
             address = f"file:{quote(str(self._path.resolve()))}?mode=ro&immutable=1"
             self._database = stack.enter_context(closing(sqlite3.connect(address, uri=True)))
             self._database.execute("PRAGMA trusted_schema = OFF")
             self._database.execute("PRAGMA cell_size_check = ON")
             self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_MESSAGE)
-            self._list_tables()
+            roots = self._list_tables()
         self._scan()
+        self._left |= dict.fromkeys(find_remains(self._path, roots))
 
-    def _list_tables(self) -> None:
-        for kind, name, text in self._database.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
-            if kind == "index":
-                self.has_time_index = self.has_time_index or name == "timestamp_idx"
-            elif kind == "table" and name in _TABLES and str(text).upper().startswith("CREATE TABLE"):
-                described = self._database.execute(f"PRAGMA table_info({name})").fetchall()
-                self.columns[name] = {str(row[1]): _declaration(*row[2:]) for row in described}
-            elif not str(name).startswith("sqlite_"):
-                self._left["tables that rosbag2 does not write"] = None
+    def _list_tables(self) -> list[int]:
+        """Take note of the tables, and return the first page of each that is known."""
+        roots = []
+        found = self._database.execute("SELECT type, name, sql, rootpage FROM sqlite_master").fetchall()
+        for kind, name, text, root in found:
+            if kind == "table" and name in _COLUMNS and str(text).upper().startswith("CREATE TABLE"):
+                roots.append(root)
+                self._list_columns(name)
+            elif kind == "index" and name == "timestamp_idx":
+                self.has_time_index = True
+            elif not str(name).startswith("sqlite_autoindex_"):
+                self._left["tables, views, triggers or indexes that rosbag2 does not write"] = None
         if self._database.execute("PRAGMA freelist_count").fetchone() != (0,):
             self._left["pages that are no longer used"] = None
-        for table, needed in zip(_NEEDED, (_TOPIC_COLUMNS, _MESSAGE_COLUMNS), strict=True):
+        for table, needed in _NEEDED.items():
             if missing := [name for name in needed if name not in self.columns.get(table, ())]:
                 raise BadInput(f"its table {table} has no column {', '.join(missing)}")
+        return roots
+
+    def _list_columns(self, table: str) -> None:
+        columns = self.columns[table] = {}
+        for _, name, *description, is_generated in self._database.execute(f"PRAGMA table_xinfo({table})").fetchall():
+            if name in _COLUMNS[table] and not is_generated:
+                columns[str(name)] = _declaration(*description)
+            else:
+                self._left[f"columns of the table {table} that rosbag2 does not write"] = None
 
     def _scan(self) -> None:
         definitions = self._definitions()
@@ -104,15 +125,15 @@ class Rosbag2Container(LogContainer):
         names = list(self.columns["topics"])
         for row in self.rows("topics"):
             values = dict(zip(names, row, strict=True))
-            texts = [values[name] for name in _TOPIC_COLUMNS[1:]]
+            texts = [values[name] for name in _NEEDED["topics"][1:]]
             if not isinstance(values["id"], int) or not all(isinstance(text, str) for text in texts):
                 raise BadInput("a topic of it is damaged: its number or its name is of another type")
             encoding, text = definitions.get(values["type"], ("", b""))
             self._found[values["id"]] = Topic(
                 values["name"], values["type"], values["serialization_format"], text, encoding
             )
-        for table in ("schema", "metadata", "message_definitions", "topics"):
-            for row in self.rows(table) if table in self.columns else ():
+        for table in self.columns.keys() - {"messages"}:
+            for row in self.rows(table):
                 self._refuse_pictures(table, row)
         reader = self._budget.reader(self._name, self._path.stat().st_size)
         for topic, time, data in self.messages():
@@ -153,8 +174,9 @@ class Rosbag2Writer(LogWriter):
         self._target.unlink(missing_ok=True)  # SQLite makes files of its own
         with _translate(), closing(sqlite3.connect(self._target, isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode = OFF")
+            database.execute("PRAGMA secure_delete = ON")  # no copies of rows in pages that SQLite uses again
             database.execute("BEGIN")
-            for table in (name for name in _TABLES if name in source.columns):
+            for table in (name for name in _COLUMNS if name in source.columns):
                 columns = source.columns[table]
                 declared = ", ".join(f"{_quote_name(name)} {kind}" for name, kind in columns.items())
                 database.execute(f"CREATE TABLE {table} ({declared})")
@@ -175,7 +197,7 @@ class Rosbag2Writer(LogWriter):
                     continue
                 values["data"] = self._message(values["topic_id"], values["data"])
             elif (table == "topics" and values["id"] not in self._topics) or (
-                table == "message_definitions" and values.get("topic_type") not in types
+                table == "message_definitions" and shown_name(str(values.get("topic_type"))) not in types
             ):
                 continue
             yield tuple(values.values())
