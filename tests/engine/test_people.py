@@ -178,6 +178,15 @@ def test_photos_of_different_persons_under_one_name_are_refused(engine: Engine, 
         hide_photo(engine, tmp_path, ALL, who)
 
 
+@pytest.mark.parametrize("mode", ["keep", "only"])
+def test_one_photo_under_two_names_is_refused(engine: Engine, tmp_path: Path, anna: str, mode: Any) -> None:
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(Path(anna).read_bytes())
+    who = people(mode, f"Anna={anna}", f"Ben={copy}")
+    with pytest.raises(BadInput, match=r"anna.png, given for Anna, and .*copy.png, given for Ben, are the same photo"):
+        hide_photo(engine, tmp_path, ALL, who)
+
+
 def test_a_photo_that_has_changed_since_the_plan_was_made_is_refused(engine: Engine, tmp_path: Path, anna: str) -> None:
     who = people("keep", f"Anna={anna}").with_hashes()
     save_photo(Path(anna), {"ben": (20, 20)})

@@ -91,12 +91,26 @@ def know_people(
 ) -> KnownPeople:
     """Return the persons with the vectors of their photographs, in each of which `locate` finds the face.
 
-    Raises `BadInput` for a photo that shows no face or several, or one that cannot be compared, and for photos of one
-    name that show different persons.
+    Raises `BadInput` for a photo that shows no face or several, or one that cannot be compared, for photos of one
+    name that show different persons, and for a photo that has two names.
     """
     people = people.with_hashes()
+    _refuse_shared_photo(people)
     vectors = {person.name: _vectors_of(person, embedder, locate, open_photo) for person in people.persons}
     return KnownPeople(people, embedder, vectors)
+
+
+def _refuse_shared_photo(people: People) -> None:
+    """Raise `BadInput` where one photo is given for two persons: neither could ever be told from the other."""
+    named: dict[str | None, tuple[str, str]] = {}
+    for person in people.persons:
+        for photo in person.photos:
+            name, path = named.setdefault(photo.sha256, (person.name, photo.path))
+            if name != person.name:
+                raise BadInput(
+                    f"{path}, given for {name}, and {photo.path}, given for {person.name}, are the same photo; give "
+                    "one photo of each person, or all photos of one person under one name"
+                )
 
 
 def _vectors_of(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -222,6 +223,36 @@ def test_openvino_is_loaded_without_its_converter_which_others_can_still_use(tmp
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["False", "True True"]
+
+
+class LimitedCore:
+    """A Core on a CPU that has bf16 where the environment forbids its instructions, as ONEDNN_MAX_CPU_ISA does."""
+
+    def __init__(self) -> None:
+        self.core = ov.Core()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.core, name)
+
+    def get_property(self, device: str, name: str) -> Any:
+        return ["FP32", "BF16"] if name == "OPTIMIZATION_CAPABILITIES" else self.core.get_property(device, name)
+
+    def compile_model(self, model: ov.Model, device: str, settings: dict[str, Any]) -> Any:
+        if settings.get("INFERENCE_PRECISION_HINT") != "f32":
+            raise RuntimeError("could not create a primitive descriptor")
+        return self.core.compile_model(model, device, settings)
+
+
+def test_auto_takes_f32_where_the_environment_forbids_bf16(
+    tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = LimitedCore()
+    monkeypatch.setattr("velum.locate.runtime.openvino.shared_core", lambda: core)
+    network = OpenvinoNetwork(saved(tmp_path), Input(), RuntimeConfig(threads=1, mode="throughput"))
+    assert network.precision == "f32"
+    np.testing.assert_array_equal(network.infer(picture)["same"][0], picture[..., 0])
+    with pytest.raises(Unavailable, match=r"bf16 is not available .* same.xml: could not .*; choose one of auto, f32"):
+        OpenvinoNetwork(saved(tmp_path), Input(), RuntimeConfig(precision="bf16"))
 
 
 _SIGNAL_AFTER_NETWORKS = """

@@ -7,6 +7,14 @@ from pathlib import Path
 import pytest
 from tests.locate.weights.local_index import Server, serving
 
+from velum.locate.weights import https
+
+
+@pytest.fixture(autouse=True)
+def nobody_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server counts as silent: for a minute after a test of one, another server may get its port."""
+    monkeypatch.setattr(https, "_silent", {})
+
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:

@@ -202,8 +202,17 @@ def test_a_picture_written_into_a_text_is_refused(tmp_path: Path, text: bytes) -
         b"Begin 2024 with a plan",
         base64.b85encode(bytes(range(256)) * 4),
         b"s4IA is a word; GIF8 too",
+        b"".join(b"    (0x%X, 'X'),\n" % code for code in (0xFFD7, 0xFFD8, 0xFFDA, *range(0xFFDD, 0xFFEF))),
     ],
-    ids=["nucleotides", "secrets in base32", "a program", "a sentence", "other data in base85", "words"],
+    ids=[
+        "nucleotides",
+        "secrets in base32",
+        "a program",
+        "a sentence",
+        "other data in base85",
+        "words",
+        "table of characters",
+    ],
 )
 def test_texts_that_look_like_coded_pictures_are_copied(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "member").write_bytes(text)

@@ -1,13 +1,15 @@
-"""Read a network's signature with OpenVINO, without compiling it, and save networks as OpenVINO IR."""
+"""Read networks with OpenVINO without compiling them: their signature, their inputs; save them as OpenVINO IR."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import openvino as ov
+from openvino.preprocess import PrePostProcessor
 
 from velum.errors import BadInput
-from velum.locate.output_formats import Signature
+from velum.locate.output_formats import Input, Signature
 
 
 @cache
@@ -68,6 +70,39 @@ def read_model(path: Path) -> ov.Model:
             f"{path} cannot be read by OpenVINO: {_reason(error)}; it must be a whole model as ONNX, OpenVINO IR, "
             "TensorFlow (frozen or SavedModel), TensorFlow Lite or Paddle: export it again"
         ) from error
+
+
+def inputs_of(model: ov.Model) -> list[Any]:
+    """Return the inputs, the image first. Raises `RuntimeError`, as OpenVINO does, for inputs of other kinds."""
+    shapes = [(tensor, tensor.get_partial_shape()) for tensor in model.inputs]
+    pictures = [tensor for tensor, shape in shapes if shape.rank.is_dynamic or len(shape) == 4]
+    beside = [tensor for tensor, shape in shapes if shape.rank.is_static and len(shape) == 2 and shape[1].is_static]
+    if len(pictures) != 1 or len(pictures) + len(beside) != len(shapes):
+        raise RuntimeError(f"its inputs are {', '.join(str(shape) for _, shape in shapes)}")
+    if any(shape[1].get_length() not in {2, 3} for tensor, shape in shapes if tensor in beside):
+        raise RuntimeError("an input besides the image has neither 2 nor 3 numbers")
+    return [*pictures, *beside]
+
+
+def add_preprocessing(model: ov.Model, form: Input, picture: int, beside: Mapping[int, int]) -> ov.Model:
+    """Return the network with preprocessing built in: it takes 8-bit RGB (1, height, width, 3)."""
+    width, height = form.size_wh or (-1, -1)
+    shape = [1, 3, height, width] if form.layout == "nchw" else [1, height, width, 3]
+    model.reshape({picture: shape, **{index: [1, numbers] for index, numbers in beside.items()}})
+    steps = PrePostProcessor(model)
+    for index in beside:
+        steps.input(index).tensor().set_element_type(ov.Type.i64)
+    input_step = steps.input(picture)
+    input_step.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    input_step.model().set_layout(ov.Layout(form.layout.upper()))
+    work = input_step.preprocess().convert_element_type(ov.Type.f32)
+    if any(form.mean):
+        work.mean(list(form.mean))
+    if form.scale != (1.0, 1.0, 1.0):
+        work.scale([1 / factor for factor in form.scale])
+    if form.order == "bgr":
+        work.reverse_channels()
+    return steps.build()
 
 
 def _metadata(model: ov.Model) -> dict[str, str]:

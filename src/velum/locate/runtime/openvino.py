@@ -4,21 +4,20 @@ import json
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Any
 
 import numpy as np
 import openvino as ov
-from openvino.preprocess import PrePostProcessor
 
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate.output_formats import Input, Tensors
 from velum.locate.runtime import check_finite
 from velum.locate.runtime.compiled_cache import CompiledCache
-from velum.locate.runtime.inspect_model import shared_core
+from velum.locate.runtime.inspect_model import add_preprocessing, inputs_of, shared_core
 from velum.plugins import Precision, RuntimeConfig
 
 # OpenVINO caches kernels for each input size. Without a limit, sixty sizes take 230 MB more; with this limit they take
@@ -53,7 +52,7 @@ class _NetworkFacts:
     @classmethod
     def of(cls, model: ov.Model) -> "_NetworkFacts":
         order = [tensor.any_name for tensor in model.inputs]
-        picture, *rest = _inputs(model)
+        picture, *rest = inputs_of(model)
         return cls(
             names=tuple(_name(output, index) for index, output in enumerate(model.outputs)),
             quantized=any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops()),
@@ -91,29 +90,17 @@ class OpenvinoNetwork:
         OpenVINO cannot read the weights, and when the host asks for another device or for a precision that this CPU
         does not have.
         """
-        core = shared_core()
-        _check(core, host)
-        self._core, self._host, self._lock = core, host, threading.Lock()
-        cache = CompiledCache.of(host) if fingerprint else None
-        key = _cache_key(core, form, host, fingerprint)
-        fixable = form.size_wh is None and host.mode == "throughput"
-        restored = None if cache is None else _restore(core, cache, key, host)
+        self._core, self._lock = shared_core(), threading.Lock()
+        _check(host)
         try:
-            model = None
-            if restored is None or fixable:
-                model, self._facts = _read(core, path, form)
-            if restored is None:
-                self._compiled = core.compile_model(model, "CPU", _settings(host))
-            else:
-                self._compiled, self._facts = restored
+            fault = self._load_or_fall_back(path, form, host, fingerprint)
         except RuntimeError as error:
             raise Unavailable(
                 f"weights {path} cannot be used by OpenVINO {_version()}: {_first_line(error)}; "
                 "it takes ONNX and IR of version 10 or later with one picture as input: fetch or export them again"
             ) from error
-        if cache is not None and restored is None:
-            _keep(cache, key, self._compiled, self._facts)
-        self._fixable = model if fixable else None
+        if fault is not None and host.precision != "auto":
+            raise _no_such_precision(host, "auto, f32", f" for {path.name}: {_first_line(fault)}") from fault
         # A list of detections has no batch axis: its first axis counts the detections.
         self._batched = [_has_batch(output) for output in self._compiled.outputs]
         self._open = _CompiledNetwork(self._compiled)
@@ -131,6 +118,38 @@ class OpenvinoNetwork:
     def runtime(self) -> str:
         """Name and version of the library."""
         return f"openvino {_version()}"
+
+    def _load_or_fall_back(self, path: Path, form: Input, host: RuntimeConfig, fingerprint: str) -> RuntimeError | None:
+        """Load the network, in f32 where the host's precision fails; return that failure. Raises `RuntimeError`.
+
+        OpenVINO offers bf16 on every CPU that has it, though ONEDNN_MAX_CPU_ISA may forbid the instructions.
+        """
+        try:
+            self._load(path, form, host, fingerprint)
+        except RuntimeError as error:
+            if host.precision == "f32" or len(precisions()) == 1:
+                raise
+            _read(self._core, path, form)  # weights that cannot be read fail here in f32 too, though it has a cache
+            self._load(path, form, replace(host, precision="f32"), fingerprint)
+            return error
+        return None
+
+    def _load(self, path: Path, form: Input, host: RuntimeConfig, fingerprint: str) -> None:
+        """Compile the network, or load it from the cache. Raises `RuntimeError` as OpenVINO does."""
+        cache = CompiledCache.of(host) if fingerprint else None
+        key = _cache_key(self._core, form, host, fingerprint)
+        fixable = form.size_wh is None and host.mode == "throughput"
+        restored = None if cache is None else _restore(self._core, cache, key, host)
+        model = None
+        if restored is None or fixable:
+            model, self._facts = _read(self._core, path, form)
+        if restored is None:
+            self._compiled = self._core.compile_model(model, "CPU", _settings(host))
+            if cache is not None:
+                _keep(cache, key, self._compiled, self._facts)
+        else:
+            self._compiled, self._facts = restored
+        self._fixable, self._host = model if fixable else None, host
 
     def infer(self, rgb: Rgb) -> Tensors:
         """Return the outputs for one image, without the batch axis. Raises `PluginFault`."""
@@ -205,7 +224,7 @@ def _read(core: ov.Core, path: Path, form: Input) -> tuple[ov.Model, _NetworkFac
     """Return a network with preprocessing built in. Raises `RuntimeError` as OpenVINO does."""
     model = core.read_model(path)
     facts = _NetworkFacts.of(model)  # before compiling, which adds names of inner tensors to those of the outputs
-    return _add_preprocessing(model, form, facts.picture, facts.beside), facts
+    return add_preprocessing(model, form, facts.picture, facts.beside), facts
 
 
 def _cache_key(core: ov.Core, form: Input, host: RuntimeConfig, fingerprint: str) -> str:
@@ -246,42 +265,9 @@ def _inference_fault(rgb: Rgb, error: RuntimeError) -> PluginFault:
     return PluginFault(f"inference of a picture of {rgb.shape} failed: {_first_line(error)}")
 
 
-def _inputs(model: ov.Model) -> list[Any]:
-    """Return the inputs, the image first. Raises `RuntimeError`, as OpenVINO does, for inputs of other kinds."""
-    shapes = [(tensor, tensor.get_partial_shape()) for tensor in model.inputs]
-    pictures = [tensor for tensor, shape in shapes if shape.rank.is_dynamic or len(shape) == 4]
-    beside = [tensor for tensor, shape in shapes if shape.rank.is_static and len(shape) == 2 and shape[1].is_static]
-    if len(pictures) != 1 or len(pictures) + len(beside) != len(shapes):
-        raise RuntimeError(f"its inputs are {', '.join(str(shape) for _, shape in shapes)}")
-    if any(shape[1].get_length() not in {2, 3} for tensor, shape in shapes if tensor in beside):
-        raise RuntimeError("an input besides the image has neither 2 nor 3 numbers")
-    return [*pictures, *beside]
-
-
 def _has_batch(output: Any) -> bool:
     shape = output.get_partial_shape()
     return bool(shape.rank.is_dynamic or (len(shape) and shape[0].is_static and shape[0].get_length() == 1))
-
-
-def _add_preprocessing(model: ov.Model, form: Input, picture: int, beside: Mapping[int, int]) -> ov.Model:
-    """Return the network with preprocessing built in: it takes 8-bit RGB (1, height, width, 3)."""
-    width, height = form.size_wh or (-1, -1)
-    shape = [1, 3, height, width] if form.layout == "nchw" else [1, height, width, 3]
-    model.reshape({picture: shape, **{index: [1, numbers] for index, numbers in beside.items()}})
-    steps = PrePostProcessor(model)
-    for index in beside:
-        steps.input(index).tensor().set_element_type(ov.Type.i64)
-    input_step = steps.input(picture)
-    input_step.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-    input_step.model().set_layout(ov.Layout(form.layout.upper()))
-    work = input_step.preprocess().convert_element_type(ov.Type.f32)
-    if any(form.mean):
-        work.mean(list(form.mean))
-    if form.scale != (1.0, 1.0, 1.0):
-        work.scale([1 / factor for factor in form.scale])
-    if form.order == "bgr":
-        work.reverse_channels()
-    return steps.build()
 
 
 def _settings(host: RuntimeConfig) -> dict[str, Any]:
@@ -295,23 +281,21 @@ def _settings(host: RuntimeConfig) -> dict[str, Any]:
 
 def precisions() -> tuple[Precision, ...]:
     """Return the precisions that this CPU supports, f32 first."""
-    return _precisions(shared_core())
-
-
-def _precisions(core: ov.Core) -> tuple[Precision, ...]:
     names: dict[str, Precision] = {"FP32": "f32", "BF16": "bf16", "FP16": "f16"}
-    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = shared_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("f32", *sorted({names[name] for name in able if name in names} - {"f32"}))
 
 
-def _check(core: ov.Core, host: RuntimeConfig) -> None:
+def _check(host: RuntimeConfig) -> None:
     if host.device != "cpu":
         raise Unavailable(f"OpenVINO runs on the device cpu only, not on {host.device}; use runtime onnxruntime")
-    allowed = "auto", *_precisions(core)
+    allowed = "auto", *precisions()
     if host.precision not in allowed:
-        raise Unavailable(
-            f"precision {host.precision} is not available on this CPU; choose one of {', '.join(allowed)}"
-        )
+        raise _no_such_precision(host, ", ".join(allowed))
+
+
+def _no_such_precision(host: RuntimeConfig, allowed: str, why: str = "") -> Unavailable:
+    return Unavailable(f"precision {host.precision} is not available on this CPU{why}; choose one of {allowed}")
 
 
 def _name(output: Any, index: int) -> str:

@@ -19,9 +19,10 @@ _BASE64_STARTS = re.compile(
 )
 """Beginnings of pictures and files in base64, wherever the lines around them begin."""
 _HEX_STARTS = re.compile(
-    rb"(?:ffd8ff[c-f][0-9a-f]|89504e470d0a1a0a|474946383[79]61|49492a00|4d4d002a|0000000c6a502020)[0-9a-f]{48}",
+    rb"(?:(?!ffd8(?:ff[0-9a-f]{2}){3})ffd8ff[c-f][0-9a-f]|89504e470d0a1a0a|474946383[79]61|49492a00|4d4d002a|0000000c6a502020)[0-9a-f]{48}",
     re.IGNORECASE,
 )
+"""The same in hexadecimal digits; tables of characters have FFD8 too, with their neighbours behind it."""
 _OTHER_CODES = re.compile(
     rb"^begin(?:-base64)? [0-7]{3,4} \S|=FF=D8=FF|=89PNG=0D"
     rb"|\b255[,;\s]+216[,;\s]+255[,;\s]+2[0-5]\d\b|\b137[,;\s]+80[,;\s]+78[,;\s]+71\b",
