@@ -1,17 +1,20 @@
 """No encoder gives this process or its children real-time priority, or prints anything."""
 
+import io
 import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from tests.media.video.factories import Clip, made
 
 from velum import media
 from velum.limits import Limits
+from velum.media.video import encoders
 from velum.plan import Plan, Video
 
 WRITES_AV1 = """
@@ -37,6 +40,30 @@ def test_encoders_print_nothing(tmp_path: Path) -> None:
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert target.is_file()
+
+
+@pytest.mark.parametrize(
+    ("wide", "options", "parameters"),
+    [
+        (True, {}, "asm=AVX2"),
+        (True, {"x264-params": "tff=1"}, "tff=1:asm=AVX2"),
+        (False, {"x264-params": "tff=1"}, "tff=1"),
+        (False, {}, None),
+    ],
+)
+def test_x264_uses_no_instructions_with_which_its_bytes_vary(
+    wide: bool, options: dict[str, str], parameters: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "has_avx512", lambda: wide)
+    with av.open(io.BytesIO(), "w", format="mp4") as container:
+        context = container.add_stream("libx264", rate=25, options=options).codec_context
+        encoders.open_encoder(context)
+        assert context.options.get("x264-params") == parameters
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="the system does not list what its processor has")
+def test_the_processor_is_asked_for_its_instructions() -> None:
+    assert encoders.has_avx512() == ("avx512f" in Path("/proc/cpuinfo").read_text().split())
 
 
 @pytest.mark.skipif(

@@ -4,6 +4,7 @@ import os
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,14 @@ _VERBOSITY = {"libsvtav1": ("SVT_LOG", "1")}
 """Environment variable and value that have an encoder print errors only: it writes to standard error by itself."""
 
 
+_X264 = frozenset({"libx264", "libx264rgb"})
+_STEADY_X264 = "asm=AVX2"
+"""Option of x264 on a processor with AVX-512.
+
+With AVX-512, its macroblock tree (`mbtree`) reads memory that it never wrote, so that one process codes the same frames
+in two ways. With AVX2 it always codes them in one, which is that of machines without AVX-512.
+"""
+
 _pinned = threading.Event()
 
 
@@ -37,13 +46,22 @@ def use_one_thread() -> None:
     _pinned.set()
 
 
+def has_avx512() -> bool:
+    """Tell whether the processor has AVX-512. NumPy knows it on every system; its own tests read it there, too."""
+    return bool(import_module("numpy._core._multiarray_umath").__cpu_features__.get("AVX512F"))
+
+
 def open_encoder(context: "CodecContext") -> None:
     """Open a configured encoder that sets scheduling by itself, and give all threads the policy that was set before.
 
-    Other encoders are left to open at their first frame. Raises `av.FFmpegError` where the encoder cannot be opened.
+    Other encoders are left to open at their first frame; x264 gets the instructions with which its bytes are steady.
+    Raises `av.FFmpegError` where the encoder cannot be opened.
     """
     if _pinned.is_set():
         context.thread_count = 1
+    if context.name in _X264 and has_avx512():
+        given = context.options.get("x264-params", "")
+        context.options |= {"x264-params": f"{given}:{_STEADY_X264}".lstrip(":")}
     if context.name in _VERBOSITY:
         os.environ.setdefault(*_VERBOSITY[context.name])
     if context.name not in _REAL_TIME or not _THREADS.is_dir():
