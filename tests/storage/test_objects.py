@@ -227,3 +227,10 @@ def test_an_etag_is_the_same_in_the_list_and_of_the_object(
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_a_missing_account_of_azure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(BadPlan, match="set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"):
+        open_tree("az://raw/in")

@@ -45,6 +45,13 @@ PART_BYTES = 8 << 20
 AT_ONCE = 2
 """Parts of one file that are sent at the same time; all of them are held in memory."""
 
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+"""Variables of each provider by the scheme of its URLs."""
+
 _RETRIES: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 
 
@@ -83,7 +90,8 @@ class BucketStore:
         try:
             objects = from_url(url, config=config, retry_config=_RETRIES)
         except (BaseError, ValueError) as error:
-            raise BadPlan(f"the store {url[:200]!r} cannot be used: {first_line(error)}") from error
+            advice = f"; set {CREDENTIALS['az']}" if "Account must be specified" in str(error) else ""
+            raise BadPlan(f"the store {url[:200]!r} cannot be used: {first_line(error)}{advice}") from error
         return cls(objects, url)
 
     def identity(self) -> str | None:

@@ -24,7 +24,7 @@ from obstore.store import MemoryStore
 
 from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.storage import StoreAway
-from velum.storage.bucket import AT_ONCE, PART_BYTES, READ_BYTES, BucketStore, first_line
+from velum.storage.bucket import AT_ONCE, CREDENTIALS, PART_BYTES, READ_BYTES, BucketStore, first_line
 from velum.storage.objects import ObjectChanged, ObjectGone, ObjectInfo
 
 if TYPE_CHECKING:
@@ -39,14 +39,8 @@ _MEMORY: dict[str, MemoryStore] = {}
 
 _DENIED = re.compile(r"\b(401|403|AccessDenied)\b")
 
-_NO_CREDENTIALS = re.compile(r"169\.254\.|metadata\.google|locate credentials|Account must be specified")
+_NO_CREDENTIALS = re.compile(r"169\.254\.|metadata\.google|locate credentials")
 """In errors where no credentials were given: the libraries then ask the metadata service of the cloud's machines."""
-
-_CREDENTIALS = {
-    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
-    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
-}
 
 _ODD_KEY = re.compile(r"(^|/)(\.{0,2})(/|$)|[\x00-\x1f\x7f]")
 """Keys that obstore refuses, or takes for another one: with empty segments, `.` or `..`, or control characters."""
@@ -196,12 +190,14 @@ class BucketTree:
         reason = first_line(error)
         if _NO_CREDENTIALS.search(reason):
             return StoreAway(f"cannot {verb} {self.url}: {self._missing_credentials()}")
+        if "ContainerNotFound" in reason:
+            return StoreAway(f"cannot {verb} {self.url}: there is no such container; check its name")
         denied = isinstance(error, PermissionDeniedError | UnauthenticatedError) or _DENIED.search(reason)
         advice = f"give the credentials the right to {verb}" if denied else "check the address and the service"
         return StoreAway(f"cannot {verb} {self.url}: {reason}; {advice}")
 
     def _missing_credentials(self) -> str:
-        names = _CREDENTIALS[self.url[:2]]
+        names = CREDENTIALS[self.url[:2]]
         return f"no credentials were found; set {names}, or run where the machine itself has the right"
 
     @contextmanager

@@ -38,7 +38,10 @@ class NotificationQueue:
                 f"the queue {url!r} has no address of SQS; write https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"
             )
         if not source.startswith("s3://"):
-            raise BadPlan(f"only buckets of S3 send notifications that velum reads, not {source}; leave out the queue")
+            raise BadPlan(
+                f"only buckets of S3 send notifications that velum reads, not {source}; leave out the queue: velum lists "
+                "such a source every --interval"
+            )
         self.url, self.foreign = url, 0
         self._bucket, _, prefix = source.removeprefix("s3://").rstrip("/").partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
