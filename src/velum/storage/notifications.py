@@ -39,8 +39,8 @@ class NotificationQueue:
             )
         if not source.startswith("s3://"):
             raise BadPlan(
-                f"only buckets of S3 send notifications that velum reads, not {source}; leave out the queue: velum lists "
-                "such a source every --interval"
+                f"only buckets of S3 send notifications that velum reads, not {source}; leave out the queue: velum "
+                "lists such a source every --interval"
             )
         self.url, self.foreign = url, 0
         self._bucket, _, prefix = source.removeprefix("s3://").rstrip("/").partition("/")
