@@ -36,10 +36,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "config": ("service_admin", "config"),
     "audit": ("service_admin", "audit"),
     "evidence": ("evidence", "app"),
+    "mcp": ("mcp", "mcp"),
 }
 """Command or group of commands -> its module in this package, and its name there. Modules are loaded when needed."""
 
-SERVERS = frozenset({"serve", "serve-models", "watch", "worker"})
+SERVERS = frozenset({"mcp", "serve", "serve-models", "watch", "worker"})
 """Commands that run for days: for them, Python collects garbage as usual."""
 
 FIRST_GENERATION = 100_000
@@ -119,6 +120,7 @@ EXAMPLES = {
     "evidence embed": ("velum evidence embed safe.jpg --report safe.json --chain chain.pem --key me.pem",),
     "evidence verify": ("velum evidence verify proof.json --file safe.jpg --public-key me.pem.pub",),
     "evidence page": ("velum evidence page proof.json",),
+    "mcp": ("velum mcp --folder photos/", "velum mcp --folder originals/:ro --folder safe/"),
 }
 """Examples that `--help` shows under the options of a command."""
 

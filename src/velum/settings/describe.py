@@ -16,6 +16,12 @@ from velum.settings.schema import SECTIONS
 _SECRET = frozenset({"client.token"})
 
 
+def offline_environment() -> dict[str, str]:
+    """Return the environment for a process that downloads nothing unless a setting (`offline`) allows it."""
+    stated = "offline" in raw_values(os.environ, Path.cwd())
+    return dict(os.environ) if stated else os.environ | {"VELUM_OFFLINE": "true"}
+
+
 @dataclass(frozen=True, slots=True)
 class SettingDescription:
     """One setting: its key in `velum.toml`, its variable, its value (passwords left out) and its origin."""
