@@ -314,7 +314,7 @@ const de = {
   'remark.destroy': 'Was unkenntlich sein soll, lässt sich teils noch erkennen: das gewählte Verfahren zerstört es nicht.',
   'remark.kept': 'Das Ergebnis enthält Angaben des Originals: {kinds}.',
   'remark.metadata': 'Angaben des Originals, etwa Ort und Kamera, sind nicht oder nicht alle im Ergebnis.',
-  'remark.quality': 'Die Qualität des Originals ist nicht bekannt; das Ergebnis hat eine gute übliche.',
+  'remark.quality': 'Die Qualität des Originals ist nicht bekannt; das Ergebnis hat die übliche gute Qualität.',
   'remark.colours': 'Farben weichen etwas ab: das Format des Ergebnisses hat weniger.',
   'remark.broken': 'Das Video bricht ab oder ist kürzer, als es angibt. Das Ergebnis endet dort.',
   'remark.leftout': 'Ton, Untertitel oder andere Daten ließen sich nicht alle übernehmen.',
