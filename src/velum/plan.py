@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 
 from velum.errors import BadPlan
 from velum.people import DEFAULT_EMBEDDING, People
-from velum.spec import PartSpec, finite, keywords, literal, refuse_unknown, whole
+from velum.spec import PartSpec, finite, keywords, literal, refuse_unknown, text_rule, whole
 
 Effort = Literal["fast", "balanced", "thorough"]
 """How closely is looked: at how many frames of a video, and with which models where the plan leaves them to velum."""
@@ -116,6 +116,8 @@ class Video:
     audio: Audio = "copy"
     """`silence`: the same tracks without a sound; `speech-mute`: speech is found and muted, all else stays. Plans of
     earlier versions have `mute` for `silence`."""
+    mute: str | None = None
+    """What is muted where a transcript says it: `phone|card`, or `text(match='phone|card', names='Jane Roe|Roe')`."""
     subtitles: Literal["copy", "drop"] = "copy"
     every: int | None = None
     """Localizers run on every n-th frame; in between, objects are tracked. None: as the plan's effort says."""
@@ -131,6 +133,7 @@ class Video:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "audio", _EARLIER_AUDIO.get(self.audio, self.audio))
+        object.__setattr__(self, "mute", None if self.mute is None else text_rule(self.mute))
         choices: dict[str, tuple[str, ...]] = {
             "audio": get_args(Audio), "subtitles": ("copy", "drop"), "on_damage": ("fail", "cover"),
         }  # fmt: skip
@@ -153,9 +156,15 @@ class Video:
         if not finite(self.window_seconds) or not 0 <= self.window_seconds <= 60:
             raise BadPlan(f"video.window_seconds is {self.window_seconds!r}; it must be a number from 0 to 60")
 
+    @property
+    def mutes_spans(self) -> bool:
+        """True where some of the sound is muted, and the rest is kept."""
+        return self.audio == "speech-mute" or (self.audio == "copy" and self.mute is not None)
+
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return values if self.mute else {name: value for name, value in values.items() if name != "mute"}
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
@@ -258,19 +267,11 @@ class Plan:
         refuse_unknown(
             value,
             {
-                "rules",
-                "metadata",
-                "quality",
-                "keep_out",
-                "video",
-                "effort",
-                "verify",
-                "people",
-                "pdf_pages",
+                "rules", "metadata", "quality", "keep_out", "video", "effort", "verify", "people", "pdf_pages",
                 *_MEMBER_FIELDS,
             },
             "a plan",
-        )
+        )  # fmt: skip
         rules, metadata = value.get("rules", [str(DEFAULT_RULE)]), value.get("metadata", [])
         if not isinstance(rules, list | tuple):
             raise BadPlan(f"rules are {rules!r}; they must be a list")
@@ -322,7 +323,7 @@ class Plan:
         if self.people is not None:
             lines.append(f"people = {_inline(self.people.to_json())}")
         usual = Video().to_json()
-        chosen = {name: value for name, value in self.video.to_json().items() if value != usual[name]}
+        chosen = {name: value for name, value in self.video.to_json().items() if value != usual.get(name)}
         lines += ["", "[video]"] if chosen else []
         # JSON writes strings, numbers, true and false as TOML does.
         lines += [f"{name} = {json.dumps(value)}" for name, value in chosen.items()]

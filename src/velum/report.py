@@ -123,6 +123,8 @@ class Report:
     """Whom the plan knows, and what was decided for each face or track, where it has people. No embeddings."""
     sound: tuple[Mapping[str, Any], ...] = ()
     """What was done to each audio track that was not copied, with the muted spans in seconds."""
+    transcript: Mapping[str, Any] | None = None
+    """Where the redacted transcript is, and how much of each kind it has no longer, where words were muted."""
 
     @property
     def labels(self) -> dict[str, int]:
@@ -131,11 +133,13 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
-        values = {name: getattr(self, name) for name in self.__slots__ if name not in _LISTS}
+        more = {} if self.transcript is None else {"transcript": dict(self.transcript)}
+        values = {name: getattr(self, name) for name in self.__slots__ if name not in (*_LISTS, "transcript")}
         lists = {name: [dict(entry) for entry in getattr(self, name)] for name in _LISTS if getattr(self, name)}
         return (
             values
             | lists
+            | more
             | {
                 "hidden": [region.to_json() for region in self.hidden],
                 "tracks": [track.to_json() for track in self.tracks],
@@ -174,6 +178,7 @@ def _wrong_field(report: Report) -> str | None:
         "people": report.people is None or isinstance(report.people, Mapping),
         "members": all(isinstance(member, Mapping) for member in report.members),
         "sound": all(isinstance(track, Mapping) for track in report.sound),
+        "transcript": report.transcript is None or isinstance(report.transcript, Mapping),
         "models": all(isinstance(model, Mapping) for model in report.models),
         "seconds": isinstance(report.seconds, Mapping) and all(map(finite, report.seconds.values())),
         "found": all(isinstance(region.found, str) for region in report.hidden)

@@ -132,3 +132,11 @@ class PartSpec:
         if not isinstance(options := value.get("options", {}), Mapping):
             raise BadPlan(f"options of {value['name']} are {options!r}; they must be an object")
         return cls(value["name"], options)
+
+
+def text_rule(text: Any) -> str:
+    """Return the spec of what is muted; kinds alone, such as `phone|card`, are short for `text(match='phone|card')`."""
+    if not isinstance(text, str):
+        raise BadPlan(f"video.mute is {text!r}; write kinds such as 'phone|card', or text(match='phone', names='...')")
+    kinds = re.fullmatch(r"\s*(\w+(?:\s*\|\s*\w+)*)\s*", text)
+    return str(PartSpec("text", {"match": re.sub(r"\s", "", kinds[1])}) if kinds else PartSpec.parse(text))

@@ -1,7 +1,7 @@
 """`velum hide`: hide people in images, videos, documents, archives, folders and streams."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,6 +71,13 @@ ReportFile = Annotated[
     Path | None,
     typer.Option("--report", metavar="FILE", help="Write the report to this file, one line of JSON for each source."),
 ]
+Transcript = Annotated[
+    Path | None,
+    typer.Option(
+        "--transcript", metavar="FILE", rich_help_panel="Video",
+        help="Says when words are said, for --mute: VTT, SRT or Whisper's JSON. It is written without them, too.",
+    ),
+]  # fmt: skip
 Workers = Annotated[
     int,
     typer.Option(
@@ -112,6 +119,8 @@ def hide(
     preset: options.Preset = None,
     size: options.Size = None,
     audio: options.Audio = None,
+    transcript: Transcript = None,
+    mute: options.Mute = None,
     subtitles: options.Subtitles = None,
     on_damage: options.OnDamage = None,
     drop_member: options.DropMember = [],
@@ -150,14 +159,21 @@ def hide(
     jobs, folder = (
         ([], None)
         if stream
-        else arrange(paths, place, include, exclude, sound=chosen_plan.video.audio in {"silence", "speech-mute"})
+        else arrange(
+            paths, place, include, exclude, sound=chosen_plan.video.mutes_spans or chosen_plan.video.audio == "silence"
+        )
     )
     messages = Messages(quiet=quiet, verbose=verbose, progress=not no_progress)
     _check_options(
-        stream, folder, regions=regions, resume=resume, evidence=evidence, signed_by=bool(key or reviewer or evaluation)
+        stream,
+        folder,
+        of_one={"--regions": regions, "--transcript": transcript},
+        resume=resume,
+        evidence=evidence,
+        signed_by=bool(key or reviewer or evaluation),
     )
     ends = [stream] if stream else jobs
-    read_files = [Path(path) for path in (key, plan, regions, evaluation) if path]
+    read_files = [Path(path) for path in (key, plan, regions, evaluation, transcript) if path]
 
     def others() -> Iterator[Path]:
         yield from read_files
@@ -172,7 +188,10 @@ def hide(
         _print_dry_run([stream] if stream else jobs, chosen_plan, json=json)
     elif folder is None:
         with reports:
-            _hide_one(stream or next(iter(jobs)), chosen_plan, regions, keeper, reports, messages, overwrite=overwrite)
+            _hide_one(
+                stream or next(iter(jobs)), chosen_plan, regions, keeper, reports, messages, overwrite=overwrite,
+                transcript=transcript,
+            )  # fmt: skip
     else:
         run = FolderRun(jobs, folder, chosen_plan, keeper, reports, messages)
         with reports:
@@ -180,12 +199,12 @@ def hide(
 
 
 def _check_options(
-    stream: "stream_options.Stream | None", folder: Path | None, *, regions: Path | None, resume: bool,
+    stream: "stream_options.Stream | None", folder: Path | None, *, of_one: Mapping[str, Path | None], resume: bool,
     evidence: Path | None, signed_by: bool,
 ) -> None:  # fmt: skip
     """Raise `BadParameter` for options that do not go together, or not with the kind of source."""
-    if regions and folder:
-        raise typer.BadParameter("--regions belongs to one image or video; give one source, not a folder or several")
+    if folder and (given := next((name for name, path in of_one.items() if path), None)):
+        raise typer.BadParameter(f"{given} belongs to one image or video; give one source, not a folder or several")
     if resume and not folder:
         raise typer.BadParameter(
             "--resume continues a run over a folder or several files; leave it out for a single file"
@@ -229,6 +248,7 @@ def _hide_one(
     messages: Messages,
     *,
     overwrite: bool,
+    transcript: Path | None,
 ) -> None:
     start = time.perf_counter()
     findings = common.read_annotations(regions) if regions else None
@@ -240,7 +260,9 @@ def _hide_one(
         common.engine(job.source) as engine,
         frame_progress(job.source.name, messages) as progress,
     ):
-        report = engine.hide(job.source, target, plan, regions=findings, overwrite=overwrite, progress=progress)
+        report = engine.hide(
+            job.source, target, plan, regions=findings, overwrite=overwrite, progress=progress, transcript=transcript
+        )
         report = report if isinstance(job, stream_options.Stream) else job.with_note(report)
     aside = not isinstance(target, Path)
     if keeper and isinstance(target, Path):

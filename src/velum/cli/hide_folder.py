@@ -127,5 +127,8 @@ def say_hidden(report: "Report") -> str:
     actions = {track["action"] for track in report.sound}
     muted = max((sum(end - start for start, end in track.get("muted", ())) for track in report.sound), default=0.0)
     heard = f"{muted:.1f} s of speech muted" if muted else "no speech found"
-    sound = [heard] if "speech-mute" in actions else ["all sound muted"] if actions else []
+    counts = {} if report.transcript is None else report.transcript["muted"]
+    words = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no words"
+    said = [f"{words} muted in {muted:.1f} s of sound"] if report.transcript else []
+    sound = said or ([heard] if "speech-mute" in actions else ["all sound muted"] if actions else [])
     return ", ".join(seen + sound)

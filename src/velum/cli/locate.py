@@ -81,6 +81,11 @@ def check(
         bool, typer.Option("--render", help="OUT is a PDF whose pages velum hide --render made pictures.")
     ] = False,
     json: options.Json = False,
+    transcript: Annotated[
+        Path | None,
+        typer.Option("--transcript", metavar="FILE", help="The redacted transcript of OUT; with --mute, as for hide."),
+    ] = None,
+    mute: options.Mute = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
@@ -94,8 +99,10 @@ def check(
     from velum.verify.leak_check import Check
     from velum.verify.result import write_contact_sheet
 
-    _check_arguments(files, {"--against": against, "--regions": regions, "--sheet": sheet})
-    chosen_plan = options.PlanOptions(plan, rule, hide_labels, effort=effort).plan()
+    _check_arguments(files, {"--against": against, "--regions": regions, "--sheet": sheet, "--transcript": transcript})
+    chosen_plan = options.PlanOptions(
+        plan, rule, hide_labels, effort=effort, video=options.video_fields(locals())
+    ).plan()
     chosen_plan = replace(chosen_plan, pdf_pages="render") if render else chosen_plan
     findings = None if regions is None else common.read_annotations(regions)
     settings = Settings.load()
@@ -107,7 +114,7 @@ def check(
                 with frame_progress(file.name) as progress:
                     checked = run_check(
                         file, chosen_plan, against=against, regions=findings, text=text, identity=identity,
-                        progress=progress,
+                        progress=progress, **({"transcript": transcript} if transcript else {}),
                     )  # fmt: skip
             except VelumError as error:
                 if len(files) == 1:

@@ -17,21 +17,17 @@ if TYPE_CHECKING:
 Rules = Annotated[
     list[str],
     typer.Option(
-        "--rule",
-        "-r",
-        metavar="RULE",
+        "--rule", "-r", metavar="RULE",
         help="A rule: 'LABEL: LOCALIZER -> TECHNIQUE', such as 'face: centerface -> blur'. Repeatable.",
     ),
-]
+]  # fmt: skip
 PlanFile = Annotated[
     str | None,
     typer.Option(
-        "--plan",
-        "-p",
-        metavar="FILE|NAME",
+        "--plan", "-p", metavar="FILE|NAME",
         help="File with a plan (TOML or JSON), or a plan of velum (velum plan list), in place of --rule and --hide.",
     ),
-]
+]  # fmt: skip
 Labels = Annotated[
     list[str],
     typer.Option("--hide", metavar="LABELS", help="Labels to hide, such as face,license_plate. List: velum labels."),
@@ -180,15 +176,20 @@ Subtitles = Annotated[
     str | None,
     typer.Option("--subtitles", metavar="MODE", help="Subtitles: copy (default) or drop.", rich_help_panel="Video"),
 ]
+Mute = Annotated[
+    str | None,
+    typer.Option(
+        "--mute", metavar="KINDS|RULE", rich_help_panel="Video",
+        help="Mute what is said, by --transcript: 'phone|card', or text(match='phone', names='Jane Roe', regex='...').",
+    ),
+]  # fmt: skip
 OnDamage = Annotated[
     str | None,
     typer.Option(
-        "--on-damage",
-        metavar="MODE",
-        help="Unreadable frames: fail (default), or cover (show black frames instead).",
-        rich_help_panel="Video",
+        "--on-damage", metavar="MODE",
+        help="Unreadable frames: fail (default), or cover (show black frames instead).", rich_help_panel="Video",
     ),
-]
+]  # fmt: skip
 DropMember = Annotated[
     list[str],
     typer.Option(
@@ -220,8 +221,8 @@ Render = Annotated[
 ]  # fmt: skip
 
 _VIDEO_FIELDS = (
-    "every", "two_pass", "smart", "track", "codec", "crf", "preset", "size", "audio", "subtitles",
-    "on_damage",
+    "every", "two_pass", "smart", "track", "codec", "crf", "preset", "size", "audio", "mute",
+    "subtitles", "on_damage",
 )  # fmt: skip
 """Names of the arguments above, which are those of the fields of `velum.plan.Video`."""
 

@@ -22,13 +22,14 @@ from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PreparedPlan, prepare, read_people
 from velum.engine.schedule import Schedule
 from velum.engine.sound_file import SoundJob, hide_sound
+from velum.engine.spoken_words import open_transcript
 from velum.engine.stages import OnRegions, Progress, encode, hide, locate_or_use, notify
 from velum.engine.tracking import MOST_SECONDS, TrackingWindow, decode, track, track_one_object
 from velum.engine.verify_output import hide_verified
-from velum.errors import BadPlan
 from velum.frame import Frame, Samples
 from velum.limits import Limits
 from velum.media import archive
+from velum.media.sound.transcript import WordSpans
 from velum.parts import load
 from velum.people import DEFAULT_EMBEDDING, People
 from velum.plan import Plan
@@ -69,51 +70,49 @@ class Engine:
     def hide(
         self, source: str | Path | media.LiveSource | media.BytesSource, target: str | Path | media.StreamSink,
         plan: Plan = DEFAULT_PLAN, *, regions: Annotations | None = None, overwrite: bool = False,
-        progress: Progress | None = None, on_regions: OnRegions | None = None,
+        progress: Progress | None = None, on_regions: OnRegions | None = None, transcript: Path | None = None,
     ) -> Report:  # fmt: skip
         """Hide in `source` everything that `plan` names, write the result to `target` and return the report.
 
         With `regions`, these are hidden and no localizer runs. `progress` is called after each frame, `on_regions` with
         the regions of each frame before they are hidden. The target appears whole or not at all; a `StreamSink` gets
         each frame as soon as it is hidden. A source that is an address, `-` for the standard input, or a `LiveSource`
-        is read as it comes; a `BytesSource` is an image in memory. Raises any `VelumError`.
+        is read as it comes; a `BytesSource` is an image in memory. A `transcript` says when the words are said that the
+        plan mutes; it is written without them beside the target. Raises any `VelumError`.
         """
         origin = media.source_of(source)
         goal = target if isinstance(target, media.StreamSink) else Path(target)
-        if isinstance(origin, Path) and (container := archive.container_of(origin)):
-            if regions is not None or isinstance(goal, media.StreamSink):
-                raise BadPlan(
-                    f"{origin} is a {container}, of many pictures: it is written to a file, and no regions are given; "
-                    "name a file with a suffix of its kind, and leave --regions out"
-                )
-            job = ContainerJob(origin, container, goal, plan, overwrite, progress, on_regions)
-            return hide_container(job, self._run, self._check(plan) if plan.verify else None, self._limits)
-        run = partial(self._run, regions=regions, progress=progress)
-        if not plan.verify:
-            return run(origin, goal, plan, overwrite=overwrite, on_regions=on_regions)
-        if self._decoders is not None and self._decoders.takes(origin):
-            raise BadPlan(
-                f"verify would decode {origin} a second time, which for its kind or size can be too much work while "
-                "somebody waits; hand in a job for it, or leave verify out"
-            )
-        return hide_verified(origin, goal, plan, run, self._check(plan), overwrite=overwrite, on_regions=on_regions)
+        with open_transcript(transcript, plan, origin, goal, self._limits, overwrite=overwrite) as said:
+            if isinstance(origin, Path) and (container := archive.container_of(origin)):
+                place = sources.container_target(origin, container, goal, regions)
+                job = ContainerJob(origin, container, place, plan, overwrite, progress, on_regions)
+                return hide_container(job, self._run, self._check(plan) if plan.verify else None, self._limits)
+            run = partial(self._run, regions=regions, progress=progress, words=said.words)
+            if not plan.verify:
+                report = run(origin, goal, plan, overwrite=overwrite, on_regions=on_regions)
+            else:
+                sources.refuse_second_decode(origin, self._decoders)
+                check = partial(self._check(plan), **({"transcript": said.file} if said.file else {}))
+                more: dict[str, Any] = {"overwrite": overwrite, "on_regions": on_regions}
+                report = hide_verified(origin, goal, plan, run, check, **more)
+        return said.add_to(report)
 
     def _check(self, plan: Plan) -> Any:
         """Return the check of finished files, which is a part and loaded when it is needed."""
         check = load("velum.checks", "leak")(self, self._host, self._limits)
         return partial(check, identity=True) if plan.verify == "identity" else check
 
-    def _run(
+    def _run(  # noqa: PLR0913 - the one path has one caller for each
         self, source: Path | media.LiveSource | media.BytesSource, target: Path | media.StreamSink, plan: Plan, *,
         segment: media.Segment | None = None, regions: Annotations | None = None, overwrite: bool = False,
-        progress: Progress | None = None, on_regions: OnRegions | None = None,
+        progress: Progress | None = None, on_regions: OnRegions | None = None, words: WordSpans | None = None,
     ) -> Report:  # fmt: skip
         """Take the one path: source -> decode -> locate -> track -> hide -> encode -> sink.
 
         For videos and animations, each stage runs in a thread of its own, ahead of the next one.
         """
         if isinstance(source, Path) and (sound := media.sound_format_of(source)):
-            sound_job = SoundJob(source, sound, target, plan, self._limits, overwrite)
+            sound_job = SoundJob(source, sound, target, plan, self._limits, overwrite, words)
             return hide_sound(sound_job, has_regions=regions is not None)
         sources.refuse_second_pass(source, plan)
         work, limits = self.check(plan, regions=regions), self._limits
@@ -135,12 +134,12 @@ class Engine:
             work = work if info.fps is None else schedule.prepare(work)
             with (
                 sources.open_writer(
-                    target, reader, work, segment, regions, overwrite=overwrite, uid_key=self._host.uid_key
+                    target, reader, work, segment, regions, overwrite=overwrite, uid_key=self._host.uid_key, words=words
                 ) as writer,
                 stage(decode(reader, stats, segment, window)) as frames,
                 stage(locate_or_use(regions, frames, work, limits, stats, schedule, batch=self._batch)) as located,
                 stage(hide(notify(track(located, work, window, segment), work, on_regions), work, stats)) as hidden,
-            ):
+            ):  # fmt: skip
                 first, count = (0, info.frames) if segment is None else (segment.first.frame, segment.frames)
                 encode(hidden, writer.write, stats, progress, first=first, count=count)
                 last = time.perf_counter()

@@ -12,6 +12,7 @@ from velum.engine.stand_ins import ChosenLocalizer
 from velum.errors import BadPlan
 from velum.limits import Limits
 from velum.locate.labels import covered_labels, covers, plain
+from velum.locate.spoken import SpokenRule
 from velum.locate.weights.missing_weights import call_for_all
 from velum.media.sound.speech import require_detector
 from velum.people import People
@@ -99,6 +100,8 @@ def prepare(
     limits.check("rules", len(plan.rules), "the plan")
     if plan.video.audio == "speech-mute":
         require_detector()
+    if plan.video.mute is not None:
+        SpokenRule.of(plan.video.mute)
     specs = list(dict.fromkeys(rule.locate for rule in plan.rules)) if locate else []
     limits.check("localizers", len({*plan.keep_out, *specs}), "the plan")
     techniques = {rule.hide: parts.technique(rule.hide) for rule in plan.rules}

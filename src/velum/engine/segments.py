@@ -35,6 +35,8 @@ _NO_REGIONS = b""
 
 def why_not_split(plan: Plan) -> str:
     """Return why a plan is for whole files only; empty when it is not."""
+    if plan.video.mute:
+        return "words are muted by the transcript of the whole file"
     if plan.verify:
         return "verify looks at the finished file"
     if plan.people:

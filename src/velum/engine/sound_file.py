@@ -11,6 +11,7 @@ from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.media import StreamSink
 from velum.media.sound.speech import require_detector
+from velum.media.sound.transcript import WordSpans
 from velum.plan import Plan
 from velum.report import Report
 
@@ -27,6 +28,8 @@ class SoundJob:
     plan: Plan
     limits: Limits
     overwrite: bool = False
+    words: WordSpans | None = None
+    """What is muted because of words."""
 
 
 def hide_sound(job: SoundJob, *, has_regions: bool = False) -> Report:
@@ -47,7 +50,7 @@ def hide_sound(job: SoundJob, *, has_regions: bool = False) -> Report:
         publish(target, overwrite=job.overwrite) as part,
         sound_file.open_sound(source, job.format, job.limits, cover_damage=cover) as opened,
     ):
-        written = sound_file.write_sound(opened, part, plan)
+        written = sound_file.write_sound(opened, part, plan, job.words)
         output, input_hash = sha256_of(part), opened.file.sha256
     notes = (*written.warnings, METADATA_DROPPED) if plan.metadata else written.warnings
     return Report(

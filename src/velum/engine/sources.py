@@ -36,6 +36,7 @@ from velum.engine.tracking import TrackingWindow, track
 from velum.errors import BadInput, BadPlan
 from velum.frame import Frame, Plane, Role, Samples
 from velum.limits import Limits
+from velum.media.sound.transcript import WordSpans
 from velum.plan import Plan
 from velum.plugins import BeginsEarly
 from velum.region import Region
@@ -66,10 +67,33 @@ def open_reader(
 def refuse_second_pass(source: Path | media.LiveSource | media.BytesSource, plan: Plan) -> None:
     """Raise `BadPlan` where a plan must read a stream twice, which comes only once."""
     video = plan.video
-    if isinstance(source, media.LiveSource) and video.audio == "speech-mute":
+    if isinstance(source, media.LiveSource) and video.mutes_spans:
         raise BadPlan(f"{source} comes once, and speech is found in a first pass; set video.audio to silence or drop")
     if isinstance(source, media.LiveSource) and (video.two_pass or video.smart or video.size or plan.people):
         raise BadPlan(f"{source} comes once; leave out two_pass, smart, size and people, or save it to a file first")
+
+
+def container_target(
+    source: Path, container: str, target: Path | media.StreamSink, regions: Annotations | None
+) -> Path:
+    """Return the target of an archive or a document. Raises `BadPlan` for a stream, and for regions."""
+    if regions is not None or isinstance(target, media.StreamSink):
+        raise BadPlan(
+            f"{source} is a {container}, of many pictures: it is written to a file, and no regions are given; "
+            "name a file with a suffix of its kind, and leave --regions out"
+        )
+    return target
+
+
+def refuse_second_decode(
+    source: Path | media.LiveSource | media.BytesSource, decoders: media.DecoderPool | None
+) -> None:
+    """Raise `BadPlan` where verify would be too much work for a process of `decoders`."""
+    if decoders is not None and decoders.takes(source):
+        raise BadPlan(
+            f"verify would decode {source} a second time, which for its kind or size can be too much work while "
+            "somebody waits; hand in a job for it, or leave verify out"
+        )
 
 
 def needs_first_pass(work: PreparedPlan, fps: Fraction | None) -> bool:
@@ -121,7 +145,7 @@ def locate_all(
 
 def open_writer(
     target: Path | media.StreamSink, reader: media.Reader, work: PreparedPlan, segment: media.Segment | None,
-    regions: Annotations | None, *, overwrite: bool, uid_key: Path | None = None,
+    regions: Annotations | None, *, overwrite: bool, uid_key: Path | None = None, words: WordSpans | None = None,
 ) -> media.Writer:  # fmt: skip
     """Open the target of a source that is read, or the file of one of its segments."""
     if segment is not None and isinstance(target, Path):
@@ -129,7 +153,7 @@ def open_writer(
     touched = None if regions is None or not work.plan.video.smart else touched_frames(work, regions)
     return media.open_sink(
         target, reader, work.plan, overwrite=overwrite, touched=touched, uid_key=uid_key,
-        searched=bool(work.localizers),
+        searched=bool(work.localizers), words=words,
     )  # fmt: skip
 
 

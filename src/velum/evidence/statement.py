@@ -203,6 +203,7 @@ def file_entry(
         "warnings": list(report.warnings),
         "check": check,
         "standard": evaluation,
+        **({} if report.transcript is None else {"transcript": dict(report.transcript)}),
     }
 
 

@@ -36,6 +36,7 @@ from velum.media.sources import STREAMED, BytesSource, LiveSource, StreamSink, s
 from velum.plan import Plan
 
 if TYPE_CHECKING:
+    from velum.media.sound.transcript import WordSpans
     from velum.media.video.info import VideoInfo, VideoSource
 
 SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
@@ -159,7 +160,7 @@ def open_source(source: Path | LiveSource | BytesSource, limits: Limits, *, cove
         raise archive.refuse_alone(source, container)
     if is_sequence(source):
         return SequenceReader(source, limits, cover_damage=cover_damage)
-    if _is_video(source):
+    if is_video(source):
         from velum.media.video.reader import VideoReader  # noqa: PLC0415  # images do without PyAV
 
         return VideoReader(source, limits, cover_damage=cover_damage)
@@ -169,12 +170,13 @@ def open_source(source: Path | LiveSource | BytesSource, limits: Limits, *, cove
 def open_sink(
     target: Path | StreamSink, source: Reader, plan: Plan, *, overwrite: bool = False,
     touched: Container[int] | None = None, uid_key: Path | None = None, searched: bool = False,
+    words: "WordSpans | None" = None,
 ) -> Writer:  # fmt: skip
     """Return a writer of a file like the opened `source`, in the format of the target's suffix; or of a stream.
 
     With `touched`, the numbers of all frames in which something is hidden, a video's groups of pictures without any
     may be copied as they are. `uid_key` is the file with the secret for UIDs of DICOM, and `searched` says that
-    localizers ran.
+    localizers ran. `words` are muted in the audio tracks of a video.
 
     Raises `BadPlan` for an unknown suffix, and for a format or codec that cannot hold what the source has or the
     plan asks for; `OutputFailed` when the target exists (and not `overwrite`), when it is the source itself, and
@@ -194,7 +196,7 @@ def open_sink(
         return writer.write(target, source.info, plan, overwrite=overwrite)
     from velum.media.video.writer import VideoWriter  # noqa: PLC0415  # images do without PyAV
 
-    return VideoWriter(target, video_of(source), plan, overwrite=overwrite, touched=touched)
+    return VideoWriter(target, video_of(source), plan, overwrite=overwrite, touched=touched, words=words)
 
 
 def split_video(source: Reader, format: str, *, seconds: float, overlap_frames: int) -> tuple[Segment, ...] | str:
@@ -261,7 +263,7 @@ def _may_be_sound(source: Path) -> bool:
     return sound_format_of_head(head) is not None or video_format_of(head) is not None
 
 
-def _is_video(source: Path) -> bool:
+def is_video(source: Path) -> bool:
     """Tell whether a file begins as a video does; what cannot be read is left to the reader of images to refuse."""
     try:
         # Not blocking: a pipe without a writer would otherwise hang here.

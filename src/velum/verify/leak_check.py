@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from velum import media
 from velum.annotations import Annotations
@@ -25,7 +26,7 @@ from velum.verify.frame_check import FrameCheck, Regions
 from velum.verify.identity import NO_LANDMARKS, identity_leaks
 from velum.verify.result import CheckResult, Leak
 from velum.verify.solid_fill import sample_coding_of
-from velum.verify.sound_check import sound_file_leaks, speech_leaks
+from velum.verify.sound_check import sound_file_leaks, speech_leaks, transcript_leaks
 from velum.verify.visible_part import Look
 
 NOTHING_TO_VERIFY = "it is not verified that regions are hidden; give the source (--against) or --regions"
@@ -55,13 +56,15 @@ class Check:
         text: bool = False,
         identity: bool = False,
         progress: Progress | None = None,
+        transcript: Path | None = None,
     ) -> CheckResult:
         """Return the leaks of `file`, in which `plan` should have hidden everything.
 
         `against` is the source and `regions` are the regions that were hidden; each makes the check stricter. In an
         archive or a document each member is checked, and `regions` are those of its members by name. With `text`,
         identifying text is searched even if the plan hides none. With `identity`, a trained network compares hidden
-        faces with their originals. Raises any `VelumError` for a file that cannot be checked.
+        faces with their originals. `transcript` is the redacted one of a video or a sound file. Raises any `VelumError`
+        for a file that cannot be checked.
         """
         if container := archive.container_of(file):
             if isinstance(regions, Annotations) or isinstance(against, media.BytesSource):
@@ -72,16 +75,17 @@ class Check:
             has_regions = not isinstance(regions, Annotations | None) or (regions is not None and regions.frames)
             if isinstance(against, media.BytesSource) or has_regions or identity:
                 raise BadPlan(f"{file} is a sound file, without regions and faces; leave --regions and --identity out")
-            return sound_file_leaks(file, sound, plan, against, self.limits)
+            return sound_file_leaks(file, sound, plan, against, self.limits, transcript)
         if regions is not None and not isinstance(regions, Annotations):
             raise BadPlan(f"{file} is an image or a video; its regions are one annotation file")
         if identity and against is None:
             raise BadPlan("the identity check compares hidden faces with their originals; give the source (--against)")
-        return self._check_media(file, plan, against, regions, progress, text=text, identity=identity)
+        values: dict[str, Any] = {"text": text, "identity": identity, "transcript": transcript}
+        return self._check_media(file, plan, against, regions, progress, **values)
 
     def _check_media(
         self, file: Path, plan: Plan, against: Path | media.BytesSource | None, regions: Annotations | None,
-        progress: Progress | None, *, text: bool, identity: bool,
+        progress: Progress | None, *, text: bool, identity: bool, transcript: Path | None,
     ) -> CheckResult:  # fmt: skip
         """Return the leaks of an image or a video."""
         search_plan, notes = second_detector.make_search_plan(plan, self.host, self.engine, text=text)
@@ -97,6 +101,8 @@ class Check:
             )  # fmt: skip
             frame_leaks, frames = _frame_leaks(frame_check, after, before, progress)
             sound_leaks, sound_notes = speech_leaks(after, before, plan)
+            if transcript is not None:
+                sound_leaks += transcript_leaks(transcript, media.video_of(after), plan, self.limits)
         leaks += frame_leaks + sound_leaks
         notes = (*notes, *sound_notes)
         if not all_known:
@@ -178,7 +184,7 @@ def _side_content_leaks(file: Path, plan: Plan, limits: Limits) -> tuple[list[Le
     for item in contents:
         is_wanted = item.kinds & set(plan.metadata)
         allowed = (item.kind == "audio" and plan.video.audio != "drop") or (
-            item.kind == "subtitles" and plan.video.subtitles != "drop"
+            item.kind == "subtitles" and plan.video.subtitles != "drop" and plan.video.mute is None
         )
         if item.ordinary:
             notes.append(f"the file contains {item.description}; programs write it, and it may hold anything")

@@ -18,7 +18,7 @@ from velum.region import Box
 
 Kind = Literal[
     "seen", "weak", "picture", "colour", "metadata", "place", "audio", "subtitles", "stream", "rest", "frames",
-    "identity",
+    "identity", "transcript",
 ]  # fmt: skip
 
 SIDE, ABREAST, MOST = 160, 6, 120
@@ -31,8 +31,8 @@ class Leak:
 
     Kinds: `seen`, a detector sees somebody; `weak`, a region is not hidden as the plan says; `frames`, frames are
     missing or too many; `colour`, what was not hidden differs from the source; `picture`, transparent pixels became
-    visible; `identity`, a hidden face is recognisable. The other kinds stand for metadata or streams that should
-    have been removed.
+    visible; `identity`, a hidden face is recognisable; `transcript`, words that should be muted are in it. The other
+    kinds stand for metadata or streams that should have been removed.
     """
 
     kind: Kind

@@ -1,15 +1,19 @@
 """The check of the audio tracks of a finished file: silent ones are silent, and speech that was to be muted is gone."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from velum import media
+from velum.engine.spoken_words import find_words
 from velum.errors import BadPlan
 from velum.limits import Limits
-from velum.media.sound.hearing import hear_tracks, loudness_in
+from velum.locate.spoken import SpokenRule
+from velum.media.sound.hearing import hear_tracks, loudness_in, place_words
 from velum.media.sound.sound_file import open_sound
 from velum.media.sound.speech import CERTAIN_THRESHOLD, Span, shrink_spans
+from velum.media.sound.transcript import read_transcript
 from velum.media.video.info import TrackSource, VideoSource
 from velum.plan import Plan
 from velum.verify.result import CheckResult, Leak
@@ -23,6 +27,7 @@ EDGE_SECONDS = 0.1
 WHOLE: Span = (-1e12, 1e12)
 """A span around everything."""
 
+WORDS_UNKNOWN = "it is not verified that words are muted; give the redacted transcript (--transcript)"
 OTHER_TRACKS = "its audio tracks are not those of its source, so that muted spans were not compared with the source"
 
 
@@ -38,10 +43,36 @@ def speech_leaks(after: media.Reader, before: media.Reader | None, plan: Plan) -
     return _track_leaks(video, _origin(video), source, 0.0 if source is None else _origin(source))
 
 
-def sound_file_leaks(file: Path, format: str, plan: Plan, source: Path | None, limits: Limits) -> CheckResult:
+def transcript_leaks(path: Path | None, source: TrackSource, plan: Plan, limits: Limits) -> list[Leak]:
+    """Return the leaks of a redacted transcript: what the plan mutes is in it, or sound is where its marks are.
+
+    Raises `BadPlan` for a plan that mutes no words, and `BadInput` for a transcript that cannot be read.
+    """
+    if path is None:
+        return []
+    if plan.video.mute is None:
+        raise BadPlan("the plan mutes no words, so --transcript cannot be checked; add --mute 'phone|card'")
+    transcript = read_transcript(path, limits)
+    found = Counter(kind for some in find_words(transcript, SpokenRule.of(plan.video.mute)) for _, _, kind in some)
+    leaks = [
+        Leak("transcript", f"the transcript still has {count} of the kind {kind}") for kind, count in found.items()
+    ]
+    tracks = _audio_tracks(source) if plan.video.mutes_spans else []
+    heard = hear_tracks(source, tracks, source.info.format, threshold=None)
+    spans = {
+        index: place_words(track, [(a, b) for a, b in transcript.spans_of_marks() if a < b])
+        for index, track in heard.items()
+    }
+    return leaks + _loud(source, spans, "is not silent where the transcript says that words are muted")
+
+
+def sound_file_leaks(
+    file: Path, format: str, plan: Plan, source: Path | None, limits: Limits, transcript: Path | None = None
+) -> CheckResult:  # fmt: skip
     """Return the result of the check of a sound file: its tags, covers and other streams, and its sound.
 
-    Speech is a leak also where the plan says nothing about sound. Raises as `speech_leaks` does.
+    Speech is a leak also where the plan says nothing about sound, but for one that mutes words. Raises as
+    `speech_leaks` and `transcript_leaks` do.
     """
     with ExitStack() as stack:
         after = stack.enter_context(open_sound(file, format, limits))
@@ -55,8 +86,11 @@ def sound_file_leaks(file: Path, format: str, plan: Plan, source: Path | None, l
         if plan.video.audio == "silence":
             whole: dict[int, list[Span]] = {index: [WHOLE] for index in _audio_tracks(after)}
             found, notes = _loud(after, whole, "should be silent but is not"), list[str]()
+        elif plan.video.audio == "copy" and plan.video.mute is not None:
+            found, notes = [], [] if transcript else [WORDS_UNKNOWN]
         else:
             found, notes = _track_leaks(after, 0.0, before, 0.0)
+        leaks += transcript_leaks(transcript, after, plan, limits)
         return CheckResult(file.name, after.file.sha256, 0, (*leaks, *found), notes=tuple(notes))
 
 

@@ -2,17 +2,20 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any, cast
 
+from velum.errors import BadInput
 from velum.media.sound.samples import TrackDecoder, format_of_track, normalize_samples
-from velum.media.sound.speech import DETECTOR_RATE, SPEECH_THRESHOLD, Span, SpeechDetector, cut_spans
+from velum.media.sound.speech import DETECTOR_RATE, SPEECH_THRESHOLD, Span, SpeechDetector, cut_spans, merge_spans
+from velum.media.sound.transcript import WordSpans
 from velum.media.video.file_input import SideStreams, translate_read_errors
 from velum.media.video.info import TrackSource
 from velum.media.video.packets import AudioPtsOrder, clocked_packets, is_usable
 from velum.media.video.probe import to_fraction
+from velum.plan import Video
 from velum.report import say_count
 
 if TYPE_CHECKING:
@@ -21,6 +24,15 @@ if TYPE_CHECKING:
 
     from velum.limits import Limits
 
+
+CLOCK_SECONDS = 0.01
+"""Seconds by which clocks may differ that are one."""
+
+LATE_SECONDS = 1.0
+"""Seconds after the end of the sound up to which words may begin: some recognisers round up."""
+
+MENTIONED_REST_SECONDS = 10.0
+"""Sound after the end of a transcript that is mentioned."""
 
 MENTIONED_SECONDS = 0.1
 """Overlap that is mentioned; less is the unevenness of clocks. Encoders have a delay that is shorter."""
@@ -41,6 +53,10 @@ class HeardTrack:
     """Seconds that are left out, because other sound has the same times."""
     skipped: float = 0.0
     """Seconds by which the packets are longer than what was decoded of them: players skip that."""
+    end: float = 0.0
+    """Time of the end of the last sample in seconds."""
+    start: float = 0.0
+    """Time at which the first stream of the file begins, in seconds: players show it as 0."""
 
     @property
     def is_plain(self) -> bool:
@@ -53,11 +69,11 @@ class SpeechSearch:
 
     def __init__(
         self, stream: "AudioStream", name: object, limits: "Limits", *, cover_damage: bool,
-        threshold: float = SPEECH_THRESHOLD,
+        threshold: float | None = SPEECH_THRESHOLD,
     ) -> None:  # fmt: skip
         self._made = format_of_track(stream, format="fltp", rate=DETECTOR_RATE)
         self._decoder = TrackDecoder(stream, name, self._made, limits, cover_damage=cover_damage)
-        self._detector = SpeechDetector(threshold)
+        self._detector = None if threshold is None else SpeechDetector(threshold)
         self._first: int | None = None
         self._bytes = self._samples = 0
         self._seconds = 0.0
@@ -70,24 +86,29 @@ class SpeechSearch:
         for block in self._decoder.decode(packet):
             self._first = block.start if self._first is None else self._first
             self._samples += block.samples.shape[1]
-            self._detector.add(normalize_samples(block.samples))
+            if self._detector is not None:
+                self._detector.add(normalize_samples(block.samples))
 
     def finish(self) -> HeardTrack:
         """Return what was found."""
         self.add(None)
         origin = (self._first or 0) / DETECTOR_RATE
-        spans = tuple((start + origin, end + origin) for start, end in self._detector.finish())
+        found = [] if self._detector is None else self._detector.finish()
+        spans = tuple((start + origin, end + origin) for start, end in found)
         bit_rate = ceil(8 * self._bytes * DETECTOR_RATE / self._samples) if self._samples else 0
         overlap, skipped = self._decoder.overlapping / DETECTOR_RATE, self._seconds - self._samples / DETECTOR_RATE
-        return HeardTrack(spans, bit_rate, self._decoder.damaged, origin, overlap, skipped)
+        end = origin + self._samples / DETECTOR_RATE
+        return HeardTrack(spans, bit_rate, self._decoder.damaged, origin, overlap, skipped, end=end)
 
 
 def hear_tracks(
-    video: TrackSource, indices: Collection[int], format: str, *, threshold: float = SPEECH_THRESHOLD
-) -> dict[int, HeardTrack]:
+    video: TrackSource, indices: Collection[int], format: str, *, threshold: float | None = SPEECH_THRESHOLD,
+    words: WordSpans | None = None,
+) -> dict[int, HeardTrack]:  # fmt: skip
     """Return what is heard in these audio tracks of a video, in one pass; `format` is that of the result.
 
-    Raises `BadInput` for a track that is encrypted or cannot be decoded.
+    With a `threshold` of None, speech is not searched; the spans are those of `words`. Raises `BadInput` for a track
+    that is encrypted or cannot be decoded, and for words of another recording.
     """
     if not indices:
         return {}
@@ -101,7 +122,43 @@ def hear_tracks(
         }
         for packet in packets_of(video, source, indices, format):
             searches[packet.stream.index].add(packet)
-        return {index: search.finish() for index, search in searches.items()}
+        start = _start_of(source)
+        heard = {index: replace(search.finish(), start=start) for index, search in searches.items()}
+        return heard if words is None else _add_words(heard, words, video.info.source)
+
+
+def _start_of(source: SideStreams) -> float:
+    times = (
+        float(stream.start_time * to_fraction(stream.time_base))
+        for stream in source.streams
+        if stream.start_time is not None
+    )
+    return min(times, default=0.0)
+
+
+def place_words(track: HeardTrack, spans: Sequence[Span]) -> list[Span]:
+    """Return spans of a transcript's clock in the time of a track.
+
+    Recognisers of speech count from the first sample, subtitles from the start of the file: both are meant.
+    """
+    origins = [track.start] if abs(track.start - track.first) < CLOCK_SECONDS else [track.start, track.first]
+    return merge_spans([(a + origin, b + origin) for origin in origins for a, b in spans], gap=0, guard=0)
+
+
+def _add_words(heard: Mapping[int, HeardTrack], words: WordSpans, name: object) -> dict[int, HeardTrack]:
+    """Return what was heard with the spans of words. Raises `BadInput` for words that begin after the sound's end."""
+    ends = [track.end - min(track.start, track.first) for track in heard.values()]
+    if ends and words.last > max(ends) + LATE_SECONDS:
+        raise BadInput(
+            f"the last words of the transcript begin at {words.last:.1f} s, and the sound of {name} ends at "
+            f"{max(ends):.1f} s; give the transcript of this recording"
+        )
+    return {
+        index: replace(
+            track, spans=tuple(merge_spans((*track.spans, *place_words(track, words.spans)), gap=0, guard=0))
+        )
+        for index, track in heard.items()
+    }
 
 
 def loudness_in(video: TrackSource, spans: Mapping[int, Sequence[Span]]) -> dict[int, float]:
@@ -149,11 +206,16 @@ def packets_of(
             yield clocked.packet
 
 
-def notes_on(heard: Mapping[int, HeardTrack]) -> list[str]:
+def notes_on(heard: Mapping[int, HeardTrack], video: Video, words: WordSpans | None) -> list[str]:
     """Return warnings about tracks that were searched: no speech in them, or packets that could not be decoded."""
     notes = [
-        f"audio track {i}: no speech was found in it; listen to it" for i, track in heard.items() if not track.spans
+        f"audio track {i}: no speech was found in it; listen to it"
+        for i, track in heard.items()
+        if not track.spans and video.audio == "speech-mute"
     ]
+    rest = max((track.end - track.first for track in heard.values()), default=0.0) - (words.end if words else 1e12)
+    if rest > MENTIONED_REST_SECONDS:
+        notes.append(f"the transcript ends {rest:.0f} s before the sound; nothing was muted in the rest of it")
     notes += [
         f"audio track {index}: {track.overlap:.1f} s of it were left out, because other sound has the same times"
         for index, track in heard.items()

@@ -16,12 +16,14 @@ from velum.limits import Limits
 from velum.media.formats import SOUND_FORMAT_SUFFIXES, VIDEO_HEAD_BYTES, sound_format_of_head, video_format_of
 from velum.media.sound.hearing import HeardTrack, hear_tracks, notes_on, packets_of, report_spans
 from velum.media.sound.muted_track import MutedTrack
+from velum.media.sound.speech import SPEECH_THRESHOLD
+from velum.media.sound.transcript import WordSpans
 from velum.media.video.containers import SOUND_CONTAINERS, open_muxer, supported_codecs
 from velum.media.video.file_input import FileInput, translate_read_errors
 from velum.media.video.info import SideStream
 from velum.media.video.probe import codec_of
 from velum.media.video.side_streams import Kind, metadata_entries
-from velum.media.video.stream_selection import add_copy
+from velum.media.video.stream_selection import VOICE_WARNING, add_copy
 from velum.plan import Plan
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ def open_sound(path: Path, format: str, limits: Limits, *, cover_damage: bool = 
 def refuse_sound_target(source: Path, target: Path, format: str, plan: Plan) -> None:
     """Raise `BadPlan` where the plan says nothing about the sound of a sound file, or another suffix is named."""
     audio = plan.video.audio
-    if audio in {"copy", "drop"}:
+    if audio == "drop" or (audio == "copy" and plan.video.mute is None):
         reason = "as it is" if audio == "copy" else "without its sound, which is all it has"
         raise BadPlan(
             f"{source} is a sound file, and the plan would write it {reason}; choose --audio speech-mute to mute "
@@ -120,15 +122,18 @@ def refuse_sound_target(source: Path, target: Path, format: str, plan: Plan) -> 
         raise BadPlan(f"cannot write {source} as {target.name}: its format stays; allowed are {allowed}")
 
 
-def write_sound(source: SoundSource, part: Path, plan: Plan) -> WrittenSound:
-    """Write a sound file without speech, or silent, as the plan says.
+def write_sound(source: SoundSource, part: Path, plan: Plan, words: WordSpans | None = None) -> WrittenSound:
+    """Write a sound file without speech, without `words`, or silent, as the plan says.
 
     Raises `BadInput` for one that cannot be decoded, `OutputFailed` for one that cannot be written.
     """
     indices = [track.index for track in source.info.tracks]
     is_silent = plan.video.audio == "silence"
     silent = {index: HeardTrack(_ALL, 0, 0) for index in indices}
-    heard = silent if is_silent else hear_tracks(source, indices, source.info.format)
+    threshold = SPEECH_THRESHOLD if plan.video.audio == "speech-mute" else None
+    heard = silent if is_silent else hear_tracks(
+        source, indices, source.info.format, threshold=threshold, words=words
+    )  # fmt: skip
     kind = SOUND_CONTAINERS[source.info.format]
     try:
         with open_muxer(str(part), kind, dict(kind.options) | {"fflags": "+bitexact"}) as target:
@@ -142,9 +147,10 @@ def write_sound(source: SoundSource, part: Path, plan: Plan) -> WrittenSound:
         raise BadInput(f"cannot read {source.info.source}: it has no samples; copy the file again")
     notes = [track.note for track in tracks.values() if track.note]
     notes += [f"left out: {what}" for what in source.info.extras]
-    notes += notes_on(heard)
+    notes += notes_on(heard, plan.video, words)
+    notes += [VOICE_WARNING] if plan.video.audio == "copy" else []
     told: tuple[dict[str, Any], ...] = tuple(
-        {"stream": index, "action": plan.video.audio}
+        {"stream": index, "action": "mute" if plan.video.audio == "copy" else plan.video.audio}
         | ({} if is_silent else {"muted": report_spans(track.spans, track.first)})
         for index, track in heard.items()
     )

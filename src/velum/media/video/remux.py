@@ -8,6 +8,8 @@ from av.stream import Discard
 
 from velum.media.sound.hearing import HeardTrack, hear_tracks, notes_on, report_spans
 from velum.media.sound.muted_track import MutedTrack, SilentTrack
+from velum.media.sound.speech import SPEECH_THRESHOLD
+from velum.media.sound.transcript import WordSpans
 from velum.media.sources import LiveSource
 from velum.media.video.encoder_input import shift_packet
 from velum.media.video.file_input import translate_read_errors
@@ -40,10 +42,12 @@ class PassthroughStreams:
     """Copies the audio and subtitle tracks into one result, never further ahead than the video is."""
 
     def __init__(
-        self, video: VideoSource, choice: TrackChoice, target: "OutputContainer", plan: Plan, format: str
+        self, video: VideoSource, choice: TrackChoice, target: "OutputContainer", plan: Plan, format: str,
+        words: WordSpans | None = None,
     ) -> None:  # fmt: skip
         info = video.info
         self._video, self._info, self._target = video, info, target
+        self._settings, self._words = plan.video, words
         self._watched = isinstance(info.source, LiveSource) and "gps" not in plan.metadata
         self._places: dict[int, SideStream] = {}
         self._streams: dict[int, Stream] = {}
@@ -56,7 +60,9 @@ class PassthroughStreams:
         self.ahead = Fraction(0)
         """Seconds to add to the source's times."""
         with translate_read_errors(info.source):
-            self._heard = hear_tracks(video, choice.tracks_to_search(plan.video), format)
+            threshold = SPEECH_THRESHOLD if plan.video.audio == "speech-mute" else None
+            indices = choice.tracks_to_search(plan.video)
+            self._heard = hear_tracks(video, indices, format, threshold=threshold, words=words)
             self._add(choice, plan.video, format)
             self._packets = self._demux()
         self._next: ClockedPacket | None = None
@@ -78,14 +84,15 @@ class PassthroughStreams:
         return [
             *(place_note(track, "found") for track in self._places.values()),
             *filter(None, changes),
-            *notes_on(self._heard),
+            *notes_on(self._heard, self._settings, self._words),
         ]
 
     def sound(self, origin: float) -> tuple[dict[str, Any], ...]:
         """Return what was done to each audio track, for the report; times are seconds after `origin`."""
         silent = ({"stream": index, "action": "silence"} for index in self._silences)
+        action = "mute" if self._settings.audio == "copy" else self._settings.audio
         searched = (
-            {"stream": index, "action": "speech-mute", "muted": report_spans(heard.spans, origin)}
+            {"stream": index, "action": action, "muted": report_spans(heard.spans, origin)}
             for index, heard in self._heard.items()
         )
         return (*silent, *searched)

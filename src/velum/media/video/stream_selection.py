@@ -43,6 +43,7 @@ _BLOCK_CODECS = ("adpcm_ima", "adpcm_ms", "adpcm_swf", "adpcm_yamaha", "wma")
 
 _SUGGESTED = ("MKV", "MOV", "MP4", "AVI", "TS")
 _AUDIO_WARNING = "audio is kept as it was: voices and names can identify people"
+VOICE_WARNING = "words are muted, and all other sound is kept as it was: voices can identify people"
 _SUBTITLE_WARNING = "subtitles are kept as they were: names in them can identify people"
 
 
@@ -55,7 +56,7 @@ class TrackChoice:
     bit_rates: dict[int, int | None] = field(default_factory=dict)
     """By track index: measured bits per second, where the header may state others; AVI computes times from it."""
     copyable: frozenset[int] = frozenset()
-    """Tracks to search for speech whose packets the result can hold; they are copied where there is none."""
+    """Tracks to mute spans of whose packets the result can hold; they are copied where there is none."""
 
     def warnings(self, video: Video) -> list[str]:
         """Return warnings about the tracks: those left out, and content that can identify people."""
@@ -63,13 +64,13 @@ class TrackChoice:
         with_sound = "audio" in kinds and video.audio == "copy"
         return [
             *self.notes,
-            *([_AUDIO_WARNING] if with_sound else []),
+            *([VOICE_WARNING if video.mute else _AUDIO_WARNING] if with_sound else []),
             *([_SUBTITLE_WARNING] if "subtitle" in kinds else []),
         ]
 
     def tracks_to_search(self, video: Video) -> frozenset[int]:
-        """Return the tracks in which speech is searched."""
-        is_searched = video.audio == "speech-mute"
+        """Return the tracks of which spans are muted, with those of which none is."""
+        is_searched = video.mutes_spans
         return frozenset(track.index for track in self.tracks if is_searched and track.kind == "audio")
 
     def container_for(self, video: Video, format: str, *, sent: bool = False) -> Container:
@@ -77,7 +78,7 @@ class TrackChoice:
         copied = {
             track.codec or ""
             for track in self.tracks
-            if track.kind != "audio" or video.audio == "copy" or track.index in self.copyable
+            if track.kind != "audio" or _is_copied(video) or track.index in self.copyable
         }
         return container_for_codecs(format, copied, sent=sent) or CONTAINERS[format]
 
@@ -90,8 +91,9 @@ def choose_tracks(source: VideoSource, video: Video, format: str, *, sent: bool 
     """
     info = source.info
     wanted = [track for track in info.tracks if _is_wanted(track, video)]
-    silenced = video.audio in {"silence", "speech-mute"}
-    notes: list[str] = []
+    silenced = not _is_copied(video)
+    subtitles = [track for track in info.tracks if track.kind == "subtitle"] if video.mute else []
+    notes = [f"{_describe_track(track)} was left out: it may say the words that are muted" for track in subtitles]
     readable = [track for track in wanted if track.codec is not None]
     notes += [f"{_describe_track(track)} was left out: its codec is unknown" for track in wanted if track.codec is None]
     copied = [track for track in readable if not (track.kind == "audio" and silenced)]
@@ -105,7 +107,7 @@ def choose_tracks(source: VideoSource, video: Video, format: str, *, sent: bool 
     tracks = tuple(track for track in readable if track not in refused)
     rates = {track.index: trial.bit_rate(track) for track in tracks} if format == "AVI" else {}
     searched = TrackChoice(tracks).tracks_to_search(video)
-    if searched:
+    if searched and video.audio == "speech-mute":
         require_detector()
     held = frozenset(
         track.index for track in tracks if track.index in searched and trial.holds(track, format, sent=sent)
@@ -141,7 +143,12 @@ def place_note(track: SideStream, place: str) -> str:
 
 
 def _is_wanted(track: SideStream, video: Video) -> bool:
-    return video.audio != "drop" if track.kind == "audio" else video.subtitles == "copy"
+    return video.audio != "drop" if track.kind == "audio" else video.subtitles == "copy" and video.mute is None
+
+
+def _is_copied(video: Video) -> bool:
+    """Tell whether all packets of audio tracks stay as they are."""
+    return video.audio == "copy" and not video.mutes_spans
 
 
 def _describe_track(track: SideStream) -> str:

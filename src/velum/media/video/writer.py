@@ -16,6 +16,7 @@ from velum.atomic import AtomicWriter, ensure_free, keep_original, publish
 from velum.errors import OutputFailed, VelumError
 from velum.file_hash import sha256_of_stream
 from velum.frame import Frame
+from velum.media.sound.transcript import WordSpans
 from velum.media.sources import StreamSink
 from velum.media.video.containers import format_for_target, open_muxer
 from velum.media.video.embed_projection import PROJECTION_DROPPED, embed_projection
@@ -44,14 +45,16 @@ class VideoWriter(AtomicWriter):
     """Writes one target. Use it in a `with` block: the file appears when the block ends without error, else not at all.
 
     `sha256`, `encoding` and `warnings` hold for the complete file. With `touched`, the numbers of all frames in which
-    something is hidden, closed GOPs without such a frame are copied where that is possible.
+    something is hidden, closed GOPs without such a frame are copied where that is possible. `words` are muted in the
+    audio tracks.
     """
 
     def __init__(
         self, target: Path | StreamSink, source: VideoSource, plan: Plan, *, overwrite: bool,
-        touched: Container[int] | None = None,
+        touched: Container[int] | None = None, words: WordSpans | None = None,
     ) -> None:  # fmt: skip
         like = source.info
+        self._words = words
         self._target, self._source, self._like, self._plan = target, source, like, plan
         self._overwrite = overwrite
         self._format = format_for_target(target)
@@ -98,7 +101,9 @@ class VideoWriter(AtomicWriter):
         with self._translate_errors():
             self._container = self._open_container(stack)
             self._encode = self._add_video_stream(stack)
-            self._companions = PassthroughStreams(self._source, self._choice, self._container, self._plan, self._format)
+            self._companions = PassthroughStreams(
+                self._source, self._choice, self._container, self._plan, self._format, self._words
+            )
             stack.callback(self._companions.close)
 
     def write(self, frame: Frame) -> None:

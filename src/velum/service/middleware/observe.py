@@ -55,13 +55,14 @@ class ObservedEngine(Engine):
     def hide(
         self, source: str | Path | media.LiveSource | media.BytesSource, target: str | Path | media.StreamSink,
         plan: Plan = DEFAULT_PLAN, *, regions: Annotations | None = None, overwrite: bool = False,
-        progress: Progress | None = None, on_regions: OnRegions | None = None,
+        progress: Progress | None = None, on_regions: OnRegions | None = None, transcript: Path | None = None,
     ) -> Report:  # fmt: skip
         """Do the same as `Engine`, observed."""
         with self._count_failures():
             report = super().hide(
-                source, target, plan, regions=regions, overwrite=overwrite, progress=progress, on_regions=on_regions
-            )
+                source, target, plan, regions=regions, overwrite=overwrite, progress=progress, on_regions=on_regions,
+                transcript=transcript,
+            )  # fmt: skip
         self._record(report)
         return report
 
