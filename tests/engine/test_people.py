@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.engine.scripted_people import (
 from tests.rows import exhaustive
 
 from velum import Annotations, Engine, Report, RuntimeConfig, media
+from velum.engine import known_people
 from velum.engine.known_people import KnownPeople
 from velum.engine.people import FaceSight, decide_face
 from velum.errors import BadInput, BadPlan, PluginFault, Unavailable
@@ -153,9 +155,14 @@ def test_small_faces_are_hidden(engine: Engine, tmp_path: Path, anna: str) -> No
 @pytest.mark.parametrize(
     ("places", "side", "change", "message"),
     [
-        ({}, SIDE, None, "no face is found in .*; give a photo of the person from the front"),
+        ({}, SIDE, None, "no face is found in .*; give an upright photo of the person from the front"),
         ({"anna": (10, 30), "ben": (140, 30)}, SIDE, None, "shows 2 faces; cut it to the one of the person"),
-        ({"anna": (10, 30)}, SIDE, blur, "the face in .* blurred,? and cannot be compared; give a sharp photo"),
+        (
+            {"anna": (10, 30)},
+            SIDE,
+            blur,
+            "the face in .* blurred,? and cannot be compared; give a sharp photo, upright and",
+        ),
         ({"anna": (10, 30)}, SIDE, pixelate, "is hidden already, or blurred, and cannot be compared"),
         ({"anna": (10, 30)}, 48, None, "no face that is large enough to be .*at least 24 pixels between the eyes"),
     ],
@@ -169,6 +176,23 @@ def test_a_photo_that_is_no_reference_is_refused_before_anything_is_written(
     with pytest.raises(BadInput, match=message):
         engine.hide(source, tmp_path / "out.png", plan(people=people("keep", f"Anna={reference}")))
     assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(("largest", "widths"), [(400, [400]), (240, [240, WIDTH])])
+def test_a_large_photo_is_searched_whole_only_where_less_does_not_do(
+    anna: str, monkeypatch: pytest.MonkeyPatch, largest: int, widths: list[int]
+) -> None:
+    monkeypatch.setattr(known_people, "LARGEST_REFERENCE", largest)
+    searched: list[int] = []
+
+    def locate(frame: Frame) -> Sequence[Region]:
+        searched.append(frame.width)
+        return find_faces(frame)
+
+    who = known_people.know_people(
+        people("keep", f"Anna={anna}"), ColourEmbedder(), locate, partial(media.open_source, limits=Limits())
+    )
+    assert (searched, list(who.vectors)) == (widths, ["Anna"])
 
 
 def test_photos_of_different_persons_under_one_name_are_refused(engine: Engine, tmp_path: Path, anna: str) -> None:

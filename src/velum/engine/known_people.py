@@ -1,6 +1,7 @@
 """The persons that a plan names, known by the vectors of their photographs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from velum import media
 from velum.errors import BadInput, PluginFault, VelumError
-from velum.frame import Frame
+from velum.frame import Frame, Plane, Role
 from velum.locate.embedding.face_quality import Fault, fault_of
 from velum.locate.labels import covers
 from velum.people import People, Person, PersonPhoto
@@ -19,6 +20,10 @@ from velum.region import Points, Region
 
 LEAST_REFERENCE_EYES = 24.0
 """Least distance between the eyes in a photograph of a named person, in pixels."""
+
+LARGEST_REFERENCE = 3000
+"""Longest side to which a photograph of a named person is scaled down before a face is searched for, in pixels. In one
+of 100 megapixels the search would take half a minute; only where it finds no face to compare is the whole searched."""
 
 REFERENCE_SCORE = 0.5
 """Score from which a detection counts as a face of such a photograph."""
@@ -136,9 +141,23 @@ def _vector_of(
         if reader.info.frames > 1:
             raise BadInput(f"{photo.path} has {reader.info.frames} pages; give an image of one page, with the person")
         frame = next(iter(reader.frames()))
+    scale = LARGEST_REFERENCE / max(frame.width, frame.height)
+    if scale < 1:
+        pixels = frame.rgb(round(frame.width * scale), round(frame.height * scale))
+        with suppress(BadInput):
+            return _vector_in(Frame.of(Plane(pixels, Role.RGB)), photo, embedder, locate)
+    return _vector_in(frame, photo, embedder, locate)
+
+
+def _vector_in(
+    frame: Frame, photo: PersonPhoto, embedder: FaceEmbedder, locate: Callable[[Frame], Sequence[Region]]
+) -> Embeddings:
     points = _only_face(photo, locate(frame))
     fault = fault_of(frame, points, LEAST_REFERENCE_EYES)
-    advice = f"give a sharp photo from the front, with at least {LEAST_REFERENCE_EYES:g} pixels between the eyes"
+    advice = (
+        "give a sharp photo, upright and from the front, without mask or sunglasses, with at least "
+        f"{LEAST_REFERENCE_EYES:g} pixels between the eyes"
+    )
     if fault == "small":  # what is taken for a small face is often none
         raise BadInput(f"no face that is large enough to be compared is found in {photo.path}; {advice}")
     if fault is not None:
@@ -152,8 +171,8 @@ def _only_face(photo: PersonPhoto, regions: Sequence[Region]) -> Points:
     faces = [region for region in faces if min(region.box.width, region.box.height) >= SMALL_SHARE * largest]
     if not faces:
         raise BadInput(
-            f"no face is found in {photo.path}: it is missing, hidden already, too small or turned away; give a "
-            "photo of the person from the front"
+            f"no face is found in {photo.path}: it is missing, hidden already, too small or turned away; give an "
+            "upright photo of the person from the front"
         )
     if len(faces) > 1:
         raise BadInput(f"{photo.path} shows {len(faces)} faces; cut it to the one of the person")
