@@ -109,7 +109,10 @@ def test_a_dry_run_counts_measures_and_writes_nothing(velum_command: Command) ->
     assert "7 images and 0 videos" in velum_command("batch", "in", "-o", "out", *RULE, "--dry-run").stdout
 
 
-def test_shards_can_be_hidden_one_at_a_time(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("index", ["JOB_COMPLETION_INDEX", *exhaustive(["AWS_BATCH_JOB_ARRAY_INDEX"])])
+def test_shards_can_be_hidden_one_at_a_time(
+    velum_command: Command, monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
     make_files(velum_command.folder / "in", 5)
     monkeypatch.setattr("velum.batch.listing.SHARD_ITEMS", 3)
     call = ("batch", "in", "-o", "out", *RULE)
@@ -121,10 +124,10 @@ def test_shards_can_be_hidden_one_at_a_time(velum_command: Command, monkeypatch:
     assert velum_command(*call, "--list").stdout == "3\n"  # the listing that is not finished
     velum_command(*call, "--shard", "1")
     assert "3 of 8 files done, in 1 of 3 shards finished;" in velum_command("batch", "status", "out").stdout
-    monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
+    monkeypatch.setenv(index, "0")
     velum_command(*call, "--shards", "2")
     assert len(rows(velum_command.folder / "out")) == 8
-    monkeypatch.delenv("JOB_COMPLETION_INDEX")
+    monkeypatch.delenv(index)
     assert json.loads(velum_command(*call, "--json", code=1).stdout)["before"] == 8
 
 

@@ -35,7 +35,7 @@ Retry = Annotated[
 Shard = Annotated[
     int | None,
     typer.Option(
-        "--shard", metavar="N", min=0, envvar="JOB_COMPLETION_INDEX",
+        "--shard", metavar="N", min=0, envvar=["JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX"],
         help="Hide one shard of the last listing, from 0; with --shards, every so many-th from this one on.",
     ),
 ]  # fmt: skip
