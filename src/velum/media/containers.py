@@ -6,8 +6,9 @@ of bytes that it lacks. Files are given as bytes, a memory map, or `FileBytes`.
 """
 
 import io
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from mmap import mmap
 from typing import BinaryIO, Final, Generic, NamedTuple, TypeVar
 
@@ -46,6 +47,47 @@ class FileBytes:
         """Return the bytes of a slice with a start and a stop."""
         self._file.seek(key.start)
         return self._file.read(key.stop - key.start) or b""
+
+
+class DescriptorReader(io.RawIOBase):
+    """Reads a shared descriptor at a position of its own, with other bytes at the offsets of `patches`."""
+
+    def __init__(self, descriptor: int, patches: Mapping[int, bytes] | None = None) -> None:
+        super().__init__()
+        self._descriptor, self._position, self._patches = descriptor, 0, patches or {}
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that it has positions."""
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Read at the position into a buffer; return the number of bytes."""
+        view = memoryview(buffer)  # type: ignore[arg-type]  # a buffer is any object with memory
+        count = os.preadv(self._descriptor, [view], self._position)
+        for offset, patch in self._patches.items():
+            first, last = max(offset, self._position), min(offset + len(patch), self._position + count)
+            if first < last:
+                view[first - self._position : last - self._position] = patch[first - offset : last - offset]
+        self._position += count
+        return count
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Set the position; return it."""
+        base = {
+            io.SEEK_SET: 0,
+            io.SEEK_CUR: self._position,
+            io.SEEK_END: os.fstat(self._descriptor).st_size,
+        }[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
 
 
 Sliceable = bytes | bytearray | memoryview | mmap | FileBytes

@@ -1,5 +1,6 @@
 """Sounds that the tests make: speech by formant synthesis, noise, and files and videos with them."""
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -108,6 +109,23 @@ def _encode_audio(stream: AudioStream, wave: Wave, rate: int, start: int) -> lis
         for ready in resampler.resample(frame):
             packets += stream.encode(ready)
     return packets + stream.encode(None)
+
+
+def write_wave(
+    path: Path, channels: Sequence[Wave], kind: str = "i2", *, rate: int = 16_000, riff: int | None = None,
+    data: int | None = None, chunks: bytes = b"",
+) -> Path:  # fmt: skip
+    """Write a WAV byte by byte, of samples of a NumPy type; `riff` and `data` are lengths that its header states."""
+    samples = np.stack(channels, axis=1)
+    whole = samples * (1 << 15) if kind == "i2" else samples
+    raw = whole.astype(f"<{kind}").tobytes()
+    width = np.dtype(kind).itemsize
+    tag, block = 3 if kind[0] == "f" else 1, len(channels) * width
+    form = struct.pack("<HHIIHH", tag, len(channels), rate, rate * block & 0xFFFFFFFF, block, 8 * width)
+    body = b"WAVEfmt " + struct.pack("<I", len(form)) + form + chunks
+    body += b"data" + struct.pack("<I", len(raw) if data is None else data) + raw
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body) if riff is None else riff) + body)
+    return path
 
 
 def decode_sound(path: Path, number: int = 0) -> tuple[float, npt.NDArray[Any]]:

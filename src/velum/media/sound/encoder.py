@@ -160,8 +160,9 @@ def _opened_format(name: str, source: "AudioStream", bit_rate: int) -> tuple[Sam
     codec, context = Codec(name, "w"), source.codec_context
     rates = codec.audio_rates or [context.sample_rate]
     rate = context.sample_rate if context.sample_rate in rates else 48_000 if 48_000 in rates else max(rates)
-    own = format_of_track(source, format=_sample_format(codec, context.format.name), rate=rate)
-    mixed = [replace(own, layout=layout, channels=count) for layout, count in _MIXES if count < own.channels]
+    wanted = _sample_format(codec, context.format.name)
+    own = format_of_track(source, format=wanted, rate=rate)
+    mixed = [replace(own, format=wanted, layout=kind, channels=count) for kind, count in _MIXES if count < own.channels]
     reason = ""
     for made in (own, *mixed):
         trial = cast("AudioCodecContext", CodecContext.create(name, "w"))

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 from velum.errors import BadInput
 from velum.media.sound.samples import TrackDecoder, format_of_track, normalize_samples
-from velum.media.sound.speech import DETECTOR_RATE, SPEECH_THRESHOLD, Span, SpeechDetector, cut_spans, merge_spans
+from velum.media.sound.speech import (
+    DETECTOR_RATE,
+    GAP_SECONDS,
+    GUARD_SECONDS,
+    SPEECH_THRESHOLD,
+    Span,
+    SpeechDetector,
+    cut_spans,
+    merge_spans,
+)
 from velum.media.sound.transcript import WordSpans
 from velum.media.video.file_input import SideStreams, translate_read_errors
 from velum.media.video.info import TrackSource
@@ -34,6 +43,9 @@ LATE_SECONDS = 1.0
 MENTIONED_REST_SECONDS = 10.0
 """Sound after the end of a transcript that is mentioned."""
 
+_LOWEST_RATE, _HIGHEST_RATE = 4000, 768_000
+"""Samples per second of sound in which speech can be found: with fewer it has no vowels, and with more no format."""
+
 MENTIONED_SECONDS = 0.1
 """Overlap that is mentioned; less is the unevenness of clocks. Encoders have a delay that is shorter."""
 
@@ -57,6 +69,8 @@ class HeardTrack:
     """Time of the end of the last sample in seconds."""
     start: float = 0.0
     """Time at which the first stream of the file begins, in seconds: players show it as 0."""
+    doubtful: float = 0.0
+    """Seconds that are muted because some of their samples are no numbers, or far beyond full scale."""
 
     @property
     def is_plain(self) -> bool:
@@ -71,8 +85,15 @@ class SpeechSearch:
         self, stream: "AudioStream", name: object, limits: "Limits", *, cover_damage: bool,
         threshold: float | None = SPEECH_THRESHOLD,
     ) -> None:  # fmt: skip
-        self._made = format_of_track(stream, format="fltp", rate=DETECTOR_RATE)
-        self._decoder = TrackDecoder(stream, name, self._made, limits, cover_damage=cover_damage)
+        context = stream.codec_context
+        if not _LOWEST_RATE <= context.sample_rate <= _HIGHEST_RATE:
+            raise BadInput(
+                f"cannot find what is said in {name}: its sound has {context.sample_rate:,} samples per second; "
+                f"allowed are {_LOWEST_RATE:,} to {_HIGHEST_RATE:,}; write silence (audio = silence)"
+            )
+        wanted = "dblp" if context.format.name.startswith("dbl") else "fltp"  # 1e-300 is no number in 32 bits
+        made = format_of_track(stream, format=wanted, rate=DETECTOR_RATE)
+        self._decoder = TrackDecoder(stream, name, made, limits, cover_damage=cover_damage)
         self._detector = None if threshold is None else SpeechDetector(threshold)
         self._first: int | None = None
         self._bytes = self._samples = 0
@@ -93,12 +114,16 @@ class SpeechSearch:
         """Return what was found."""
         self.add(None)
         origin = (self._first or 0) / DETECTOR_RATE
+        doubtful = [] if self._detector is None else self._decoder.doubtful
         found = [] if self._detector is None else self._detector.finish()
-        spans = tuple((start + origin, end + origin) for start, end in found)
+        guarded = merge_spans(doubtful, gap=GAP_SECONDS, guard=GUARD_SECONDS)
+        shifted = [(start + origin, end + origin) for start, end in found]
+        spans = tuple(merge_spans([*shifted, *guarded], gap=GAP_SECONDS, guard=0.0))
+        unclear = sum(end - start for start, end in merge_spans(doubtful, gap=0.0, guard=0.0))
         bit_rate = ceil(8 * self._bytes * DETECTOR_RATE / self._samples) if self._samples else 0
         overlap, skipped = self._decoder.overlapping / DETECTOR_RATE, self._seconds - self._samples / DETECTOR_RATE
         end = origin + self._samples / DETECTOR_RATE
-        return HeardTrack(spans, bit_rate, self._decoder.damaged, origin, overlap, skipped, end=end)
+        return HeardTrack(spans, bit_rate, self._decoder.damaged, origin, overlap, skipped, end=end, doubtful=unclear)
 
 
 def hear_tracks(
@@ -220,6 +245,12 @@ def notes_on(heard: Mapping[int, HeardTrack], video: Video, words: WordSpans | N
         f"audio track {index}: {track.overlap:.1f} s of it were left out, because other sound has the same times"
         for index, track in heard.items()
         if track.overlap >= MENTIONED_SECONDS
+    ]
+    notes += [
+        f"audio track {index}: {track.doubtful:.2f} s of it are muted, because some of their samples are no numbers or "
+        f"far beyond full scale"
+        for index, track in heard.items()
+        if track.doubtful
     ]
     return notes + [
         f"audio track {index}: {say_count(track.damaged, 'packet', 'packets')} could not be decoded and are silent"

@@ -25,6 +25,16 @@ _ZEROS_SECONDS = 1
 """Gaps are filled with blocks of zeros of this length."""
 
 
+MOST_PLANES, MOST_CHANNELS = 7, 64
+"""Channels that PyAV reads where each is by itself (it counts up to a null in a list that has room for eight), and
+channels that FFmpeg resamples."""
+
+_LARGEST = {"flt": 1e30, "dbl": 1e290}
+"""Largest samples that are taken as they are. Sums of larger ones overflow."""
+
+_LOUD, _FAR_BEYOND, _THROUGHOUT = 2.0, 100.0, 0.9
+"""Samples beyond full scale, those far beyond it, and the share of the former in sound that is too loud throughout."""
+
 _TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 
 
@@ -78,6 +88,8 @@ class TrackDecoder:
         """Number of packets that could not be decoded."""
         self.overlapping = 0
         """Number of samples that were left out, because others were before them at their time."""
+        self.doubtful: list[tuple[float, float]] = []
+        """Start and end in seconds of sound of which nobody can tell what players play."""
 
     def decode(self, packet: "Packet[Any] | None") -> Iterator[Block]:
         """Yield the blocks of the next packet; None ends the track. Raises `BadInput` for one that is damaged."""
@@ -89,7 +101,11 @@ class TrackDecoder:
             self.damaged += 1
             frames = []
         for frame in frames:
-            yield from self._place(self._resample(frame))
+            finite, is_doubtful = _finite(frame)
+            if is_doubtful:
+                start = self._start_of(frame) / self._made.rate
+                self.doubtful.append((start, start + frame.samples / frame.sample_rate))
+            yield from self._place(self._resample(finite))
         if packet is None and self._resampler is not None:
             yield from self._place(self._resampler.resample(None))
 
@@ -98,7 +114,7 @@ class TrackDecoder:
         reason = getattr(error, "strerror", None) or str(error)
         return BadInput(
             f"cannot read {self._name}: its audio cannot be decoded at {seconds:.3f} s ({reason}), so speech in it "
-            f"cannot be found; copy the file again, mute such places (on_damage = cover), or drop the sound"
+            f"cannot be found; copy the file again, or mute such places (on_damage = cover)"
         )
 
     def _resample(self, frame: AudioFrame) -> Iterable[AudioFrame]:
@@ -106,6 +122,11 @@ class TrackDecoder:
         alike = frame.format.name == made.format and frame.sample_rate == made.rate
         if self._resampler is None and alike and frame.layout.nb_channels == made.channels:
             return [frame]
+        if frame.layout.nb_channels > MOST_CHANNELS:
+            raise BadInput(
+                f"cannot read {self._name}: its sound has {frame.layout.nb_channels} channels, and velum mixes "
+                f"{MOST_CHANNELS} at most; split its channels into several files first"
+            )
         rest: list[AudioFrame] = []
         if self._resampler is None or key != self._key:  # broadcasters change from two channels to six within a track
             rest = [] if self._resampler is None else self._resampler.resample(None)
@@ -156,13 +177,36 @@ def mute(samples: "NDArray[Any]", where: slice) -> None:
     samples[:, where] = 1 << (8 * samples.itemsize - 1) if samples.dtype.kind == "u" else 0
 
 
-def normalize_samples(samples: "NDArray[Any]") -> "NDArray[np.float32]":
-    """Return samples of any format as numbers from -1 to 1."""
+def normalize_samples(samples: "NDArray[Any]") -> "NDArray[Any]":
+    """Return samples of any format as floating-point numbers; 1 is full scale."""
     if samples.dtype.kind == "f":
-        return np.nan_to_num(samples.astype(np.float32))
+        return samples
     full = float(1 << (8 * samples.itemsize - 1))
     middle = full if samples.dtype.kind == "u" else 0.0
     return ((samples.astype(np.float64) - middle) / full).astype(np.float32)
+
+
+def _finite(frame: AudioFrame) -> tuple[AudioFrame, bool]:
+    """Return a frame whose samples are numbers that can be filtered, and whether it is doubtful what players play.
+
+    That is so where some samples are no numbers or far beyond full scale, and others are not: one of them spoils what a
+    filter makes of a thousand others, but a player cuts it off. Sound that is too loud throughout is not doubtful.
+    """
+    kind = frame.format.name.removesuffix("p")
+    if kind not in _LARGEST or (frame.format.is_planar and frame.layout.nb_channels > MOST_PLANES):
+        return frame, False
+    samples, most = frame.to_ndarray(), _LARGEST[kind]
+    with np.errstate(invalid="ignore"):
+        sizes = np.abs(samples)
+        if (sizes <= _FAR_BEYOND).all():
+            return frame, False
+        doubtful = bool(np.count_nonzero(sizes > _LOUD) < _THROUGHOUT * np.count_nonzero(sizes))
+        if (sizes <= most).all():
+            return frame, doubtful
+    whole = np.clip(np.nan_to_num(samples, nan=0.0, posinf=most, neginf=-most), -most, most)
+    made = AudioFrame.from_ndarray(whole, format=frame.format.name, layout=frame.layout.name)
+    made.sample_rate, made.pts, made.time_base = frame.sample_rate, frame.pts, frame.time_base
+    return made, doubtful or not bool(np.isfinite(samples).all())
 
 
 def format_of_track(stream: "AudioStream", *, format: str = "", rate: int = 0) -> SampleFormat:
@@ -170,4 +214,7 @@ def format_of_track(stream: "AudioStream", *, format: str = "", rate: int = 0) -
     context = stream.codec_context
     count = context.layout.nb_channels
     layout = {1: "mono", 2: "stereo"}.get(count, context.layout.name)
-    return SampleFormat(format or context.format.name, layout, rate or context.sample_rate, count)
+    name = format or context.format.name
+    # With more channels, only samples that are interleaved can be read.
+    name = name.removesuffix("p") if count > MOST_PLANES else name
+    return SampleFormat(name, layout, rate or context.sample_rate, count)

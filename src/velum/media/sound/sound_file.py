@@ -17,17 +17,22 @@ from velum.media.formats import SOUND_FORMAT_SUFFIXES, VIDEO_HEAD_BYTES, sound_f
 from velum.media.sound.hearing import HeardTrack, hear_tracks, notes_on, packets_of, report_spans
 from velum.media.sound.muted_track import MutedTrack
 from velum.media.sound.speech import SPEECH_THRESHOLD
+from velum.media.sound.stated_length import stated_seconds
 from velum.media.sound.transcript import WordSpans
 from velum.media.video.containers import SOUND_CONTAINERS, open_muxer, supported_codecs
 from velum.media.video.file_input import FileInput, translate_read_errors
 from velum.media.video.info import SideStream
-from velum.media.video.probe import codec_of
+from velum.media.video.packets import start_seconds
+from velum.media.video.probe import codec_of, to_fraction
 from velum.media.video.side_streams import Kind, metadata_entries
 from velum.media.video.stream_selection import VOICE_WARNING, add_copy
 from velum.plan import Plan
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
+
+_LACK_SECONDS = Fraction(1, 2)
+"""By which a file may be shorter than its header states: encoders add a delay of some frames, which is not played."""
 
 _ALL = ((float("-1e12"), float("1e12")),)
 _OF_VIDEO = {"MP4": "M4A", "MOV": "M4A", "3GP": "M4A", "MKV": "MKA", "WEBM": "WEBA"}
@@ -45,6 +50,8 @@ class SoundInfo:
     """What it holds besides sound, such as a cover."""
     tags: tuple[tuple[Kind, str], ...]
     """Kind and description of each tag."""
+    short: str | None = None
+    """How it is shorter than its structure says, as text; None where it is whole."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +112,9 @@ def open_sound(path: Path, format: str, limits: Limits, *, cover_damage: bool = 
         if not tracks or unknown:
             what = f"the codec of its track {unknown[0]} is unknown" if unknown else "it holds no sound"
             raise BadInput(f"cannot read {path}: {what}; convert it first")
-        yield SoundSource(SoundInfo(format, path, tracks, extras, tuple(tags)), file, limits, cover_damage)
+        yield SoundSource(
+            SoundInfo(format, path, tracks, extras, tuple(tags), file.find_truncation()), file, limits, cover_damage
+        )
 
 
 def refuse_sound_target(source: Path, target: Path, format: str, plan: Plan) -> None:
@@ -137,7 +146,7 @@ def write_sound(source: SoundSource, part: Path, plan: Plan, words: WordSpans | 
     kind = SOUND_CONTAINERS[source.info.format]
     try:
         with open_muxer(str(part), kind, dict(kind.options) | {"fflags": "+bitexact"}) as target:
-            tracks = _write_tracks(source, target, heard)
+            tracks, reached = _write_tracks(source, target, heard)
     except VelumError:
         raise
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -149,6 +158,8 @@ def write_sound(source: SoundSource, part: Path, plan: Plan, words: WordSpans | 
     notes += [f"left out: {what}" for what in source.info.extras]
     notes += notes_on(heard, plan.video, words)
     notes += [VOICE_WARNING] if plan.video.audio == "copy" else []
+    if short := source.info.short or _find_lack(source, reached):
+        notes.append(f"the file is truncated: {short}; the result ends there, too; copy the file again")
     told: tuple[dict[str, Any], ...] = tuple(
         {"stream": index, "action": "mute" if plan.video.audio == "copy" else plan.video.audio}
         | ({} if is_silent else {"muted": report_spans(track.spans, track.first)})
@@ -157,14 +168,22 @@ def write_sound(source: SoundSource, part: Path, plan: Plan, words: WordSpans | 
     return WrittenSound(told, "re-encoded" if tracks else "copied", tuple(notes))
 
 
+def _find_lack(source: SoundSource, reached: Fraction) -> str | None:
+    """Return how a file that ends at that time has less sound than its header states, as text; None otherwise."""
+    stated = stated_seconds(source.file.bytes, source.info.format)
+    if stated is None or reached + _LACK_SECONDS > stated:
+        return None
+    return f"it has {float(reached):.2f} s of sound of {float(stated):.2f} s"
+
+
 def _write_tracks(
     source: SoundSource, target: "OutputContainer", heard: Mapping[int, HeardTrack]
-) -> dict[int, MutedTrack]:
-    """Write all tracks; return those that were encoded again."""
+) -> tuple[dict[int, MutedTrack], Fraction]:
+    """Write all tracks; return those that were encoded again, and where the last packet ends, in seconds."""
     info, demuxer = source.info, source.file.open_side_streams(source.limits)
     codecs = {track.index: track.codec or "" for track in info.tracks}
     encoded: dict[int, MutedTrack] = {}
-    copied = {}
+    copied, reached = {}, Fraction(0)
     with closing(demuxer):
         for stream in demuxer.streams:
             if (track := heard.get(stream.index)) is None:
@@ -176,6 +195,7 @@ def _write_tracks(
             values = cast("AudioStream", stream), target, info.format, source, track
             encoded[stream.index] = MutedTrack(*values, to_zero=to_zero)
         for packet in packets_of(source, demuxer, codecs, info.format):
+            reached = max(reached, start_seconds(packet) + (packet.duration or 0) * to_fraction(packet.time_base))
             if muted := encoded.get(packet.stream.index):
                 packets = list(muted.encode(packet, Fraction(0)))
             else:
@@ -185,4 +205,4 @@ def _write_tracks(
         for muted in encoded.values():
             for ready in muted.encode(None, Fraction(0)):
                 target.mux(ready)
-    return encoded
+    return encoded, reached

@@ -13,8 +13,10 @@ import av
 
 from velum.errors import BadInput, VelumError
 from velum.limits import Limits
+from velum.media.containers import DescriptorReader, FileBytes
 from velum.media.formats import VIDEO_HEAD_BYTES, video_format_of
 from velum.media.projection import Spherical
+from velum.media.sound.stated_length import wave_patches
 from velum.media.sources import LiveSource
 from velum.media.video.projection import is_projected, spherical
 from velum.media.video.truncation import TS_PACKETS, find_truncation, has_alpha_track, is_join
@@ -153,6 +155,7 @@ class FileInput:
             try:
                 self.size = _check_size(self._descriptor, path, limits)
                 self.format = format or video_format_of(os.pread(self._descriptor, VIDEO_HEAD_BYTES, 0)) or ""
+                self._patches = wave_patches(self.bytes, self.size, path) if format == "WAV" else {}
             except BaseException:
                 os.close(self._descriptor)
                 raise
@@ -176,7 +179,7 @@ class FileInput:
         with translate_read_errors(self.path):
             demuxer = DEMUXERS.get(self.format) or SOUND_DEMUXERS[self.format]
             return av.open(
-                io.BufferedReader(_DescriptorReader(self._descriptor), _CHUNK), "r", format=demuxer,
+                io.BufferedReader(DescriptorReader(self._descriptor, self._patches), _CHUNK), "r", format=demuxer,
                 options=options | extra_options, metadata_errors="replace", buffer_size=_CHUNK,
             )  # fmt: skip
 
@@ -186,7 +189,7 @@ class FileInput:
 
     def find_truncation(self) -> str | None:
         """Return how the file is shorter than its structure says, as text; None where it is whole."""
-        return find_truncation(_DescriptorReader(self._descriptor), self.size, self.format)
+        return find_truncation(DescriptorReader(self._descriptor), self.size, self.format)
 
     def has_join(self, pid: int, start: int, end: int) -> bool:
         """Tell whether two recordings were joined between the byte positions of two packets of stream `pid`."""
@@ -195,17 +198,22 @@ class FileInput:
 
     def has_alpha_track(self) -> bool:
         """Tell whether the transparency of the video is in a separate track."""
-        return self.format in {"MP4", "MOV"} and has_alpha_track(_DescriptorReader(self._descriptor), self.size)
+        return self.format in {"MP4", "MOV"} and has_alpha_track(DescriptorReader(self._descriptor), self.size)
 
     def is_projected(self) -> bool:
         """Tell whether the file states a projection, as files of 360-degree cameras do."""
         with translate_read_errors(self.path):
-            return is_projected(_DescriptorReader(self._descriptor), self.size, self.format)
+            return is_projected(DescriptorReader(self._descriptor), self.size, self.format)
 
     def spherical(self, track: int) -> Spherical | None:
         """Return the projection of a track, by its number in MP4 and MOV; None where it has none, or an unknown one."""
         with translate_read_errors(self.path):
-            return spherical(_DescriptorReader(self._descriptor), self.size, self.format, track)
+            return spherical(DescriptorReader(self._descriptor), self.size, self.format, track)
+
+    @property
+    def bytes(self) -> FileBytes:
+        """The bytes of the file, as they are."""
+        return FileBytes(DescriptorReader(self._descriptor))
 
     @property
     def is_stopped(self) -> bool:
@@ -228,38 +236,6 @@ class FileInput:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-
-class _DescriptorReader(io.RawIOBase):
-    """Reads a shared descriptor at a position of its own."""
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__()
-        self._descriptor, self._position = descriptor, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer)  # type: ignore[arg-type]  # a buffer is any object with memory
-        count = os.preadv(self._descriptor, [view], self._position)
-        self._position += count
-        return count
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {
-            io.SEEK_SET: 0,
-            io.SEEK_CUR: self._position,
-            io.SEEK_END: os.fstat(self._descriptor).st_size,
-        }[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
 
 
 def _check_size(descriptor: int, path: Path, limits: Limits) -> int:

@@ -218,7 +218,7 @@ def is_usable(video: TrackSource, clocked: ClockedPacket) -> bool:
     if clocked.damaged and not video.cover_damage:
         raise BadInput(
             f"cannot read {source}: its {packet.stream.type} is damaged at {float(start_seconds(packet)):.3f} s; "
-            f"copy the file again, or drop it"
+            f"copy the file again, or leave such places out (on_damage = cover)"
         )
     return not clocked.damaged
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
 
 from velum.media.containers import MATROSKA_SEGMENT, FileBytes, Part, ebml_elements, iso_boxes, riff_chunks
+from velum.media.sound.stated_length import find_wave_truncation
 
 _MAX_PARTS = 100_000
 """Parts that are read at most: a hostile file may consist of very many tiny ones."""
@@ -25,9 +26,9 @@ TS_PACKETS = (188, 192, 204)
 def find_truncation(file: io.RawIOBase, size: int, format: str) -> str | None:
     """Return how a file of `size` bytes is shorter than its structure says, as text; None where it is whole."""
     match format:
-        case "MP4" | "MOV" | "3GP":
+        case "MP4" | "MOV" | "3GP" | "M4A":
             end = _stated_end(_boxes(file, size))
-        case "MKV" | "WEBM":
+        case "MKV" | "WEBM" | "MKA" | "WEBA":
             end = _stated_end(_elements(file, size))
         case "AVI":
             end = _stated_end(_riffs(file, size))
@@ -40,8 +41,10 @@ def find_truncation(file: io.RawIOBase, size: int, format: str) -> str | None:
             end = _stated_by_asf(file)
         case "FLV":
             return None if _ends_with_flv_tag(file, size) else "its last tag is incomplete"
-        case "OGG":
+        case "OGG" | "OGA":
             return None if _ends_with_ogg_page(file, size) else "its last page is incomplete"
+        case "WAV":
+            return find_wave_truncation(FileBytes(file), size)
         case _:
             return None
     return f"it has {size:,} bytes of {end:,}" if end > size else None
