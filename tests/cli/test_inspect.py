@@ -1,9 +1,11 @@
 """`velum inspect` tells what a stranger would see, and how to hide it."""
 
+import html
 import json
 import zipfile
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -63,6 +65,37 @@ def test_members_of_archives_are_inspected(velum_command: Command) -> None:
     assert amounts["code"] == (1, 1)
     assert {"place", "metadata"} <= amounts.keys()
     assert {rule.label for rule in Plan.from_json(found["plan"]).rules} == {"code"}
+
+
+def test_a_sound_file_is_told_and_its_command_silences_it(velum_command: Command) -> None:
+    with av.open(str(velum_command.folder / "talk.flac"), "w") as container:
+        stream = container.add_stream("flac", rate=16_000, layout="mono")
+        container.metadata["artist"] = "Jane"
+        tone = (8000 * np.sin(np.arange(16_000) / 20)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
+        frame.sample_rate = 16_000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    done = velum_command("inspect", "talk.flac", "--html", "seen.html")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert lines[0].startswith("talk.flac: hints - ")
+    assert any(line.startswith("sound stream 0 is heard") for line in lines)
+    assert lines[-1] == "hide it velum hide talk.flac --audio silence"
+    velum_command(*lines[-1].removeprefix("hide it velum ").split())
+    after = json.loads(velum_command("inspect", "talk.hidden.flac", "--json").stdout)
+    assert (after["grade"], after["findings"]) == ("nothing found", [])
+    page = html.unescape((velum_command.folder / "seen.html").read_text())
+    assert ">sound</th>" in page
+    assert 'audio = "silence"' in page
+
+
+def test_the_command_leaves_out_members_that_velum_cannot_read(velum_command: Command) -> None:
+    with zipfile.ZipFile(velum_command.folder / "all.zip", "w") as archive:
+        archive.writestr("a [1].emf", b"\x01\0\0\0" + bytes(36) + b" EMF" + bytes(80))
+        archive.writestr("notes.txt", "hello")
+    done = velum_command("inspect", "all.zip")
+    command = done.stdout.splitlines()[-1].partition("velum ")[2]
+    assert command == "hide all.zip --hide face --drop-member 'a [[]1].emf'"
+    assert "not its own text nor other files in it" in done.stderr
 
 
 def test_what_cannot_be_searched_for_is_told(velum_command: Command) -> None:

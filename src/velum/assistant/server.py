@@ -52,6 +52,7 @@ Technique = Literal["blacken", "fill", "pixelate", "blur"]
 TextKind = Literal[
     "email", "iban", "phone", "plate", "card", "date", "ip", "url", "mac", "gps", "mrz", "secret"
 ]  # fmt: skip
+Audio = Literal["copy", "drop", "silence", "speech-mute"]
 BuiltIn = Literal["street", "documents", "screen", "family", "clinic"]
 File = Annotated[str, Field(description="FOLDER/name, or a path inside an open folder.", max_length=4096)]
 Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_ -]{0,39}$")]
@@ -128,7 +129,7 @@ class Assistant:
         ] = None,
         plan: Annotated[BuiltIn | None, Field(description="A built-in plan, in place of labels.")] = None,
         technique: Technique = "blacken",
-        drop_sound: bool = False,
+        audio: Annotated[Audio, Field(description="copy sound, drop it, or mute all of it or speech only.")] = "copy",
         verify: Annotated[bool, Field(description="Check the result, and write none that shows something.")] = True,
     ) -> dict[str, Any]:
         """Write a copy of a file in which people are hidden (default: faces), and a report. The file stays as it is."""
@@ -136,7 +137,7 @@ class Assistant:
             name = shared_name(self._folders, file)
             target = shared_name(self._folders, output) if output else None
             words = _plan_options(labels or [], text_kinds or [], plan, technique)
-            words += [*(["--audio", "drop"] if drop_sound else []), *(["--verify"] if verify else [])]
+            words += [*(["--audio", audio] if audio != "copy" else []), *(["--verify"] if verify else [])]
             ensure_new(target or name.sibling(_hidden_name(name)))
             async with self._copy_of(name) as source:
                 made = source.with_name(f"result{_suffix_of(target)}") if target else None
@@ -315,7 +316,8 @@ def _inspection(value: Mapping[str, Any], source: Path) -> dict[str, Any]:
     ]
     remedy: dict[str, Any] = {"labels": labels} if labels else {}
     remedy |= {"text_kinds": kinds} if "text" in labels else {}
-    remedy |= {"drop_sound": True} if value["plan"]["video"]["audio"] == "drop" else {}
+    audio = value["plan"]["video"]["audio"]
+    remedy |= {"audio": audio} if audio != "copy" and findings else {}
     notes = [_data(note, source) for note in value["notes"][:_MOST_NOTES]]
     return {
         "grade": value["grade"], "frames": value["frames"], "findings": findings, "hide_with": remedy, "notes": notes,

@@ -10,19 +10,9 @@ import typer
 from velum.cli import common, options
 
 if TYPE_CHECKING:
-    from velum.verify.inspection import Finding, Inspection
+    from velum.verify.inspection import Inspection
 
 _WIDTH, _INDENT = 80, 18
-_MEANING = {
-    "identifies": "a stranger can find out who or where this is",
-    "hints": "nobody is shown, but it tells more than the picture",
-    "nothing found": "that is no proof that there is nothing",
-}
-_NAMES = {
-    "face": "faces", "license_plate": "license plates", "code": "codes", "text": "personal text",
-    "place": "coordinates", "picture": "more pictures", "metadata": "metadata", "audio": "sound",
-    "subtitles": "subtitles", "stream": "other tracks", "rest": "spare bytes",
-}  # fmt: skip
 
 
 def inspect(
@@ -64,29 +54,25 @@ def inspect(
 
 
 def _print(inspection: "Inspection", file: Path) -> None:
+    from velum.verify.inspection import MEANING, NAMES
+
     typer.secho(f"{file}: {inspection.grade}", bold=True, nl=False)
-    typer.echo(f" - {_MEANING[inspection.grade]}")
+    typer.echo(f" - {MEANING[inspection.grade]}")
     for finding in inspection.findings:
-        name = _NAMES.get(finding.subject, finding.subject)
-        lines = wrap(_amount(finding, inspection.frames), _WIDTH - _INDENT) or [""]
+        name = NAMES.get(finding.subject, finding.subject)
+        lines = wrap(finding.amount(inspection.frames) or "; ".join(finding.details), _WIDTH - _INDENT) or [""]
         typer.echo("\n".join(f"  {name if n == 0 else '':{_INDENT - 2}}{line}" for n, line in enumerate(lines)))
     if inspection.findings:
         typer.echo(f"  {'hide it':{_INDENT - 2}}{_command(inspection, file)}")
 
 
-def _amount(finding: "Finding", frames: int) -> str:
-    if not finding.most:
-        return "; ".join(finding.details)
-    of_frames = "" if frames == 1 else f" in one frame, any in {finding.frames} of {frames} frames"
-    return f"{'up to ' if frames > 1 else ''}{finding.most}{of_frames}"
-
-
 def _command(inspection: "Inspection", file: Path) -> str:
     """Return the command line that hides what was found."""
     plan = inspection.plan
-    plain = [rule.label for rule in plan.rules if rule.label != "text"]
+    plain = [rule.label for rule in plan.rules if rule.label != "text" and inspection.audio == "drop"]
     words = ["velum", "hide", str(file), *(["--hide", ",".join(plain)] if plain else [])]
     words += [word for rule in plan.rules if rule.label == "text" for word in ("--rule", str(rule))]
-    words += ["--audio", "drop"] if plan.video.audio == "drop" else []
+    words += ["--audio", plan.video.audio] if plan.video.audio != "copy" else []
     words += ["--subtitles", "drop"] if plan.video.subtitles == "drop" else []
+    words += [word for name in plan.drop_members for word in ("--drop-member", name)]
     return shlex.join(words)

@@ -1,13 +1,14 @@
 """What a stranger would learn from a file: people, text, codes, sound, metadata, and pictures that nobody sees."""
 
+import glob
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from velum import html_page
+from velum import html_page, media
 from velum.atomic import publish
 from velum.errors import Unavailable
 from velum.plan import Plan, Rule, Video
@@ -28,12 +29,27 @@ RULES = (
     Rule("code", PartSpec("codes"), HIDE),
     Rule("text", PartSpec("text", {"match": "email|iban|phone|plate|card|mrz|secret|gps"}), HIDE),
 )
-_VIDEO = Video(audio="drop", subtitles="drop")
+NAMES = {
+    "face": "faces", "license_plate": "license plates", "code": "codes", "text": "personal text",
+    "place": "coordinates", "picture": "more pictures", "metadata": "metadata", "audio": "sound",
+    "subtitles": "subtitles", "stream": "other tracks", "rest": "spare bytes",
+}  # fmt: skip
+"""What a subject of findings is called for readers."""
+
+MEANING: Mapping[Grade, str] = {
+    "identifies": "a stranger can find out who or where this is",
+    "hints": "nobody is shown, but it tells more than the picture",
+    "nothing found": "that is no proof that there is nothing",
+}
+
+CONTAINER_NOTE = "only pictures, videos, sound and metadata in it are searched, not its own text nor other files in it"
 
 _HINTS: frozenset[Kind] = frozenset({"metadata", "audio", "subtitles"})
 _SAME_OBJECT = 0.3
 """IoU from which the boxes of two detectors are of one object."""
 _MOST_DETAILS = 100
+_PART = ": it is "
+"""Stands between the name of a member that velum cannot read and what it is."""
 _PREFIX = re.compile(r"(?:the file still contains|it is|it holds) ")
 
 
@@ -50,6 +66,16 @@ class Finding:
     frames: int
     details: tuple[str, ...]
 
+    def amount(self, frames: int) -> str:
+        """Return how many objects a file of so many frames shows, in words; empty for what belongs to the file."""
+        if not self.most:
+            return ""
+        return (
+            str(self.most)
+            if frames == 1
+            else f"up to {self.most} in one frame, any in {self.frames} of {frames} frames"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
         return {"subject": self.subject, "most": self.most, "frames": self.frames, "details": list(self.details)}
@@ -64,6 +90,10 @@ class Inspection:
     frames: int
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+    audio: Literal["drop", "silence"] = "drop"
+    """How sound is hidden: a sound file has nothing else, and is silenced."""
+    unreadable: tuple[str, ...] = ()
+    """Names of members that velum cannot read, and so refuses unless a plan leaves them out."""
 
     @property
     def grade(self) -> Grade:
@@ -76,10 +106,12 @@ class Inspection:
         """A plan that hides what was found. Metadata, previews and spare bytes go with every plan."""
         subjects = {finding.subject for finding in self.findings}
         rules = tuple(rule for rule in RULES if rule.label in subjects)
+        hides_sound = "audio" in subjects or self.audio == "silence"
         video = Video(
-            audio="drop" if "audio" in subjects else "copy", subtitles="drop" if "subtitles" in subjects else "copy"
+            audio=self.audio if hides_sound else "copy", subtitles="drop" if "subtitles" in subjects else "copy"
         )
-        return Plan(rules, video=video) if rules else Plan(video=video)
+        plan = Plan(rules, video=video) if rules else Plan(video=video)
+        return replace(plan, drop_members=tuple(map(glob.escape, self.unreadable)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -103,9 +135,19 @@ def inspect(check: Check, file: Path, progress: Progress | None = None) -> Inspe
             notes.append(f"no search for {rule.label}: {error}")
         else:
             rules.append(rule)
-    plan = replace(Plan(tuple(rules)), video=_VIDEO) if rules else Plan(video=_VIDEO)
-    result = check(file, plan, progress=progress)
-    return Inspection(result.file, result.sha256, result.frames, tuple(_findings(result.leaks)), tuple(notes))
+    audio: Literal["drop", "silence"] = "silence" if media.sound_format_of(file) else "drop"
+    video = Video(audio=audio, subtitles="drop")
+    result = check(file, Plan(tuple(rules), video=video) if rules else Plan(video=video), progress=progress)
+    unreadable: tuple[str, ...] = ()
+    if media.archive.container_of(file):
+        notes.append(f"{file.name}: {CONTAINER_NOTE}")
+        unreadable = tuple(
+            name for leak in result.leaks if leak.kind == "rest"
+            for name, part, _ in (leak.message.partition(_PART),) if part
+        )  # fmt: skip
+    return Inspection(
+        result.file, result.sha256, result.frames, tuple(_findings(result.leaks)), tuple(notes), audio, unreadable
+    )
 
 
 def write_page(target: Path, inspections: Sequence[Inspection], *, overwrite: bool) -> None:
@@ -114,16 +156,17 @@ def write_page(target: Path, inspections: Sequence[Inspection], *, overwrite: bo
     for inspection in inspections:
         tone = "good" if inspection.grade == "nothing found" else "bad"
         rows = {
-            finding.subject.replace("_", " "): html_page.text(f"up to {finding.most} in {finding.frames} frames")
-            if finding.most
+            NAMES.get(finding.subject, finding.subject): html_page.text(amount)
+            if (amount := finding.amount(inspection.frames))
             else html_page.bullet_list(finding.details)
             for finding in inspection.findings
         }
         parts += [
             f"<h2>{html_page.text(inspection.file)}</h2>",
             f'<p class="standing {tone}">{html_page.text(inspection.grade)}</p>',
+            f"<p>{html_page.text(MEANING[inspection.grade].capitalize())}.</p>",
             html_page.table(rows),
-            f"<p>A plan that hides it:</p><pre>{html_page.text(inspection.plan.to_toml())}</pre>",
+            f"<p>A plan that hides it:</p><pre>{html_page.text(inspection.plan.to_toml())}</pre>" if rows else "",
         ]
     notes = dict.fromkeys(note for inspection in inspections for note in inspection.notes)
     parts += [html_page.bullet_list(notes)] if notes else []
@@ -141,7 +184,7 @@ def _findings(leaks: Iterable[Leak]) -> Iterable[Finding]:
             if all(iou(box, leak.box.xyxy) < _SAME_OBJECT for box in known):
                 known.append(leak.box.xyxy)
         else:
-            details[leak.kind][_PREFIX.sub("", leak.message)] += 1
+            details[leak.kind][_PREFIX.sub("", leak.message).replace("should be silent but is not", "is heard")] += 1
     for label, frames in boxes.items():
         yield Finding(label, max(map(len, frames.values())), len(frames), ())
     for kind, messages in details.items():
