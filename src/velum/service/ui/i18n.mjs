@@ -347,7 +347,7 @@ const de = {
   'video.result': 'Das fertige Video',
   'video.cannot.result': 'Das fertige Video lässt sich nicht zeigen.',
   'video.speed': 'Tempo',
-  'video.goto': 'Gehe zu …',
+  'video.goto': 'Gehe zu',
   'video.goto.how': 'Schreiben Sie eine Zeit wie 1:23,5 oder ein Bild wie 120b.',
   'video.listen': 'Ton',
   'video.stop': '{at} von {all}',
