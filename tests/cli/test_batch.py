@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 from urllib.request import urlopen
 
@@ -19,7 +20,14 @@ from tests.client.fake_service import working
 from tests.rows import exhaustive
 from tests.service.factories import on_the_wire, settings
 
-pq = pytest.importorskip("pyarrow.parquet", reason="the extra batch is not installed")
+from velum.storage.objects import FolderTree
+
+pytest.importorskip("pyarrow", reason="the extra batch is not installed")
+
+import pyarrow.parquet as pq
+
+from velum.batch import manifest
+from velum.batch.listing import Selection
 
 pytestmark = pytest.mark.slow
 
@@ -129,6 +137,30 @@ def test_shards_can_be_hidden_one_at_a_time(
     assert len(rows(velum_command.folder / "out")) == 8
     monkeypatch.delenv(index)
     assert json.loads(velum_command(*call, "--json", code=1).stdout)["before"] == 8
+
+
+@pytest.mark.parametrize("listed", [(), ("--list",)], ids=["hide", "list"])
+def test_what_another_machine_lists_at_the_same_moment_is_not_listed_again(
+    velum_command: Command, monkeypatch: pytest.MonkeyPatch, listed: tuple[str, ...]
+) -> None:
+    make_files(velum_command.folder / "in", 5)
+    for name in ("crash.png", "empty.jpg", "text.jpg"):
+        (velum_command.folder / "in" / name).unlink()
+    look, others = manifest.BatchRun.listings, list[object]()
+
+    def look_before_the_other(run: manifest.BatchRun, *before: Any) -> list[Any]:
+        found = look(run, *before)
+        if not others:
+            others.append(run)
+            other = manifest.BatchRun.start(run.target, run.config)
+            other.list_sources(FolderTree(velum_command.folder / "in"), Selection())
+        return found
+
+    monkeypatch.setattr(manifest.BatchRun, "listings", look_before_the_other)
+    velum_command("batch", "in", "-o", "out", *RULE, *listed)
+    velum_command("batch", "in", "-o", "out", *RULE)
+    count = len(results(velum_command.folder / "in"))
+    assert f"{count} of {count} files done" in velum_command("batch", "status", "out").stdout
 
 
 def test_the_tasks_of_a_slurm_array_hide_all_files(velum_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -215,13 +215,14 @@ class BatchRun:
 
     def list_sources(
         self, source: ObjectTree, selection: Selection, *, retry: Collection[Status] = (),
-        progress: Callable[[int], None] = ignore_count,
+        progress: Callable[[int], None] = ignore_count, earlier: Sequence[Listing] | None = None,
     ) -> tuple[Listing | None, ListingCounts]:  # fmt: skip
         """List the objects to hide, in shards; None when none is new, has changed, or is to be retried.
 
-        Several nodes may list at the same time; all follow the listing that is finished first.
+        Several nodes may list at the same time; all follow the listing that is finished first. `earlier` are the
+        listings whose shards are known to be finished; by default, all there are.
         """
-        earlier = self.listings()
+        earlier = self.listings() if earlier is None else earlier
         counts = ListingCounts()
         chosen = map(SourceItem.of, select(source, selection, counts.left_out, progress))
         new = without_finished(chosen, self._last_outcomes(earlier), retry, counts) if earlier else chosen
@@ -241,15 +242,8 @@ class BatchRun:
             shards += 1
         if not shards:
             return None
-        listing = Listing(
-            number,
-            name,
-            shards,
-            counts.items,
-            counts.size,
-            counts.video_seconds,
-            dict(counts.left_out.most_common(20)),
-        )
+        left_out = dict(counts.left_out.most_common(20))
+        listing = Listing(number, name, shards, counts.items, counts.size, counts.video_seconds, left_out)
         while not self.target.put_new(key := self._todo_key(listing.number), json.dumps(asdict(listing)).encode()):
             if not own:
                 return Listing(**json.loads(self.target.read(key)))

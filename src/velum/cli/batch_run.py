@@ -82,7 +82,7 @@ class CommandRun:
         if listings and next(run.unfinished_shards(listings[-1]), None) is not None:
             listing: Listing | None = listings[-1]
         else:
-            listing, _ = self._list(run, retry)
+            listing, _ = self._list(run, listings, retry)
         typer.echo(str(listing.shards if listing else 0))
 
     def hide_shard(self, number: int, of: int | None) -> None:
@@ -109,7 +109,7 @@ class CommandRun:
         if listings and (unfinished := shards_to_hide(run, listings[-1])):
             self._hide_shards(run, listings[-1], unfinished, summary)
         resumed = summary.total
-        listing, unchanged = self._list(run, retry)
+        listing, unchanged = self._list(run, listings, retry)
         if listing is not None:
             self._hide_shards(run, listing, shards_to_hide(run, listing), summary)
         elif not listings:
@@ -128,10 +128,17 @@ class CommandRun:
 
         return BatchRun.start(self.ready.target, self.ready.config)
 
-    def _list(self, run: "BatchRun", retry: Sequence[str]) -> "tuple[Listing | None, Counter[str]]":
+    def _list(
+        self, run: "BatchRun", earlier: "Sequence[Listing]", retry: Sequence[str]
+    ) -> "tuple[Listing | None, Counter[str]]":
+        """List the source. `earlier` are finished; what another machine lists meanwhile is followed, not repeated."""
         with _counting(self.messages) as progress:
             listing, counts = run.list_sources(
-                self.ready.source, self.selection, retry=cast("Sequence[Status]", retry), progress=progress
+                self.ready.source,
+                self.selection,
+                retry=cast("Sequence[Status]", retry),
+                progress=progress,
+                earlier=earlier,
             )
         warn_left_out(self.messages, counts.left_out)
         return listing, counts.unchanged
