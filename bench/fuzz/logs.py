@@ -14,7 +14,7 @@ from rosbags.rosbag1 import Writer as BagWriter
 from bench.fuzz import pictures
 from velum.errors import BadInput
 from velum.limits import Limits
-from velum.media.archive.log_messages import find_image, splice
+from velum.media.archive.image_messages import find_image, splice
 from velum.media.image_sequence import SequenceReader
 from velum.media.raw_image import RawLayout
 from velum.media.sequence_file import SequenceBuilder

@@ -21,7 +21,7 @@ from tests.media.archive.factories import BOX, PLAN, finding, picture, zipped
 from tests.media.archive.logs import Told, compressed, contents_of, drive, mcap, pixels, raw
 
 from velum import Engine, Limits, Plan, Region, Report, RuntimeConfig
-from velum.errors import BadInput, BadPlan, LimitExceeded
+from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed
 from velum.frame import Frame
 from velum.plan import Video
 from velum.testing import FakeLocalizer
@@ -431,6 +431,18 @@ def test_what_rosbag2_does_not_write_is_left_out_and_is_a_leak(tmp_path: Path, n
     assert any(warning.startswith("left out: ") for warning in report.warnings)
     assert b"Jane" not in target.read_bytes()
     assert not check(target, against=source).leaks
+
+
+def test_a_full_disk_is_no_damage_of_a_rosbag2_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = logs.rosbag2(tmp_path / "bag", drive(2))
+
+    def fail(*_: Any) -> Any:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("velum.media.archive.rosbag2_file.Rosbag2Writer._rows", fail)
+    with pytest.raises(OutputFailed, match=r"out-.*\.db3: disk I/O error; nothing was published"):
+        hide(source)
+    assert sorted(path.name for path in source.parent.iterdir()) == sorted([source.name, "metadata.yaml"])
 
 
 def test_bytes_behind_the_last_page_of_a_rosbag2_file_are_left_out(tmp_path: Path) -> None:

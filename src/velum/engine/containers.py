@@ -69,7 +69,8 @@ def hide_container(job: ContainerJob, hide: Hide, check: Check | None, limits: L
     keep_original(job.target, job.source)
     with publish(job.target, overwrite=job.overwrite) as part, folder_next_to(job.target) as scratch:
         run = _ContainerRun(job, hide, limits, scratch, archive.Budget(limits))
-        run.rewrite(job.source, job.format, part, str(job.source), depth=1)
+        with names_for_places(part, str(job.target)):
+            run.rewrite(job.source, job.format, part, str(job.source), depth=1)
         report = run.report(sha256_of(job.source), sha256_of(part))
         if check is not None:
             verdict = check(part, job.plan, against=job.source, regions=run.regions)

@@ -1,7 +1,7 @@
 """Sequences of images, such as those of one camera in a sensor log: they are read, tracked and hidden as a video is."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -83,7 +83,7 @@ class SequenceReader:
             codings = set(map(_coding_of, heads))
             first = self._first(file)
         self.info = SequenceInfo(
-            SEQUENCE, first.width, first.height, len(entries), rate_of(entries), source,
+            SEQUENCE, first.width, first.height, len(entries), rate_of_times([entry.time for entry in entries]), source,
             codings.pop() if len(codings) == 1 else "lossy", sum(plane.pixels.nbytes for plane in first.planes),
         )  # fmt: skip
 
@@ -259,9 +259,12 @@ class _Memory(io.BytesIO):
         super().close()
 
 
-def rate_of(entries: list[SequenceEntry]) -> Fraction:
-    """Return how many images come in a second: by the median distance, as recorders pause."""
-    distances = sorted(after.time - before.time for before, after in pairwise(entries))
+def rate_of_times(times: Sequence[int]) -> Fraction:
+    """Return how many images come in a second, of their times in order, in nanoseconds.
+
+    It is by the median distance, as recorders pause.
+    """
+    distances = sorted(after - before for before, after in pairwise(times))
     median = distances[len(distances) // 2] if distances else 0
     if median <= 0:
         return _USUAL_RATE

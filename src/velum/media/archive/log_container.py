@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import Self
 
 from velum.atomic import folder_next_to
-from velum.errors import BadInput
-from velum.media.archive.log_messages import splice
+from velum.errors import BadInput, BadPlan, OutputFailed
+from velum.media.archive.image_messages import ImagePart, splice
 from velum.media.archive.log_topics import Topic, unique_names
+from velum.media.archive.log_video import CODECS, codec_of, read_frames, write_video
 from velum.media.archive.member import Budget, Member
 from velum.media.sequence_file import SequenceBuilder, SequenceFile
 
@@ -99,34 +100,55 @@ class LogContainer(ABC):
         if topic_number is None:
             self._unpack_other(member, target)
             return
-        topic, number = self.topics[topic_number], 0
+        topic = self.topics[topic_number]
+        images = self._images_of(topic, topic_number)
+        if topic.is_video:
+            frames = (part.image(data) for _, data, part in images)
+            write_video(target, next(iter(topic.formats)), topic.rate, frames, self._budget.limits)
+            return
         with SequenceBuilder(target) as sequence:
-            for message_topic, time, data in self.messages():
-                if message_topic != topic_number:
-                    continue
-                number += 1
-                try:
-                    part = topic.find(data)
-                except BadInput as error:
-                    raise BadInput(f"message {number}, logged at {time} ns, cannot be read: {error}") from error
-                sequence.add(time, data[part.start : part.end], part.layout)
+            for time, data, part in images:
+                sequence.add(time, part.image(data), part.layout)
+
+    def _images_of(self, topic: Topic, topic_number: int) -> Iterator[tuple[int, bytes, ImagePart]]:
+        """Yield log time, bytes and image of each message of a topic. Raises `BadInput`."""
+        number = 0
+        for message_topic, time, data in self.messages():
+            if message_topic != topic_number:
+                continue
+            number += 1
+            try:
+                part = topic.find(data)
+            except BadInput as error:
+                raise BadInput(f"message {number}, logged at {time} ns, cannot be read: {error}") from error
+            yield time, data, part
 
 
 @dataclass(slots=True)
 class NewImages:
-    """The images of a topic that take the place of those of the source, and the number of messages so far."""
+    """The images of a topic that take the place of those of the source, in the order of its messages."""
 
     topic: Topic
-    images: SequenceFile
-    places: list[int]
-    messages: int = 0
+    images: Iterator[bytes]
 
     def message(self, data: bytes) -> bytes:
         """Return the next message of the topic, with its new image."""
         part = self.topic.find(data)
-        image = self.images.image(self.places[self.messages])
-        self.messages += 1
+        image = next(self.images, None)
+        if image is None:
+            raise self._other_number("fewer")
         return splice(data, part, image)
+
+    def finish(self) -> None:
+        """Raise `OutputFailed` where there are more images than messages."""
+        if next(self.images, None) is not None:
+            raise self._other_number("more")
+
+    def _other_number(self, words: str) -> OutputFailed:
+        return OutputFailed(
+            f"cannot hide in {self.topic.name}: its video has {words} frames than the topic has messages; nothing was "
+            "published"
+        )
 
 
 class LogWriter(ABC):
@@ -160,6 +182,8 @@ class LogWriter(ABC):
             if error is None:
                 self._open_images()
                 self._write()
+                for new in self._new_images.values():
+                    new.finish()
 
     def copy(self, member: Member, file: Path) -> None:  # noqa: ARG002 - other containers need it
         """Write a member as it is."""
@@ -186,6 +210,15 @@ class LogWriter(ABC):
                 continue
             self._topics.add(number)
             if member.number in self._files:
-                images = self._stack.enter_context(SequenceFile(self._files[member.number]))
                 topic = self._log.topics[number]
-                self._new_images[number] = NewImages(topic, images, topic.order())
+                self._new_images[number] = NewImages(topic, self._images(topic, self._files[member.number]))
+
+    def _images(self, topic: Topic, file: Path) -> Iterator[bytes]:
+        """Return the images of a file in the order of the topic's messages."""
+        if topic.is_video:
+            wanted, codec = next(iter(topic.formats)), codec_of(file)
+            if codec != CODECS[wanted]:
+                raise BadPlan(f"cannot write {topic.name}: its messages are {wanted}, and the result would be {codec}")
+            return read_frames(file)
+        images = self._stack.enter_context(SequenceFile(file))
+        return map(images.image, topic.order())

@@ -5,21 +5,15 @@ They are the members of a log: the images of a topic are one sequence, and other
 
 from array import array
 from dataclasses import dataclass, field
-from typing import Any, cast
+from fractions import Fraction
+from typing import Any
 
 from velum.errors import BadInput, printable
 from velum.media.archive.contents import Content
-from velum.media.archive.log_messages import (
-    SMALLEST_MESSAGE,
-    ImagePart,
-    MessageEncoding,
-    content_of_type,
-    find_image,
-    holds_picture,
-    is_image_type,
-    why_not_hidden,
-)
-from velum.media.image_sequence import SEQUENCE
+from velum.media.archive.image_messages import ImagePart, find_image, image_kind
+from velum.media.archive.log_messages import SMALLEST_MESSAGE, content_of_type, holds_picture, why_not_hidden
+from velum.media.archive.log_video import VIDEO
+from velum.media.image_sequence import SEQUENCE, rate_of_times
 
 MOST_SHOWN = 1000
 """Most characters of a name that are shown. Names of topics have fewer: those of ROS 2 up to 255."""
@@ -43,6 +37,8 @@ class Topic:
     """Bytes of the largest message."""
     times: "array[int]" = field(default_factory=lambda: array("Q"), repr=False)
     """Log times of all messages in the order of the file, for images."""
+    formats: dict[str, None] = field(default_factory=dict)
+    """Formats of the frames of a video, as the messages state them."""
     unread_formats: dict[str, None] = field(default_factory=dict)
     """Formats of images in which velum does not hide."""
     shows_picture: bool = False
@@ -54,7 +50,17 @@ class Topic:
     @property
     def is_images(self) -> bool:
         """Whether its messages are images of a type that velum reads."""
-        return is_image_type(self.schema, self.encoding)
+        return image_kind(self.schema, self.encoding) is not None
+
+    @property
+    def is_video(self) -> bool:
+        """Whether its messages are the frames of a video."""
+        return image_kind(self.schema, self.encoding) == "video"
+
+    @property
+    def rate(self) -> Fraction:
+        """How many images come in a second."""
+        return rate_of_times(sorted(self.times))
 
     def count(self, data: bytes, log_time: int) -> None:
         """Take note of a message."""
@@ -68,7 +74,7 @@ class Topic:
 
     def find(self, data: bytes) -> ImagePart:
         """Return where the image of a message lies. Raises `BadInput`."""
-        return find_image(data, self.schema, cast("MessageEncoding", self.encoding))
+        return find_image(data, self.schema, self.encoding)
 
     def order(self) -> list[int]:
         """Return the place of each message among all of the topic by log time, in the order of the file."""
@@ -89,7 +95,9 @@ class Topic:
         if self.unread_formats:
             named = ", ".join(list(self.unread_formats)[:3])
             return Content("unknown", f"images of an unknown kind, which may show people ({self.schema}, {named})")
-        return Content("media", SEQUENCE)
+        if len(self.formats) > 1:
+            return Content("refused", f"a video of several formats ({', '.join(self.formats)})")
+        return Content("media", VIDEO if self.is_video else SEQUENCE)
 
     @property
     def details(self) -> dict[str, Any]:
@@ -98,9 +106,12 @@ class Topic:
 
     def _note_format(self, data: bytes) -> None:
         try:
-            reason = why_not_hidden(self.find(data))
+            part = self.find(data)
         except BadInput:
             return  # whoever reads the image says what is wrong with it
+        reason = why_not_hidden(part)
+        if part.kind == "video":
+            self.formats[part.format] = None
         if reason:
             self.unread_formats[reason] = None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from velum.errors import BadInput
+from velum.errors import BadInput, OutputFailed
 from velum.media.archive.contents import HEAD_BYTES, why_drawn
 from velum.media.archive.log_container import LogContainer, LogWriter
 from velum.media.archive.log_topics import Topic, shown_name
@@ -172,7 +172,7 @@ class Rosbag2Writer(LogWriter):
     def _write(self) -> None:
         source = self._source
         self._target.unlink(missing_ok=True)  # SQLite makes files of its own
-        with _translate(), closing(sqlite3.connect(self._target, isolation_level=None)) as database:
+        with _translate_write(self._target), closing(sqlite3.connect(self._target, isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode = OFF")
             database.execute("PRAGMA secure_delete = ON")  # no copies of rows in pages that SQLite uses again
             database.execute("BEGIN")
@@ -219,4 +219,13 @@ def _translate() -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
-        raise BadInput(f"it is damaged, or cannot be written: {str(error)[:200]}") from error
+        raise BadInput(f"it is damaged: {str(error)[:200]}") from error
+
+
+@contextmanager
+def _translate_write(target: Path) -> Iterator[None]:
+    """Raise `OutputFailed` for what sqlite3 raises while it writes."""
+    try:
+        yield
+    except (sqlite3.Error, OverflowError) as error:
+        raise OutputFailed(f"cannot write {target}: {str(error)[:200]}; nothing was published") from error

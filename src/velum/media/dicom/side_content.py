@@ -67,6 +67,8 @@ def _sample_notes(info: DicomInfo) -> Iterator[str]:
     if info.header.transfer_syntax.is_encapsulated:
         inventory = COPIED.get(info.form.coding)
         for number, frame in enumerate(coded_frames(info) if inventory else (), 1):
+            if inventory == "JPEG" and strip_metadata(frame, "JPEG") not in {frame, None}:
+                yield f"metadata in the JPEG of frame {number}"
             yield from (f"{surplus} of frame {number}" for surplus in image_surplus(frame, str(inventory)))
         return
     if info.form.stored < info.form.allocated and any(_has_high_bits(info)):
