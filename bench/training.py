@@ -3,10 +3,12 @@
     python -m bench.training plates FOLDER --media ../shared/media      plates by drive and source: train, drives, br
     python -m bench.training codes FOLDER --media ../shared/media       QR codes, drawn into photographs: train, test
     python -m bench.training cones FOLDER --media ../shared/media       traffic cones with masks, drawn: train, test
-    velum train FOLDER/train -o plates --steps 400
+    python -m bench.training three FOLDER --media ../shared/media       faces, plates, persons: train, faces, plates
+    velum train FOLDER/train -o plates --steps 1000
     python -m bench.training measure FOLDER/br --model plates --model NAME [--weights NAME=FILE]
 
 Plates come from three sources and four drives; one drive is trained with, the others and one source (Brazil) are not.
+For `three`, the pictures of `hard` measure, and the others are trained with.
 Each code is turned, tilted, lit and compressed with the photograph; a photograph lies in one part only. AP50 is that of
 PASCAL VOC at an IoU of 0.5 over all detections from a score of 0.05; recall is at the model's own threshold, at an IoU
 of 0.3, as `velum evaluate` counts it, and false are the detections that match nothing then.
@@ -51,7 +53,7 @@ BACKGROUNDS = {"train": ("street", "plates/openalpr"), "test": ("faces",)}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("plates", "codes", "cones", "measure"))
+    parser.add_argument("what", choices=("plates", "three", "codes", "cones", "measure"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--media", type=Path, default=Path("../shared/media"))
     parser.add_argument("--model", action="append", default=[])
@@ -63,6 +65,8 @@ def main() -> None:
             measure_model(given.folder, model, weights)
     elif given.what == "plates":
         sort_plates(given.media.absolute(), given.folder)
+    elif given.what == "three":
+        sort_three(given.media.absolute(), given.folder)
     else:
         draw, counts = (draw_codes, CODES) if given.what == "codes" else (draw_cones, CONES)
         for part, count in counts.items():
@@ -86,9 +90,41 @@ def sort_plates(media: Path, folder: Path) -> None:
             boxes = [{"label": "license_plate", "bbox": thing["bbox"]} for thing in entry["objects"]]
             size = {"width": entry["width"], "height": entry["height"]}
             parts[part][f"{group}/{link.name}"] = {**size, "objects": boxes, "exhaustive": ["license_plate"]}
+    write_parts(folder, parts)
+
+
+THREE = ("face", "license_plate", "person")
+"""Labels of the network that finds all three."""
+
+THREE_FROM = ("faces", "street", "plates")
+"""Folders of the pictures that it is trained with."""
+
+
+def sort_three(media: Path, folder: Path) -> None:
+    """Link the pictures with faces, plates and persons into a folder to train with, and the hard ones to measure."""
+    parts: dict[str, dict[str, Any]] = defaultdict(dict)
+    for base in (media, media / "hard"):
+        for name, entry in json.loads((base / "ground_truth.json").read_text()).items():
+            kind = name.split("/")[0]
+            if base == media and kind not in THREE_FROM:
+                continue
+            part = "train" if base == media else "plates" if kind == "plates" else "faces"
+            link = folder / part / name.replace("/", "_")  # a folder is held out as a whole, and these are no drives
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.exists():
+                link.symlink_to(base / name)
+            objects = [thing for thing in entry["objects"] if thing["label"] in THREE]
+            complete = [label for label in entry["exhaustive"] if label in THREE]
+            size = {"width": entry["width"], "height": entry["height"]}
+            parts[part][link.name] = {**size, "objects": objects, "exhaustive": complete}
+    write_parts(folder, parts)
+
+
+def write_parts(folder: Path, parts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the truth of each part beside its pictures."""
     for part, entries in parts.items():
         (folder / part / "ground_truth.json").write_text(json.dumps(entries, indent=1))
-        print(f"{part}: {len(entries)} pictures, {sum(len(entry['objects']) for entry in entries.values())} plates")
+        print(f"{part}: {len(entries)} pictures, {sum(len(entry['objects']) for entry in entries.values())} objects")
 
 
 def photographs(
@@ -221,7 +257,7 @@ def measure_model(truth: Path, name: str, weights: Mapping[str, Path]) -> None:
         ap = measure([regions[index] for index in indices], pictures, found.labels).mean
         hits = false = total = 0
         for index in indices:
-            sure = [region for region in regions[index] if region.score >= threshold]
+            sure = [region for region in regions[index] if region.score >= threshold and region.label in found.labels]
             right, wrong = match(sure, found.pictures[index].boxes, lambda a, b: a == b, MATCH_IOU)
             hits, false, total = hits + len(right), false + len(wrong), total + len(found.pictures[index].objects)
         rate = Rate(hits, total)

@@ -66,6 +66,12 @@ def test_labelled_pictures_become_a_model_that_hides(labelled: Path, velum_here:
     assert (entry["family"], entry["labels"], entry["threshold"]) == ("centerface", ["disc"], made["threshold"])
     _, err = velum_here("train", "truth.json", "-o", "round", "--steps", "5", *OPTIONS, code=4)
     assert "you have a model named 'round' already" in err
+    # A base that knows the label is kept where training makes it worse.
+    spoiling = ("--from", "round/model.onnx", "--steps", "3", "--rate", "1", "--side", "96", "--recall", "0.5")
+    velum_here("train", "truth.json", "-o", "again", *spoiling)
+    again = json.loads((labelled / "again" / "card.json").read_text())
+    assert again["steps"] == 0
+    assert again["score_held_out"]["by_label"] == pytest.approx(made["score_held_out"]["by_label"])
 
 
 @pytest.mark.parametrize("layout", ["nchw", *exhaustive(["nhwc"])])

@@ -36,8 +36,8 @@ def draw_curve(looks: Sequence[Mapping[str, Any]]) -> str:
 
 
 def best_of(looks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the look with the best score, the first of several."""
-    return max(looks, key=lambda look: (look["score"], -look["step"]))
+    """Return the look with the best score, the last of several."""
+    return max(looks, key=lambda look: (look["score"], look["step"]))
 
 
 def _y(share: float) -> float:

@@ -135,21 +135,27 @@ class Trainer:
         loss_of, self.sampler.hard = HEADS[self.offer.family].loss(), list(state.hard)
         began, before = time.monotonic(), state.seconds
         losses: deque[float] = deque(maxlen=20)
+        base: HeldOutScore | None = None
         score: HeldOutScore | None = None
         # A training that goes on for longer than was asked at first looks again at the shares of the longer one.
         state.looks = sum(self._share(state) >= at for at in LOOKS)
+        if state.weights is None:  # the base may know the label already, and a few pictures can make it worse
+            base = self._look(network, optimizer, average, state, 0.0)
         while (share := self._share(state)) < 1 and not self.stop():
             losses.append(self._step(network, optimizer, loss_of, state.step, share))
             state.step += 1
             _average(average, network, state.step)
             state.seconds = before + time.monotonic() - began
             share = self._share(state)
+            if base is not None:  # the loss of the first step is that of the base
+                self.tell(Progress(0, share, losses[0], state.seconds, base, state.best_score, is_look=True))
+                base = None
             is_look = share >= LOOKS[min(state.looks, len(LOOKS) - 1)]
             if is_look:
                 score = self._look(network, optimizer, average, state, share)
                 state.seconds = before + time.monotonic() - began
             self.tell(Progress(state.step, share, _recent(losses), state.seconds, score, state.best_score, is_look))
-        if state.step != self._kept_step and (self.stop() or state.weights is None):
+        if state.step != self._kept_step and self.stop():
             share = self._share(state)
             score = self._look(network, optimizer, average, state, share)
             self.tell(
@@ -203,7 +209,7 @@ class Trainer:
             due = sum(share >= at for at in MINING) > sum(LOOKS[state.looks - 1] >= at for at in MINING if state.looks)
             if due and share < 1:
                 self._mine(trial, state)
-        if score.mean > state.best_score:
+        if score.mean >= state.best_score:
             state.best, state.best_score, state.best_step = mean, score.mean, state.step
         state.looks = sum(share >= at for at in LOOKS)
         state.weights, state.average, state.optimizer = network.weights(), mean, optimizer.state_dict()
