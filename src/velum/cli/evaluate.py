@@ -90,6 +90,12 @@ HiddenHeights = Annotated[
 TrainedNetwork = Annotated[
     bool, typer.Option("--network", help="Attack with a trained network as well (dlib-resnet); takes much longer.")
 ]
+Voices = Annotated[
+    bool,
+    typer.Option(
+        "--audio", help="Attack sound: SRC has a folder of recordings for each speaker; --with is silence, speech-mute."
+    ),
+]
 LinesJson = Annotated[bool, typer.Option("--json", help="Print each result as a line of JSON.")]
 Most = Annotated[
     int,
@@ -145,8 +151,12 @@ def evaluate(
 def strength(
     sources: Sources, techniques: Techniques = [], locate: Locate = "centerface", min_height: FaceHeight = 32,
     most: Most = 150, face_height: HiddenHeights = [], network: TrainedNetwork = False, json: LinesJson = False,
+    audio: Voices = False,
 ) -> None:  # fmt: skip
     """Hide faces of your images with each technique, then attack: count the faces that are still identified."""
+    if audio:
+        _attack_voices(sources, techniques, json=json)
+        return
     from velum.batch.arrange import arrange
     from velum.cli.progress import fetch_progress
     from velum.engine.part_cache import PartCache
@@ -174,6 +184,37 @@ def strength(
         results.extend(trial.results(name, technique))
         typer.echo(f"{name} tested", err=True)
     _print_attacks(results, json=json)
+
+
+def _attack_voices(sources: Sequence[Path], modes: Sequence[str], *, json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from velum.cli.progress import fetch_progress
+    from velum.evaluation.reidentification import voices
+    from velum.locate.embedding.resemblyzer import Resemblyzer
+    from velum.settings import Settings
+
+    settings = Settings.load()
+    chosen = voices.check_modes(modes)
+    if len(sources) != 1:
+        raise BadPlan(f"--audio takes one folder, with a folder for each speaker, not {len(sources)} sources")
+    speakers = voices.find_recordings(sources[0])
+    with fetch_progress() as progress, common.engine() as engine:
+        trial = voices.VoiceTrial(speakers, engine, Resemblyzer(settings.host(progress)))
+        results = []
+        for mode in (None, *chosen):
+            results += trial.results(mode)
+            typer.echo(f"{mode or 'nothing'} tested", err=True)
+    if json:
+        for result in results:
+            common.print_json(result.to_json())
+        return
+    table = Table(*voices.VOICE_HEADING, box=None, pad_edge=False)
+    for result in results:
+        table.add_row(*result.row)
+    Console().print(table)
+    typer.echo(voices.describe_luck(results[0]))
 
 
 def _choose_thresholds(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import av
+import numpy as np
 from av.audio.stream import AudioStream
 from av.stream import Disposition
 
@@ -16,6 +17,7 @@ from velum.limits import Limits
 from velum.media.formats import SOUND_FORMAT_SUFFIXES, VIDEO_HEAD_BYTES, sound_format_of_head, video_format_of
 from velum.media.sound.hearing import HeardTrack, hear_tracks, notes_on, packets_of, report_spans
 from velum.media.sound.muted_track import MutedTrack
+from velum.media.sound.samples import TrackDecoder, format_of_track
 from velum.media.sound.speech import SPEECH_THRESHOLD
 from velum.media.sound.stated_length import stated_seconds
 from velum.media.sound.transcript import WordSpans
@@ -30,6 +32,7 @@ from velum.plan import Plan
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
+    from numpy.typing import NDArray
 
 _LACK_SECONDS = Fraction(1, 2)
 """By which a file may be shorter than its header states: encoders add a delay of some frames, which is not played."""
@@ -174,6 +177,24 @@ def _find_lack(source: SoundSource, reached: Fraction) -> str | None:
     if stated is None or reached + _LACK_SECONDS > stated:
         return None
     return f"it has {float(reached):.2f} s of sound of {float(stated):.2f} s"
+
+
+def mono_samples(path: Path, limits: Limits, rate: int) -> "NDArray[np.float32]":
+    """Return the first track of a sound file, mixed to one channel, at `rate` samples a second.
+
+    Raises `BadInput` for a file that is none, or cannot be decoded.
+    """
+    if (kind := sound_format_of(path)) is None:
+        raise BadInput(f"{path} is no sound file")
+    with open_sound(path, kind, limits) as source, closing(source.file.open_side_streams(limits)) as demuxer:
+        index = source.info.tracks[0].index
+        stream = cast("AudioStream", next(stream for stream in demuxer.streams if stream.index == index))
+        made = format_of_track(stream, format="fltp", rate=rate)
+        decoder = TrackDecoder(stream, path, made, limits, cover_damage=False)
+        with translate_read_errors(path):
+            packets = [*packets_of(source, demuxer, [index], kind), None]
+            blocks = [block.samples.mean(axis=0) for packet in packets for block in decoder.decode(packet)]
+        return np.concatenate([np.zeros(0, np.float32), *blocks]).astype(np.float32)
 
 
 def _write_tracks(
