@@ -22,9 +22,9 @@ from tests.media.archive.pdfs import crowded, document, everything, image, photo
 from tests.rows import but_for
 
 from velum import Limits, Plan, Region, Report
-from velum.errors import BadInput, BadPlan, LimitExceeded, NotHidden
+from velum.errors import BadInput, LimitExceeded, NotHidden
 from velum.media import archive
-from velum.plan import Rule, Video
+from velum.plan import Video
 from velum.spec import PartSpec
 
 WIDTH, HEIGHT = SIZE
@@ -276,10 +276,7 @@ def test_a_text_layer_stays_with_a_photograph_that_is_coded_anew_although_nothin
     assert b"JJJJJJJJ" not in everything(target)
 
 
-def test_rules_for_text_refuse_pdfs_with_text_and_scans_have_none(tmp_path: Path) -> None:
-    text = replace(PLAN, rules=(*PLAN.rules, Rule("text", PartSpec("text", {"match": "email"}), PartSpec("blacken"))))
-    with pytest.raises(BadPlan, match="text of its own"):
-        hide(document(tmp_path / "in.pdf", photo, SCAN), text)
+def test_a_scan_has_no_text_of_its_own(tmp_path: Path) -> None:
     scan = document(tmp_path / "scan.pdf", photo)
     with archive.open_container(scan, "PDF", archive.Budget(Limits()), "scan.pdf") as opened:
         assert not opened.has_text

@@ -18,7 +18,7 @@ from tests.media.archive.factories import BOX, PLAN, finding, zipped
 from tests.media.archive.pdfs import crowded, document, everything, image, photo, pictures, samples
 
 from velum import Engine, Limits, Plan, Region, Report, RuntimeConfig
-from velum.errors import BadInput, BadPlan, LimitExceeded
+from velum.errors import BadInput, LimitExceeded
 from velum.media.still import render_still
 from velum.plan import Rule, Video
 from velum.region import Box
@@ -64,13 +64,6 @@ def test_text_that_a_page_draws_is_hidden_and_the_result_has_no_text(tmp_path: P
     (page,) = shown(target)
     assert page[36:50, 20:170].max() <= 8
     assert page[60:].min() == 255
-
-
-def test_a_rule_for_text_that_refuses_a_pdf_advises_to_render_its_pages(tmp_path: Path) -> None:
-    source = document(tmp_path / "in.pdf", photo, TEXT)
-    rules = (Rule("text", PartSpec("text", {"match": "email"}), PartSpec("blacken")),)
-    with pytest.raises(BadPlan, match=r"or render the pages \(pdf_pages = render\)"):
-        hide(source, replace(PLAN, rules=rules))
 
 
 def test_nothing_of_the_source_is_in_the_result(tmp_path: Path) -> None:

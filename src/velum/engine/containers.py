@@ -12,10 +12,11 @@ from typing import Any
 from velum import __version__, media
 from velum.annotations import Annotations
 from velum.atomic import folder_next_to, keep_original, publish
+from velum.engine.document_text import hide_document_text
 from velum.engine.member_messages import add_member, name_members, refuse_missing_topics
 from velum.engine.stages import NOTHING_FOUND, OnRegions, Progress
 from velum.engine.verify_output import Verdict, leak_message
-from velum.errors import BadInput, BadPlan, LimitExceeded, NotHidden, VelumError, names_for_places
+from velum.errors import BadInput, LimitExceeded, NotHidden, VelumError, names_for_places
 from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.media import archive
@@ -26,11 +27,6 @@ from velum.report import Report
 
 MOST_EDITED_BYTES = 256 << 20
 """Largest XML member from which metadata is removed, and largest text in which images are searched for, in bytes."""
-
-TEXT_STAYS = (
-    "it has text of its own, which stays wherever it is shown; of pages in which something was hidden, invisible "
-    "text is left out"
-)
 
 PAGES_ARE_PICTURES = (
     "each page is a picture now, also where nothing was hidden: its text can no longer be selected or searched, and "
@@ -139,8 +135,6 @@ class _ContainerRun:
     def _begin(self, document: Document, container: MediaContainer, prefix: str) -> None:
         where = prefix.rstrip("/")
         if document.format in archive.DOCUMENTS:
-            if container.has_text:
-                self._refuse_text_rules(document.format, where)
             twice = [name for name, count in Counter(document.names).items() if count > 1]
             if twice:
                 raise BadInput(f"cannot read {where or self.job.source}: it has two members named {twice[0]!r}")
@@ -150,20 +144,13 @@ class _ContainerRun:
             )
         if document.format in archive.LOGS:
             refuse_missing_topics(container.members(), self.job.plan.topics, where or str(self.job.source))
-        if document.format == "PDF" and container.has_text:
-            self.notes.append((where, TEXT_STAYS))
         if document.format == "PDF" and self.job.plan.pdf_pages == "render":
             self.notes.append((where, PAGES_ARE_PICTURES))
+        elif document.format in archive.DOCUMENTS:
+            done, texts = hide_document_text(container, document.format, self.job.plan, where or str(self.job.source))
+            self.members += [{**member, "name": prefix + member["name"]} for member in done]
+            self.notes += [(where, text) for text in texts]
         self.notes += [(where, f"left out: {what}") for what in container.leftovers]
-
-    def _refuse_text_rules(self, format: str, where: str) -> None:
-        advice = ", or render the pages (pdf_pages = render)" if format == "PDF" else ""
-        for rule in self.job.plan.rules:
-            if rule.locate.name == "text" and rule.locate.options.get("shape") != "plate":
-                raise BadPlan(
-                    f"cannot hide text in {where or self.job.source}: rules with text search pictures only, and a "
-                    f"{format} has text of its own, which stays; leave that rule out{advice}"
-                )
 
     def _write_member(
         self,
@@ -333,4 +320,5 @@ class _ContainerRun:
         for name, text in self.notes:
             by_text.setdefault(text, []).append(name)
         texts = [name_members(names, text) for text, names in by_text.items()]
-        return tuple(texts if anything_hidden else [NOTHING_FOUND, *texts])
+        has_hidden_text = any(member["action"] == "edited" and "hidden" in member for member in self.members)
+        return tuple(texts if anything_hidden or has_hidden_text else [NOTHING_FOUND, *texts])

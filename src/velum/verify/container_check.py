@@ -11,6 +11,7 @@ from velum.engine.containers import MOST_EDITED_BYTES
 from velum.errors import BadInput, LimitExceeded
 from velum.file_hash import sha256_of
 from velum.limits import Limits
+from velum.locate.text.written import reads_text, text_finder
 from velum.media import SEQUENCE, archive, kind_of, sound_format_of
 from velum.media.archive import Content, Document, MediaContainer, Member
 from velum.plan import Plan
@@ -72,6 +73,8 @@ class ContainerCheck:
             are_pages = format == "PDF" and self._renders
             if are_pages and container.has_text:
                 self._add("rest", prefix.rstrip("/") or file.name, "its pages have text; they should be pictures alone")
+            if format == "PDF" and not self._renders and any(map(reads_text, self.plan.rules)):
+                self._check_text(container, prefix.rstrip("/") or file.name)
             document = Document(format, container.names, frozenset(self.plan.metadata))
             for leftover in container.leftovers:
                 self._add("rest", prefix.rstrip("/") or file.name, f"it holds {leftover}")
@@ -92,6 +95,16 @@ class ContainerCheck:
                 else:
                     self._check_member(document, member, member_file, before, content, name)
                 yield name
+
+    def _check_text(self, container: MediaContainer, name: str) -> None:
+        """Look in the text of a PDF for what the rules for text hide."""
+        try:
+            counts = archive.remove_text(container, text_finder(self.plan.rules), (0, 0, 0))
+        except BadInput as error:
+            self._add("rest", name, str(error))
+            return
+        for place, count in counts.items():
+            self._add("seen", name, f"{place}: the text has {count} of what the plan hides")
 
     @property
     def _renders(self) -> bool:

@@ -5,7 +5,7 @@ A container is opened, its members are gone through in order, and each is copied
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -41,6 +41,7 @@ __all__ = [
     "open_container",
     "refuse_alone",
     "refuse_target",
+    "remove_text",
     "suffix_of_container",
     "unpack_member",
     "usual_suffix",
@@ -160,6 +161,19 @@ def _open_pdf(path: Path, budget: Budget, name: str, metadata: frozenset[str], *
             f"cannot read {name}: PDFs need the extra 'documents'; pip install 'velum-anonymizer[documents]'"
         ) from error
     return PdfContainer(path, budget, name, metadata)
+
+
+def remove_text(
+    container: MediaContainer, find: Callable[[str], Iterable[tuple[int, int]]], color: tuple[float, float, float]
+) -> Mapping[str, int]:
+    """Take what `find` finds out of the text of a PDF that is open; return the number of words by place.
+
+    `find` returns places, from and to before, of a text of several lines. Boxes of the colour (red, green and blue from
+    0 to 1) take the place of words on pages. Raises `BadInput` for text that cannot be searched.
+    """
+    from velum.media.archive.pdf_file import PdfContainer  # noqa: PLC0415  # an extra
+
+    return container.remove_text(find, color) if isinstance(container, PdfContainer) else {}
 
 
 def _open_log(path: Path, format: str, budget: Budget, name: str, *, recover: bool) -> MediaContainer:

@@ -5,7 +5,7 @@ The result is a new file without earlier revisions. Pages keep their contents, b
 
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from velum.media.archive.pdf_pictures import (
     values_of,
     write_samples,
 )
+from velum.media.archive.pdf_text import FindText, PdfText, refuse_finds
 
 SMALLEST = 8
 """Pictures with a shorter side, in pixels, are taken over as they are: rules, dots, glyphs."""
@@ -69,6 +70,7 @@ class PdfContainer:
         self._pictures: dict[tuple[int, int], _Picture] = {}
         self._in_order: list[_Picture] = []
         self.has_text = False
+        self.find_text: FindText | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack, translate_damage(self._name):
@@ -118,6 +120,12 @@ class PdfContainer:
     def picture(self, member: Member) -> _Picture:
         """Return the picture of a member."""
         return self._in_order[member.number]
+
+    def remove_text(self, find: FindText, color: tuple[float, float, float]) -> Mapping[str, int]:
+        """Take what `find` finds out of the text, as `velum.media.archive.remove_text` does."""
+        self.find_text = find
+        with translate_damage(self._name):
+            return PdfText(self.pdf, self._name, find, color).remove(has_text=self.has_text)
 
     def writer(self, target: Path, metadata: frozenset[str]) -> "PdfWriter":  # noqa: ARG002 - it is known already
         """Return a writer of the PDF with other pictures to `target`."""
@@ -232,6 +240,8 @@ class PdfWriter:
             if "/Info" in pdf.trailer and not pdf.trailer.Info.keys():
                 del pdf.trailer["/Info"]
             pdf.save(self._target, deterministic_id=True, object_stream_mode=pikepdf.ObjectStreamMode.generate)
+            if self._source.find_text is not None and self._source.has_text:
+                refuse_finds(self._target, self._source.find_text)
 
     def copy(self, member: Member, file: Path) -> None:
         """Leave a picture as it is."""

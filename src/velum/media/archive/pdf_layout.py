@@ -57,6 +57,25 @@ def pieces_of(page: Any) -> set[tuple[int, int]]:
     }
 
 
+def close_states(page: Any) -> int:
+    """Drop each `Q` of a page's contents that closes no state, as viewers do; return the number of states left open."""
+    page.contents_coalesce()
+    if not isinstance(contents := page.obj.get("/Contents"), Stream):
+        return 0
+    kept: list[Any] = []
+    depth, dropped = 0, 0
+    for instruction in pikepdf.parse_content_stream(contents):
+        operator = str(instruction.operator)
+        if operator == "Q" and not depth:
+            dropped += 1
+            continue
+        depth += (operator == "q") - (operator == "Q")
+        kept.append(instruction)
+    if dropped:
+        contents.write(pikepdf.unparse_content_stream(kept))
+    return depth
+
+
 def share_resources(page: Any) -> None:
     """Give forms without resources the resources of the page or form that draws them (ISO 32000-2, 8.10.1)."""
     waiting, seen = [(value, resources_of(page.obj)) for value in _forms(resources_of(page.obj))], set()

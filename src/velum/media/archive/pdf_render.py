@@ -3,9 +3,7 @@
 pdfium draws the pages as a viewer shows them, with forms, annotations and the layers that are on by default.
 """
 
-import logging
 import math
-import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +18,7 @@ from PIL import Image
 from velum.errors import BadInput
 from velum.media.archive.member import Budget, Member
 from velum.media.archive.pdf_file import open_pdf, translate_damage
+from velum.media.archive.pdf_letters import PDFIUM
 
 RENDER_DPI = 200
 """Pixels for each inch of a page, in both directions."""
@@ -30,11 +29,6 @@ RENDER_QUALITY = 90
 FEW_COLOURS, FLAT = 256, 0.5
 """A page of at most so many colours, one of which covers this share of it, is text or a drawing: it is written without
 loss. Photographs, also grey ones, have no such colour."""
-
-logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it would advise users of XFA forms to build it anew
-
-_PDFIUM = threading.Lock()
-"""pdfium is not thread-safe: every call of it, also for other documents, waits for the one before."""
 
 _XFA = {pypdfium2.raw.FORMTYPE_XFA_FULL, pypdfium2.raw.FORMTYPE_XFA_FOREGROUND}
 
@@ -118,7 +112,7 @@ class RenderedPdf:
     @contextmanager
     def _open(self) -> Iterator[Any]:
         """Open the PDF for one page: what pdfium remembers of pages grows with their number."""
-        with _PDFIUM, closing(pypdfium2.PdfDocument(self._path)) as document:
+        with PDFIUM, closing(pypdfium2.PdfDocument(self._path)) as document:
             document.init_forms()
             yield document
 

@@ -1,0 +1,74 @@
+"""Find personal data in text that a document holds as letters: of several lines, with words broken at their ends.
+
+What `velum.locate.pii` finds in each line is found here, too, and what goes on in the next line.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from velum.errors import BadPlan
+from velum.locate import pii
+from velum.plan import Rule
+
+Find = Callable[[str], list[tuple[int, int]]]
+"""Returns the places, from and to before, of what a plan hides of a text of several lines."""
+
+_BREAK = re.compile(r"(?<=\w)-\n[ \t]*(?=\w)|(?<=[-@._/+])\n[ \t]*|\n[ \t]*(?=[@._])")
+"""A break within a word: after a hyphen, which may belong to the word or not, or beside a sign of addresses."""
+
+
+def reads_text(rule: Rule) -> bool:
+    """Tell whether a rule looks for text, other than plates by their shape."""
+    return rule.locate.name == "text" and rule.locate.options.get("shape") != "plate"
+
+
+def text_finder(rules: Sequence[Rule]) -> Find:
+    """Return what finds all that the rules for text hide. Raises `BadPlan` for unknown kinds and expressions."""
+    chosen = [rule.locate.options for rule in rules if reads_text(rule)]
+    for options in chosen:
+        if not all(isinstance(options.get(name, ""), str) for name in ("match", "regex")):
+            raise BadPlan("match and regex of text must be strings")
+    pairs = [
+        (pii.parse_kinds(str(options.get("match", ""))), pii.compile_pattern(str(options.get("regex", ""))))
+        for options in chosen
+    ]
+    if any(not kinds and pattern is None for kinds, pattern in pairs):
+        return lambda text: [match.span() for match in re.finditer(r"[^\s*][^\n]*", text)]
+    return lambda text: sorted({span for kinds, pattern in pairs for span in find_in_lines(text, kinds, pattern)})
+
+
+def find_in_lines(text: str, kinds: frozenset[str], pattern: re.Pattern[str] | None) -> list[tuple[int, int]]:
+    r"""Return the places of matches in a text of several lines.
+
+    A number that goes on in the next line counts only if its check digits are right, or it begins with +: columns of
+    figures would be numbers, too.
+
+    >>> find_in_lines("to ada@exam-\nple.org", frozenset({"email"}), None)
+    [(3, 12), (3, 20)]
+    """
+    found = {(match.start, match.end) for match in pii.find(text, kinds, pattern)}
+    for match in pii.find(text.replace("\n", " "), kinds & {"iban", "card", "phone"}, pattern):
+        part = text[match.start : match.end]
+        is_sure = match.checked if match.kind != "phone" else part.startswith("+")
+        if "\n" in part and is_sure:
+            found.add((match.start, match.end))
+    for keeps_hyphen in (True, False):
+        found |= _found_in_joined(text, kinds, pattern, keeps_hyphen=keeps_hyphen)
+    return sorted(found)
+
+
+def _found_in_joined(
+    text: str, kinds: frozenset[str], pattern: re.Pattern[str] | None, *, keeps_hyphen: bool
+) -> set[tuple[int, int]]:
+    """Return the places of matches that breaks within words part."""
+    places: list[int] = []
+    end = 0
+    for gap in _BREAK.finditer(text):
+        places += range(end, gap.start() + (keeps_hyphen and gap[0].startswith("-")))
+        end = gap.end()
+    if not end:
+        return set()
+    places += range(end, len(text))
+    joined = "".join(text[place] for place in places)
+    spans = ((places[match.start], places[match.end - 1] + 1) for match in pii.find(joined, kinds, pattern))
+    return {(start, stop) for start, stop in spans if "\n" in text[start:stop]}
