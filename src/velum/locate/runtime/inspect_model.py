@@ -39,8 +39,8 @@ def signature(path: Path) -> Signature:
     """
     model = read_model(path)
     return Signature(
-        {_name(tensor, n): _shape(tensor) for n, tensor in enumerate(model.inputs)},
-        {_name(tensor, n): _shape(tensor) for n, tensor in enumerate(model.outputs)},
+        {tensor_name(tensor, n): _shape(tensor) for n, tensor in enumerate(model.inputs)},
+        {tensor_name(tensor, n): _shape(tensor) for n, tensor in enumerate(model.outputs)},
         _metadata(model),
     )
 
@@ -118,7 +118,8 @@ def _metadata(model: ov.Model) -> dict[str, str]:
     return metadata
 
 
-def _name(tensor: Any, index: int) -> str:
+def tensor_name(tensor: Any, index: int) -> str:
+    """Return the name of an input or output, or its index where it has none."""
     return str(tensor.get_any_name()) if tensor.get_names() else str(index)
 
 

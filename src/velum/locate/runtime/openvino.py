@@ -17,7 +17,8 @@ from velum.frame import Rgb
 from velum.locate.output_formats import Input, Tensors
 from velum.locate.runtime import check_finite
 from velum.locate.runtime.compiled_cache import CompiledCache
-from velum.locate.runtime.inspect_model import add_preprocessing, inputs_of, shared_core
+from velum.locate.runtime.inspect_model import add_preprocessing, inputs_of, shared_core, tensor_name
+from velum.locate.runtime.row_strips import divide_into_strips
 from velum.plugins import Precision, RuntimeConfig
 
 # OpenVINO caches kernels for each input size. Without a limit, sixty sizes take 230 MB more; with this limit they take
@@ -54,7 +55,7 @@ class _NetworkFacts:
         order = [tensor.any_name for tensor in model.inputs]
         picture, *rest = inputs_of(model)
         return cls(
-            names=tuple(_name(output, index) for index, output in enumerate(model.outputs)),
+            names=tuple(tensor_name(output, index) for index, output in enumerate(model.outputs)),
             quantized=any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops()),
             picture=order.index(picture.any_name),
             beside={order.index(other.any_name): other.get_partial_shape()[1].get_length() for other in rest},
@@ -192,6 +193,8 @@ class OpenvinoNetwork:
             if size not in self._fixed and len(self._fixed) < FIXED_SIZES:
                 model = self._fixable.clone()
                 model.reshape({self._facts.picture: [1, height, width, 3]})
+                if not self._facts.quantized:
+                    divide_into_strips(model)
                 self._fixed[size] = _CompiledNetwork(self._core.compile_model(model, "CPU", _settings(self._host)))
             return self._fixed.get(size, self._open)
 
@@ -296,10 +299,6 @@ def _check(host: RuntimeConfig) -> None:
 
 def _no_such_precision(host: RuntimeConfig, allowed: str, why: str = "") -> Unavailable:
     return Unavailable(f"precision {host.precision} is not available on this CPU{why}; choose one of {allowed}")
-
-
-def _name(output: Any, index: int) -> str:
-    return str(output.get_any_name()) if output.get_names() else str(index)
 
 
 def _first_line(error: Exception) -> str:
