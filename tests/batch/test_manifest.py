@@ -73,6 +73,19 @@ def test_a_repeated_command_lists_exactly_the_new_and_changed_files(run: BatchRu
     assert keys_of(run, third) == ["d.mp4"]
 
 
+def test_results_that_are_gone_are_listed_again_where_that_is_asked_for(run: BatchRun, source: ObjectTree) -> None:
+    put(source, "a.jpg", "b/c.png", "b.jpg", "d.jpg", "z.mp4")
+    first, _ = run.list_sources(source, Selection())
+    assert first is not None
+    finish(run, first, "d.jpg")
+    put(run.target, "a.jpg", "b/other.png", "z.mp4")
+    nothing, counts = run.list_sources(source, Selection())
+    assert (nothing, counts.unchanged) == (None, {"hidden": 4, "failed": 1})
+    second, counts = run.list_sources(source, Selection(), retry=["missing"])
+    assert keys_of(run, second) == ["b.jpg", "b/c.png"]
+    assert counts.unchanged == {"hidden": 2, "failed": 1}
+
+
 def test_shards_end_by_items_or_by_minutes_of_video(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.batch.listing.SHARD_ITEMS", 3)
     images = [SourceItem(f"{n}.jpg", "", 10) for n in range(4)]

@@ -313,7 +313,7 @@ def test_a_disk_that_is_full_leaves_files_for_the_next_run(velum_command: Comman
         (("in/a", "-o", "in"), 4, "overlap: results would be taken"),
         (("nothing", "-o", "out"), 6, "does not exist"),
         (("empty", "-o", "out"), 3, "no images or videos"),
-        (("in", "-o", "out", "--retry", "hidden"), 4, "allowed are failed and refused"),
+        (("in", "-o", "out", "--retry", "hidden"), 4, "allowed are failed, refused, missing"),
         (("in", "-o", "out", "--runner", "spark"), 4, "allowed are local and ray"),
         (("in", "-o", "out", "--metrics", "here"), 4, "write HOST:PORT"),
         (("in", "-o", "ftp://x"), 4, "file:///folder, memory://NAME, or the path of a folder"),

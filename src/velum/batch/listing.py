@@ -4,12 +4,18 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Literal, get_args
 
 from velum.batch.arrange import is_selected
-from velum.batch.item import ItemOutcome, SourceItem, Status
+from velum.batch.item import ItemOutcome, SourceItem
 from velum.media import SUFFIXES, archive
 from velum.media.formats import DICOM_SUFFIXES, OTHER_SUFFIXES, READ_ONLY_SUFFIXES, VIDEO_SUFFIXES
 from velum.storage.objects import ObjectInfo, ObjectTree
+
+Retry = Literal["failed", "refused", "missing"]
+"""Which unchanged files are tried again: those of a status, or those whose result is no longer in its place."""
+
+RETRIES: tuple[Retry, ...] = get_args(Retry)
 
 FOLDER = "_velum"
 """First segment of all keys that a batch writes beside the results."""
@@ -112,14 +118,24 @@ def into_shards(items: Iterable[SourceItem]) -> Iterator[list[SourceItem]]:
 
 
 def without_finished(
-    items: Iterator[SourceItem], outcomes: Iterator[ItemOutcome], retry: Collection[Status], counts: ListingCounts
-) -> Iterator[SourceItem]:
-    """Yield items without an outcome of the same ETag, and those to be retried. Both inputs are sorted by key."""
-    outcome = next(outcomes, None)
+    items: Iterator[SourceItem], outcomes: Iterator[ItemOutcome], target: Iterator[ObjectInfo],
+    retry: Collection[Retry], counts: ListingCounts,
+) -> Iterator[SourceItem]:  # fmt: skip
+    """Yield items without an outcome of the same ETag, and those to be retried. All inputs are sorted by key.
+
+    `target` has the objects of the results; they are listed only to retry what is missing.
+    """
+    results = (found.key for found in target if not found.key.startswith(f"{FOLDER}/"))
+    outcome, result = next(outcomes, None), next(results, None) if "missing" in retry else None
     for item in items:
         while outcome is not None and outcome.key < item.key:
             outcome = next(outcomes, None)
-        if outcome is None or (outcome.key, outcome.etag) != (item.key, item.etag) or outcome.status in retry:
+        while result is not None and result < item.key:
+            result = next(results, None)
+        is_same = outcome is not None and (outcome.key, outcome.etag) == (item.key, item.etag)
+        status = outcome.status if outcome is not None and is_same else None
+        is_gone = status in {"hidden", "nothing found"} and "missing" in retry and result != item.key
+        if status is None or status in retry or is_gone:
             yield item
         else:
-            counts.unchanged[outcome.status] += 1
+            counts.unchanged[status] += 1

@@ -22,11 +22,12 @@ from itertools import groupby
 from typing import Any, Literal, Self
 
 from velum import __version__
-from velum.batch.item import ItemOutcome, SourceItem, Status, arithmetic_of, hashes_of
+from velum.batch.item import ItemOutcome, SourceItem, arithmetic_of, hashes_of
 from velum.batch.listing import (
     FOLDER,
     Listing,
     ListingCounts,
+    Retry,
     Selection,
     ignore_count,
     into_shards,
@@ -40,7 +41,6 @@ from velum.plan import Plan
 from velum.storage.objects import ObjectGone, ObjectTree
 
 FORMAT = "velum-batch/1"
-
 
 OtherArithmetic = Literal["refuse", "mark"]
 
@@ -214,7 +214,7 @@ class BatchRun:
         self.target.put_new(key, encode_outcomes(outcomes))
 
     def list_sources(
-        self, source: ObjectTree, selection: Selection, *, retry: Collection[Status] = (),
+        self, source: ObjectTree, selection: Selection, *, retry: Collection[Retry] = (),
         progress: Callable[[int], None] = ignore_count, earlier: Sequence[Listing] | None = None,
     ) -> tuple[Listing | None, ListingCounts]:  # fmt: skip
         """List the objects to hide, in shards; None when none is new, has changed, or is to be retried.
@@ -225,8 +225,8 @@ class BatchRun:
         earlier = self.listings() if earlier is None else earlier
         counts = ListingCounts()
         chosen = map(SourceItem.of, select(source, selection, counts.left_out, progress))
-        new = without_finished(chosen, self._last_outcomes(earlier), retry, counts) if earlier else chosen
-        return self.add_listing(new, len(earlier), counts), counts
+        new = without_finished(chosen, self._last_outcomes(earlier), self.target.list(), retry, counts)
+        return self.add_listing(new if earlier else chosen, len(earlier), counts), counts
 
     def add_listing(
         self, new: Iterable[SourceItem], number: int, counts: ListingCounts, *, own: bool = False

@@ -30,7 +30,8 @@ app = typer.Typer(
 
 Place = Annotated[str, typer.Argument(metavar="DST", help="The place of the results; or one run: DST/_velum/RUN.")]
 Retry = Annotated[
-    list[str], typer.Option("--retry", metavar="STATUS", help="Try such files again: failed or refused. Repeatable.")
+    list[str],
+    typer.Option("--retry", metavar="WHICH", help="Hide again: failed, refused, missing (results). Repeatable."),
 ]
 Shard = Annotated[
     int | None,
@@ -110,14 +111,14 @@ def run(
     no_progress: NoProgress = False,
 ) -> None:
     """Hide in all images and videos of SRC and write them under DST, by the same keys. Sources are never written."""
-    from velum.batch.listing import Selection
+    from velum.batch.listing import RETRIES, Selection
     from velum.storage.objects import open_tree
 
     chosen_plan = options.with_people(
         options.PlanOptions(plan, rule, hide_labels, technique, keep, effort=effort).plan()
     )
-    if unknown := set(retry) - {"failed", "refused"}:
-        raise BadPlan(f"--retry {unknown.pop()!r} is unknown; allowed are failed and refused")
+    if unknown := set(retry) - {*RETRIES}:
+        raise BadPlan(f"--retry {min(unknown)!r} is unknown; allowed are {', '.join(RETRIES)}")
     if runner not in {"local", "ray"}:
         raise BadPlan(f"--runner {runner!r} is unknown; allowed are local and ray")
     if other_arithmetic not in {"refuse", "mark"}:

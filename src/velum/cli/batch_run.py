@@ -16,8 +16,8 @@ from velum.cli.common import Messages
 from velum.errors import BadInput, OutputFailed, Unavailable
 
 if TYPE_CHECKING:
-    from velum.batch.item import ItemOutcome, Status
-    from velum.batch.listing import Listing, Selection
+    from velum.batch.item import ItemOutcome
+    from velum.batch.listing import Listing, Retry, Selection
     from velum.batch.manifest import BatchRun
     from velum.batch.metrics import BatchMetrics
     from velum.batch.summary import BatchSummary
@@ -136,7 +136,7 @@ class CommandRun:
             listing, counts = run.list_sources(
                 self.ready.source,
                 self.selection,
-                retry=cast("Sequence[Status]", retry),
+                retry=cast("Sequence[Retry]", retry),
                 progress=progress,
                 earlier=earlier,
             )

@@ -164,7 +164,9 @@ def _why_not_uniform(plane: Plane, black: Plane, mask: Mask) -> str | None:
         return None
     missed = np.abs(samples[0].astype(np.int32) - target).max()
     levels = float(missed) / (1 << (plane.bits - 8))
-    return f"its colour differs from black by {levels:.0f} levels" if levels > FAR_FROM_BLACK else None
+    return (
+        f"its colour differs from the one of the technique by {levels:.0f} levels" if levels > FAR_FROM_BLACK else None
+    )
 
 
 def _has_no_place(plane: Indexed) -> bool:
