@@ -17,7 +17,7 @@ Effort = Literal["fast", "balanced", "thorough"]
 
 Verify = bool | Literal["identity"]
 
-Audio = Literal["copy", "drop", "silence", "speech-mute"]
+Audio = Literal["copy", "drop", "silence", "speech-mute", "voice"]
 """What is done with the audio of a video."""
 
 _EARLIER_AUDIO = {"mute": "silence"}
@@ -114,8 +114,8 @@ class Video:
     size: Literal["like-source"] | None = None
     """`like-source`: the encoded video takes no more bytes than the source's, and quality gives way for it."""
     audio: Audio = "copy"
-    """`silence`: the same tracks without a sound; `speech-mute`: speech is found and muted, all else stays. Plans of
-    earlier versions have `mute` for `silence`."""
+    """`silence`: the same tracks without a sound; `speech-mute`: speech is found and muted, `voice`: it gets other
+    voices, all else stays. Plans of earlier versions have `mute` for `silence`."""
     mute: str | None = None
     """What is muted where a transcript says it: `phone|card`, or `text(match='phone|card', names='Jane Roe|Roe')`."""
     subtitles: Literal["copy", "drop"] = "copy"
@@ -134,12 +134,12 @@ class Video:
     def __post_init__(self) -> None:
         object.__setattr__(self, "audio", _EARLIER_AUDIO.get(self.audio, self.audio))
         object.__setattr__(self, "mute", None if self.mute is None else text_rule(self.mute))
-        choices: dict[str, tuple[str, ...]] = {
-            "audio": get_args(Audio), "subtitles": ("copy", "drop"), "on_damage": ("fail", "cover"),
-        }  # fmt: skip
+        choices = {"audio": get_args(Audio), "subtitles": ("copy", "drop"), "on_damage": ("fail", "cover")}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise BadPlan(f"video.{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
+        if self.audio == "voice" and self.mute is not None:
+            raise BadPlan("video.audio is voice, with which words of video.mute would be heard; choose one of the two")
         for name in ("track", "two_pass", "smart"):
             if not isinstance(getattr(self, name), bool):
                 raise BadPlan(f"video.{name} is {getattr(self, name)!r}; it must be true or false")
@@ -158,8 +158,8 @@ class Video:
 
     @property
     def mutes_spans(self) -> bool:
-        """True where some of the sound is muted, and the rest is kept."""
-        return self.audio == "speech-mute" or (self.audio == "copy" and self.mute is not None)
+        """True where some of the sound is muted or changed, and the rest is kept."""
+        return self.audio in {"speech-mute", "voice"} or (self.audio == "copy" and self.mute is not None)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

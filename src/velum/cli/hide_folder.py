@@ -132,9 +132,11 @@ def say_hidden(report: "Report") -> str:
     seen += [f"{words} hidden in its own text"] if words else []
     actions = {track["action"] for track in report.sound}
     muted = max((sum(end - start for start, end in track.get("muted", ())) for track in report.sound), default=0.0)
+    changed = max((sum(end - start for start, end in track.get("changed", ())) for track in report.sound), default=0.0)
     heard = f"{muted:.1f} s of speech muted" if muted else "no speech found"
+    heard = f"voices changed in {changed:.1f} s of sound (weak)" if changed else heard
     counts = {} if report.transcript is None else report.transcript["muted"]
     words = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no words"
     said = [f"{words} muted in {muted:.1f} s of sound"] if report.transcript else []
-    sound = said or ([heard] if "speech-mute" in actions else ["all sound muted"] if actions else [])
+    sound = said or ([heard] if actions & {"speech-mute", "voice"} else ["all sound muted"] if actions else [])
     return ", ".join(seen + sound)

@@ -168,7 +168,7 @@ Audio = Annotated[
     typer.Option(
         "--audio",
         metavar="MODE",
-        help="Sound: copy (default), drop, silence, or speech-mute (mute speech, keep other sound).",
+        help="Sound: copy (default), drop, silence, speech-mute (keep other sound), or voice (change voices; weak).",
         rich_help_panel="Video",
     ),
 ]

@@ -14,7 +14,7 @@ from velum.limits import Limits
 from velum.locate.labels import covered_labels, covers, plain
 from velum.locate.spoken import SpokenRule
 from velum.locate.weights.missing_weights import call_for_all
-from velum.media.sound.speech import require_detector
+from velum.media.sound.speech import require_detector, threshold_for
 from velum.people import People
 from velum.plan import Plan, Rule
 from velum.plugins import Described, Localizer, Technique, warning_of
@@ -98,7 +98,7 @@ def prepare(
     extra that finds speech.
     """
     limits.check("rules", len(plan.rules), "the plan")
-    if plan.video.audio == "speech-mute":
+    if threshold_for(plan.video.audio) is not None:
         require_detector()
     if plan.video.mute is not None:
         SpokenRule.of(plan.video.mute)

@@ -10,7 +10,7 @@ from velum.errors import BadPlan
 from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.media import StreamSink
-from velum.media.sound.speech import require_detector
+from velum.media.sound.speech import require_detector, threshold_for
 from velum.media.sound.transcript import WordSpans
 from velum.plan import Plan
 from velum.report import Report
@@ -40,7 +40,7 @@ def hide_sound(job: SoundJob, *, has_regions: bool = False) -> Report:
     if has_regions or isinstance(target, StreamSink):
         raise BadPlan(f"{source} is a sound file: it is written to a file, and has no regions; leave --regions out")
     sound_file.refuse_sound_target(source, target, job.format, plan)
-    if plan.video.audio == "speech-mute":
+    if threshold_for(plan.video.audio) is not None:
         require_detector()
     keep_original(target, source)
     ensure_free(target, overwrite=job.overwrite)

@@ -10,7 +10,7 @@ from velum.engine.spoken_words import find_words
 from velum.errors import BadPlan
 from velum.limits import Limits
 from velum.locate.spoken import SpokenRule
-from velum.media.sound.hearing import hear_tracks, loudness_in, place_words
+from velum.media.sound.hearing import CHANGED_WARNING, hear_tracks, loudness_in, place_words
 from velum.media.sound.sound_file import open_sound
 from velum.media.sound.speech import CERTAIN_THRESHOLD, Span, shrink_spans
 from velum.media.sound.transcript import read_transcript
@@ -86,6 +86,8 @@ def sound_file_leaks(
         if plan.video.audio == "silence":
             whole: dict[int, list[Span]] = {index: [WHOLE] for index in _audio_tracks(after)}
             found, notes = _loud(after, whole, "should be silent but is not"), list[str]()
+        elif plan.video.audio == "voice":
+            found, notes = [], [CHANGED_WARNING]
         elif plan.video.audio == "copy" and plan.video.mute is not None:
             found, notes = [], [] if transcript else [WORDS_UNKNOWN]
         else:

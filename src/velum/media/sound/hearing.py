@@ -18,6 +18,7 @@ from velum.media.sound.speech import (
     SpeechDetector,
     cut_spans,
     merge_spans,
+    threshold_for,
 )
 from velum.media.sound.transcript import WordSpans
 from velum.media.video.file_input import SideStreams, translate_read_errors
@@ -45,6 +46,11 @@ MENTIONED_REST_SECONDS = 10.0
 
 _LOWEST_RATE, _HIGHEST_RATE = 4000, 768_000
 """Samples per second of sound in which speech can be found: with fewer it has no vowels, and with more no format."""
+
+CHANGED_WARNING = (
+    "voices are changed, which is weak: what is said stays, and with recordings of a few people it may be told who "
+    "speaks; speech-mute and silence are safe"
+)
 
 MENTIONED_SECONDS = 0.1
 """Overlap that is mentioned; less is the unevenness of clocks. Encoders have a delay that is shorter."""
@@ -236,8 +242,9 @@ def notes_on(heard: Mapping[int, HeardTrack], video: Video, words: WordSpans | N
     notes = [
         f"audio track {i}: no speech was found in it; listen to it"
         for i, track in heard.items()
-        if not track.spans and video.audio == "speech-mute"
+        if not track.spans and threshold_for(video.audio) is not None
     ]
+    notes += [CHANGED_WARNING] if video.audio == "voice" and any(track.spans for track in heard.values()) else []
     rest = max((track.end - track.first for track in heard.values()), default=0.0) - (words.end if words else 1e12)
     if rest > MENTIONED_REST_SECONDS:
         notes.append(f"the transcript ends {rest:.0f} s before the sound; nothing was muted in the rest of it")
@@ -247,8 +254,8 @@ def notes_on(heard: Mapping[int, HeardTrack], video: Video, words: WordSpans | N
         if track.overlap >= MENTIONED_SECONDS
     ]
     notes += [
-        f"audio track {index}: {track.doubtful:.2f} s of it are muted, because some of their samples are no numbers or "
-        f"far beyond full scale"
+        f"audio track {index}: {track.doubtful:.2f} s of it are muted or changed, because some of their samples are no "
+        f"numbers or far beyond full scale"
         for index, track in heard.items()
         if track.doubtful
     ]

@@ -1,4 +1,4 @@
-"""Audio tracks of a result that are not copied: muted where speech is, or silent, and encoded again."""
+"""Audio tracks of a result that are not copied: muted or changed where speech is, or silent, and encoded again."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -11,6 +11,7 @@ from velum.media.sound.encoder import TrackEncoder
 from velum.media.sound.hearing import HeardTrack
 from velum.media.sound.samples import Block, TrackDecoder, mute
 from velum.media.sound.speech import cut_spans
+from velum.media.sound.voice import MAX_PIECE_SAMPLES, PIECE_SECONDS, VoiceChange, change_voice
 from velum.media.video.info import TrackSource
 from velum.media.video.probe import to_fraction
 
@@ -21,19 +22,21 @@ if TYPE_CHECKING:
 
 
 class MutedTrack:
-    """A track that is decoded, muted in spans, and encoded again, each sample at its time.
+    """A track that is decoded, muted in spans or given other voices there, and encoded again, each sample at its time.
 
     With `to_zero`, the first sample comes to time 0, in formats that know no times.
     """
 
     def __init__(
         self, stream: "AudioStream", target: "OutputContainer", format: str, video: TrackSource, heard: HeardTrack,
-        *, to_zero: bool = False,
+        audio: str, *, to_zero: bool = False,
     ) -> None:  # fmt: skip
-        self._encoder = TrackEncoder(stream, target, format, setting="speech-mute", bit_rate=heard.bit_rate)
+        self._encoder = TrackEncoder(stream, target, format, setting=audio, bit_rate=heard.bit_rate)
         made = self._encoder.made
         self._decoder = TrackDecoder(stream, video.info.source, made, video.limits, cover_damage=video.cover_damage)
         self._spans, self._rate = heard.spans, made.rate
+        self._is_changed, self._waiting, self._waiting_samples = audio == "voice", list[Block](), 0
+        self._most = max(1, min(round(PIECE_SECONDS * made.rate), MAX_PIECE_SAMPLES // made.channels))
         self._to_zero, self._first = to_zero, 0
         self.note = self._encoder.note
 
@@ -43,9 +46,42 @@ class MutedTrack:
         for block in self._decoder.decode(packet):
             if self._to_zero:
                 self._to_zero, self._first = False, block.start
-            yield from self._encoder.encode(Block(block.start - self._first + shift, self._mute_spans(block)))
+            blocks = self._change_spans(block) if self._is_changed else [Block(block.start, self._mute_spans(block))]
+            for ready in blocks:
+                yield from self._encoder.encode(Block(ready.start - self._first + shift, ready.samples))
         if packet is None:
+            for ready in self._change_waiting():
+                yield from self._encoder.encode(Block(ready.start - self._first + shift, ready.samples))
             yield from self._encoder.flush()
+
+    def _change_spans(self, block: Block) -> "Iterator[Block]":
+        """Yield the blocks that are ready: those outside the spans at once, the voices of a span when it is complete.
+
+        A span longer than a piece is cut into pieces, each with another voice.
+        """
+        done = 0
+        for part in [*cut_spans(self._spans, block.start, block.samples.shape[1], self._rate), None]:
+            begin = block.samples.shape[1] if part is None else part.start
+            if begin > done:
+                yield from self._change_waiting()
+                yield Block(block.start + done, block.samples[:, done:begin])
+            if part is None:
+                break
+            done = begin
+            while done < part.stop:
+                count = min(part.stop - done, self._most - self._waiting_samples)
+                self._waiting_samples += count
+                self._waiting.append(Block(block.start + done, block.samples[:, done : done + count]))
+                done += count
+                if self._waiting_samples == self._most:
+                    yield from self._change_waiting()
+
+    def _change_waiting(self) -> "Iterator[Block]":
+        """Yield the samples of a span up to here with a voice of their own."""
+        if self._waiting:
+            joined = np.concatenate([block.samples for block in self._waiting], axis=1)
+            start, self._waiting, self._waiting_samples = self._waiting[0].start, [], 0
+            yield Block(start, change_voice(joined, self._rate, VoiceChange.draw()))
 
     def _mute_spans(self, block: Block) -> Any:
         where = list(cut_spans(self._spans, block.start, block.samples.shape[1], self._rate))

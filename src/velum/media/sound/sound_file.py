@@ -18,7 +18,7 @@ from velum.media.formats import SOUND_FORMAT_SUFFIXES, VIDEO_HEAD_BYTES, sound_f
 from velum.media.sound.hearing import HeardTrack, hear_tracks, notes_on, packets_of, report_spans
 from velum.media.sound.muted_track import MutedTrack
 from velum.media.sound.samples import TrackDecoder, format_of_track
-from velum.media.sound.speech import SPEECH_THRESHOLD
+from velum.media.sound.speech import threshold_for
 from velum.media.sound.stated_length import stated_seconds
 from velum.media.sound.transcript import WordSpans
 from velum.media.video.containers import SOUND_CONTAINERS, open_muxer, supported_codecs
@@ -127,7 +127,7 @@ def refuse_sound_target(source: Path, target: Path, format: str, plan: Plan) -> 
         reason = "as it is" if audio == "copy" else "without its sound, which is all it has"
         raise BadPlan(
             f"{source} is a sound file, and the plan would write it {reason}; choose --audio speech-mute to mute "
-            f"speech and keep other sound, or --audio silence"
+            f"speech and keep other sound, --audio voice to change voices, or --audio silence"
         )
     if target.suffix.lower() not in SOUND_FORMAT_SUFFIXES[format]:
         allowed = ", ".join(SOUND_FORMAT_SUFFIXES[format])
@@ -142,14 +142,14 @@ def write_sound(source: SoundSource, part: Path, plan: Plan, words: WordSpans | 
     indices = [track.index for track in source.info.tracks]
     is_silent = plan.video.audio == "silence"
     silent = {index: HeardTrack(_ALL, 0, 0) for index in indices}
-    threshold = SPEECH_THRESHOLD if plan.video.audio == "speech-mute" else None
+    threshold = threshold_for(plan.video.audio)
     heard = silent if is_silent else hear_tracks(
         source, indices, source.info.format, threshold=threshold, words=words
     )  # fmt: skip
     kind = SOUND_CONTAINERS[source.info.format]
     try:
         with open_muxer(str(part), kind, dict(kind.options) | {"fflags": "+bitexact"}) as target:
-            tracks, reached = _write_tracks(source, target, heard)
+            tracks, reached = _write_tracks(source, target, heard, plan.video.audio)
     except VelumError:
         raise
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -163,9 +163,10 @@ def write_sound(source: SoundSource, part: Path, plan: Plan, words: WordSpans | 
     notes += [VOICE_WARNING] if plan.video.audio == "copy" else []
     if short := source.info.short or _find_lack(source, reached):
         notes.append(f"the file is truncated: {short}; the result ends there, too; copy the file again")
+    done = "changed" if plan.video.audio == "voice" else "muted"
     told: tuple[dict[str, Any], ...] = tuple(
         {"stream": index, "action": "mute" if plan.video.audio == "copy" else plan.video.audio}
-        | ({} if is_silent else {"muted": report_spans(track.spans, track.first)})
+        | ({} if is_silent else {done: report_spans(track.spans, track.first)})
         for index, track in heard.items()
     )
     return WrittenSound(told, "re-encoded" if tracks else "copied", tuple(notes))
@@ -198,7 +199,7 @@ def mono_samples(path: Path, limits: Limits, rate: int) -> "NDArray[np.float32]"
 
 
 def _write_tracks(
-    source: SoundSource, target: "OutputContainer", heard: Mapping[int, HeardTrack]
+    source: SoundSource, target: "OutputContainer", heard: Mapping[int, HeardTrack], audio: str
 ) -> tuple[dict[int, MutedTrack], Fraction]:
     """Write all tracks; return those that were encoded again, and where the last packet ends, in seconds."""
     info, demuxer = source.info, source.file.open_side_streams(source.limits)
@@ -214,7 +215,7 @@ def _write_tracks(
                 continue
             to_zero = not SOUND_CONTAINERS[info.format].stores_pts
             values = cast("AudioStream", stream), target, info.format, source, track
-            encoded[stream.index] = MutedTrack(*values, to_zero=to_zero)
+            encoded[stream.index] = MutedTrack(*values, audio, to_zero=to_zero)
         for packet in packets_of(source, demuxer, codecs, info.format):
             reached = max(reached, start_seconds(packet) + (packet.duration or 0) * to_fraction(packet.time_base))
             if muted := encoded.get(packet.stream.index):

@@ -53,6 +53,11 @@ _ROUNDING = 1e-13
 """Share of the loudest sample below which the filter gives rounding errors."""
 
 
+def threshold_for(audio: str) -> float | None:
+    """Return the threshold of the detector for `video.audio` of a plan; None where no speech is to be found."""
+    return SPEECH_THRESHOLD if audio in {"speech-mute", "voice"} else None
+
+
 def require_detector() -> None:
     """Raise `Unavailable` where the detector of speech is not installed."""
     _new_detector()

@@ -8,7 +8,7 @@ from av.stream import Discard
 
 from velum.media.sound.hearing import HeardTrack, hear_tracks, notes_on, report_spans
 from velum.media.sound.muted_track import MutedTrack, SilentTrack
-from velum.media.sound.speech import SPEECH_THRESHOLD
+from velum.media.sound.speech import threshold_for
 from velum.media.sound.transcript import WordSpans
 from velum.media.sources import LiveSource
 from velum.media.video.encoder_input import shift_packet
@@ -60,8 +60,7 @@ class PassthroughStreams:
         self.ahead = Fraction(0)
         """Seconds to add to the source's times."""
         with translate_read_errors(info.source):
-            threshold = SPEECH_THRESHOLD if plan.video.audio == "speech-mute" else None
-            indices = choice.tracks_to_search(plan.video)
+            threshold, indices = threshold_for(plan.video.audio), choice.tracks_to_search(plan.video)
             self._heard = hear_tracks(video, indices, format, threshold=threshold, words=words)
             self._add(choice, plan.video, format)
             self._packets = self._demux()
@@ -91,8 +90,9 @@ class PassthroughStreams:
         """Return what was done to each audio track, for the report; times are seconds after `origin`."""
         silent = ({"stream": index, "action": "silence"} for index in self._silences)
         action = "mute" if self._settings.audio == "copy" else self._settings.audio
+        done = "changed" if action == "voice" else "muted"
         searched = (
-            {"stream": index, "action": action, "muted": report_spans(heard.spans, origin)}
+            {"stream": index, "action": action, done: report_spans(heard.spans, origin)}
             for index, heard in self._heard.items()
         )
         return (*silent, *searched)
@@ -137,7 +137,7 @@ class PassthroughStreams:
                 self._silences[stream.index] = SilentTrack(cast("AudioStream", stream), self._target, format)
             elif (heard := self._heard.get(stream.index)) and not self._is_copied(heard, stream.index, choice):
                 values = cast("AudioStream", stream), self._target, format, self._video, heard
-                self._muted[stream.index] = MutedTrack(*values)
+                self._muted[stream.index] = MutedTrack(*values, video.audio)
             else:
                 rate = choice.bit_rates.get(stream.index)
                 self._streams[stream.index] = add_copy(self._target, stream, rate)

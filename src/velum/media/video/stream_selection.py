@@ -15,7 +15,7 @@ from av.audio.stream import AudioStream
 
 from velum.errors import BadPlan
 from velum.media.formats import VIDEO_SUFFIXES
-from velum.media.sound.speech import require_detector
+from velum.media.sound.speech import require_detector, threshold_for
 from velum.media.sources import LiveSource
 from velum.media.video.containers import CONTAINERS, Container, container_for_codecs, open_muxer, supported_codecs
 from velum.media.video.file_input import SideStreams
@@ -107,7 +107,7 @@ def choose_tracks(source: VideoSource, video: Video, format: str, *, sent: bool 
     tracks = tuple(track for track in readable if track not in refused)
     rates = {track.index: trial.bit_rate(track) for track in tracks} if format == "AVI" else {}
     searched = TrackChoice(tracks).tracks_to_search(video)
-    if searched and video.audio == "speech-mute":
+    if searched and threshold_for(video.audio) is not None:
         require_detector()
     held = frozenset(
         track.index for track in tracks if track.index in searched and trial.holds(track, format, sent=sent)

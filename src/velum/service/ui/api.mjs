@@ -11,7 +11,7 @@
  *   fps: number | null, seconds_left: number | null, error: { code: string, message: string | null } | null,
  *   result: boolean, result_name: string | null, regions: boolean,
  *   corrections_pending: boolean, source_kept: boolean, source_until: number | null, result_until: number | null,
- *   drafted: number | null, audio: 'copy' | 'drop' | 'silence' | 'speech-mute', owner: string, bytes: number | null }} Job
+ *   drafted: number | null, audio: 'copy' | 'drop' | 'silence' | 'speech-mute' | 'voice', owner: string, bytes: number | null }} Job
  */
 
 /** What the service refused, in its own words. */

@@ -74,7 +74,7 @@ class FollowRequest(BaseModel):
 
 
 Audio = Annotated[
-    Literal["copy", "drop", "silence", "speech-mute", "mute"] | None,
+    Literal["copy", "drop", "silence", "speech-mute", "voice", "mute"] | None,
     Query(description="As `video.audio` of a plan; `mute` is an earlier name of `silence`."),
 ]
 

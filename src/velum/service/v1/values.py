@@ -142,7 +142,7 @@ class JobState(BaseModel):
     """When a draft with corrections was saved that are not applied yet; null where there is none."""
     owner: str = Field(examples=["alice"])
     """Who submitted it; empty where nobody is asked for a key."""
-    audio: Literal["copy", "drop", "silence", "speech-mute"]
+    audio: Literal["copy", "drop", "silence", "speech-mute", "voice"]
     """What is done with the audio of a video."""
 
 

@@ -16,7 +16,7 @@ export const TECHNIQUES = [
 export const EFFORTS = ['fast', 'balanced', 'thorough'];
 
 /** What becomes of the sound of videos (docs/sound.md). */
-export const SOUNDS = ['copy', 'speech-mute', 'silence', 'drop'];
+export const SOUNDS = ['copy', 'speech-mute', 'voice', 'silence', 'drop'];
 
 /** Labels that most people look for, in this order. */
 export const COMMON = ['face', 'license_plate', 'person', 'vehicle', 'text'];
