@@ -209,11 +209,14 @@ def test_bookmarks_links_and_descriptions_lose_the_words_too(tmp_path: Path) -> 
         pdf.Root.StructTreeRoot = Dictionary(
             K=Dictionary(S=Name.Figure, Alt=String("Bild von ada@example.org"), E="Ada")
         )
+        pdf.Root.Dests = Dictionary({"/ada@example.org": Array([page, Name.Fit])})
+        other = Dictionary(Type=Name.Annot, Subtype=Name.Link, Rect=Array([0, 0, 9, 9]), Dest=Name("/ada@example.org"))
+        page.Annots.append(pdf.make_indirect(other))
         pdf.Root.Names = Dictionary(Dests=Dictionary(Names=Array([String("ada@example.org"), Array([page, Name.Fit])])))
 
     source = document(tmp_path / "in.pdf", T + b"(Nothing here) Tj ET", None, more)
     report, target = hide(source)
-    assert report.members == ({"name": "bookmarks, links and other texts", "action": "edited", "hidden": {"text": 4}},)
+    assert report.members == ({"name": "bookmarks, links and other texts", "action": "edited", "hidden": {"text": 5}},)
     assert b"example" not in everything(target)
     with pikepdf.open(target) as pdf, pdf.open_outline() as outline:
         assert outline.root[0].title == f"Mail of {'*' * 15}"
@@ -228,6 +231,15 @@ def pattern(pdf: Any, page: Any) -> None:
     page.Resources = Dictionary(Font=page.Resources.Font, Pattern=Dictionary(P0=pdf.make_indirect(tile)))
 
 
+def form_in_pattern(pdf: Any, page: Any) -> None:
+    pattern(pdf, page)
+    tile = page.Resources.Pattern.P0
+    inner = Stream(pdf, tile.read_bytes())
+    inner.Subtype, inner.BBox, inner.Resources = Name.Form, tile.BBox, tile.Resources
+    tile.Resources = Dictionary(XObject=Dictionary(Fm0=pdf.make_indirect(inner)))
+    tile.write(b"/Fm0 Do")
+
+
 NO_LETTERS = {code + 1: chr(0xE000 + code) for code in range(32, 127)}
 
 
@@ -239,11 +251,15 @@ NO_LETTERS = {code + 1: chr(0xE000 + code) for code in range(32, 127)}
         (b"BT /F2 12 Tf 20 200 Td " + codes_of(WORD) + b" Tj ET",
          lambda pdf: {"F2": composite(pdf, encoding=Name("/UniGB-UTF16-H"))}, None, "codes of a kind"),
         (T + b"(Text) Tj ET /Pattern cs /P0 scn 20 20 90 90 re f", None, pattern, "has text in a pattern"),
+        (b"/Pattern cs /P0 scn 20 20 90 90 re f", None, form_in_pattern, "has text in a pattern"),
+        (b"BT /F1 0 Tf 20 200 Td (ada@example.org) Tj ET", None, None, "whose letters or places are not certain"),
+        (b"BT 20 200 Td (ada@example.org) Tj ET", None, None, "before it names a font"),
         (b"BT /F2 12 Tf 20 200 Td (x) Tj ET",
          lambda pdf: {"F2": type3(pdf, b"500 0 d0 BT /F1 500 Tf (ada@example.org) Tj ET")}, None,
          "text of another one"),
     ],
-    ids=["no letters", "an unknown encoding", "in a pattern", "in a glyph"],
+    ids=["no letters", "an unknown encoding", "in a pattern",
+         "in a form in a pattern", "of no size", "no font", "in a glyph"],
 )  # fmt: skip
 def test_text_that_cannot_be_searched_is_refused_with_the_way_out(
     tmp_path: Path, contents: bytes, fonts: Any, more: Any, message: str

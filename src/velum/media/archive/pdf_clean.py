@@ -1,5 +1,6 @@
 """Removes the parts of a PDF that no page shows: metadata, attachments, scripts, comments, values of form fields."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pikepdf
@@ -123,6 +124,23 @@ def _empty_field(value: Any, kinds: dict[str, None]) -> None:
         if key in value:
             del value[key]
             kinds["what was typed into forms"] = None
+
+
+def rename_destinations(pdf: Any, rename: Callable[[str], str]) -> int:
+    """Rename places that are named as in PDF 1.1 (12.3.2.4), and what leads to them; return their number."""
+    count = 0
+    if isinstance(places := pdf.Root.get("/Dests"), Dictionary):
+        for key in list(places.keys()):
+            if (name := rename(key[1:])) != key[1:]:
+                places[f"/{name}"] = places[key]
+                del places[key]
+                count += 1
+    holders = [value for value in pdf.objects if isinstance(value, Dictionary)]
+    for holder in [*holders, *(value.A for value in holders if isinstance(value.get("/A"), Dictionary))]:
+        for key in ("/Dest", "/D"):
+            if isinstance(place := holder.get(key), Name):
+                holder[key] = Name(f"/{rename(str(place)[1:])}")
+    return count
 
 
 def remove_invisible_text(page: Any) -> None:

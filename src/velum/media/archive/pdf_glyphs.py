@@ -104,7 +104,7 @@ class GlyphReader:
     def _simple(self, font: Any, number: tuple[int, int]) -> _Font:
         first, unit = int(font.get("/FirstChar", 0)), 1.0
         if font.get("/Subtype") == Name.Type3:
-            if values_of(values_of_resources(font).get("/Font")) or any(map(_shows_text, values_of(font.CharProcs))):
+            if shows_font(font) or any(map(_shows_text, values_of(font.CharProcs))):
                 raise BadInput("a glyph of a font is drawn with text of another one")
             unit = 1000 * float(font.FontMatrix[0])
         if "/Widths" in font:
@@ -123,14 +123,13 @@ class GlyphReader:
         return _Font(number, 2, _widths_by_code(inner.get("/W", []), 1), float(inner.get("/DW", 1000)))
 
 
-def values_of_resources(holder: Any) -> Any:
-    """Return the resources that a form, a pattern or a font has of its own; empty where it has none."""
-    return holder.get("/Resources", Dictionary())
-
-
-def shows_font(holder: Any) -> bool:
-    """Tell whether a form or a pattern has fonts of its own."""
-    return isinstance(holder, Stream) and bool(values_of(holder.get("/Resources", Dictionary()).get("/Font")))
+def shows_font(holder: Any, depth: int = 0) -> bool:
+    """Tell whether a form, a pattern or a font has fonts among its resources, or among those of the forms in them."""
+    own = holder.get("/Resources") if isinstance(holder, Dictionary | Stream) else None
+    if not isinstance(own, Dictionary):
+        return False
+    inner = [*values_of(own.get("/XObject")), *values_of(own.get("/Pattern"))]
+    return bool(values_of(own.get("/Font"))) or (depth < MOST_DEPTH and any(shows_font(x, depth + 1) for x in inner))
 
 
 def _shows_text(stream: Any) -> bool:

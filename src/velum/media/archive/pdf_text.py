@@ -19,6 +19,7 @@ import pikepdf
 from pikepdf import Array, ContentStreamInstruction, Dictionary, Name, Operator, Stream, String
 
 from velum.errors import BadInput
+from velum.media.archive.pdf_clean import rename_destinations
 from velum.media.archive.pdf_glyphs import ADVICE, Glyph, GlyphKey, GlyphReader, drop_spoken_text, shows_font
 from velum.media.archive.pdf_layout import close_states
 from velum.media.archive.pdf_letters import (
@@ -71,6 +72,7 @@ class PdfText:
             self._remove_glyphs(list(self.pdf.pages))
         for value in self.pdf.objects:
             self._clean_strings(value, 0)
+        self.counts[_ELSEWHERE] += rename_destinations(self.pdf, self._without_finds)
         return +self.counts
 
     def _remove_glyphs(self, pages: Sequence[Any]) -> None:
@@ -153,7 +155,7 @@ class PdfText:
                 by_char[place].append(index)
             if near and all(chars[place].text.isspace() for place in near):
                 blank.add(glyph.code)
-            if not near and height > 0:
+            if not near:
                 unread.add(glyph.code)
         unread = {code for code in unread if code not in blank and code[1] not in {b" ", b"\xa0", b"\0 ", b"\0\3"}}
         lost = [char for place, char in enumerate(chars) if not math.isnan(char.x) and place not in by_char]
