@@ -208,6 +208,7 @@ def test_a_topic_that_is_a_video_has_one_hidden_frame_in_each_message(
 
 REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
     "H.265": ([{"frame_id": "", "data": bytes(2000), "format": "h265"}], "h265"),
+    "AV1": ([{"frame_id": "", "data": bytes(2000), "format": "av1"}], "av1"),
     "two formats": (
         [{"frame_id": "", "data": bytes(2000), "format": word} for word in ("h264", "vp9")], "several formats"
     ),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 VIDEO = "AVI"
 """Format of the file."""
 
-CODECS = {"h264": "h264", "vp9": "vp9", "av1": "av1"}
+CODECS = {"h264": "h264", "vp9": "vp9"}
 """Formats of messages in which velum hides, and FFmpeg's name of each codec."""
 
 _SIZE_PACKETS = 50
@@ -107,15 +107,11 @@ def codec_of(path: Path) -> str:
 
 def is_key_frame(format: str, data: bytes) -> bool:
     """Tell whether a frame can be decoded without those before it."""
-    match format:
-        case "h264":  # ITU-T H.264, 7.4.1: a unit of kind 5 is a slice of such a picture
-            starts = (at + 3 for at in _find_all(data, b"\0\0\1"))
-            return any(at < len(data) and data[at] & 31 == 5 for at in starts)
-        case "vp9":  # VP9 bitstream specification, 6.2: marker, profile, show_existing_frame, frame_type
-            return len(data) > 0 and data[0] & 0b1100 == 0
-    # AV1 bitstream specification, 5.5: a sequence header comes with each key frame, behind the delimiter.
-    first = 2 if data[:2] == b"\x12\0" else 0
-    return len(data) > first and data[first] >> 3 & 15 == 1
+    if format == "h264":  # ITU-T H.264, 7.4.1: a unit of kind 5 is a slice of such a picture
+        starts = (at + 3 for at in _find_all(data, b"\0\0\1"))
+        return any(at < len(data) and data[at] & 31 == 5 for at in starts)
+    # VP9 bitstream specification, 6.2: marker, profile, show_existing_frame, frame_type
+    return len(data) > 0 and data[0] & 0b1100 == 0
 
 
 def _find_all(data: bytes, pattern: bytes) -> Iterator[int]:

@@ -21,8 +21,8 @@ def find_remains(path: Path, roots: Sequence[int]) -> Iterator[str]:
     Raises `BadInput` where the pages are damaged.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        pages = _Pages(data)
         try:
+            pages = _Pages(data)
             yield from pages.find_surplus()
             if any(pages.has_remains(root) for root in (1, *roots)):
                 yield "bytes of rows that were deleted"
