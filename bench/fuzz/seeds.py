@@ -199,3 +199,32 @@ MANY_RULES = [
     json.dumps({"rules": ["face: centerface -> blur"] * 100}).encode(),
     json.dumps({"keep_out": ["fixed(box=[0, 0, 9, 9])"] * 100}).encode(),
 ]
+
+TRANSCRIPTS = [
+    """WEBVTT
+
+NOTE Jane Roe
+
+00:01.000 --> 00:03.000 align:start
+<v Jane Roe>call &lt;0171<00:02.000> 23<b>45</b>67
+
+00:03.000 --> 00:04.000
+234567
+bye
+
+00:04.000 --> 00:05.000
+bye
+null eins sieben zwo drei vier fünf
+""".encode(),
+    (b"\xef\xbb\xbf1\r\n00:01,000 --> 00:02,000\r\n{\\an8}card <i>4111 1111</i>\r\n\r\n"
+    b"2\r\n00:03,0 --> 00:04,0\r\n1111 1111"),
+    json.dumps({
+        "text": " call 0171 2345678", "Jane Roe": ["jane at example dot com"],
+        "segments": [{
+            "start": 0, "end": 4.5, "text": " call 0171 2345678", "tokens": [1],
+            "words": [
+                {"word": f" {word}", "start": at, "end": at + 1} for at, word in enumerate(["call", "0171", "2345678"])
+            ],
+        }],
+    }).encode(),
+]  # fmt: skip

@@ -21,6 +21,7 @@ from velum.bmw.label_map import read_label_map
 from velum.bmw.schema import read_configuration
 from velum.bmw.urls import Urls
 from velum.engine.engine import Engine
+from velum.engine.spoken_words import find_words, redact_transcript
 from velum.errors import BadInput, LimitExceeded, VelumError
 from velum.evaluation.ground_truth import read as truth
 from velum.evaluation.requirements import load_profile
@@ -32,7 +33,9 @@ from velum.locate import detect_family
 from velum.locate.catalog_toml import read_catalog
 from velum.locate.darknet import Weights, read_cfg
 from velum.locate.output_formats import Signature
+from velum.locate.spoken import SpokenRule
 from velum.media.segment import Segment
+from velum.media.sound.transcript import parse_transcript
 from velum.plan import Plan, Rule
 from velum.plugin_folder import FolderTechniques
 from velum.report import Report
@@ -52,6 +55,14 @@ class Target:
     seeds: Callable[[], Sequence[bytes]]
     run: Callable[[bytes, Path], object]
     weight: int = 4
+
+
+def _transcript(data: bytes) -> str:
+    """Redact a transcript, and read the result: nothing is found in it any more."""
+    rule = SpokenRule.of("text(match='phone|card|email', names='Jane Roe')")
+    text = redact_transcript(parse_transcript(_text(data)), rule).text
+    assert not any(find_words(parse_transcript(text), rule))
+    return text
 
 
 def _text(data: bytes) -> str:
@@ -268,6 +279,7 @@ TARGETS: Mapping[str, Target] = {
         Target("pictures", pictures.stills, pictures.hide, 12),
         Target("much work", pictures.heavy, pictures.weigh, 4),
         Target("many rules", lambda: seeds.MANY_RULES, lambda data, _: _plan_in_request(data), 2),
+        Target("transcripts", lambda: seeds.TRANSCRIPTS, lambda data, _: _transcript(data)),
         Target("containers", pictures.containers, pictures.hide_members, 6),
         Target("sensor logs", logs.logs, pictures.hide_members, 6),
         Target("messages", logs.messages, logs.splice_image, 4),
