@@ -3,16 +3,19 @@
 import secrets
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from tests.jobs import bad_parts
+from tests.media.sound.factories import decode_sound, noise, write_wave
 
 from velum import Engine, Limits, Plan, RuntimeConfig
 from velum.engine.subprocess_engine import SubprocessPool
 from velum.errors import OutputFailed, Unavailable
+from velum.plan import Video
 from velum.storage import StoreAway
 from velum.storage.objects import FolderTree, ObjectInfo, ObjectTree, open_tree
 
@@ -93,6 +96,22 @@ class Trouble(FolderTree):
             other.write_bytes(self.inner.read(item.key))
             self.inner.put_file(item.key, other, {})
         self.inner.fetch(item, file)
+
+
+def test_sound_files_are_taken_where_the_plan_says_what_becomes_of_sound(
+    target: ObjectTree, engines: SubprocessPool, tmp_path: Path
+) -> None:
+    source = open_tree(f"memory://{secrets.token_hex(4)}")
+    source.put_new("talk.wav", write_wave(tmp_path / "a.wav", [noise(1)]).read_bytes())
+    plan = replace(ZONE, video=Video(audio="silence"))
+    run = BatchRun.start(target, RunConfig(plan, source.url, target.url))
+    listing, _ = run.list_sources(source, Selection.of(ZONE, (), ()))
+    assert listing is None or not listing.items
+    listing, _ = run.list_sources(source, Selection.of(plan, (), ()))
+    assert listing is not None
+    hide_shards(runner(run, source, engines, tmp_path), listing, shards_to_hide(run, listing))
+    (tmp_path / "b.wav").write_bytes(results(target)["talk.wav"])
+    assert not decode_sound(tmp_path / "b.wav")[1].any()
 
 
 def test_results_are_those_of_the_engine_and_carry_plan_and_etag(

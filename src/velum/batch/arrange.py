@@ -206,7 +206,7 @@ def result_suffix(source: Path) -> tuple[str, str]:
 
 
 def _is_sound(path: Path) -> bool:
-    return path.suffix.lower() in SOUND_SUFFIXES and media.sound_format_of(path) is not None
+    return path.suffix.lower() in {*SOUND_SUFFIXES, ".ogg"} and media.sound_format_of(path) is not None
 
 
 def _media_files(folder: Path, target: Path, left_out: Counter[str], *, sound: bool) -> Iterator[Path]:

@@ -9,7 +9,14 @@ from typing import Literal, get_args
 from velum.batch.arrange import is_selected
 from velum.batch.item import ItemOutcome, SourceItem
 from velum.media import SUFFIXES, archive
-from velum.media.formats import DICOM_SUFFIXES, OTHER_SUFFIXES, READ_ONLY_SUFFIXES, VIDEO_SUFFIXES
+from velum.media.formats import (
+    DICOM_SUFFIXES,
+    OTHER_SUFFIXES,
+    READ_ONLY_SUFFIXES,
+    SOUND_FORMAT_SUFFIXES,
+    VIDEO_SUFFIXES,
+)
+from velum.plan import Plan
 from velum.storage.objects import ObjectInfo, ObjectTree
 
 Retry = Literal["failed", "refused", "missing"]
@@ -27,6 +34,7 @@ FEWEST_ITEMS, FIRST_SHARDS = 25, 40
 """The first shards have so many items, or as large a share of the seconds. A later one is a fortieth of all before it:
 so about forty machines can share a listing of any length."""
 
+_SOUND = frozenset(suffix for suffixes in SOUND_FORMAT_SUFFIXES.values() for suffix in suffixes)
 _MEDIA = frozenset({*SUFFIXES, *DICOM_SUFFIXES, *VIDEO_SUFFIXES, *READ_ONLY_SUFFIXES, *OTHER_SUFFIXES})
 
 
@@ -43,6 +51,13 @@ class Selection:
 
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
+    sound: bool = False
+    """True to list sound files, too, which only some plans hide in."""
+
+    @classmethod
+    def of(cls, plan: Plan, include: Sequence[str], exclude: Sequence[str]) -> "Selection":
+        """Return the selection for a plan: with sound files where it says what becomes of all sound."""
+        return cls(include, exclude, plan.video.audio in {"silence", "speech-mute", "voice"})
 
     def takes(self, object_info: ObjectInfo) -> bool:
         """Tell whether an object is listed. An empty object without a suffix is a folder, as consoles make them."""
@@ -50,7 +65,8 @@ class Selection:
         suffix = path.suffix.lower()
         if not object_info.size and (object_info.key.endswith("/") or not suffix):
             return False
-        is_media = not suffix or suffix in _MEDIA or bool(archive.suffix_of_container(path.name))
+        is_media = not suffix or suffix in _MEDIA or (self.sound and suffix in _SOUND)
+        is_media = is_media or bool(archive.suffix_of_container(path.name))
         return is_selected(path, self.include, self.exclude) and (is_media or bool(self.include))
 
 

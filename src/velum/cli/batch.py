@@ -131,7 +131,7 @@ def run(
         with prepare_batch(
             chosen_plan, trees, workers, scratch, messages, cast("OtherArithmetic", other_arithmetic)
         ) as ready:
-            batch = CommandRun(ready, Selection(include, exclude), messages, json=json)
+            batch = CommandRun(ready, Selection.of(chosen_plan, include, exclude), messages, json=json)
             if runner == "ray":
                 batch.cluster = ClusterOptions(workers, cpus_per_worker, gpus_per_worker, ray_address)
             batch.metrics = serve_metrics(metrics)

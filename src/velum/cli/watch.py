@@ -111,8 +111,8 @@ def watch(
 
         say = _WatchPrinter(messages, json=json, metrics=counted, moved=move_to)
         watcher = Watcher(
-            ready.config, trees[0], Selection(include, exclude), new_runner, trees[1], ready.scratch, settles,
-            cast("Originals", originals), waits, archive, say.outcome, say.original,
+            ready.config, trees[0], Selection.of(chosen_plan, include, exclude), new_runner, trees[1], ready.scratch,
+            settles, cast("Originals", originals), waits, archive, say.outcome, say.original,
         )  # fmt: skip
         _run_passes(watcher, notifications, stop, messages, pause=None if once else pause)
     if stop.is_set():
