@@ -3,6 +3,7 @@
 import json
 import os
 
+import pytest
 from tests.cli.conftest import Command
 from tests.media.archive.factories import docx, members_of, picture, tarred, zipped
 
@@ -61,3 +62,16 @@ def test_a_name_that_is_not_utf8_is_hidden_and_resumed_as_others(velum_command: 
     assert sorted(path.name for path in (folder / "out").iterdir()) == [".velum-manifest.jsonl", name, "z.png"]
     done = velum_command("hide", "in", "-o", "out", "--workers", "1", "--resume", *RULE)
     assert "2" in done.stdout + done.stderr
+
+
+def test_passages_of_text_that_a_pdf_loses_are_counted(velum_command: Command) -> None:
+    pikepdf = pytest.importorskip("pikepdf", reason="the extra documents is not installed")
+    with pikepdf.new() as pdf:
+        page = pdf.add_blank_page(page_size=(300, 300)).obj
+        font = pikepdf.Dictionary(Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type1, BaseFont=pikepdf.Name.Helvetica)
+        page.Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F1=font))
+        page.Contents = pikepdf.Stream(pdf, b"BT /F1 12 Tf 20 200 Td (to ada@example.org now) Tj ET")
+        pdf.save(velum_command.folder / "a.pdf")
+    for kind, said in (("email", "1 passage of text hidden"), ("iban", "nothing hidden")):
+        rule = ("--rule", f"text: text(match={kind}) -> blacken")
+        assert f"{kind}.pdf: {said}," in velum_command("hide", "a.pdf", "-o", f"{kind}.pdf", *rule).stdout

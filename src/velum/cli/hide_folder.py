@@ -124,12 +124,12 @@ def say_hidden(report: "Report") -> str:
     """Return what was hidden as text, such as "2 faces hidden in 75 frames, 1.7 s of speech muted"."""
     frames = f" in {report.frames} frames" if report.frames > 1 else ""
     seen = [f"{count_labels(report.labels)} hidden{frames}"] if report.width or report.members else []
-    words = sum(
-        member["hidden"].get("text", 0)
-        for member in report.members
-        if member.get("action") == "edited" and "hidden" in member
-    )
-    seen += [f"{words} hidden in its own text"] if words else []
+    edits = (member["hidden"] for member in report.members if member["action"] == "edited" and "hidden" in member)
+    if passages := sum(edit["text"] for edit in edits):
+        written = f"{passages} passage{'s' * (passages != 1)} of text hidden"
+        seen = [*(seen if report.labels else []), written]
+    elif report.format == "PDF" and not seen:
+        seen = ["nothing hidden"]
     actions = {track["action"] for track in report.sound}
     muted = max((sum(end - start for start, end in track.get("muted", ())) for track in report.sound), default=0.0)
     changed = max((sum(end - start for start, end in track.get("changed", ())) for track in report.sound), default=0.0)
