@@ -1,8 +1,8 @@
 """What all sensor logs have in common: topics are members, the images of a topic are unpacked as one sequence."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -101,16 +101,17 @@ class LogContainer(ABC):
             self._unpack_other(member, target)
             return
         topic = self.topics[topic_number]
-        images = self._images_of(topic, topic_number)
-        if topic.is_video:
-            frames = (part.image(data) for _, data, part in images)
-            write_video(target, next(iter(topic.formats)), topic.rate, frames, self._budget.limits)
-            return
-        with SequenceBuilder(target) as sequence:
-            for time, data, part in images:
-                sequence.add(time, part.image(data), part.layout)
+        # Closed here also after an error, while the log is still open.
+        with closing(self._images_of(topic, topic_number)) as images:
+            if topic.is_video:
+                frames = (part.image(data) for _, data, part in images)
+                write_video(target, next(iter(topic.formats)), topic.rate, frames, self._budget.limits)
+                return
+            with SequenceBuilder(target) as sequence:
+                for time, data, part in images:
+                    sequence.add(time, part.image(data), part.layout)
 
-    def _images_of(self, topic: Topic, topic_number: int) -> Iterator[tuple[int, bytes, ImagePart]]:
+    def _images_of(self, topic: Topic, topic_number: int) -> Generator[tuple[int, bytes, ImagePart]]:
         """Yield log time, bytes and image of each message of a topic. Raises `BadInput`."""
         number = 0
         for message_topic, time, data in self.messages():
