@@ -1,20 +1,27 @@
 """A hidden face that a network still matches with its original is a leak."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
-from tests.engine.scripted_people import EMBEDDING, Places, host, plan, save_film, save_photo
+from tests.engine.scripted_people import EMBEDDING, ColourEmbedder, Places, host, plan, save_film, save_photo
 from tests.rows import exhaustive
 
 from velum import Annotations, Engine
 from velum.errors import BadPlan, NotHidden, Unavailable
+from velum.frame import Frame, Rgb
 from velum.limits import Limits
+from velum.locate.embedding.alignment import FACE, align
 from velum.plan import Plan, Rule, Verify
+from velum.plugins import Embeddings
+from velum.region import Points
+from velum.verify.identity import identity_leaks
 from velum.verify.leak_check import Check
 
 ALL: Places = {"anna": (10, 30), "ben": (140, 30)}
@@ -46,6 +53,30 @@ def test_a_face_that_is_recognisable_is_a_leak(
     assert len(found) == leaks
     assert all("is recognisable" in leak.message and leak.box is not None for leak in found)
     assert not [leak for leak in check(tmp_path / "out.png", wanted, against=source).leaks if leak.kind == "identity"]
+
+
+def soften(pixels: Rgb) -> Rgb:
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.0), np.uint8)
+
+
+class MisledByEdges(ColourEmbedder):
+    """Knows a face by its colour, unless there are hard edges as between cells."""
+
+    def embed(self, frame: Frame, faces: Sequence[Points]) -> Embeddings:
+        chips = [align(frame, points, FACE)[40:110, 40:110].astype(int) for points in faces]
+        misled = [np.abs(np.diff(chip, axis=0)).max() > 40 for chip in chips]
+        return np.asarray(super().embed(frame, faces) + 10 * np.array(misled)[:, None], np.float32)
+
+
+def test_a_face_is_compared_smoothed_too(checks: tuple[Engine, Check], tmp_path: Path) -> None:
+    engine, _ = checks
+    source = Path(save_photo(tmp_path / "in.png", ALL, change=soften))
+    regions = engine.locate(source, hidden_by("blacken")).frames
+    hidden = np.asarray(Image.open(source)).copy()
+    hidden[::8] = hidden[::8] // 3 * 2
+    Image.fromarray(hidden).save(tmp_path / "out.png")
+    leaks, compared = identity_leaks(tmp_path / "out.png", source, regions, MisledByEdges(), Limits())
+    assert (len(leaks), compared) == (2, 2)
 
 
 def test_faces_that_are_shown_on_purpose_are_left_out(checks: tuple[Engine, Check], tmp_path: Path) -> None:

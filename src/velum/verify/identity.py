@@ -2,28 +2,37 @@
 
 A hidden face is recognisable when its distance to its own original is below the middle between those of one person and
 of strangers. Of 40 faces, none that `blacken`, `pixelate` and `blur` hide at their default degrees is; behind blur of
-degree 0.1 there are 35, of degree 0.25 two, and behind cells of degree 0.05 one.
+degree 0.1 there are 35, of degree 0.25 two. The edges of cells mislead the network, as they do people who do not
+squint: so each hidden face is compared as it is and smoothed.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from velum import media
-from velum.frame import Frame
+from velum.frame import Frame, Plane, Role
 from velum.limits import Limits
 from velum.locate.embedding.face_quality import fault_of
 from velum.locate.labels import covers
 from velum.plugins import FaceEmbedder
-from velum.region import Region
+from velum.region import Box, Points, Region
 from velum.verify.alignment import pair_in_order
 from velum.verify.result import Leak
 
 NO_LANDMARKS = (
     "no hidden face could be compared with its original: none has landmarks and is large, sharp and seen from the front"
 )
+
+SMOOTHED = (0.05, 0.1)
+"""Sigmas by which a hidden face is smoothed, in distances between its eyes. Of 34 faces 13 are recognised so behind
+cells of degree 0.05, as they are one; behind `pixelate` and `blur` at their default degrees none is."""
+
+MARGIN = 3
+"""Distances between the eyes around the middle of a face that are smoothed with it: more than a network looks at."""
 
 
 def identity_leaks(
@@ -45,10 +54,33 @@ def identity_leaks(
             if not hidden or (pair.after.width, pair.after.height) != (pair.before.width, pair.before.height):
                 continue
             points = [region.points for region in hidden if region.points is not None]
-            distances = np.linalg.norm(embedder.embed(pair.after, points) - embedder.embed(pair.before, points), axis=1)
             count += len(hidden)
-            leaks += _judge(hidden, distances.tolist(), embedder, pair.after)
+            leaks += _judge(hidden, _least_distances(embedder, pair.after, pair.before, points), embedder, pair.after)
     return leaks, count
+
+
+def _least_distances(embedder: FaceEmbedder, after: Frame, before: Frame, points: Sequence[Points]) -> list[float]:
+    """Return the distance of each hidden face to its original: the least one, as it is and smoothed."""
+    originals = embedder.embed(before, points)
+    distances = [np.linalg.norm(embedder.embed(after, points) - originals, axis=1)]
+    for sigma in SMOOTHED:
+        vectors = [embedder.embed(*_smooth(after, face, sigma))[0] for face in points]
+        distances.append(np.linalg.norm(np.stack(vectors) - originals, axis=1))
+    least: list[float] = np.min(distances, axis=0).tolist()
+    return least
+
+
+def _smooth(frame: Frame, face: Points, sigma: float) -> tuple[Frame, list[Points]]:
+    """Return a part of a frame around a face, smoothed, and the points of the face in it."""
+    (left, top), (right, bottom), (x, y) = face[0], face[1], face[2]
+    eyes = max(math.hypot(right - left, bottom - top), 1.0)
+    reach = math.ceil(MARGIN * eyes)
+    x0, y0 = max(int(x) - reach, 0), max(int(y) - reach, 0)
+    box = Box(x0, y0, min(int(x) + reach, frame.width), min(int(y) + reach, frame.height))
+    pixels = cv2.GaussianBlur(frame.rgb(box.width, box.height, box), (0, 0), sigma * eyes)
+    return Frame.of(Plane(np.asarray(pixels, np.uint8), Role.RGB)), [
+        tuple((across - x0, down - y0) for across, down in face)
+    ]
 
 
 def _faces_of(regions: tuple[Region, ...], frame: Frame) -> Iterator[Region]:
