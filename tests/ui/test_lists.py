@@ -23,6 +23,13 @@ def test_files_are_shown_as_a_grid_and_regions_by_what_they_show(page: Any, job_
     assert picture_of.bounding_box()["width"] > 150
     picture_of.hover()
     page.locator("velum-thumbnail.original").wait_for()
+    page.mouse.move(0, 0)
+    page.locator("velum-thumbnail.original").wait_for(state="detached")
+    card.get_by_role("checkbox").focus()
+    page.keyboard.press("Tab")
+    page.locator("velum-thumbnail.original").wait_for()
+    page.keyboard.press("Tab")
+    page.locator("velum-thumbnail.original").wait_for(state="detached")
     page.reload()
     page.locator("velum-jobs.grid tbody tr").first.wait_for()
     page.get_by_role("button", name="List", exact=True).click()

@@ -1,5 +1,5 @@
 // @ts-check
-/** Small pictures of jobs: the result, and the original while the pointer is over it. Fetched when they come into view. */
+/** Small pictures of jobs: the result, and the original while the pointer is over it or a key has led to the link beside it. Fetched when they come into view. */
 import { request } from '../api.mjs';
 import { lengthText } from '../i18n.mjs';
 import { h, icon, ICONS, size } from './dom.mjs';
@@ -65,6 +65,9 @@ export class VelumThumbnail extends HTMLElement {
     const { signal } = this.#gone;
     this.addEventListener('pointerenter', () => { if (this.job?.source_kept) this.#show('source'); }, { signal });
     this.addEventListener('pointerleave', () => this.#show('result'), { signal });
+    const row = this.closest('tr');
+    row?.addEventListener('focusin', ({ target }) => { if (this.job?.source_kept && /** @type {Element} */ (target).matches('a:focus-visible')) this.#show('source'); }, { signal });
+    row?.addEventListener('focusout', () => { if (this.classList.contains('original')) this.#show('result'); }, { signal });
   }
 
   disconnectedCallback() {
