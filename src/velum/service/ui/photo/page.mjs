@@ -142,9 +142,11 @@ class VelumPhoto extends HTMLElement {
   /** Only what was shown, all of it and as it is, may be approved. */
   #looked() {
     const editor = this.#editor, whole = editor !== null && editor.seen.size === editor.histories.length;
-    this.#approve.disabled = !whole || editor.changed;
+    // While it renders, the button is still for the result before, which the server refuses to approve.
+    const ready = whole && !editor.changed && !this.#rendering;
+    this.#approve.disabled = !ready;
     this.#approve.title = whole ? '' : t('review.notshown');
-    if (whole && !editor.changed) this.#approve.view(this.#id);
+    if (ready) this.#approve.view(this.#id);
   }
 
   /** @param {Job} job @param {any} report */
@@ -291,6 +293,7 @@ class VelumPhoto extends HTMLElement {
       await this.#draft?.applied({ pages: {} });
       if (editor.changed) this.#edited();
       if (this.#draft) this.#kept.append(draftStatus(this.#draft, this.#gone.signal));
+      this.#rendering = false;
       await this.#approvable();
       if (!stays) tell(t('photo.rendered'));
       return true;
