@@ -90,6 +90,11 @@ def test_speech_in_a_sound_file_is_muted(tmp_path: Path, engine: Engine, file: F
     assert report.check["passed"]
 
 
+def test_nothing_is_said_of_a_transcript_where_there_is_none(tmp_path: Path, engine: Engine) -> None:
+    source = write_sound(tmp_path / "a.wav", [noise(11)], "pcm_s16le", rate=16_000)
+    assert not any("transcript" in text for text in engine.hide(source, tmp_path / "b.wav", MUTED).warnings)
+
+
 def test_a_silent_sound_file_is_as_long_as_before(tmp_path: Path, engine: Engine) -> None:
     source = write_sound(tmp_path / "a.flac", [talk(), noise(3)], "flac", rate=16_000)
     report = engine.hide(source, tmp_path / "b.flac", replace(SILENT, verify=True))
