@@ -280,3 +280,34 @@ def test_all_text_goes_in_the_colour_of_fill_and_bad_kinds_are_named(tmp_path: P
     assert leaks(target, plan) == ()
     with pytest.raises(BadPlan, match="match of text names name"):
         hide(document(tmp_path / "b.pdf", T + b"(Ada) Tj ET"), Plan.of("text: text(match=name) -> blacken"))
+
+
+def other_page(pdf: Any, page: Any) -> None:
+    """A page that is no longer one of the document, to which a bookmark still leads."""
+    gone = pdf.make_indirect(Dictionary(Type=Name.Page, Resources=page.Resources, Contents=pdf.make_indirect(
+        Stream(pdf, T + b"(ada@example.org) Tj ET")
+    )))  # fmt: skip
+    with pdf.open_outline() as outline:
+        outline.root.append(pikepdf.OutlineItem("Next", Array([gone, Name.Fit])))
+
+
+@pytest.mark.parametrize(
+    ("contents", "more", "is_told"),
+    [
+        (b"", form, True),
+        (b"", other_page, True),
+        (b"/Artifact << /Type /Pagination /Contents (ada@example.org) >> BDC EMC\n", None, False),
+        (b"/Mark << /Notes << /Of [(ada@example.org)] >> >> DP\n", None, False),
+        (b"% ada@example.org\n", None, False),
+        (b"BX (ada@example.org) unknown EX\n", None, False),
+    ],
+    ids=["a form", "a page", "the text of a mark", "a text in a mark", "a comment", "an unknown command"],
+)
+def test_text_that_no_page_shows_is_left_out(tmp_path: Path, contents: bytes, more: Any, is_told: bool) -> None:
+    source = document(tmp_path / "in.pdf", contents + T + b"(Nothing 100 % here) Tj ET", None, more)
+    report, target = hide(source)
+    assert b"example" not in everything(target)
+    assert np.array_equal(drawn(source)[0], drawn(target)[0])
+    assert any("text that no page shows" in warning for warning in report.warnings) == is_told
+    assert leaks(target, PLAN) == ()
+    assert is_told == any("text that no page shows" in leak.message for leak in leaks(source, PLAN))

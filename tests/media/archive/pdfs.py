@@ -85,7 +85,7 @@ def everything(path: Path) -> bytes:
     with pikepdf.open(path) as pdf:
         pdf.save(
             target, qdf=True, object_stream_mode=pikepdf.ObjectStreamMode.disable, static_id=True,
-            stream_decode_level=pikepdf.StreamDecodeLevel.generalized,
+            stream_decode_level=pikepdf.StreamDecodeLevel.generalized, compress_streams=False,
         )  # fmt: skip
     return target.getvalue()
 

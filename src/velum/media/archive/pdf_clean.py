@@ -1,13 +1,14 @@
 """Removes the parts of a PDF that no page shows: metadata, attachments, scripts, comments, values of form fields."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pikepdf
-from pikepdf import Array, Dictionary, Name, Stream
+from pikepdf import Array, ContentStreamInstruction, Dictionary, Name, Stream, String
 
 from velum.errors import BadInput
-from velum.media.archive.pdf_pictures import resources_of, values_of
+from velum.media.archive.pdf_glyphs import TEXT_SHOWN, shows_text
+from velum.media.archive.pdf_pictures import MOST_CONTENT, refuse_bomb, resources_of, values_of
 
 _INFO = {
     "copyright": ("/Author",), "description": ("/Title", "/Subject", "/Keywords"),
@@ -42,7 +43,7 @@ _FIELD_VALUES = ("/V", "/DV", "/RV", "/AP", "/AS", "/I", "/MK", "/TU")
 _ACTIONS = {"/GoTo", "/URI", "/Named", "/SetOCGState"}
 """Actions that stay: those that lead to a place in the document, or to an address."""
 
-_TEXT_SHOWN = {"Tj", "TJ", "'", '"'}
+_MARKS = {"BDC", "DP"}
 _INVISIBLE = {3, 7}
 """Text rendering modes that show nothing (9.3.6): the text layer of a scan."""
 
@@ -161,9 +162,62 @@ def remove_invisible_text(page: Any) -> None:
                 mode = modes.pop()
             elif operator == "Tr":
                 mode = int(instruction.operands[0])
-            if operator in _TEXT_SHOWN and mode in _INVISIBLE:
+            if operator in TEXT_SHOWN and mode in _INVISIBLE:
                 changed = True
                 continue
             instructions.append(instruction)
         if changed:
             stream.write(pikepdf.unparse_content_stream(instructions))
+
+
+def drop_spoken_text(stream: Any) -> list[str]:
+    """Take the texts that contents have beside their glyphs out of them, and return those that a program may speak.
+
+    These are texts of marks (14.6, 14.9), comments, and strings in commands that show nothing.
+    """
+    refuse_bomb(stream, MOST_CONTENT, "a page")
+    instructions: list[Any] = []
+    texts = []
+    changed = b"%" in stream.read_bytes()  # it may begin a comment, which is not written again
+    for instruction in pikepdf.parse_content_stream(stream):
+        operator, operands = str(instruction.operator), list(instruction.operands)
+        if operator in _MARKS and len(operands) == 2 and isinstance(marks := operands[1], Dictionary):
+            for key in [key for key in marks.keys() if key != "/Lang" and _has_string(marks[key], 0)]:  # noqa: SIM118
+                texts += [str(marks[key])] if key in {"/ActualText", "/Alt", "/E"} else []
+                del marks[key]
+                changed = True
+            instructions.append(ContentStreamInstruction(operands, instruction.operator))
+        elif operator not in TEXT_SHOWN and any(_has_string(value, 0) for value in operands):
+            changed = True
+        else:
+            instructions.append(instruction)
+    if changed:
+        stream.write(pikepdf.unparse_content_stream(instructions))
+    return texts
+
+
+def _has_string(value: Any, depth: int) -> bool:
+    if depth > 50:
+        raise BadInput("its objects are nested too deeply")
+    items = list(value) if isinstance(value, Array) else values_of(value) if isinstance(value, Dictionary) else []
+    return isinstance(value, String) or any(_has_string(item, depth + 1) for item in items)
+
+
+def empty_unshown_text(pdf: Any, shown: Collection[tuple[int, int]]) -> tuple[str, ...]:
+    """Empty the pages and forms that show text and that no page draws; return what was emptied, in words.
+
+    `shown` are the object numbers of the contents that pages draw. Programs that take pages out of a PDF leave such
+    objects: bookmarks still lead to the other pages, and all pages name the forms of all.
+    """
+    pages = {page.obj.objgen for page in pdf.pages}
+    emptied = False
+    for value in pdf.objects:
+        is_page = isinstance(value, Dictionary) and value.get("/Type") == Name.Page and value.objgen not in pages
+        if is_page and "/Contents" in value:
+            del value["/Contents"]
+            emptied = True
+        is_form = isinstance(value, Stream) and value.get("/Subtype") == Name.Form and value.objgen not in shown
+        if is_form and shows_text(value):
+            value.write(b"")
+            emptied = True
+    return ("text that no page shows",) if emptied else ()

@@ -125,7 +125,10 @@ class PdfContainer:
         """Take what `find` finds out of the text, as `velum.media.archive.remove_text` does."""
         self.find_text = find
         with translate_damage(self._name):
-            return PdfText(self.pdf, self._name, find, color).remove(has_text=self.has_text)
+            text = PdfText(self.pdf, self._name, find, color)
+            counts = text.remove(has_text=self.has_text)
+        self._unshown |= dict.fromkeys(text.unshown)
+        return counts
 
     def writer(self, target: Path, metadata: frozenset[str]) -> "PdfWriter":  # noqa: ARG002 - it is known already
         """Return a writer of the PDF with other pictures to `target`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pikepdf
-from pikepdf import Array, ContentStreamInstruction, Dictionary, Name, Stream, String
+from pikepdf import Array, Dictionary, Name, Stream, String
 
 from velum.errors import BadInput
 from velum.media.archive.pdf_pictures import MOST_CONTENT, refuse_bomb, resources_of, values_of
@@ -17,7 +17,6 @@ from velum.media.archive.pdf_pictures import MOST_CONTENT, refuse_bomb, resource
 MOST_DEPTH = 20
 """Deepest nesting of forms that is followed."""
 
-_MARKS = {"BDC", "DP"}
 ADVICE = "; render its pages (pdf_pages = render)"
 """What can be done with a PDF whose text cannot be searched."""
 
@@ -85,6 +84,8 @@ class GlyphReader:
 
     standard_width: StandardWidth
     fonts: dict[tuple[int, int], _Font] = field(default_factory=dict)
+    streams: set[tuple[int, int]] = field(default_factory=set)
+    """Object numbers of the contents that were read: those that a page draws."""
 
     def glyphs(self, page: Any) -> Iterator[Glyph]:
         """Yield each glyph of a page with one stream of contents, in the order in which they are drawn."""
@@ -104,7 +105,7 @@ class GlyphReader:
     def _simple(self, font: Any, number: tuple[int, int]) -> _Font:
         first, unit = int(font.get("/FirstChar", 0)), 1.0
         if font.get("/Subtype") == Name.Type3:
-            if shows_font(font) or any(map(_shows_text, values_of(font.CharProcs))):
+            if shows_font(font) or any(map(shows_text, values_of(font.CharProcs))):
                 raise BadInput("a glyph of a font is drawn with text of another one")
             unit = 1000 * float(font.FontMatrix[0])
         if "/Widths" in font:
@@ -132,8 +133,9 @@ def shows_font(holder: Any, depth: int = 0) -> bool:
     return bool(values_of(own.get("/Font"))) or (depth < MOST_DEPTH and any(shows_font(x, depth + 1) for x in inner))
 
 
-def _shows_text(stream: Any) -> bool:
-    refuse_bomb(stream, MOST_CONTENT, "a glyph")
+def shows_text(stream: Any) -> bool:
+    """Tell whether contents have a command that shows text."""
+    refuse_bomb(stream, MOST_CONTENT, "a glyph or a form")
     return any(str(instruction.operator) in TEXT_SHOWN for instruction in pikepdf.parse_content_stream(stream))
 
 
@@ -170,6 +172,7 @@ class _Contents:
         if self.depth > MOST_DEPTH:
             raise BadInput("its forms are nested too deeply")
         refuse_bomb(self.stream, MOST_CONTENT, "a page")
+        self.reader.streams.add(self.stream.objgen)
         saved: list[_State] = []
         for number, instruction in enumerate(pikepdf.parse_content_stream(self.stream)):
             operands = instruction.operands
@@ -271,23 +274,3 @@ def _numbers(operands: Any) -> Matrix:
     if len(values) != 6 or not all(map(math.isfinite, values)):
         raise BadInput(f"a matrix of it is {values}")
     return values
-
-
-def drop_spoken_text(stream: Any) -> list[str]:
-    """Take the texts that contents state beside their glyphs (14.9) out of them, and return them."""
-    refuse_bomb(stream, MOST_CONTENT, "a page")
-    instructions: list[Any] = []
-    texts = []
-    for instruction in pikepdf.parse_content_stream(stream):
-        operands = list(instruction.operands) if str(instruction.operator) in _MARKS else []
-        if len(operands) == 2 and isinstance(operands[1], Dictionary):
-            for key in ("/ActualText", "/Alt", "/E"):
-                if key in operands[1]:
-                    texts.append(str(operands[1][key]))
-                    del operands[1][key]
-            instructions.append(ContentStreamInstruction(operands, instruction.operator))
-        else:
-            instructions.append(instruction)
-    if texts:
-        stream.write(pikepdf.unparse_content_stream(instructions))
-    return texts

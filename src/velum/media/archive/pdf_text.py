@@ -19,8 +19,8 @@ import pikepdf
 from pikepdf import Array, ContentStreamInstruction, Dictionary, Name, Operator, Stream, String
 
 from velum.errors import BadInput
-from velum.media.archive.pdf_clean import rename_destinations
-from velum.media.archive.pdf_glyphs import ADVICE, Glyph, GlyphKey, GlyphReader, drop_spoken_text, shows_font
+from velum.media.archive.pdf_clean import drop_spoken_text, empty_unshown_text, rename_destinations
+from velum.media.archive.pdf_glyphs import ADVICE, Glyph, GlyphKey, GlyphReader, shows_font
 from velum.media.archive.pdf_layout import close_states
 from velum.media.archive.pdf_letters import (
     Letter,
@@ -63,19 +63,20 @@ class PdfText:
     """Red, green and blue of the boxes, from 0 to 1."""
     counts: Counter[str] = field(default_factory=Counter)
     """Number of words that were taken out, by the place: `page 3`, or `bookmarks, links and other texts`."""
+    unshown: tuple[str, ...] = ()  # what was left out since no page shows it, in words
     _removed: dict[GlyphKey, Glyph] = field(default_factory=dict)
     _streams: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     def remove(self, *, has_text: bool) -> Counter[str]:
         """Take out of the PDF in memory all that is found; return the number of words by place."""
-        if has_text:
-            self._remove_glyphs(list(self.pdf.pages))
+        self.unshown = empty_unshown_text(self.pdf, self._remove_glyphs(list(self.pdf.pages)) if has_text else ())
         for value in self.pdf.objects:
             self._clean_strings(value, 0)
         self.counts[_ELSEWHERE] += rename_destinations(self.pdf, self._without_finds)
         return +self.counts
 
-    def _remove_glyphs(self, pages: Sequence[Any]) -> None:
+    def _remove_glyphs(self, pages: Sequence[Any]) -> set[tuple[int, int]]:
+        """Take glyphs out of pages, and return the object numbers of all contents that pages draw."""
         for number, page in enumerate(pages, 1):
             page.contents_coalesce()
             self._prepare(resources_of(page.obj), page.obj.get("/Contents"), number, set())
@@ -85,9 +86,8 @@ class PdfText:
             reader = GlyphReader(widths.width)
             for number, page in enumerate(pages, 1):
                 self._search(copy, number, self._glyphs(reader, page, number))
-            boxes = {
-                number: list(self._boxes(reader.glyphs(page))) for number, page in enumerate(pages) if self._removed
-            }
+            drawn = enumerate(pages) if self._removed else ()
+            boxes = {number: list(self._boxes(reader.glyphs(page))) for number, page in drawn}
         by_stream: dict[tuple[int, int], list[Glyph]] = defaultdict(list)
         for key, glyph in self._removed.items():
             by_stream[key[0]].append(glyph)
@@ -96,19 +96,19 @@ class PdfText:
         for place, quads in boxes.items():
             if quads:
                 _draw(pages[place], quads, self.color)
+        return reader.streams
 
     def _prepare(self, resources: Any, contents: Any, page: int, seen: set[tuple[int, int]]) -> None:
         """Drop text beside glyphs, and note the streams that show glyphs. Raises `BadInput` for those not searched."""
-        streams = [contents] if isinstance(contents, Stream) else []
         for pattern in values_of(resources.get("/Pattern")):
             if isinstance(pattern, Stream) and shows_font(pattern):
                 raise BadInput(f"cannot search the text of {self.name}: page {page} has text in a pattern{ADVICE}")
         for state in values_of(resources.get("/ExtGState")):
             if isinstance(mask := state.get("/SMask"), Dictionary) and shows_font(mask.get("/G")):
                 raise BadInput(f"cannot search the text of {self.name}: page {page} has text in a mask{ADVICE}")
-        for stream in streams:
-            self.counts[f"page {page}"] += sum(any(self.find(text)) for text in drop_spoken_text(stream))
-            self._streams[stream.objgen] = stream
+        if isinstance(contents, Stream):
+            self.counts[f"page {page}"] += sum(any(self.find(text)) for text in drop_spoken_text(contents))
+            self._streams[contents.objgen] = contents
         for form in values_of(resources.get("/XObject")):
             if isinstance(form, Stream) and form.get("/Subtype") == Name.Form and form.objgen not in seen:
                 seen.add(form.objgen)
