@@ -11,6 +11,7 @@ import typer
 from velum.cli import common, options, stream_options
 from velum.cli import evidence as signed
 from velum.cli.common import Messages, NoProgress, Quiet, Reports, Verbose
+from velum.cli.hide_bag import arrange_bag, hide_bag
 from velum.cli.hide_folder import FolderRun, say_hidden
 from velum.errors import printable
 
@@ -156,7 +157,8 @@ def hide(
     chosen_plan = options.with_people(chosen_plan, keep_person, only_person)
     stream = stream_options.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
-    jobs, folder = (
+    bag = None if stream else arrange_bag(paths, place, selects=bool(include or exclude), resume=resume)
+    jobs, folder = bag or (
         ([], None)
         if stream
         else arrange(
@@ -192,6 +194,9 @@ def hide(
                 stream or next(iter(jobs)), chosen_plan, regions, keeper, reports, messages, overwrite=overwrite,
                 transcript=transcript,
             )  # fmt: skip
+    elif bag:
+        with reports:
+            hide_bag(*bag, chosen_plan, keeper, reports, messages)
     else:
         run = FolderRun(jobs, folder, chosen_plan, keeper, reports, messages)
         with reports:
