@@ -148,9 +148,12 @@ def test_toml_can_have_rules_as_tables() -> None:
         ("drop_members = '*.emf'", "must be a list of patterns"),
         ("copy_members = ['']", "must be a list of patterns"),
         ("pdf_pages = 'draw'", "pdf_pages is 'draw'; allowed are keep, render"),
+        ("pdf_pages = 'render'\npdf_dpi = 700", "pdf_dpi is 700; it must be a whole number from 50 to 600"),
+        ("pdf_pages = 'render'\npdf_dpi = true", "pdf_dpi is True; it must be a whole number"),
+        ("pdf_dpi = 300", "pdf_dpi is 300, but no pages are rendered; add pdf_pages = render"),
         (
             "colour = 'red'",
-            "no colour; allowed are copy_members, drop_members, effort, keep_out, metadata, pdf_pages, ",
+            "no colour; allowed are copy_members, drop_members, effort, keep_out, metadata, pdf_dpi, pdf_pages, ",
         ),
     ],
 )

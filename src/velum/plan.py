@@ -206,6 +206,8 @@ class Plan:
     """Topics of sensor logs, as patterns such as `/camera/*`: a result has no others. Empty: it has all."""
     pdf_pages: PdfPages = "keep"
     """`render`: each page of a PDF becomes a picture, in which everything is hidden that the page shows, also text."""
+    pdf_dpi: int = 200
+    """Pixels for each inch of a page that is rendered, in both directions."""
 
     def __post_init__(self) -> None:
         if self.people is not None and not self.video.track:
@@ -215,6 +217,10 @@ class Plan:
                 raise BadPlan(f"{name} is {getattr(self, name)!r}; it must be a list of patterns such as '*.emf'")
         if self.pdf_pages not in get_args(PdfPages):
             raise BadPlan(f"pdf_pages is {self.pdf_pages!r}; allowed are {', '.join(get_args(PdfPages))}")
+        if not whole(self.pdf_dpi) or not 50 <= self.pdf_dpi <= 600:
+            raise BadPlan(f"pdf_dpi is {self.pdf_dpi!r}; it must be a whole number from 50 to 600, or left out")
+        if self.pdf_dpi != 200 and self.pdf_pages == "keep":
+            raise BadPlan(f"pdf_dpi is {self.pdf_dpi}, but no pages are rendered; add pdf_pages = render")
         if self.effort not in get_args(Effort):
             raise BadPlan(f"effort is {self.effort!r}; allowed are {', '.join(get_args(Effort))}")
         if not isinstance(self.verify, bool) and self.verify != "identity":
@@ -238,6 +244,11 @@ class Plan:
         return DEFAULT_EMBEDDING if self.people is None else self.people.embedding
 
     @property
+    def render_dpi(self) -> int | None:
+        """Pixels for each inch of the pages of PDFs; None where pages are kept."""
+        return self.pdf_dpi if self.pdf_pages == "render" else None
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the plan's JSON form, in hexadecimal: equal for plans that do the same."""
         values = self.to_json() | ({} if self.people is None else {"people": self.people.identity()})
@@ -249,6 +260,7 @@ class Plan:
         more: dict[str, Any] = {} if self.people is None else {"people": self.people.to_json()}
         more |= {name: list(getattr(self, name)) for name in _MEMBER_FIELDS if getattr(self, name)}
         more |= {} if self.pdf_pages == "keep" else {"pdf_pages": self.pdf_pages}
+        more |= {} if self.pdf_dpi == 200 else {"pdf_dpi": self.pdf_dpi}
         return more | {
             "rules": [rule.to_json() for rule in self.rules],
             "metadata": sorted(set(self.metadata)),
@@ -268,7 +280,7 @@ class Plan:
             value,
             {
                 "rules", "metadata", "quality", "keep_out", "video", "effort", "verify", "people", "pdf_pages",
-                *_MEMBER_FIELDS,
+                "pdf_dpi", *_MEMBER_FIELDS,
             },
             "a plan",
         )  # fmt: skip
@@ -297,6 +309,7 @@ class Plan:
             value.get("verify", False),
             None if value.get("people") is None else People.from_json(value["people"]),
             pdf_pages=value.get("pdf_pages", "keep"),
+            pdf_dpi=value.get("pdf_dpi", 200),
             **{name: tuple(patterns) for name, patterns in members.items()},
         )
 
@@ -318,6 +331,7 @@ class Plan:
         lines += [f"verify = {json.dumps(self.verify)}"] if self.verify else []
         lines += [f"{name} = {_inline(list(getattr(self, name)))}" for name in _MEMBER_FIELDS if getattr(self, name)]
         lines += [] if self.pdf_pages == "keep" else [f"pdf_pages = {json.dumps(self.pdf_pages)}"]
+        lines += [] if self.pdf_dpi == 200 else [f"pdf_dpi = {self.pdf_dpi}"]
         if self.keep_out:
             lines.append(f"keep_out = {json.dumps([str(spec) for spec in self.keep_out], ensure_ascii=False)}")
         if self.people is not None:

@@ -287,7 +287,7 @@ def test_plans_in_the_docs_are_valid() -> None:
     plan, members, video = map(Plan.from_toml, blocks(ROOT / "docs/plans.md", "toml"))
     assert (members.drop_members, members.copy_members) == (("*.emf", "word/media/image7.png"), ("*.dat",))
     assert members.topics == ("/camera/*",)
-    assert members.pdf_pages == "render"
+    assert (members.pdf_pages, members.render_dpi) == ("render", 300)
     assert plan.metadata == ("datetime",)
     assert video.video == Video(
         codec="h264", crf=20, preset="veryfast", size="like-source", audio="drop", mute="phone|card", every=3

@@ -24,6 +24,7 @@ from velum.plan import Rule, Video
 from velum.region import Box
 from velum.spec import PartSpec
 from velum.testing import FakeLocalizer
+from velum.verify.leak_check import Check
 
 RENDER = replace(PLAN, pdf_pages="render")
 TEXT = b"BT /F1 12 Tf 20 150 Td (Jane Roe, jane@example.org) Tj ET"
@@ -94,6 +95,20 @@ def test_a_page_looks_as_before_outside_of_regions_and_has_its_size_and_rotation
         assert (int(page.Rotate), float(page.UserUnit)) == (turn, 2)
     (picture,) = pictures(target)
     assert max(picture.size) == 1389  # 250 units of 2/72 inch
+
+
+@pytest.mark.parametrize("dpi", [50, 150])
+def test_pages_have_the_pixels_that_the_plan_says_and_the_size_of_the_source(tmp_path: Path, dpi: int) -> None:
+    source = document(tmp_path / "in.pdf", photo, PHOTO)
+    plan = Plan.from_toml(replace(RENDER, pdf_dpi=dpi).to_toml())
+    _, target = hide(source, plan)
+    ((before,), (after,)), (picture,) = (shown(source), shown(target)), pictures(target)
+    assert before.shape == after.shape
+    assert picture.width == -(-before.shape[1] * dpi // 72)
+    assert plan.digest not in {RENDER.digest, replace(plan, pdf_dpi=dpi + 1).digest}
+    with Engine(host=RuntimeConfig(localizers={"fake": FakeLocalizer}, offline=True)) as engine:
+        check = Check(engine, RuntimeConfig(offline=True), Limits())
+        assert check(target, plan, against=source).is_clean
 
 
 def form_and_layers(pdf: Any) -> Any:

@@ -128,6 +128,7 @@ def hide(
     copy_member: options.CopyMember = [],
     topics: options.Topics = [],
     render: options.Render = False,
+    dpi: options.Dpi = None,
     format: stream_options.Format = None,
     timeout: stream_options.Timeout = None,
     evidence: Evidence = None,
@@ -153,6 +154,7 @@ def hide(
         copy_members=(*chosen_plan.copy_members, *copy_member),
         topics=(*chosen_plan.topics, *topics),
         pdf_pages="render" if render else chosen_plan.pdf_pages,
+        pdf_dpi=dpi or chosen_plan.pdf_dpi,
     )
     chosen_plan = options.with_people(chosen_plan, keep_person, only_person)
     stream = stream_options.job(sources, output, format, timeout)

@@ -80,6 +80,7 @@ def check(
     render: Annotated[
         bool, typer.Option("--render", help="OUT is a PDF whose pages velum hide --render made pictures.")
     ] = False,
+    dpi: options.Dpi = None,
     json: options.Json = False,
     transcript: Annotated[
         Path | None,
@@ -103,7 +104,11 @@ def check(
     chosen_plan = options.PlanOptions(
         plan, rule, hide_labels, effort=effort, video=options.video_fields(locals())
     ).plan()
-    chosen_plan = replace(chosen_plan, pdf_pages="render") if render else chosen_plan
+    chosen_plan = replace(
+        chosen_plan,
+        pdf_pages="render" if render else chosen_plan.pdf_pages,
+        pdf_dpi=dpi or chosen_plan.pdf_dpi,
+    )
     findings = None if regions is None else common.read_annotations(regions)
     settings = Settings.load()
     any_leak, failure = False, None

@@ -219,6 +219,13 @@ Render = Annotated[
         help="Make each page of a PDF a picture, to hide what it draws, also its text; links and forms are gone.",
     ),
 ]  # fmt: skip
+Dpi = Annotated[
+    int | None,
+    typer.Option(
+        "--dpi", metavar="N", min=50, max=600, rich_help_panel="Archives and documents",
+        help="With --render: pixels for each inch of a page. Default: 200.",
+    ),
+]  # fmt: skip
 
 _VIDEO_FIELDS = (
     "every", "two_pass", "smart", "track", "codec", "crf", "preset", "size", "audio", "mute",

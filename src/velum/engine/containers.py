@@ -100,9 +100,9 @@ class _ContainerRun:
         self.budget.check_depth(depth, name)
         metadata = frozenset(self.job.plan.metadata)
         recover = self.job.plan.video.on_damage == "cover"
-        render = self.job.plan.pdf_pages == "render"
+        dpi = self.job.plan.render_dpi
         with archive.open_container(
-            source, format, self.budget, name, metadata, recover=recover, render=render
+            source, format, self.budget, name, metadata, recover=recover, render_dpi=dpi
         ) as container:
             document = Document(format, container.names, metadata)
             self._begin(document, container, prefix)

@@ -23,6 +23,9 @@ SOUGHT_FRAMES = 25
 """Of a video, the first frame that is brighter than this on average (0 to 255) is shown, if it is one of these many."""
 
 _QUALITY = 90
+_PAGE_DPI = 200
+"""Pixels an inch of pages of PDFs; stills of them are made smaller."""
+
 _PAGE = re.compile(r"page \d+")
 
 
@@ -77,7 +80,9 @@ def _unpack(
     budget.check_depth(depth, source.name)
     file = folder / f"{depth}.member"
     is_page = _PAGE.fullmatch(wanted) is not None  # of a PDF whose pages were rendered
-    with archive.open_container(source, format, budget, source.name, render=is_page) as container:
+    with archive.open_container(
+        source, format, budget, source.name, render_dpi=_PAGE_DPI if is_page else None
+    ) as container:
         for member in container.members():
             inside = wanted.startswith(f"{member.name}/")
             if member.is_folder or member.fault or (wanted and not inside and wanted != member.name):

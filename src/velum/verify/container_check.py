@@ -67,13 +67,15 @@ class ContainerCheck:
             source = None
             if against is not None and (kind := archive.container_of(against)):
                 original = stack.enter_context(
-                    archive.open_container(against, kind, budgets[1], str(against), recover=True, render=self._renders)
+                    archive.open_container(
+                        against, kind, budgets[1], str(against), recover=True, render_dpi=self.plan.render_dpi
+                    )
                 )
                 source = _SourceMembers(original, original.members())
-            are_pages = format == "PDF" and self._renders
+            are_pages = format == "PDF" and self.plan.render_dpi is not None
             if are_pages and container.has_text:
                 self._add("rest", prefix.rstrip("/") or file.name, "its pages have text; they should be pictures alone")
-            if format == "PDF" and not self._renders and any(map(reads_text, self.plan.rules)):
+            if format == "PDF" and not self.plan.render_dpi and any(map(reads_text, self.plan.rules)):
                 self._check_text(container, prefix.rstrip("/") or file.name)
             document = Document(format, container.names, frozenset(self.plan.metadata))
             for leftover in container.leftovers:
@@ -105,11 +107,6 @@ class ContainerCheck:
             return
         for place, count in counts.items():
             self._add("seen", name, f"{place}: the text has {count} of what the plan hides")
-
-    @property
-    def _renders(self) -> bool:
-        """Whether the plan makes pictures of the pages of PDFs."""
-        return self.plan.pdf_pages == "render"
 
     def _check_name(self, document: Document, member: Member, name: str) -> None:
         kinds: Mapping[str, tuple[Kind, str]] = {

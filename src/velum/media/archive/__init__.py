@@ -130,18 +130,18 @@ def unpack_member(container: MediaContainer, member: Member, file: Path) -> None
 
 def open_container(
     path: Path, format: str, budget: Budget, name: str, metadata: frozenset[str] = frozenset(), *,
-    recover: bool = False, render: bool = False,
+    recover: bool = False, render_dpi: int | None = None,
 ) -> MediaContainer:  # fmt: skip
     """Open a container of a format that `container_of` has found; messages call it `name`.
 
-    `metadata` are the kinds that are kept. With `recover`, a log that is cut off is read up to there. With `render`,
-    the members of a PDF are pictures of its pages.
+    `metadata` are the kinds that are kept. With `recover`, a log that is cut off is read up to there. With
+    `render_dpi`, the members of a PDF are pictures of its pages, with so many pixels an inch.
 
     Raises `BadInput` for a damaged one, `LimitExceeded` for one that is too large, `Unavailable` without its extra.
     """
     budget.limits.check("bytes", path.stat().st_size, name)
     if format == "PDF":
-        return _open_pdf(path, budget, name, metadata, render=render)
+        return _open_pdf(path, budget, name, metadata, render_dpi)
     if format in LOGS:
         return _open_log(path, format, budget, name, recover=recover)
     if format in {"TAR", "TGZ"}:
@@ -149,12 +149,14 @@ def open_container(
     return ZipContainer(path, budget, name)
 
 
-def _open_pdf(path: Path, budget: Budget, name: str, metadata: frozenset[str], *, render: bool) -> MediaContainer:
+def _open_pdf(
+    path: Path, budget: Budget, name: str, metadata: frozenset[str], render_dpi: int | None
+) -> MediaContainer:
     try:
-        if render:
+        if render_dpi is not None:
             from velum.media.archive.pdf_render import RenderedPdf  # noqa: PLC0415  # an extra
 
-            return RenderedPdf(path, budget, name)
+            return RenderedPdf(path, budget, name, render_dpi)
         from velum.media.archive.pdf_file import PdfContainer  # noqa: PLC0415  # an extra
     except ModuleNotFoundError as error:
         raise Unavailable(

@@ -20,9 +20,6 @@ from velum.media.archive.member import Budget, Member
 from velum.media.archive.pdf_file import open_pdf, translate_damage
 from velum.media.archive.pdf_letters import PDFIUM
 
-RENDER_DPI = 200
-"""Pixels for each inch of a page, in both directions."""
-
 RENDER_QUALITY = 90
 """Quality of the JPEG of a page, where the plan states none."""
 
@@ -38,16 +35,20 @@ _PLACES = {0: "{w} 0 0 {h} 0 0", 90: "0 {h} -{w} 0 {w} 0", 180: "-{w} 0 0 -{h} {
 
 @dataclass(frozen=True, slots=True)
 class _PageSize:
-    """Size of a page as it is shown, in units of 1/72 inch times `unit`; its rotation, clockwise in degrees."""
+    """Size of a page as it is shown, in units of 1/72 inch times `unit`; its rotation, clockwise in degrees.
+
+    `dpi` are the pixels for each inch of its picture, in both directions.
+    """
 
     width: float
     height: float
     rotation: int
     unit: float
+    dpi: int
 
     @property
     def scale(self) -> float:
-        return RENDER_DPI / 72 * self.unit
+        return self.dpi / 72 * self.unit
 
     @property
     def pixels(self) -> int:
@@ -60,9 +61,9 @@ class RenderedPdf:
     names: tuple[str, ...] = ()
     has_text = False
 
-    def __init__(self, path: Path, budget: Budget, name: str) -> None:
-        """Open `path`; messages call it `name`."""
-        self._path, self._budget, self._name = path, budget, name
+    def __init__(self, path: Path, budget: Budget, name: str, dpi: int) -> None:
+        """Open `path` for pictures of `dpi` pixels an inch; messages call it `name`."""
+        self._path, self._budget, self._name, self._dpi = path, budget, name, dpi
         self.sizes: list[_PageSize] = []
         self.leftovers: tuple[str, ...] = ()
 
@@ -78,7 +79,7 @@ class RenderedPdf:
                     raise BadInput(f"cannot read {self._name}: it is damaged: its number of pages is not certain")
                 if document.get_formtype() in _XFA:
                     self.leftovers = ("a form in XML (XFA), of which only the pages for other viewers are drawn",)
-                self.sizes = [_size_of(document, number, unit) for number, unit in enumerate(units)]
+                self.sizes = [_size_of(document, number, unit, self._dpi) for number, unit in enumerate(units)]
         self._budget.limits.check("image_pixels", sum(size.pixels for size in self.sizes), self._name)
         return self
 
@@ -117,11 +118,11 @@ class RenderedPdf:
             yield document
 
 
-def _size_of(document: Any, number: int, unit: float) -> _PageSize:
+def _size_of(document: Any, number: int, unit: float, dpi: int) -> _PageSize:
     width, height = document.get_page_size(number)
     with closing(document[number]) as page:
         rotation = page.get_rotation()
-    return _PageSize(width, height, rotation, unit if unit > 0 else 1)
+    return _PageSize(width, height, rotation, unit if unit > 0 else 1, dpi)
 
 
 def _write_image(image: Image.Image, target: Path) -> None:
