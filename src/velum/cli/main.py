@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "strength": ("evaluate", "strength"),
     "submit": ("submit", "submit"),
     "watch": ("watch", "watch"),
+    "mcp": ("mcp", "mcp"),
     "batch": ("batch", "app"),
     "train": ("train", "app"),
     "plan": ("list_parts", "plan_app"),
@@ -36,7 +37,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "config": ("service_admin", "config"),
     "audit": ("service_admin", "audit"),
     "evidence": ("evidence", "app"),
-    "mcp": ("mcp", "mcp"),
 }
 """Command or group of commands -> its module in this package, and its name there. Modules are loaded when needed."""
 

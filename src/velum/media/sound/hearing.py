@@ -245,10 +245,8 @@ def notes_on(heard: Mapping[int, HeardTrack], video: Video, words: WordSpans | N
         if not track.spans and threshold_for(video.audio) is not None
     ]
     notes += [CHANGED_WARNING] if video.audio == "voice" and any(track.spans for track in heard.values()) else []
-    rest = max((track.end - track.first for track in heard.values()), default=0.0) - (
-        words.end if words and words.end else 1e12
-    )
-    if rest > MENTIONED_REST_SECONDS:
+    length = max((track.end - track.first for track in heard.values()), default=0.0)
+    if words and words.end and (rest := length - words.end) > MENTIONED_REST_SECONDS:
         notes.append(f"the transcript ends {rest:.0f} s before the sound; nothing was muted in the rest of it")
     notes += [
         f"audio track {index}: {track.overlap:.1f} s of it were left out, because other sound has the same times"
