@@ -93,8 +93,8 @@ def type3(pdf: Any, procedure: bytes = b"500 0 0 0 400 600 d1 0 0 400 600 re f")
 
 
 def ligatures(pdf: Any) -> Any:
-    """Helvetica, in which code 1 is a ligature."""
-    pairs = {code: chr(code) for code in range(32, 127)} | {1: "ff"}
+    """Helvetica, in which code 1 is a ligature, code 2 a hyphen of Unicode, and code 3 a space without width."""
+    pairs = {code: chr(code) for code in range(32, 127)} | {1: "ff", 2: "\u2010", 3: "\u200b"}
     return Dictionary(
         Type=Name.Font, Subtype=Name.Type1, BaseFont=Name.Helvetica, FirstChar=1, LastChar=126,
         Widths=Array([600] * 126), ToUnicode=pdf.make_indirect(Stream(pdf, mapping(pairs, 2))),
@@ -158,6 +158,18 @@ CASES: dict[str, tuple[bytes, Any, Any, str]] = {
     ),
     "a ligature": (
         b"BT /F2 12 Tf 20 200 Td (to o\\001ice@example.org now) Tj ET", lambda pdf: {"F2": ligatures(pdf)}, None,
+        "to now",
+    ),
+    "hyphenated by a browser": (
+        b"BT /F2 12 Tf 20 200 Td 14 TL (to ada.love\\002) Tj (lace@example.org) ' (now) ' ET",
+        lambda pdf: {"F2": ligatures(pdf)}, None, "to now",
+    ),
+    "with spaces of no width": (
+        b"BT /F2 12 Tf 20 200 Td (to ada\\003@ex\\003ample.org now) Tj ET", lambda pdf: {"F2": ligatures(pdf)}, None,
+        "to now",
+    ),
+    "set wide": (
+        T + b"[(to ) -900 " + b" ".join(b"(%c) -250" % letter for letter in WORD) + b" -900 (now)] TJ ET", None, None,
         "to now",
     ),
     "stated beside the glyphs": (
@@ -311,3 +323,10 @@ def test_text_that_no_page_shows_is_left_out(tmp_path: Path, contents: bytes, mo
     assert any("text that no page shows" in warning for warning in report.warnings) == is_told
     assert leaks(target, PLAN) == ()
     assert is_told == any("text that no page shows" in leak.message for leak in leaks(source, PLAN))
+
+
+def test_commands_without_operands_are_damage(tmp_path: Path) -> None:
+    source = document(tmp_path / "in.pdf", T + b"Tj (Text) Tj ET")
+    with pytest.raises(BadInput, match=r"in\.pdf: it is damaged"):
+        hide(source)
+    assert [file.name for file in tmp_path.iterdir()] == ["in.pdf"]

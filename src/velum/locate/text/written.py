@@ -13,8 +13,15 @@ from velum.plan import Rule
 Find = Callable[[str], list[tuple[int, int]]]
 """Returns the places, from and to before, of what a plan hides of a text of several lines."""
 
-_BREAK = re.compile(r"(?<=\w)-\n[ \t]*(?=\w)|(?<=[-@._/+])\n[ \t]*|\n[ \t]*(?=[@._])")
-"""A break within a word: after a hyphen, which may belong to the word or not, or beside a sign of addresses."""
+_BREAK = re.compile(
+    r"(?<=\w)[-\u2010\u2011]\n[ \t]*(?=\w)|(?<=[-@._/+])\n[ \t]*|\n[ \t]*(?=[@._])|"
+    r"[\u00ad\u200b-\u200d\u2060\ufeff]+\n?[ \t]*"
+)
+"""A break within a word: after a hyphen, which may belong to the word or not, beside a sign of addresses, or where a
+sign without width allows it."""
+
+_LETTER_SPACE = re.compile(r"(?<=(?<!\S)\S)[ \t](?=\S(?!\S))")
+"""A space between two letters that stand alone, as between all those of a word that is set wide."""
 
 
 def reads_text(rule: Rule) -> bool:
@@ -53,17 +60,19 @@ def find_in_lines(text: str, kinds: frozenset[str], pattern: re.Pattern[str] | N
         if "\n" in part and is_sure:
             found.add((match.start, match.end))
     for keeps_hyphen in (True, False):
-        found |= _found_in_joined(text, kinds, pattern, keeps_hyphen=keeps_hyphen)
+        found |= _found_in_joined(text, kinds, pattern, _BREAK, keeps_hyphen=keeps_hyphen)
+    # Digits that stand alone are often a scale or a table, and no phone number.
+    found |= _found_in_joined(text, kinds - {"phone"}, pattern, _LETTER_SPACE, keeps_hyphen=False)
     return sorted(found)
 
 
 def _found_in_joined(
-    text: str, kinds: frozenset[str], pattern: re.Pattern[str] | None, *, keeps_hyphen: bool
+    text: str, kinds: frozenset[str], pattern: re.Pattern[str] | None, gaps: re.Pattern[str], *, keeps_hyphen: bool
 ) -> set[tuple[int, int]]:
-    """Return the places of matches that breaks within words part."""
+    """Return the places of matches that gaps within words part."""
     places: list[int] = []
     end = 0
-    for gap in _BREAK.finditer(text):
+    for gap in gaps.finditer(text):
         places += range(end, gap.start() + (keeps_hyphen and gap[0].startswith("-")))
         end = gap.end()
     if not end:
@@ -71,4 +80,4 @@ def _found_in_joined(
     places += range(end, len(text))
     joined = "".join(text[place] for place in places)
     spans = ((places[match.start], places[match.end - 1] + 1) for match in pii.find(joined, kinds, pattern))
-    return {(start, stop) for start, stop in spans if "\n" in text[start:stop]}
+    return {(start, stop) for start, stop in spans if gaps.search(text, start, stop)}

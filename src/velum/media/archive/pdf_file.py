@@ -289,7 +289,7 @@ def translate_damage(name: str) -> Iterator[None]:
         RuntimeError,
         TypeError,
         AttributeError,
-        KeyError,
+        LookupError,
         RecursionError,
         OverflowError,
     ) as error:
