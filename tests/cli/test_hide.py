@@ -21,6 +21,17 @@ def test_hides_one_photo(velum_command: Command) -> None:
     assert (velum_command.pixels("photo.hidden.png")[5:25, 10:30] == 0).all()
 
 
+@pytest.mark.parametrize("name", [".", "./", "inner/.."])
+def test_the_results_of_a_folder_without_a_name_lie_beside_it(velum_command: Command, name: str) -> None:
+    (velum_command.folder / "room" / "inner").mkdir(parents=True)
+    (velum_command.folder / "photo.png").rename(velum_command.folder / "room" / "photo.png")
+    velum_command.patch.chdir(velum_command.folder / "room")
+    velum_command("hide", name, *RULE)
+    assert (velum_command.pixels("room.hidden/photo.png")[5:25, 10:30] == 0).all()
+    assert sorted(path.name for path in (velum_command.folder / "room").iterdir()) == ["inner", "photo.png"]
+    assert "there is no folder beside /" in velum_command("hide", "/", *RULE, code=4).stderr
+
+
 def test_prints_the_report_as_json(velum_command: Command) -> None:
     done = velum_command("hide", "photo.png", "-o", "out.png", "--json", *RULE)
     report = json.loads(done.stdout)

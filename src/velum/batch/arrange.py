@@ -62,12 +62,20 @@ def arrange(
         if target is None:
             return [BatchItem(source, source.with_name(f"{stem}.hidden{suffix}"), note)], None
         return [BatchItem(source, target / f"{stem}{suffix}", note)], None
-    folder = target or (sources[0].with_name(f"{sources[0].resolve().name}.hidden") if len(sources) == 1 else None)
+    folder = target or (folder_beside(sources[0]) if len(sources) == 1 else None)
     if folder is None:
         raise BadPlan("several sources need a folder to write to; add -o FOLDER")
     if folder.exists() and not folder.is_dir():
         raise BadPlan(f"{folder} is a file; several sources need a folder to write to")
     return _mirror_items(sources, folder, include, exclude, sound=sound), folder
+
+
+def folder_beside(source: Path) -> Path:
+    """Return the folder for the results of a folder, where none is named. Raises `BadPlan` for the root of a disk."""
+    named = source.resolve() if source.name in {"", ".."} else source  # such paths lead to a folder of another name
+    if not named.name:
+        raise BadPlan(f"there is no folder beside {named}; name one for the results with -o FOLDER")
+    return named.with_name(f"{source.resolve().name}.hidden")
 
 
 def is_selected(path: PurePath, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> bool:

@@ -29,7 +29,7 @@ def arrange_bag(
     """
     if len(sources) != 1 or not sources[0].is_dir():
         return None
-    from velum.batch.arrange import BatchItem
+    from velum.batch.arrange import BatchItem, folder_beside
     from velum.media.archive import rosbag2_folder
 
     if not rosbag2_folder.is_rosbag2_folder(sources[0]):
@@ -39,8 +39,7 @@ def arrange_bag(
         given = "--resume" if resume else "--include and --exclude"
         raise typer.BadParameter(f"{given}: {source} is one recording of rosbag2, which is hidden as a whole; leave "
                                  "the option out")  # fmt: skip
-    named = source if source.name else source.resolve()  # "." has no name
-    folder = target or named.with_name(f"{source.resolve().name}.hidden")
+    folder = target or folder_beside(source)
     if os.path.lexists(folder):
         raise OutputFailed(f"cannot write {folder}: it exists; name a new folder for the recording")
     if folder.resolve().is_relative_to(source.resolve()):
