@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Command
@@ -64,14 +66,28 @@ def test_a_name_that_is_not_utf8_is_hidden_and_resumed_as_others(velum_command: 
     assert "2" in done.stdout + done.stderr
 
 
-def test_passages_of_text_that_a_pdf_loses_are_counted(velum_command: Command) -> None:
+def write_letter(path: Path) -> None:
+    """Write a PDF with an e-mail address in its own text."""
     pikepdf = pytest.importorskip("pikepdf", reason="the extra documents is not installed")
     with pikepdf.new() as pdf:
         page = pdf.add_blank_page(page_size=(300, 300)).obj
         font = pikepdf.Dictionary(Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type1, BaseFont=pikepdf.Name.Helvetica)
         page.Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F1=font))
         page.Contents = pikepdf.Stream(pdf, b"BT /F1 12 Tf 20 200 Td (to ada@example.org now) Tj ET")
-        pdf.save(velum_command.folder / "a.pdf")
+        pdf.save(path)
+
+
+def test_the_text_of_a_pdf_is_inspected_and_the_command_removes_it(velum_command: Command) -> None:
+    write_letter(velum_command.folder / "a.pdf")
+    *_, found, command = velum_command("inspect", "a.pdf", "--html", "a.html").stdout.splitlines()
+    assert " ".join(found.split()) == "personal text a.pdf: page 1: the plan hides 1 passage of its text"
+    assert "the plan hides 1 passage of its text" in (velum_command.folder / "a.html").read_text()
+    assert "1 passage of text hidden" in velum_command(*shlex.split(command)[3:]).stdout
+    assert velum_command("inspect", "a.hidden.pdf").stdout.startswith("a.hidden.pdf: nothing found")
+
+
+def test_passages_of_text_that_a_pdf_loses_are_counted(velum_command: Command) -> None:
+    write_letter(velum_command.folder / "a.pdf")
     for kind, said in (("email", "1 passage of text hidden"), ("iban", "nothing hidden")):
         rule = ("--rule", f"text: text(match={kind}) -> blacken")
         assert f"{kind}.pdf: {said}," in velum_command("hide", "a.pdf", "-o", f"{kind}.pdf", *rule).stdout

@@ -60,7 +60,7 @@ def _print(inspection: "Inspection", file: Path) -> None:
     typer.echo(f" - {MEANING[inspection.grade]}")
     for finding in inspection.findings:
         name = NAMES.get(finding.subject, finding.subject)
-        lines = wrap(finding.amount(inspection.frames) or "; ".join(finding.details), _WIDTH - _INDENT) or [""]
+        lines = wrap("; ".join(finding.lines(inspection.frames)), _WIDTH - _INDENT) or [""]
         typer.echo("\n".join(f"  {name if n == 0 else '':{_INDENT - 2}}{line}" for n, line in enumerate(lines)))
     if inspection.findings:
         typer.echo(f"  {'hide it':{_INDENT - 2}}{_command(inspection, file)}")

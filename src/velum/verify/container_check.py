@@ -15,6 +15,7 @@ from velum.locate.text.written import reads_text, text_finder
 from velum.media import SEQUENCE, archive, kind_of, sound_format_of
 from velum.media.archive import Content, Document, MediaContainer, Member
 from velum.plan import Plan
+from velum.report import say_count
 from velum.verify.result import CheckResult, Kind, Leak
 
 CheckFile = Callable[..., CheckResult]
@@ -106,7 +107,8 @@ class ContainerCheck:
             self._add("rest", name, str(error))
             return
         for place, count in counts.items():
-            self._add("seen", name, f"{place}: the text has {count} of what the plan hides")
+            passages = say_count(count, "passage", "passages")
+            self._add("seen", name, f"{place}: the plan hides {passages} of its text", "text")
 
     def _check_name(self, document: Document, member: Member, name: str) -> None:
         kinds: Mapping[str, tuple[Kind, str]] = {
@@ -146,8 +148,8 @@ class ContainerCheck:
         self.frames += result.frames
         self.results.append(result)
 
-    def _add(self, kind: Kind, name: str, message: str) -> None:
-        self.leaks.append(Leak(kind, f"{name}: {message}"))
+    def _add(self, kind: Kind, name: str, message: str, label: str | None = None) -> None:
+        self.leaks.append(Leak(kind, f"{name}: {message}", label=label))
 
 
 @dataclass(slots=True)

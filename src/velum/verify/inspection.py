@@ -43,6 +43,7 @@ MEANING: Mapping[Grade, str] = {
 }
 
 CONTAINER_NOTE = "only pictures, videos, sound and metadata in it are searched, not its own text nor other files in it"
+PDF_NOTE = "only its pictures, its own text and its metadata are searched, not other files in it"
 
 _HINTS: frozenset[Kind] = frozenset({"metadata", "audio", "subtitles"})
 _SAME_OBJECT = 0.3
@@ -58,7 +59,8 @@ class Finding:
     """One sort of thing that a stranger sees.
 
     `subject` is a label such as `face`, or the kind of a leak such as `metadata`. `most` is the largest number of
-    objects in one frame, `frames` the number of frames that show any; both are 0 for what belongs to the whole file.
+    objects in one frame, `frames` the number of frames that show any; both are 0 for what belongs to the whole file,
+    such as the text of a PDF.
     """
 
     subject: str
@@ -66,15 +68,12 @@ class Finding:
     frames: int
     details: tuple[str, ...]
 
-    def amount(self, frames: int) -> str:
-        """Return how many objects a file of so many frames shows, in words; empty for what belongs to the file."""
+    def lines(self, frames: int) -> tuple[str, ...]:
+        """Return how many objects a file of so many frames shows, in words, and what belongs to the whole file."""
         if not self.most:
-            return ""
-        return (
-            str(self.most)
-            if frames == 1
-            else f"up to {self.most} in one frame, any in {self.frames} of {frames} frames"
-        )
+            return self.details
+        amount = f"up to {self.most} in one frame, any in {self.frames} of {frames} frames"
+        return (str(self.most) if frames == 1 else amount, *self.details)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -139,8 +138,8 @@ def inspect(check: Check, file: Path, progress: Progress | None = None) -> Inspe
     video = Video(audio=audio, subtitles="drop")
     result = check(file, Plan(tuple(rules), video=video) if rules else Plan(video=video), progress=progress)
     unreadable: tuple[str, ...] = ()
-    if media.archive.container_of(file):
-        notes.append(f"{file.name}: {CONTAINER_NOTE}")
+    if container := media.archive.container_of(file):
+        notes.append(f"{file.name}: {PDF_NOTE if container == 'PDF' else CONTAINER_NOTE}")
         unreadable = tuple(
             name for leak in result.leaks if leak.kind == "rest"
             for name, part, _ in (leak.message.partition(_PART),) if part
@@ -156,9 +155,9 @@ def write_page(target: Path, inspections: Sequence[Inspection], *, overwrite: bo
     for inspection in inspections:
         tone = "good" if inspection.grade == "nothing found" else "bad"
         rows = {
-            NAMES.get(finding.subject, finding.subject): html_page.text(amount)
-            if (amount := finding.amount(inspection.frames))
-            else html_page.bullet_list(finding.details)
+            NAMES.get(finding.subject, finding.subject): html_page.bullet_list(lines)
+            if len(lines := finding.lines(inspection.frames)) > 1 or not finding.most
+            else html_page.text(lines[0])
             for finding in inspection.findings
         }
         parts += [
@@ -184,8 +183,9 @@ def _findings(leaks: Iterable[Leak]) -> Iterable[Finding]:
             if all(iou(box, leak.box.xyxy) < _SAME_OBJECT for box in known):
                 known.append(leak.box.xyxy)
         else:
-            details[leak.kind][_PREFIX.sub("", leak.message).replace("should be silent but is not", "is heard")] += 1
+            subject = (leak.kind == "seen" and leak.label) or leak.kind
+            details[subject][_PREFIX.sub("", leak.message).replace("should be silent but is not", "is heard")] += 1
     for label, frames in boxes.items():
-        yield Finding(label, max(map(len, frames.values())), len(frames), ())
+        yield Finding(label, max(map(len, frames.values())), len(frames), tuple(details.pop(label, ()))[:_MOST_DETAILS])
     for kind, messages in details.items():
         yield Finding(kind, 0, 0, tuple(messages)[:_MOST_DETAILS])
