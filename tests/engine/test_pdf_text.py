@@ -325,6 +325,16 @@ def test_text_that_no_page_shows_is_left_out(tmp_path: Path, contents: bytes, mo
     assert is_told == any("text that no page shows" in leak.message for leak in leaks(source, PLAN))
 
 
+def test_what_follows_the_place_where_contents_break_off_is_left_out(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    source = document(tmp_path / "in.pdf", T + b"(Nothing here) Tj ET BT (to ada@example.org now")
+    _, target = hide(source)
+    assert b"example" not in everything(target)
+    assert np.array_equal(drawn(source)[0], drawn(target)[0])
+    assert not recwarn.list
+
+
 def test_commands_without_operands_are_damage(tmp_path: Path) -> None:
     source = document(tmp_path / "in.pdf", T + b"Tj (Text) Tj ET")
     with pytest.raises(BadInput, match=r"in\.pdf: it is damaged"):

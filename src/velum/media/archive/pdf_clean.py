@@ -8,7 +8,7 @@ from pikepdf import Array, ContentStreamInstruction, Dictionary, Name, Stream, S
 
 from velum.errors import BadInput
 from velum.media.archive.pdf_glyphs import TEXT_SHOWN, shows_text
-from velum.media.archive.pdf_pictures import MOST_CONTENT, refuse_bomb, resources_of, values_of
+from velum.media.archive.pdf_pictures import MOST_CONTENT, commands_of, refuse_bomb, resources_of, values_of
 
 _INFO = {
     "copyright": ("/Author",), "description": ("/Title", "/Subject", "/Keywords"),
@@ -154,7 +154,7 @@ def remove_invisible_text(page: Any) -> None:
     ]
     for stream in streams:
         instructions, mode, modes, changed = [], 0, [], False
-        for instruction in pikepdf.parse_content_stream(stream):
+        for instruction in commands_of(stream):
             operator = str(instruction.operator)
             if operator == "q":
                 modes.append(mode)
@@ -173,26 +173,22 @@ def remove_invisible_text(page: Any) -> None:
 def drop_spoken_text(stream: Any) -> list[str]:
     """Take the texts that contents have beside their glyphs out of them, and return those that a program may speak.
 
-    These are texts of marks (14.6, 14.9), comments, and strings in commands that show nothing.
+    These are texts of marks (14.6, 14.9), comments, strings in commands that show nothing, and what contents have after
+    the place where they break off.
     """
     refuse_bomb(stream, MOST_CONTENT, "a page")
     instructions: list[Any] = []
     texts = []
-    changed = b"%" in stream.read_bytes()  # it may begin a comment, which is not written again
-    for instruction in pikepdf.parse_content_stream(stream):
+    for instruction in commands_of(stream):
         operator, operands = str(instruction.operator), list(instruction.operands)
         if operator in _MARKS and len(operands) == 2 and isinstance(marks := operands[1], Dictionary):
             for key in [key for key in marks.keys() if key != "/Lang" and _has_string(marks[key], 0)]:  # noqa: SIM118
                 texts += [str(marks[key])] if key in {"/ActualText", "/Alt", "/E"} else []
                 del marks[key]
-                changed = True
             instructions.append(ContentStreamInstruction(operands, instruction.operator))
-        elif operator not in TEXT_SHOWN and any(_has_string(value, 0) for value in operands):
-            changed = True
-        else:
+        elif operator in TEXT_SHOWN or not any(_has_string(value, 0) for value in operands):
             instructions.append(instruction)
-    if changed:
-        stream.write(pikepdf.unparse_content_stream(instructions))
+    stream.write(pikepdf.unparse_content_stream(instructions))  # comments are not written again
     return texts
 
 

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import pikepdf
 from pikepdf import Array, Dictionary, Name, Stream, String
 
 from velum.errors import BadInput
-from velum.media.archive.pdf_pictures import MOST_CONTENT, refuse_bomb, resources_of, values_of
+from velum.media.archive.pdf_pictures import MOST_CONTENT, commands_of, refuse_bomb, resources_of, values_of
 
 MOST_DEPTH = 20
 """Deepest nesting of forms that is followed."""
@@ -136,7 +135,7 @@ def shows_font(holder: Any, depth: int = 0) -> bool:
 def shows_text(stream: Any) -> bool:
     """Tell whether contents have a command that shows text."""
     refuse_bomb(stream, MOST_CONTENT, "a glyph or a form")
-    return any(str(instruction.operator) in TEXT_SHOWN for instruction in pikepdf.parse_content_stream(stream))
+    return any(str(instruction.operator) in TEXT_SHOWN for instruction in commands_of(stream))
 
 
 def _widths_by_code(entries: Any, step: int) -> dict[int, float]:
@@ -174,7 +173,7 @@ class _Contents:
         refuse_bomb(self.stream, MOST_CONTENT, "a page")
         self.reader.streams.add(self.stream.objgen)
         saved: list[_State] = []
-        for number, instruction in enumerate(pikepdf.parse_content_stream(self.stream)):
+        for number, instruction in enumerate(commands_of(self.stream)):
             operands = instruction.operands
             match str(instruction.operator):
                 case "q":

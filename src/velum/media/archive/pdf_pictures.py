@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 import zlib
 from contextlib import suppress
 from typing import Any
@@ -162,6 +163,13 @@ def refuse_bomb(stream: Any, most: int, name: str) -> None:
             unpacked.decompress(stream.read_raw_bytes(), most)
         if unpacked.unconsumed_tail:
             raise LimitExceeded("unpacked_bytes", most + 1, most, name)
+
+
+def commands_of(stream: Any) -> list[Any]:
+    """Return the commands of contents, up to where they break off: no more than these is shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pikepdf would print where they break off, with a path of its own
+        return list(pikepdf.parse_content_stream(stream))
 
 
 def values_of(holder: Any) -> list[Any]:

@@ -31,7 +31,7 @@ from velum.media.archive.pdf_letters import (
     text_of,
     visual_order,
 )
-from velum.media.archive.pdf_pictures import resources_of, values_of
+from velum.media.archive.pdf_pictures import commands_of, resources_of, values_of
 
 FindText = Callable[[str], Iterable[tuple[int, int]]]
 """Returns the places, from and to before, of what must go out of a text of several lines."""
@@ -258,7 +258,7 @@ def without_glyphs(stream: Any, glyphs: Iterable[Glyph]) -> None:
     for glyph in glyphs:
         commands.setdefault(glyph.key[1], {})[glyph.key[2]] = glyph
     instructions: list[Any] = []
-    for number, instruction in enumerate(pikepdf.parse_content_stream(stream)):
+    for number, instruction in enumerate(commands_of(stream)):
         if number not in commands:
             instructions.append(instruction)
             continue
