@@ -40,6 +40,23 @@ def test_files_are_shown_as_a_grid_and_regions_by_what_they_show(page: Any, job_
     page.wait_for_function(_DRAWN)
 
 
+_FIRST_FRAME_LOST = """(() => {
+    const add = EventTarget.prototype.addEventListener;
+    let lost = 1;
+    HTMLVideoElement.prototype.addEventListener = function (name, ...rest) {
+        if (name !== 'seeked' || this.isConnected || lost-- <= 0) add.call(this, name, ...rest);
+    };
+})()"""
+
+
+@pytest.mark.exhaustive
+def test_a_frame_that_does_not_come_in_time_is_tried_again(page: Any, job_of_clip: str) -> None:
+    page.add_init_script(_FIRST_FRAME_LOST)
+    page.goto(f"/#/review/{job_of_clip}")
+    page.get_by_role("heading", name="1 track hidden").wait_for()
+    page.wait_for_function(_DRAWN)
+
+
 @pytest.mark.exhaustive
 def test_the_grid_is_accessible(page: Any, job_of_clip: str) -> None:
     for at in ("/#/jobs", "/#/review"):

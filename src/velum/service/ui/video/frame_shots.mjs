@@ -3,8 +3,9 @@
 import { h } from '../parts/dom.mjs';
 import { within } from './frame_times.mjs';
 
-/** A frame that does not come within this time is left out: the next one is waiting. */
+/** A frame that does not come within this time is tried again after the others. */
 const LONGEST_MS = 4000;
+const TRIES = 5;
 
 /** @typedef {(video: HTMLVideoElement) => void} Draw */
 
@@ -12,9 +13,9 @@ export class FrameShots {
   #video = h('video', { muted: true, playsInline: true, preload: 'auto' });
   /** @type {readonly number[]} */
   #times = [];
-  /** @type {{ frame: number, draw: Draw }[]} */
+  /** @type {{ frame: number, draw: Draw, tries: number }[]} */
   #first = [];
-  /** @type {{ frame: number, draw: Draw }[]} */
+  /** @type {{ frame: number, draw: Draw, tries: number }[]} */
   #later = [];
   #busy = false;
   #ready = false;
@@ -32,14 +33,16 @@ export class FrameShots {
   /** @param {string} src that the browser plays @param {readonly number[]} times of its frames */
   open(src, times) {
     this.#times = times;
-    this.#ready = true;
+    this.#video.addEventListener('loadedmetadata', () => {
+      this.#ready = true;
+      this.#work();
+    }, { once: true });
     this.#video.src = src;
-    this.#work();
   }
 
   /** Have a frame drawn. @param {number} frame @param {Draw} draw @param {boolean} [first] before those that are not */
   take(frame, draw, first = true) {
-    (first ? this.#first : this.#later).push({ frame, draw });
+    (first ? this.#first : this.#later).push({ frame, draw, tries: TRIES });
     this.#work();
   }
 
@@ -51,7 +54,10 @@ export class FrameShots {
   async #work() {
     if (this.#busy || !this.#ready) return;
     this.#busy = true;
-    for (let next; this.#ready && (next = this.#first.shift() ?? this.#later.shift());) if (await this.#seek(next.frame)) next.draw(this.#video);
+    for (let queue, next; this.#ready && (queue = this.#first.length ? this.#first : this.#later, next = queue.shift());) {
+      if (await this.#seek(next.frame)) next.draw(this.#video);
+      else if (next.tries > 1) queue.push({ ...next, tries: next.tries - 1 });
+    }
     this.#busy = false;
   }
 
