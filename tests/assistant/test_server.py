@@ -20,8 +20,8 @@ from PIL import Image
 
 mcp = pytest.importorskip("mcp", reason="the extra mcp is not installed")
 
-from velum.assistant.folders import open_folders  # noqa: E402
-from velum.assistant.server import Assistant  # noqa: E402
+from velum.assistant.folders import open_folders  # noqa: E402 - where mcp is
+from velum.assistant.server import Assistant  # noqa: E402 - where mcp is
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("real_processes")]
 

@@ -112,8 +112,10 @@ def _merge(matches: Sequence[Match]) -> list[Match]:
         of_kind = merged.setdefault(match.kind, [])
         if of_kind and match.start < of_kind[-1].end:
             last = of_kind.pop()
-            match = Match(last.start, max(last.end, match.end), match.kind, last.checked or match.checked)  # noqa: PLW2901
-        of_kind.append(match)
+            joined = Match(last.start, max(last.end, match.end), match.kind, last.checked or match.checked)
+            of_kind.append(joined)
+        else:
+            of_kind.append(match)
     return sorted((match for found in merged.values() for match in found), key=lambda match: (match.start, match.end))
 
 

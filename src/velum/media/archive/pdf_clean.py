@@ -182,7 +182,7 @@ def drop_spoken_text(stream: Any) -> list[str]:
     for instruction in commands_of(stream):
         operator, operands = str(instruction.operator), list(instruction.operands)
         if operator in _MARKS and len(operands) == 2 and isinstance(marks := operands[1], Dictionary):
-            for key in [key for key in marks.keys() if key != "/Lang" and _has_string(marks[key], 0)]:  # noqa: SIM118
+            for key in [key for key in marks.keys() if key != "/Lang" and _has_string(marks[key], 0)]:  # noqa: SIM118 - no dict
                 texts += [str(marks[key])] if key in {"/ActualText", "/Alt", "/E"} else []
                 del marks[key]
             instructions.append(ContentStreamInstruction(operands, instruction.operator))

@@ -137,8 +137,8 @@ def _times_of(value: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return start and end of a segment in seconds; whisper.cpp writes milliseconds."""
     offsets = value.get("offsets")
     if "start" not in value and isinstance(offsets, Mapping):
-        found = offsets.get("from"), offsets.get("to")
-        return tuple(time / 1000 if isinstance(time, int) else None for time in found)  # type: ignore[return-value]
+        start, end = (time / 1000 if isinstance(time, int) else None for time in map(offsets.get, ("from", "to")))
+        return start, end
     return value.get("start"), value.get("end")
 
 
