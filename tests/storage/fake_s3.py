@@ -17,7 +17,7 @@ BUCKET = "faces"
 class S3(ThreadingHTTPServer):
     """What is in the bucket, what was begun, and what was asked; `wrong` has the next requests fail, `down` all.
 
-    `denied` are the requests that the credentials do not allow: `list`, or methods of HTTP.
+    `denied` are the requests that are refused, with `code`: `list`, or methods of HTTP.
     """
 
     daemon_threads = True
@@ -28,7 +28,7 @@ class S3(ThreadingHTTPServer):
         self.begun = dict[str, dict[int, bytes]]()
         self.asked = list[str]()
         self.wrong, self.down, self.numbers = 0, False, count(1)
-        self.denied = frozenset[str]()
+        self.denied, self.code = frozenset[str](), "AccessDenied"
 
     @property
     def variables(self) -> dict[str, str]:
@@ -54,7 +54,7 @@ class Asked(BaseHTTPRequestHandler):
             self.server.wrong -= 1
             return self.answer(503)
         if ("list" if "list-type" in self.query else self.command) in self.server.denied:
-            return self.answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+            return self.answer(403, f"<Error><Code>{self.server.code}</Code></Error>".encode())
         if bucket != BUCKET:
             return self.answer(404, b"<Error><Code>NoSuchBucket</Code></Error>")
         how = {"GET": self.get, "HEAD": self.get, "PUT": self.put, "POST": self.post, "DELETE": self.delete}

@@ -151,7 +151,7 @@ def test_an_unreachable_or_missing_bucket_is_reported(bucket: S3) -> None:
     assert [found.key for found in open_tree("s3://faces/in").list()] == ["a.jpg"]
     with pytest.raises(Unavailable, match="cannot list s3://others.*NoSuchBucket"):
         list(open_tree("s3://others/in").list())
-    with pytest.raises(OutputFailed, match="cannot write 'b.jpg' to s3://others"):
+    with pytest.raises(OutputFailed, match="cannot write 'b.jpg' in s3://others"):
         open_tree("s3://others").put_new("b.jpg", b"")
 
 
@@ -163,7 +163,19 @@ def test_credentials_without_the_needed_rights_are_reported(bucket: S3) -> None:
         list(tree.list())
     with pytest.raises(Unavailable, match="cannot read s3://faces/in: .*; give the credentials the right to read"):
         tree.read("a.jpg")
-    with pytest.raises(OutputFailed, match="cannot write 'b.jpg' to s3://faces/in: .*AccessDenied.*credentials allow"):
+    with pytest.raises(OutputFailed, match="cannot write 'b.jpg' in s3://faces/in: .*AccessDenied.*the right to write"):
+        tree.put_new("b.jpg", b"")
+    bucket.denied = frozenset({"DELETE"})
+    with pytest.raises(OutputFailed, match="cannot delete 'a.jpg' in s3://faces/in: .*the right to delete"):
+        tree.delete("a.jpg")
+
+
+def test_a_machine_whose_clock_is_wrong_is_told_so(bucket: S3) -> None:
+    bucket.denied, bucket.code = frozenset({"list", "PUT"}), "RequestTimeTooSkewed"
+    tree = open_tree("s3://faces/in")
+    with pytest.raises(Unavailable, match="cannot list .*RequestTimeTooSkewed.*; set the clock of this machine"):
+        list(tree.list())
+    with pytest.raises(OutputFailed, match="cannot write .*RequestTimeTooSkewed.*; set the clock of this machine"):
         tree.put_new("b.jpg", b"")
 
 

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 from velum.batch.arrange import is_selected
 from velum.batch.item import ItemOutcome, SourceItem
+from velum.errors import OutputFailed
 from velum.media import SUFFIXES, archive
 from velum.media.formats import (
     DICOM_SUFFIXES,
@@ -155,3 +157,12 @@ def without_finished(
             yield item
         else:
             counts.unchanged[status] += 1
+
+
+def delete_unneeded(store: ObjectTree, folder: str) -> None:
+    """Delete the objects under a folder that no run reads any more, as far as the store allows it."""
+    unneeded: list[ObjectInfo] = list(store.list(folder))
+    # Whoever may write results need not have the right to delete: what stays takes room, and nothing else.
+    with suppress(OutputFailed):
+        for info in unneeded:
+            store.delete(info.key)

@@ -29,6 +29,7 @@ from velum.batch.listing import (
     ListingCounts,
     Retry,
     Selection,
+    delete_unneeded,
     ignore_count,
     into_shards,
     select,
@@ -190,8 +191,7 @@ class BatchRun:
         """Write the outcomes of a shard; False where another node was first, whose outcomes count."""
         data = encode_outcomes(outcomes, metadata)
         first = self.target.put_new(self._done_key(listing, shard), data)
-        for key in [object_info.key for object_info in self.target.list(self._part_folder(listing, shard))]:
-            self.target.delete(key)
+        delete_unneeded(self.target, self._part_folder(listing, shard))
         return first
 
     def begin(self, listing: Listing, shard: int) -> dict[str, ItemOutcome] | None:

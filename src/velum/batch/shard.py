@@ -9,9 +9,9 @@ from itertools import islice
 
 from velum.batch.hide_item import ItemHider
 from velum.batch.item import ItemOutcome, SourceItem
-from velum.batch.listing import FEWEST_ITEMS, Listing
+from velum.batch.listing import FEWEST_ITEMS, Listing, delete_unneeded
 from velum.batch.manifest import BatchRun
-from velum.batch.videos import delete_segments, is_long, segments_folder
+from velum.batch.videos import is_long, segments_folder
 from velum.errors import OutputFailed, Unavailable, VelumError
 
 SHARDS_AT_ONCE = 2
@@ -69,7 +69,7 @@ class ShardRunner:
             raise progress.error(len(items) - len(outcomes))
         first = run.finish(listing, shard, outcomes, {"node": self.hider.node})
         for item in filter(is_long, items):
-            delete_segments(run.target, segments_folder(run.root, item))
+            delete_unneeded(run.target, segments_folder(run.root, item))
         if first:
             return outcomes
         return run.outcomes(listing, shard) or outcomes

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from velum.batch.item import SourceItem
+from velum.batch.listing import delete_unneeded
 from velum.engine.segments import link_tracks, renumber_report
 from velum.engine.subprocess_engine import SubprocessPool, SubprocessRequest
 from velum.errors import Unavailable
 from velum.media import SEGMENT_SECONDS
 from velum.plan import Plan
-from velum.storage.objects import ObjectGone, ObjectInfo, ObjectTree
+from velum.storage.objects import ObjectGone, ObjectTree
 
 LONG_SECONDS = 1200.0
 """Estimated length of a video from which it is hidden in segments. All nodes must have the same."""
@@ -64,7 +65,7 @@ class LongVideo:
                 finished = list(pool.map(lambda number: self._hide_segment(number, spans[number]), order))
             return self._join(len(spans)) if all(finished) else None
         except ObjectGone as error:
-            delete_segments(self.store, self.place)  # what this node has stored since then
+            delete_unneeded(self.store, self.place)  # what this node has stored since then
             raise Unavailable(f"the segments of {self.key} were deleted, by a node that has joined them") from error
 
     def _cut(self) -> Sequence[Mapping[str, Any]] | None:
@@ -125,10 +126,3 @@ class LongVideo:
 
     def _files(self, number: int) -> tuple[Path, Path]:
         return self.target.with_name(f"{number}.part"), self.target.with_name(f"{number}.regions")
-
-
-def delete_segments(store: ObjectTree, place: str) -> None:
-    """Delete the shared segments of a video."""
-    segment_files: list[ObjectInfo] = list(store.list(place))
-    for info in segment_files:
-        store.delete(info.key)

@@ -39,6 +39,9 @@ _MEMORY: dict[str, MemoryStore] = {}
 
 _DENIED = re.compile(r"\b(401|403|AccessDenied)\b")
 
+_SKEWED = re.compile("RequestTimeTooSkewed|RequestExpired")
+_CLOCK = "set the clock of this machine: the service refuses requests whose time differs by more than minutes"
+
 _NO_CREDENTIALS = re.compile(r"169\.254\.|metadata\.google|locate credentials")
 """In errors where no credentials were given: the libraries then ask the metadata service of the cloud's machines."""
 
@@ -158,7 +161,7 @@ class BucketTree:
     def delete(self, key: str) -> None:
         """Delete an object, if it exists."""
         try:
-            with self._writing(key):
+            with self._writing(key, "delete"):
                 obstore.delete(self._objects, key)
         except OutputFailed as error:
             if not isinstance(error.__cause__, FileNotFoundError):
@@ -194,22 +197,23 @@ class BucketTree:
             return StoreAway(f"cannot {verb} {self.url}: there is no such container; check its name")
         denied = isinstance(error, PermissionDeniedError | UnauthenticatedError) or _DENIED.search(reason)
         advice = f"give the credentials the right to {verb}" if denied else "check the address and the service"
-        return StoreAway(f"cannot {verb} {self.url}: {reason}; {advice}")
+        return StoreAway(f"cannot {verb} {self.url}: {reason}; {_CLOCK if _SKEWED.search(reason) else advice}")
 
     def _missing_credentials(self) -> str:
         names = CREDENTIALS[self.url[:2]]
         return f"no credentials were found; set {names}, or run where the machine itself has the right"
 
     @contextmanager
-    def _writing(self, key: str) -> Iterator[None]:
+    def _writing(self, key: str, verb: str = "write") -> Iterator[None]:
         try:
             yield
         except (BaseError, OSError) as error:
             reason = first_line(error)
-            advice = "check that the bucket exists and that the credentials allow writing"
+            advice = f"check that the bucket exists, and give the credentials the right to {verb}"
+            why = f"{reason}; {_CLOCK if _SKEWED.search(reason) else advice}"
             if _NO_CREDENTIALS.search(reason):
-                raise OutputFailed(f"cannot write {key!r} to {self.url}: {self._missing_credentials()}") from error
-            raise OutputFailed(f"cannot write {key!r} to {self.url}: {reason}; {advice}") from error
+                why = self._missing_credentials()
+            raise OutputFailed(f"cannot {verb} {key!r} in {self.url}: {why}") from error
 
 
 class S3Tree(BucketTree):
@@ -284,7 +288,7 @@ class S3Tree(BucketTree):
         if not _ODD_KEY.search(key):
             super().delete(key)
             return
-        with self._writing(key), self._translate():
+        with self._writing(key, "delete"), self._translate():
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
     def _read_range(self, item: ObjectInfo, start: int, stop: int) -> Any:
