@@ -1,6 +1,7 @@
 """Samples of DICOM frames: how they are stored (PS3.3, C.7.6.3), and the planes that they make."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +21,9 @@ from velum.report import say_count
 SYNTAXES = {
     "1.2.840.10008.1.2": "uncompressed", "1.2.840.10008.1.2.1": "uncompressed",
     "1.2.840.10008.1.2.1.99": "deflated", "1.2.840.10008.1.2.2": "uncompressed", "1.2.840.10008.1.2.5": "RLE",
-    "1.2.840.10008.1.2.4.50": "JPEG", "1.2.840.10008.1.2.4.51": "JPEG", "1.2.840.10008.1.2.4.80": "JPEG-LS",
+    "1.2.840.10008.1.2.4.50": "JPEG", "1.2.840.10008.1.2.4.51": "JPEG",
+    "1.2.840.10008.1.2.4.57": "lossless JPEG", "1.2.840.10008.1.2.4.70": "lossless JPEG",
+    "1.2.840.10008.1.2.4.80": "JPEG-LS",
     "1.2.840.10008.1.2.4.81": "JPEG-LS", "1.2.840.10008.1.2.4.90": "JPEG 2000",
     "1.2.840.10008.1.2.4.91": "JPEG 2000",
 }  # fmt: skip
@@ -32,6 +35,7 @@ LOSSY = frozenset({
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
+_PALETTE_COLOURS = ("Red", "Green", "Blue")
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
@@ -61,7 +65,12 @@ class PixelFormat:
         if syntax not in SYNTAXES:
             raise BadInput(
                 f"cannot read {name}: its coding is {UID(syntax).name or syntax}; read are uncompressed, deflated, "
-                "RLE, JPEG of 8 bits, JPEG-LS and JPEG 2000; decompress it first, for instance with dcmdjpeg"
+                "RLE, JPEG of 8 bits, lossless JPEG, JPEG-LS and JPEG 2000; decompress it first, for instance with dcmdjpeg"
+            )
+        if SYNTAXES[syntax] == "lossless JPEG" and find_spec("gdcm") is None:
+            raise BadInput(
+                f"cannot read {name}: its coding is lossless JPEG, which needs a library that is not installed; "
+                "pip install python-gdcm, or decompress it first, for instance with dcmdjpeg"
             )
         numbers = {keyword: _number(attributes, keyword) for keyword in _NUMBERS}
         photometric = str(attributes.get("PhotometricInterpretation", "")).strip()
@@ -193,6 +202,12 @@ class SampleCoder:
             )
         return (Plane(stored, Role.RGB, bits=form.stored),)
 
+    def photometric(self, frame: Frame) -> str:
+        """Return the colours in which `samples` are: those of the source, or RGB where its decoder has converted."""
+        if self.form.photometric in (*GREY, PALETTE) or self.form.subsampled:
+            return self.form.photometric
+        return "YBR_FULL" if frame.planes[0].role == Role.LUMA else "RGB"
+
     def samples(self, frame: Frame) -> npt.NDArray[Any]:
         """Return the samples of a frame as they are stored: unsigned numbers of `allocated` bits, little endian."""
         first, form = frame.planes[0], self.form
@@ -219,13 +234,49 @@ class SampleCoder:
 def _colours_of(attributes: Dataset, form: PixelFormat) -> npt.NDArray[np.uint8]:
     """Return the colour (red, green, blue) of each index of a palette, 8 bits."""
     if "SegmentedRedPaletteColorLookupTableData" in attributes:
-        raise ValueError("its palette is written in segments")
+        _write_out_palette(attributes)
     indices = np.arange(1 << form.stored, dtype=np.uint16 if form.allocated == 16 else np.uint8)
     colours = apply_color_lut(indices, attributes)[..., :3]
     if colours.dtype.itemsize == 2:
         bits = int(attributes.RedPaletteColorLookupTableDescriptor[2])
         colours = colours >> 8 if bits == 16 else colours
     return np.ascontiguousarray(colours.astype(np.uint8))
+
+
+def _write_out_palette(attributes: Dataset) -> None:
+    """Replace a palette in segments by plain tables of 16 bits, which all programs read (PS3.3, C.7.9.2).
+
+    Raises `ValueError` for one that contradicts itself, and what pydicom raises.
+    """
+    count, first, bits = map(int, attributes.RedPaletteColorLookupTableDescriptor)
+    count = count or 1 << 16
+    for colour in _PALETTE_COLOURS:
+        descriptor = [int(value) for value in attributes[f"{colour}PaletteColorLookupTableDescriptor"].value]
+        segments = attributes[f"Segmented{colour}PaletteColorLookupTableData"].value or b""
+        data = np.frombuffer(segments, f"<u{bits // 8}")
+        if descriptor[1:] != [first, bits] or (descriptor[0] or 1 << 16) != count or _segments_length(data) != count:
+            raise ValueError("the segments of its palette have another length than it states")
+    dtype = np.uint16 if first + count > 1 << 8 else np.uint8
+    table = apply_color_lut(np.arange(first, first + count).astype(dtype), attributes)
+    for band, colour in enumerate(_PALETTE_COLOURS):
+        values = table[..., band].astype("<u2") * (0x101 if bits == 8 else 1)
+        attributes[f"{colour}PaletteColorLookupTableDescriptor"].value = [count % (1 << 16), first, 16]
+        del attributes[f"Segmented{colour}PaletteColorLookupTableData"]
+        attributes.add_new(f"{colour}PaletteColorLookupTableData", "OW", values.tobytes())
+
+
+def _segments_length(data: npt.NDArray[Any]) -> int:
+    """Return how many values discrete and linear segments make. Raises `ValueError` for those that repeat others."""
+    at, length = 0, 0
+    while at + 1 < len(data):
+        kind, count = int(data[at]), int(data[at + 1])
+        if kind > 1:
+            raise ValueError("its palette has indirect segments; write it out first")
+        at += 2 + (count if kind == 0 else 1)
+        length += count
+    if at > len(data):
+        raise ValueError("its palette is truncated")
+    return length
 
 
 def _nearest_indices(plane: Indexed, table: npt.NDArray[np.uint8], touched: Touched | None) -> npt.NDArray[Any]:

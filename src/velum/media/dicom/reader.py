@@ -23,10 +23,18 @@ from velum.media.dicom.pixel_format import GREY, LOSSY, PALETTE, PixelFormat, Sa
 from velum.media.dicom.view import set_window, states_window
 from velum.media.image.info import ImageFormat, ImageInfo, ImagePage
 
-_OWN_SIZE = {"JPEG", "JPEG 2000", "JPEG-LS"}
+_DECODERS = {
+    "RLE": "pydicom", "JPEG": "pillow", "JPEG 2000": "pillow", "JPEG-LS": "pyjpegls", "lossless JPEG": "gdcm",
+}  # fmt: skip
+"""pydicom's decoder of each coding: with the same one everywhere, results do not depend on what else is installed."""
+
+_CONVERTED = {"JPEG", "lossless JPEG"}
+"""Codings whose decoders convert colours to RGB where the file says that they were converted from it."""
+
+_OWN_SIZE = {"JPEG", "JPEG 2000", "JPEG-LS", "lossless JPEG"}
 """Codings whose frames state their size themselves."""
 
-_JPEG_LS_FRAME = b"\xff\xf7"
+_FRAME_HEADERS = {"JPEG-LS": b"\xff\xf7", "lossless JPEG": b"\xff\xc3"}
 _PADDED_END = b"\xff\xd9\0"
 """The end of a JPEG or JPEG 2000 of odd length."""
 
@@ -101,7 +109,7 @@ class DicomReader:
 def decode_frames(info: DicomInfo) -> Iterator[tuple[Any, str]]:
     """Yield the samples of each frame, and their colours. Raises `BadInput` for damaged ones, and for a wrong number.
 
-    JPEGs come in the colours that their decoder shows, all others in those that are stored.
+    JPEGs, also lossless ones, come in the colours that their decoder shows, all others in those that are stored.
     """
     header, form, name, count = info.header, info.form, str(info.source), 0
     options = as_pixel_options(header.attributes)
@@ -114,7 +122,8 @@ def decode_frames(info: DicomInfo) -> Iterator[tuple[Any, str]]:
             _check_sizes(info)
         file.seek(header.pixel_data.start)
         decoder = get_decoder(header.transfer_syntax)
-        for samples, properties in decoder.iter_array(file, raw=form.coding != "JPEG", **options):
+        raw, plugin = form.coding not in _CONVERTED, _DECODERS.get(form.coding, "")
+        for samples, properties in decoder.iter_array(file, raw=raw, decoding_plugin=plugin, **options):
             if count == info.frames:
                 raise BadInput(f"cannot read {name}: it has more frames than it states ({info.frames})")
             if samples.shape != wanted or samples.dtype.itemsize * 8 != form.allocated:
@@ -140,7 +149,8 @@ def _range_of(info: DicomInfo) -> tuple[int, int]:
 def _check_sizes(info: DicomInfo) -> None:
     """Raise `ValueError` where a compressed frame is of another size than the file states, before it is decoded."""
     for frame in coded_frames(info):
-        size = _jpeg_ls_size(frame) if info.form.coding == "JPEG-LS" else _size_of(frame)
+        header = _FRAME_HEADERS.get(info.form.coding)
+        size = _size_of(frame) if header is None else _size_by(header, frame)
         if size != (info.width, info.height):
             raise ValueError(f"a compressed frame has {size} pixels, the file states {(info.width, info.height)}")
 
@@ -163,12 +173,12 @@ def _size_of(frame: bytes) -> tuple[int, int]:
         ) from error
 
 
-def _jpeg_ls_size(frame: bytes) -> tuple[int, int]:
-    """Return the width and height in the frame header of a JPEG-LS (ISO/IEC 14495-1, C.2.2)."""
+def _size_by(header: bytes, frame: bytes) -> tuple[int, int]:
+    """Return the width and height in a frame header (ISO/IEC 14495-1, C.2.2; ISO/IEC 10918-1, B.2.2)."""
     at = 2
     while frame[at : at + 1] == b"\xff":
-        if frame[at : at + 2] == _JPEG_LS_FRAME:
+        if frame[at : at + 2] == header:
             height, width = struct.unpack_from(">HH", frame, at + 5)
             return width, height
         at += 2 + int.from_bytes(frame[at + 2 : at + 4])
-    raise ValueError("a compressed frame is no JPEG-LS")
+    raise ValueError("a compressed frame is not coded as the file states")

@@ -78,6 +78,7 @@ class DicomWriter(AtomicWriter):
         self._uids = UidMap(read_uid_key(uid_key))
         self._table = AttributeTable.load().of(frozenset(plan.metadata))
         self._count = 0
+        self._photometric = info.form.photometric
         self._is_copied = info.form.coding in COPIED
         self.sha256: str | None = None
         self.warnings: tuple[str, ...] = ()
@@ -105,6 +106,7 @@ class DicomWriter(AtomicWriter):
                 f"{self._info.frames}; nothing was published"
             )
         samples = self._info.coder.samples(frame)
+        self._photometric = self._info.coder.photometric(frame)
         if samples.nbytes != self._info.form.frame_bytes:
             raise OutputFailed(f"cannot write {self._target}: a frame has another size than its source")
         self._is_copied = self._is_copied and frame.touched == ()
@@ -172,8 +174,7 @@ class DicomWriter(AtomicWriter):
             raise ValueError("its palette has another length than it states")
         if form.photometric not in (*GREY, PALETTE) and not self._is_copied:
             result.PlanarConfiguration = 0
-            if syntax.is_encapsulated and not (form.coding == "RLE" and form.photometric == "YBR_FULL"):
-                result.PhotometricInterpretation = "RGB"
+            result.PhotometricInterpretation = self._photometric
         if syntax in LOSSY:
             result.LossyImageCompression = "01"
         codes = self._codes()
