@@ -65,7 +65,8 @@ class PixelFormat:
         if syntax not in SYNTAXES:
             raise BadInput(
                 f"cannot read {name}: its coding is {UID(syntax).name or syntax}; read are uncompressed, deflated, "
-                "RLE, JPEG of 8 bits, lossless JPEG, JPEG-LS and JPEG 2000; decompress it first, for instance with dcmdjpeg"
+                "RLE, JPEG of 8 bits, lossless JPEG, JPEG-LS and JPEG 2000; decompress it first, for instance with "
+                "dcmdjpeg"
             )
         if SYNTAXES[syntax] == "lossless JPEG" and find_spec("gdcm") is None:
             raise BadInput(
