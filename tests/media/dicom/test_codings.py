@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("pydicom", reason="the extra dicom is not installed")
 
 import pydicom
-from pydicom.pixels import apply_color_lut, pixel_array
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 from tests.media.dicom.factories import BOX, PLAN, SAMPLES, Finder, engine_with, picture
 
