@@ -26,7 +26,9 @@ from tests.media.archive import logs
 from tests.media.archive.factories import picture
 from tests.media.archive.logs import Told, contents_of, mcap
 
+from velum import Limits, media
 from velum.errors import BadInput
+from velum.media.archive.log_video import container_of, write_video
 
 BYTES, TEXT, NUMBER = 12, 9, 7
 FIELDS = {
@@ -162,12 +164,16 @@ def test_images_of_foxglove_are_hidden_and_their_other_fields_stay(tmp_path: Pat
     assert not check(target, against=source).leaks
 
 
-def clip(codec: str, frames: int = 8) -> list[bytes]:
+def clip(codec: str, frames: int = 60) -> list[bytes]:
     """The packets of a video of a moving stripe, each with one frame; a key frame every four."""
     stream: Any = av.CodecContext.create(codec, "w")
     stream.width, stream.height, stream.pix_fmt, stream.framerate = 64, 48, "yuv420p", 10
     stream.time_base, stream.gop_size, stream.max_b_frames = Fraction(1, 10), 4, 0
-    stream.options = {"libx264": {"tune": "zerolatency"}, "libvpx-vp9": {"lag-in-frames": "0"}}.get(codec, {})
+    stream.options = {
+        "libx264": {"tune": "zerolatency"},
+        "libx265": {"x265-params": "log-level=none:bframes=0"},
+        "libvpx-vp9": {"lag-in-frames": "0"},
+    }.get(codec, {})
     packets: list[Any] = []
     for number in range(frames):
         samples = np.full((48, 64, 3), 120, np.uint8)
@@ -177,12 +183,18 @@ def clip(codec: str, frames: int = 8) -> list[bytes]:
 
 
 def decoded(codec: str, packets: Sequence[bytes]) -> list["np.typing.NDArray[Any]"]:
-    reader: Any = av.CodecContext.create(codec, "r")
+    reader: Any = av.CodecContext.create({"h265": "hevc", "av1": "libdav1d"}.get(codec, codec), "r")
     frames: list[Any] = [frame for packet in packets for frame in reader.decode(av.Packet(packet))]
     return [frame.to_ndarray(format="rgb24") for frame in (*frames, *reader.decode(None))]
 
 
-VIDEOS = [("h264", "libx264", "protobuf"), ("h264", "libx264", "cdr"), ("vp9", "libvpx-vp9", "json")]
+VIDEOS = [
+    ("h264", "libx264", "protobuf"),
+    ("h264", "libx264", "cdr"),
+    ("vp9", "libvpx-vp9", "json"),
+    ("h265", "libx265", "protobuf"),
+    ("av1", "libsvtav1", "protobuf"),
+]
 
 
 @pytest.mark.parametrize(("format", "encoder", "encoding"), VIDEOS)
@@ -198,7 +210,7 @@ def test_a_topic_that_is_a_video_has_one_hidden_frame_in_each_message(
     assert [{**one, "data": b""} for one in new] == [{**one, "data": b""} for one in values]
     old_frames = decoded(format, [one["data"] for one in values])
     frames = decoded(format, [one["data"] for one in new])
-    assert len(frames) == len(old_frames) == 8
+    assert len(frames) == len(old_frames) == 60
     for was, now in zip(old_frames, frames, strict=True):
         assert (now[INSIDE] <= 24).all()
         assert np.abs(was[44:].astype(int) - now[44:]).mean() < 8
@@ -206,9 +218,22 @@ def test_a_topic_that_is_a_video_has_one_hidden_frame_in_each_message(
     assert not check(target, against=source).leaks
 
 
+@pytest.mark.parametrize("rate", [Fraction(10), Fraction(30_000, 1001)])
+@pytest.mark.parametrize(("format", "encoder"), sorted({row[:2] for row in VIDEOS}))
+def test_the_video_of_a_topic_has_as_many_frames_a_second_as_the_topic(
+    tmp_path: Path, format: str, encoder: str, rate: Fraction
+) -> None:
+    file = tmp_path / f"topic{media.suffix_of(container_of(format))}"
+    write_video(file, format, rate, clip(encoder), Limits())
+    with media.open_source(file, Limits()) as reader:
+        assert reader.info.fps is not None
+        assert float(reader.info.fps) == pytest.approx(float(rate), rel=1e-3)
+
+
 REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
-    "H.265": ([{"frame_id": "", "data": bytes(2000), "format": "h265"}], "h265"),
-    "AV1": ([{"frame_id": "", "data": bytes(2000), "format": "av1"}], "av1"),
+    "VP8": ([{"frame_id": "", "data": bytes(2000), "format": "vp8"}], "vp8"),
+    "H.265": ([{"frame_id": "", "data": bytes(2000), "format": "h265"}], "begin with a key frame"),
+    "AV1": ([{"frame_id": "", "data": bytes(2000), "format": "av1"}], "begin with a key frame"),
     "two formats": (
         [{"frame_id": "", "data": bytes(2000), "format": word} for word in ("h264", "vp9")], "several formats"
     ),

@@ -12,7 +12,7 @@ from velum.errors import BadInput, printable
 from velum.media.archive.contents import Content
 from velum.media.archive.image_messages import ImagePart, find_image, image_kind
 from velum.media.archive.log_messages import SMALLEST_MESSAGE, content_of_type, holds_picture, why_not_hidden
-from velum.media.archive.log_video import VIDEO
+from velum.media.archive.log_video import container_of
 from velum.media.image_sequence import SEQUENCE, rate_of_times
 
 MOST_SHOWN = 1000
@@ -97,7 +97,7 @@ class Topic:
             return Content("unknown", f"images of an unknown kind, which may show people ({self.schema}, {named})")
         if len(self.formats) > 1:
             return Content("refused", f"a video of several formats ({', '.join(self.formats)})")
-        return Content("media", VIDEO if self.is_video else SEQUENCE)
+        return Content("media", container_of(next(iter(self.formats), "")) if self.is_video else SEQUENCE)
 
     @property
     def details(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Topics of a log that are a video, one frame a message: as a file for the path of videos, and back.
 
-The file is an AVI, which holds frames in the order of the messages and no times, so that the result has as many.
+The file is an AVI, which holds frames in the order of the messages and no times, so that the result has as many. H.265,
+which AVI does not hold, is in Matroska.
 """
 
 import itertools
@@ -8,22 +9,26 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from velum.errors import BadInput, OutputFailed
 from velum.limits import Limits
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
 
-VIDEO = "AVI"
-"""Format of the file."""
-
-CODECS = {"h264": "h264", "vp9": "vp9"}
+CODECS = {"h264": "h264", "h265": "hevc", "vp9": "vp9", "av1": "av1"}
 """Formats of messages in which velum hides, and FFmpeg's name of each codec."""
 
 _SIZE_PACKETS = 50
 """Most frames from which the size of a video is learnt."""
+
+
+def container_of(format: str) -> str:
+    """Return the format of the file for messages of this format."""
+    return "MKV" if format == "h265" else "AVI"
 
 
 @contextmanager
@@ -49,8 +54,10 @@ def write_video(path: Path, format: str, rate: Fraction, frames: Iterable[bytes]
         if not is_key_frame(format, first):
             raise BadInput("its video does not begin with a key frame, so nobody can see its first frames")
         size = _size_of(codec, itertools.chain([first], coming), held, limits)
-        with av.open(str(path), "w", format="avi", container_options={"fflags": "+bitexact"}) as file:
+        muxer = "matroska" if container_of(format) == "MKV" else "avi"
+        with av.open(str(path), "w", format=muxer, container_options={"fflags": "+bitexact"}) as file:
             stream = file.add_mux_stream(codec, rate=rate, width=size[0], height=size[1])
+            stream.time_base = 1 / rate  # else the file counts in 1/600 s, and states 600 frames a second
             for number, data in enumerate(_chain(held, coming)):
                 packet = av.Packet(data)
                 packet.pts = packet.dts = number
@@ -69,7 +76,9 @@ def _size_of(codec: str, frames: Iterator[bytes], held: list[bytes], limits: Lim
     """Return the width and height of a video; frames that were read for that are added to `held`."""
     import av  # noqa: PLC0415  # see above
 
-    decoder = cast("VideoCodecContext", av.CodecContext.create(codec, "r"))
+    # The decoder named av1 of FFmpeg needs hardware.
+    name = "libdav1d" if codec == "av1" else codec
+    decoder = cast("VideoCodecContext", av.CodecContext.create(name, "r"))
     decoder.options = {"max_pixels": str(limits.pixels)}
     decoder.thread_count = 1
     for data in frames:
@@ -90,11 +99,28 @@ def read_frames(path: Path) -> Iterator[bytes]:
 
     try:
         with av.open(str(path)) as file:
-            for packet in file.demux(file.streams.video[0]):
-                if packet.size:
-                    yield bytes(packet)
+            last_pts = -1
+            for packet in _packets(file):
+                if packet.pts is not None and packet.pts <= last_pts:
+                    raise OutputFailed("the frames of a topic would be in another order; nothing was published")
+                last_pts = last_pts if packet.pts is None else packet.pts
+                yield bytes(packet)
     except av.FFmpegError as error:
         raise OutputFailed(f"the hidden video of a topic cannot be read: {error}; nothing was published") from error
+
+
+def _packets(file: "InputContainer") -> "Iterator[Packet[Any]]":
+    """Yield the packets of a video; those of H.265 as messages have them, with start codes and parameter sets."""
+    from av.bitstream import BitStreamFilterContext  # noqa: PLC0415  # see above
+
+    stream = file.streams.video[0]
+    packets = (packet for packet in file.demux(stream) if packet.size)
+    if stream.codec_context.codec.canonical_name != "hevc":
+        yield from packets
+        return
+    convert = BitStreamFilterContext("hevc_mp4toannexb", stream)
+    for packet in packets:
+        yield from convert.filter(packet)
 
 
 def codec_of(path: Path) -> str:
@@ -110,8 +136,34 @@ def is_key_frame(format: str, data: bytes) -> bool:
     if format == "h264":  # ITU-T H.264, 7.4.1: a unit of kind 5 is a slice of such a picture
         starts = (at + 3 for at in _find_all(data, b"\0\0\1"))
         return any(at < len(data) and data[at] & 31 == 5 for at in starts)
+    if format == "h265":  # ITU-T H.265, table 7-1: kinds 16 to 21 are slices of such pictures
+        starts = (at + 3 for at in _find_all(data, b"\0\0\1"))
+        return any(at < len(data) and 16 <= data[at] >> 1 & 63 <= 21 for at in starts)
+    if format == "av1":  # AV1 bitstream specification, 7.5: a sequence header stands before each of them
+        return _has_sequence_header(data)
     # VP9 bitstream specification, 6.2: marker, profile, show_existing_frame, frame_type
     return len(data) > 0 and data[0] & 0b1100 == 0
+
+
+def _has_sequence_header(data: bytes) -> bool:
+    """Tell whether one of the units of an AV1 frame is a sequence header (AV1 bitstream specification, 5.3)."""
+    at = 0
+    while at < len(data):
+        kind, has_extension, has_size = data[at] >> 3 & 15, data[at] >> 2 & 1, data[at] >> 1 & 1
+        if kind == 1:
+            return True
+        at += 1 + has_extension
+        size = shift = 0
+        while has_size and at < len(data):  # leb128
+            size |= (data[at] & 127) << shift
+            shift += 7
+            at += 1
+            if data[at - 1] < 128:
+                break
+        if not has_size:
+            return False
+        at += size
+    return False
 
 
 def _find_all(data: bytes, pattern: bytes) -> Iterator[int]:

@@ -70,7 +70,7 @@ def choose_encoder(
     bound = None if source_size is None else _bound_size(options, encoder, crf, source_size, lossless=lossless)
     if codec == "prores":
         options["profile"] = "4444" if fit.layout.scales[1] == (1, 1) else "hq"
-    if codec == "hevc" and _estimate_frames(info) < _FEW_FRAMES:
+    if codec == "hevc" and (not coding.reordered or _estimate_frames(info) < _FEW_FRAMES):
         options["bf"] = "0"
     if fit.layout.alpha and codec in alpha.SIDE_ALPHA_CODECS:
         options |= [NO_ALT_REF]
@@ -85,7 +85,7 @@ def choose_encoder(
         *(f"{option} {value}" for option, value in tuning.items()),
     ]
     constant_rate = encoder.constant_rate or not CONTAINERS[format].stores_pts
-    if constant_rate:
+    if constant_rate and codec != "av1":  # whose packets come in the order in which frames are shown
         options["bf"] = "0"
     return EncoderSettings(
         codec, name, fit, options, 1 / rate if constant_rate else coding.time_base, constant_rate, rate,

@@ -60,6 +60,8 @@ class VideoFormat:
     """Projection of a 360-degree video; None for flat frames, and for a projection that velum cannot write."""
     sliced: bool = False
     """True for H.264 with several slices in a picture."""
+    reordered: bool = True
+    """Whether frames may be stored in another order than they are shown in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,6 +235,7 @@ def _coding(stream: "VideoStream", first: av.VideoFrame, packet: bytes) -> Video
         colour=_colour(first, layout, codec),
         aspect=aspect if aspect > 0 else None, matrix=matrix, orientation=orientation_of(matrix),
         field_order=_field_order(context.field_order, first), sliced=_is_sliced(stream, packet),
+        reordered=bool(context.has_b_frames),
     )  # fmt: skip
 
 
