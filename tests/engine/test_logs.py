@@ -559,3 +559,21 @@ def test_a_ros_1_bag_that_is_cut_off_is_refused_or_recovered_as_asked(tmp_path: 
     assert [message[:3] for message in new] == [message[:3] for message in old[: len(new)]]
     assert len(new) == {4200: 0, 60_000: len(new), -100: 32}[size]
     assert any("recording is longer than the result" in text for text in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("plan", "warning"),
+    [
+        ({"drop_members": ("/nope",)}, "drop_members = /nope matches nothing in the source"),
+        ({"copy_members": ("/nope",)}, "copy_members = /nope matches nothing in the source"),
+        ({"drop_members": ("*",)}, "everything was left out: the result is empty"),
+        ({"drop_members": ("/lidar", "*.tmp")}, None),
+    ],
+)
+def test_names_that_no_topic_has_and_an_empty_result_are_told(
+    tmp_path: Path, plan: dict[str, Any], warning: str | None
+) -> None:
+    report, _ = hide(mcap(tmp_path / "in.mcap", drive()), replace(PLAN, **plan))
+    told = [text for text in report.warnings if "matches nothing" in text or "is empty" in text]
+    assert len(told) == (warning is not None)
+    assert warning is None or warning in told[0]

@@ -13,7 +13,7 @@ from velum import __version__, media
 from velum.annotations import Annotations
 from velum.atomic import folder_next_to, keep_original, publish
 from velum.engine.document_text import hide_document_text
-from velum.engine.member_messages import add_member, name_members, refuse_missing_topics
+from velum.engine.member_messages import add_member, name_members, refuse_missing_topics, warn_of_members
 from velum.engine.stages import NOTHING_FOUND, OnRegions, Progress
 from velum.engine.verify_output import Verdict, leak_message
 from velum.errors import BadInput, LimitExceeded, NotHidden, VelumError, names_for_places
@@ -320,5 +320,6 @@ class _ContainerRun:
         for name, text in self.notes:
             by_text.setdefault(text, []).append(name)
         texts = [name_members(names, text) for text, names in by_text.items()]
+        texts += warn_of_members(self.members, self.job.plan)
         has_hidden_text = any(member["action"] == "edited" and "hidden" in member for member in self.members)
         return tuple(texts if anything_hidden or has_hidden_text else [NOTHING_FOUND, *texts])

@@ -1,9 +1,13 @@
 """Messages about members of containers: which ones, and what can be done about them."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
 
 from velum.errors import BadInput, BadPlan, LimitExceeded, VelumError
 from velum.media.archive import Member
+from velum.plan import Plan
 
 SHARED_WARNINGS = 3
 """Most members that a warning names, where several members have the same warning."""
@@ -15,11 +19,40 @@ _ADVICE = "; nothing was written. Leave it out (drop_members = NAME), or cover i
 _TOPIC_ADVICE = "; nothing was written. Leave the topic out (drop_members = NAME)"
 
 
+_WILDCARD = re.compile(r"[*?\[]")
+
+
 def name_members(names: list[str], text: str) -> str:
     """Return a warning with the members that it is about."""
     named = ", ".join(name for name in names[:SHARED_WARNINGS] if name)
     more = f" and {len(names) - SHARED_WARNINGS} more" if len(names) > SHARED_WARNINGS else ""
     return f"{named}{more}: {text}" if named else text
+
+
+def warn_of_members(members: Sequence[Mapping[str, Any]], plan: Plan) -> list[str]:
+    """Return warnings about names in a plan that no member has, and about a result in which no member is left.
+
+    A pattern with wildcards may match nothing: it is meant for many files.
+    """
+    names = [tail.partition("#")[0] for member in members for tail in _tails(member["name"])]
+    names += [tail for member in members for tail in _tails(member["name"])]
+    texts = [
+        f"{option} = {pattern} matches nothing in the source; check the name"
+        for option in ("drop_members", "copy_members")
+        for pattern in getattr(plan, option)
+        if not _WILDCARD.search(pattern) and not any(fnmatchcase(name, pattern) for name in names)
+    ]
+    if members and all(member["action"] == "removed" for member in members):
+        texts.append("everything was left out: the result is empty")
+    return texts
+
+
+def _tails(name: str) -> list[str]:
+    """Return a name and its ends after each `/`: containers in containers have the outer names in front."""
+    parts = name.split("/")
+    return ["/".join(parts[at:]) for at in range(len(parts))] + [
+        "/".join(["", *parts[at:]]) for at in range(len(parts))
+    ]
 
 
 def refuse_missing_topics(members: Iterable[Member], patterns: Sequence[str], log: str) -> None:
