@@ -3,6 +3,7 @@
 import json
 import zipfile
 from dataclasses import dataclass, field, replace
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ MUTED = Plan(video=Video(audio="speech-mute"))
 ZONE = Plan.of("zone: fixed(box=[0, 0, 1, 1]) -> blacken")
 SILENT = Plan(video=Video(audio="silence"))
 
+BLOCK = 1024
+"""Bytes of the blocks of ADPCM that FFmpeg writes."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -50,7 +54,7 @@ FILES = [
     *exhaustive([
         File(".wav", "pcm_s24le", "WAV", 44_100, exact=True), File(".wav", "pcm_f32le", "WAV", exact=True),
         File(".wav", "pcm_mulaw", "WAV", 8000, exact=True), File(".wav", "pcm_u8", "WAV", 8000, exact=True),
-        File(".wav", "adpcm_ms", "WAV", exact=True), File(".flac", "flac", "FLAC", exact=True, more={"format": "s32"}),
+        File(".flac", "flac", "FLAC", exact=True, more={"format": "s32"}),
         File(".m4a", "alac", "M4A", exact=True), File(".mp4", "aac", "M4A"), File(".mka", "aac", "MKA"),
         File(".opus", "libopus", "OGA"), File(".weba", "libopus", "WEBA", more={"muxer": "webm"}),
         File(".mp3", "libmp3lame", "MP3", 44_100),
@@ -88,6 +92,35 @@ def test_speech_in_a_sound_file_is_muted(tmp_path: Path, engine: Engine, file: F
     assert b"Jane Roe" not in target.read_bytes()
     assert report.check
     assert report.check["passed"]
+
+
+@pytest.mark.parametrize(("encoder", "channels"), [("adpcm_ms", 1), ("adpcm_ima_wav", 2)])
+def test_blocks_without_speech_are_copied(tmp_path: Path, engine: Engine, encoder: str, channels: int) -> None:
+    source, target = tmp_path / "a.wav", tmp_path / "b.wav"
+    write_sound(source, [talk()] * channels, encoder, rate=16_000)
+    data, first = bytearray(source.read_bytes()), source.read_bytes().index(b"data") + 8
+    for at in range(first + BLOCK - 1, len(data), BLOCK):
+        data[at] ^= 0x11  # another encoder than FFmpeg's, which would write other bits
+    source.write_bytes(data)
+    ((start, end),) = engine.hide(source, target, replace(MUTED, verify=True)).sound[0]["muted"]
+    (_, before), (_, after) = decode_sound(source), decode_sound(target)
+    assert before.shape == after.shape
+    count = before.shape[1] // len(blocks_of(source))
+    touched = range(floor(start * 16_000 / count), ceil(end * 16_000 / count))
+    differ = [n for n, pair in enumerate(zip(blocks_of(source), blocks_of(target), strict=True)) if len(set(pair)) > 1]
+    assert set(differ) <= set(touched)
+    for first, last in ((touched[0] * count, floor(start * 16_000)), (ceil(end * 16_000), touched[-1] * count + count)):
+        kept = before[:, first:last].astype(float)
+        assert (kept**2).sum() > 30 * ((kept - after[:, first:last]) ** 2).sum()
+    assert np.abs(after[:, ceil(start * 16_000) + 200 : floor(end * 16_000)]).max() < 32
+
+
+def blocks_of(path: Path) -> list[bytes]:
+    """The blocks of a WAV with ADPCM."""
+    data = path.read_bytes()
+    start = data.index(b"data") + 8
+    size = int.from_bytes(data[start - 4 : start], "little")
+    return [data[at : at + BLOCK] for at in range(start, start + size, BLOCK)]
 
 
 def test_nothing_is_said_of_a_transcript_where_there_is_none(tmp_path: Path, engine: Engine) -> None:

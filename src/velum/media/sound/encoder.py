@@ -40,6 +40,12 @@ _KEPT = (
 _SILENT = ("aac", "ac3", "alac", "eac3", "flac", "mp2", "mp3", "opus", "pcm_f", "pcm_s", "pcm_u")
 """Prefixes of codecs in which samples of zero stay zero."""
 
+BLOCK_CODECS = frozenset({"adpcm_ima_wav", "adpcm_ms"})
+"""Codecs whose blocks are decoded each by itself."""
+
+_BLOCK_BYTES = frozenset(1 << power for power in range(5, 14))
+"""Sizes of blocks that FFmpeg writes."""
+
 _LEAST_BITS = {"aac": 64_000, "mp3": 64_000, "mp2": 96_000, "opus": 32_000, "ac3": 64_000, "eac3": 48_000}
 """Bits per second and channel that are spent at least: the source may have used a better encoder."""
 
@@ -83,12 +89,14 @@ class TrackEncoder:
     """An audio track of a result. Its sample format, `made`, is that of the blocks that it takes."""
 
     def __init__(
-        self, source: "AudioStream", target: "OutputContainer", format: str, *, setting: str, bit_rate: int = 0
-    ) -> None:
+        self, source: "AudioStream", target: "OutputContainer", format: str, *, setting: str, bit_rate: int = 0,
+        block_bytes: int = 0,
+    ) -> None:  # fmt: skip
         codec = source.codec_context.codec.canonical_name
         name = encoder_for(codec, format, setting=setting)
         self.made, delay = _opened_format(name, source, bit_rate)
-        stream = cast("AudioStream", target.add_stream(name, rate=self.made.rate))
+        options = {"block_size": str(block_bytes)} if name in BLOCK_CODECS and block_bytes in _BLOCK_BYTES else {}
+        stream = cast("AudioStream", target.add_stream(name, rate=self.made.rate, options=options))
         _configure(stream.codec_context, self.made, bit_rate)
         stream.codec_context.time_base = Fraction(1, self.made.rate)
         stream.codec_context.open(strict=False)
@@ -99,6 +107,8 @@ class TrackEncoder:
         self._count = 0
         self._next: int | None = None
         self._size = stream.codec_context.frame_size or _LARGE_FRAME
+        self.block_samples = self._size if name in BLOCK_CODECS and name == codec else 0
+        """Samples of each packet, where it is decoded without those before it and the source's has the same codec."""
         # Where a container cannot say that a track begins before time 0, whole packets of the encoder's delay go.
         self._lead = None if format in _HOLD_DELAY else -delay % self._size
         self._from_zero = format == "AVI"

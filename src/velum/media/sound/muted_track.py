@@ -5,6 +5,7 @@ from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
 
 from velum.media.sound.encoder import TrackEncoder
@@ -29,20 +30,55 @@ class MutedTrack:
 
     def __init__(
         self, stream: "AudioStream", target: "OutputContainer", format: str, video: TrackSource, heard: HeardTrack,
-        audio: str, *, to_zero: bool = False,
+        audio: str, *, to_zero: bool = False, block_bytes: int = 0,
     ) -> None:  # fmt: skip
-        self._encoder = TrackEncoder(stream, target, format, setting=audio, bit_rate=heard.bit_rate)
+        self._encoder = TrackEncoder(
+            stream, target, format, setting=audio, bit_rate=heard.bit_rate, block_bytes=block_bytes
+        )
         made = self._encoder.made
         self._decoder = TrackDecoder(stream, video.info.source, made, video.limits, cover_damage=video.cover_damage)
         self._spans, self._rate = heard.spans, made.rate
         self._is_changed, self._waiting, self._waiting_samples = audio == "voice", list[Block](), 0
         self._most = max(1, min(round(PIECE_SECONDS * made.rate), MAX_PIECE_SAMPLES // made.channels))
         self._to_zero, self._first = to_zero, 0
+        self._block_bytes = block_bytes if self._encoder.block_samples else 0
+        self._blocks: dict[int, bytes] = {}
         self.note = self._encoder.note
 
     def encode(self, packet: "Packet[Any] | None", ahead: Fraction) -> "Iterator[Packet[Any]]":
         """Yield the packets of the result for the next packet, `ahead` seconds later; None ends the track."""
         shift = round(ahead * self._rate)
+        if packet is None or not self._block_bytes:
+            yield from self._encode(packet, shift)
+            return
+        damaged = self._decoder.damaged
+        self._keep_blocks(packet)
+        for made in self._encode(packet, shift):
+            yield self._restore_block(made, shift)
+        if self._decoder.damaged > damaged:
+            self._blocks.clear()
+
+    def _keep_blocks(self, packet: "Packet[Any]") -> None:
+        """Keep the blocks of a packet, by the number of their first sample."""
+        data, count = bytes(packet), self._encoder.block_samples
+        start = round((packet.pts or 0) * to_fraction(packet.time_base) * self._rate)
+        for number in range(len(data) // self._block_bytes):
+            at = number * self._block_bytes
+            self._blocks[start + number * count] = data[at : at + self._block_bytes]
+
+    def _restore_block(self, made: "Packet[Any]", shift: int) -> "Packet[Any]":
+        """Return the source's block in place of an encoded one of the same samples, where nothing in it is muted."""
+        start, count = (made.pts or 0) + self._first - shift, self._encoder.block_samples
+        own = self._blocks.get(start, b"")
+        self._blocks = {first: block for first, block in self._blocks.items() if first > start}
+        if made.size != len(own) or any(cut_spans(self._spans, start, count, self._rate)):
+            return made
+        kept: Packet[Any] = av.Packet(own)
+        kept.pts, kept.dts, kept.duration = made.pts, made.dts, made.duration
+        kept.time_base, kept.stream = made.time_base, made.stream
+        return kept
+
+    def _encode(self, packet: "Packet[Any] | None", shift: int) -> "Iterator[Packet[Any]]":
         for block in self._decoder.decode(packet):
             if self._to_zero:
                 self._to_zero, self._first = False, block.start

@@ -19,7 +19,7 @@ from velum.media.sound.hearing import HeardTrack, hear_tracks, notes_on, packets
 from velum.media.sound.muted_track import MutedTrack
 from velum.media.sound.samples import TrackDecoder, format_of_track
 from velum.media.sound.speech import threshold_for
-from velum.media.sound.stated_length import stated_seconds
+from velum.media.sound.stated_length import stated_seconds, wave_block_bytes
 from velum.media.sound.transcript import WordSpans
 from velum.media.video.containers import SOUND_CONTAINERS, open_muxer, supported_codecs
 from velum.media.video.file_input import FileInput, translate_read_errors
@@ -204,6 +204,7 @@ def _write_tracks(
     """Write all tracks; return those that were encoded again, and where the last packet ends, in seconds."""
     info, demuxer = source.info, source.file.open_side_streams(source.limits)
     codecs = {track.index: track.codec or "" for track in info.tracks}
+    block_bytes = wave_block_bytes(source.file.bytes, source.file.size) if info.format == "WAV" else 0
     encoded: dict[int, MutedTrack] = {}
     copied, reached = {}, Fraction(0)
     with closing(demuxer):
@@ -215,7 +216,7 @@ def _write_tracks(
                 continue
             to_zero = not SOUND_CONTAINERS[info.format].stores_pts
             values = cast("AudioStream", stream), target, info.format, source, track
-            encoded[stream.index] = MutedTrack(*values, audio, to_zero=to_zero)
+            encoded[stream.index] = MutedTrack(*values, audio, to_zero=to_zero, block_bytes=block_bytes)
         for packet in packets_of(source, demuxer, codecs, info.format):
             reached = max(reached, start_seconds(packet) + (packet.duration or 0) * to_fraction(packet.time_base))
             if muted := encoded.get(packet.stream.index):

@@ -50,6 +50,12 @@ def wave_patches(file: FileBytes, size: int, name: object) -> dict[int, bytes]:
     return {data.start + 4: min(found, _UNKNOWN[1].stop - 1).to_bytes(4, "little")}
 
 
+def wave_block_bytes(file: FileBytes, size: int) -> int:
+    """Return how many bytes a WAV states as the size of its blocks; 0 where it states no format."""
+    start = next((chunk.content for chunk in _wave_chunks(file, size) if chunk.name == b"fmt "), None)
+    return 0 if start is None else int.from_bytes(file[start + 12 : start + 14], "little")
+
+
 def find_wave_truncation(file: FileBytes, size: int) -> str | None:
     """Return how a WAV has less sound than its header states, as text; None where it is whole, or states nothing."""
     chunks = {chunk.name: chunk for chunk in _wave_chunks(file, size)}
