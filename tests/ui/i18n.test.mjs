@@ -42,7 +42,7 @@ test('no text was left in English', () => {
 test('what is counted in words has a text for one', () => {
   const counted = Object.entries(TEXTS.en).filter(([key, text]) => /\{n\} (?:[a-z-]+ )?[a-z]+s\b/.test(text) && !TEXTS.en[`${key}.one`]).map(([key]) => key);
   // Shown for two and more, or with a decimal point.
-  assert.deepEqual(counted, ['jobs.frames', 'jobs.pages', 'jobs.pictures', 'jobs.fps']);
+  assert.deepEqual(counted, ['jobs.frames', 'jobs.pages', 'jobs.pictures', 'sound.tracks', 'jobs.fps']);
   assert.equal(t('start.more', { n: 1 }, 'en'), '1 more kind');
 });
 

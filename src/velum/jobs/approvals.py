@@ -257,13 +257,19 @@ def doubts(report: Mapping[str, Any]) -> tuple[str, ...]:
         count for track in tracks for origin, count in track["found"].items() if origin not in {"detected", "manual"}
     )
     reasons = {
-        "nothing": not scores,
+        "nothing": not scores and not _is_muted(report),
         "low": any(score < LOW_SCORE for score in scores),
         "filled": frames > 0 and filled / frames >= FILLED_SHARE,
         "short": any(track["track"] is not None and track["frames"] < SHORT_FRAMES for track in tracks),
         "warnings": bool(report["warnings"]),
     }
     return tuple(name for name in WEIGHTS if reasons[name])
+
+
+def _is_muted(report: Mapping[str, Any]) -> bool:
+    """Tell whether something was muted or changed in a sound file, which has no frames."""
+    tracks = report.get("sound", ()) if not report.get("frames") else ()
+    return any(track["action"] == "silence" or track.get("muted") or track.get("changed") for track in tracks)
 
 
 def risk(reasons: Sequence[str]) -> float:

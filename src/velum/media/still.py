@@ -1,4 +1,4 @@
-"""Stills: one page of an image, or a frame near the start of a video, as a JPEG that every browser shows."""
+"""Stills: one page of an image, a frame near the start of a video, or the levels of a sound, as a JPEG for browsers."""
 
 import io
 import re
@@ -11,7 +11,7 @@ from PIL import Image
 from velum.errors import BadInput
 from velum.frame import Frame, Role
 from velum.limits import Limits
-from velum.media import archive, kind_of, open_source
+from velum.media import archive, kind_of, open_source, sound_format_of
 from velum.media.image.info import ImageInfo, ImagePage
 from velum.media.image_sequence import SequenceInfo
 
@@ -31,7 +31,7 @@ _PAGE = re.compile(r"page \d+")
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """A JPEG file, the number of pages of the image that it shows (1 for a video), and the length of a video."""
+    """A JPEG file, the number of pages of the image that it shows, or 1, and the length of a video or a sound."""
 
     jpeg: bytes
     pages: int
@@ -41,20 +41,19 @@ class Still:
 def render_still(
     source: Path, limits: Limits, page: int, side: int, member: str = "", folder: Path | None = None
 ) -> Still:
-    """Return one page of an image, counted from 0, or a frame of a video.
+    """Return one page of an image, counted from 0, a frame of a video, or a picture of how loud a sound file is.
 
     The picture is upright, and scaled down to `side` pixels on its longer side; 0: as large as it is. Samples of more
     than 8 bits lose their lowest bits, transparency is ignored. Of an archive or a document, it is that of a `member`,
     by its name in the report; of the first picture or video where that is empty. Members are unpacked into `folder`.
     Raises `BadInput` where there is no such page or member, and as `open_source` does.
     """
-    if container := archive.container_of(source):
-        if folder is None:
-            raise archive.refuse_alone(source, container)
-        found = _unpack(source, container, archive.Budget(limits), member, folder)
-        if found is None:
-            raise BadInput(f"{source} has no picture {member!r}; the report lists its members")
-        source = found
+    source = unpack_shown(source, limits, member, folder)
+    if sound_format_of(source):
+        from velum.media.sound.preview import draw_levels  # noqa: PLC0415  # images do without PyAV
+
+        jpeg, length = draw_levels(source, limits, side)
+        return Still(jpeg, 1, length)
     with open_source(source, limits) as reader:
         if not isinstance(reader.info, ImageInfo):
             frames = list(islice(reader.frames(), 1))
@@ -73,10 +72,29 @@ def render_still(
         return Still(_jpeg_of(chosen, side), reader.info.frames)
 
 
+def unpack_shown(source: Path, limits: Limits, member: str, folder: Path | None) -> Path:
+    """Return the file of a member of an archive or a document, unpacked into `folder`; any other file as it is.
+
+    The member is named as in the report; without a name, it is the first picture or video. Raises `BadInput` where
+    there is none.
+    """
+    if (container := archive.container_of(source)) is None:
+        return source
+    if folder is None:
+        raise archive.refuse_alone(source, container)
+    found = _unpack(source, container, archive.Budget(limits), member, folder)
+    if found is None:
+        raise BadInput(f"{source} has no picture {member!r}; the report lists its members")
+    return found
+
+
 def _unpack(
     source: Path, format: str, budget: archive.Budget, wanted: str, folder: Path, depth: int = 1
 ) -> Path | None:  # fmt: skip
-    """Unpack the picture or video `wanted`, or the first one, also out of a container inside; None without one."""
+    """Unpack the picture, video or sound `wanted`, or the first picture or video, also out of containers inside.
+
+    None where there is none.
+    """
     budget.check_depth(depth, source.name)
     file = folder / f"{depth}.member"
     is_page = _PAGE.fullmatch(wanted) is not None  # of a PDF whose pages were rendered
@@ -89,7 +107,7 @@ def _unpack(
                 continue
             archive.unpack_member(container, member, file)
             kind = archive.container_of(file)
-            if kind is None and not inside and kind_of(file) is not None:
+            if kind is None and not inside and (kind_of(file) or (wanted and sound_format_of(file))):
                 return file
             if kind is not None and (inside or not wanted):
                 rest = wanted.removeprefix(f"{member.name}/")

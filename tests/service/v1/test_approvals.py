@@ -24,6 +24,11 @@ TRACK = {"track": 1, "frames": 50, "best_score": 0.9, "found": {"detected": 50}}
     [
         ({"tracks": [TRACK]}, ()),
         ({}, ("nothing",)),
+        ({"frames": 0, "sound": [{"action": "speech-mute", "muted": [[1, 2]]}]}, ()),
+        ({"frames": 0, "sound": [{"action": "voice", "changed": [[1, 2]]}]}, ()),
+        ({"frames": 0, "sound": [{"action": "silence"}]}, ()),
+        ({"frames": 0, "sound": [{"action": "speech-mute", "muted": []}]}, ("nothing",)),
+        ({"frames": 9, "sound": [{"action": "silence"}]}, ("nothing",)),
         ({"warnings": ["the file is truncated"], "tracks": [TRACK]}, ("warnings",)),
         ({"hidden": [{"score": 0.4}]}, ("low",)),
         ({"tracks": [TRACK, {**TRACK, "best_score": 0.49}]}, ("low",)),

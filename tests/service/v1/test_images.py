@@ -268,7 +268,9 @@ def test_the_suffixes_of_files_that_the_service_reads_are_listed(tmp_path: Path)
     assert {".mp4", ".mov", ".vob", ".wmv", ".ogv"} <= set(types["videos"])
     assert types == {kind: sorted(set(suffixes)) for kind, suffixes in types.items()}
     assert {".zip", ".docx", ".tar.gz", ".dcm"} <= set(types["containers"])
+    assert {".wav", ".mp3", ".m4a", ".ogg", ".flac", ".opus"} <= set(types["sounds"])
     assert not set(types["images"]) & set(types["videos"])
+    assert not set(types["sounds"]) & {*types["videos"], *types["images"], *types["containers"]}
     assert set(SUFFIXES) | set(VIDEO_SUFFIXES) <= {*types["images"], *types["videos"]}
 
 

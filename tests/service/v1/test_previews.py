@@ -1,8 +1,11 @@
 """Videos that browsers cannot play get a preview, which is deleted with its source."""
 
+import io
 import time
+import zipfile
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 from tests.media.image.bombs import crash_when_begun
 from tests.service.factories import on_the_wire, picture, settings
-from tests.service.v1.test_jobs import handed_in
+from tests.service.v1.test_jobs import ended, handed_in, worked
 
 from velum.media.video import proxy
 from velum.service.v1 import requested_results
@@ -67,6 +70,30 @@ def test_a_preview_has_the_frames_and_times_of_its_source(tmp_path: Path) -> Non
     seen = [frame.to_ndarray(format="rgb24")[300, 600, 0] for frame in frames]
     assert np.allclose(seen, [20 + 20 * number for number in range(len(STAMPS))], atol=4)
     assert not list((tmp_path / "jobs").rglob("*.mp4")), "nothing is left when the service has ended"
+
+
+@pytest.mark.exhaustive
+def test_videos_in_an_archive_have_previews_of_their_own(tmp_path: Path) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("in/a.mkv", film(tmp_path / "a.mkv"))
+        archive.writestr("b.png", picture())
+    chosen = settings(tmp_path)
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as api, worked(chosen):
+        job = handed_in(api, data.getvalue(), name="all.zip")
+        assert ended(api, job)["result"]
+        for of in ("source", "result"):
+            asked = f"{job}/preview?of={of}&member=in/a.mkv"
+            assert api.get(asked).status_code == 409
+            assert waited(partial(api.post, asked))["state"] == "ready"
+            assert api.head(asked).headers["content-type"] == "video/mp4"
+            assert api.get(f"{job}/preview?of={of}").status_code == 409, "another member has none"
+            (tmp_path / f"{of}.mp4").write_bytes(api.get(asked).content)
+            with av.open(str(tmp_path / f"{of}.mp4")) as container:
+                assert len(list(container.decode(video=0))) == len(STAMPS)
+        refused = waited(lambda: api.post(f"{job}/preview", params={"member": "b.png"}))
+        assert refused["state"] == "failed"
+        assert "needs no preview" in refused["error"]
 
 
 def test_the_preview_of_an_image_fails_with_a_reason(tmp_path: Path) -> None:

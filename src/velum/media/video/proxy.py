@@ -1,4 +1,7 @@
-"""Review proxies: a video as every browser plays it (H.264 in MP4), small, upright, without audio, frame by frame."""
+"""Review proxies: a video as every browser plays it (H.264 in MP4), small, upright, without audio, frame by frame.
+
+That of a sound file is sound (AAC in MP4).
+"""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +12,9 @@ import av
 
 from velum.errors import BadInput
 from velum.limits import Limits
-from velum.media import open_source
+from velum.media import open_source, sound_format_of
+from velum.media.sound.preview import write_sound_preview
+from velum.media.still import unpack_shown
 from velum.media.video.reader import VideoReader
 
 LARGEST_SIDE = 1280
@@ -20,15 +25,22 @@ _OPTIONS = {"preset": "veryfast", "crf": "27", "g": "15", "bf": "0", "tune": "fa
 """Key frames are frequent, because reviewers step back and forth."""
 
 
-def write_preview(source: Path, target: Path, limits: Limits) -> Iterator[tuple[int, int | None]]:
-    """Write the proxy of a video to `target`; yield (frames done, frames in all or None) after each frame.
+def write_preview(
+    source: Path, target: Path, limits: Limits, member: str = "", folder: Path | None = None
+) -> Iterator[tuple[int, int | None]]:
+    """Write the proxy of a video or sound to `target`; yield (frames done, frames in all or None) after each frame.
 
-    Frames keep their order and, to 1/90,000 of a second, their times. Raises `BadInput` and `LimitExceeded` as reading
-    does. The file is complete only when the iterator is exhausted.
+    Frames keep their order and, to 1/90,000 of a second, their times; seconds count for frames of sound. Of an archive
+    or a document, it is that of a `member`, by its name in the report, which is unpacked into `folder`. Raises
+    `BadInput` and `LimitExceeded` as reading does. The file is complete only when the iterator is exhausted.
     """
+    source = unpack_shown(source, limits, member, folder)
+    if sound_format_of(source):
+        yield from write_sound_preview(source, target, limits)
+        return
     with open_source(source, limits) as reader:
         if not isinstance(reader, VideoReader):
-            raise BadInput(f"{source} is an image, which needs no preview; give a video")
+            raise BadInput(f"{source} is an image, which needs no preview; give a video or a sound file")
         yield from _encode_proxy(reader, target)
 
 

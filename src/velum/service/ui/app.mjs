@@ -57,7 +57,7 @@ class VelumApp extends HTMLElement {
 
   /** What the keys do on the page that is shown. */
   #keys() {
-    const kind = { 'VELUM-PHOTO': 'photo', 'VELUM-VIDEO': 'video' }[this.#main.firstElementChild?.tagName ?? ''] ?? '';
+    const kind = this.#main.querySelector('velum-sound') ? 'sound' : { 'VELUM-PHOTO': 'photo', 'VELUM-VIDEO': 'video' }[this.#main.firstElementChild?.tagName ?? ''] ?? '';
     const rows = [...(kind ? t(`keys.${kind}`).split('|') : []), ...t('keys.all').split('|')].map((row) => row.split('='));
     ask({ title: t('keys.help'), body: [h('dl', { class: 'keys' }, ...rows.flatMap(([keys, what]) => [h('dt', {}, ...keys.trim().split(' ').map((key) => h('kbd', {}, key))), h('dd', {}, what)]))], ok: t('close'), cancel: '' });
   }

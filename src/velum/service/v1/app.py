@@ -146,6 +146,6 @@ def _audit(parts: ServiceParts, line: Mapping[str, Any]) -> None:
 
 def _keeps_source(backend: JobBackend, preview: str) -> bool:
     """Tell whether the file is still kept that a preview shows: the source of a job, or its result (`job.result`)."""
-    job, _, result = preview.partition(".")
+    job, _, result = preview.partition(previews.MEMBER_SIGN)[0].partition(".")
     record = backend.open().queue.get(job)
     return record is not None and (record.result == result if result else record.source_kept)

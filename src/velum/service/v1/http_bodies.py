@@ -37,6 +37,13 @@ VIDEO_KINDS = {
 }  # fmt: skip
 """Suffix of a video file -> media type."""
 
+SOUND_KINDS = {
+    ".flac": "audio/flac", ".m4a": "audio/mp4", ".m4b": "audio/mp4", ".m4r": "audio/mp4", ".mka": "audio/x-matroska",
+    ".mp3": "audio/mpeg", ".oga": "audio/ogg", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".spx": "audio/ogg",
+    ".wav": "audio/wav", ".weba": "audio/webm",
+}  # fmt: skip
+"""Suffix of a sound file -> media type."""
+
 _TWICE = "the request has {} more than once; send one image and one plan per request"
 
 FORM_BYTES = 1 << 20
@@ -205,7 +212,7 @@ def kind_of(name: str) -> str:
     suffix = PurePath(name).suffix.lower()
     if suffix == ".json":
         return "application/json"
-    return VIDEO_KINDS.get(suffix) or KINDS.get(SUFFIXES.get(suffix, ""), "application/octet-stream")
+    return {**VIDEO_KINDS, **SOUND_KINDS}.get(suffix) or KINDS.get(SUFFIXES.get(suffix, ""), "application/octet-stream")
 
 
 def _content_disposition(name: str) -> str:

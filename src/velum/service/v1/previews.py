@@ -1,5 +1,6 @@
-"""Previews of files that browsers cannot show: videos and stills, rendered on request and soon deleted."""
+"""Previews of files that browsers cannot show: videos, sounds and stills, rendered on request and soon deleted."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -34,6 +35,9 @@ SMALL_SIDE = 512
 STILL_SECONDS = 900.0
 """Bytes of small stills that are kept in memory, up to which side they are small, and for how long after their use."""
 
+MEMBER_SIGN = "@"
+"""Between the key of a file and that of its member, in the keys of previews."""
+
 RENDERED_AT_ONCE = 2
 """Stills that are decoded at the same time, each in a process of its own."""
 
@@ -63,16 +67,17 @@ class Previews:
     def __post_init__(self) -> None:
         self._results = RequestedResults("velum-previews", self.keeps_source, partial(Path.unlink, missing_ok=True))
 
-    def ask(self, job: str, name: str, fetch: Fetch) -> dict[str, Any]:
+    def ask(self, job: str, name: str, fetch: Fetch, member: str = "") -> dict[str, Any]:
         """Return the progress of a preview as JSON values, starting it on the first request.
 
         A failure is returned once; the next request starts again.
         """
-        return self._results.ask(job, lambda result: self._render(result, job, name, fetch))
+        key = _key_of(job, member)
+        return self._results.ask(key, lambda result: self._render(result, key, name, fetch, member))
 
-    def file(self, job: str) -> Path | None:
+    def file(self, job: str, member: str = "") -> Path | None:
         """Return the path of the finished preview, None before."""
-        return self._results.get(job)
+        return self._results.get(_key_of(job, member))
 
     def still(
         self, key: str, name: str, fetch: Fetch, page: int, side: int, *, member: str = ""
@@ -108,7 +113,7 @@ class Previews:
         self._results.close()
         self._stack.close()
 
-    def _render(self, result: RequestedResult[Path], job: str, name: str, fetch: Fetch) -> Path:
+    def _render(self, result: RequestedResult[Path], job: str, name: str, fetch: Fetch, member: str) -> Path:
         from velum.media.video.proxy import write_preview  # noqa: PLC0415 - loads PyAV, which nothing else here needs
 
         if self._folder is None:
@@ -117,7 +122,7 @@ class Previews:
         try:
             with self.scratch.folder() as folder:
                 source = fetch(folder)
-                steps = self.decoders.steps(name, self.limits, write_preview, source, part, self.limits)
+                steps = self.decoders.steps(name, self.limits, write_preview, source, part, self.limits, member, folder)
                 with names_for_places(source, name), closing(steps):
                     for done, total in steps:
                         result.report(done, total)
@@ -130,15 +135,21 @@ class Previews:
             part.unlink(missing_ok=True)
 
 
+def _key_of(job: str, member: str) -> str:
+    """Return the key of a preview; names of members may be no file names."""
+    return f"{job}{MEMBER_SIGN}{hashlib.sha256(member.encode()).hexdigest()[:32]}" if member else job
+
+
 Which = Literal["source", "result"]
 Of = Annotated[Which, Query(description="Which file of the job.")]
+Member = Annotated[str, Query(max_length=4096, description="Member of an archive or document.")]
 _JSON: dict[str, Any] = {"response_class": JSONResponse}
 _STILL: Mapping[str, Any] = {
     "description": "The picture.",
     "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
     "headers": {
         "X-Velum-Pages": {"description": "How many pages the file has.", "schema": {"type": "integer"}},
-        "X-Velum-Seconds": {"description": "Length of a video.", "schema": {"type": "number"}},
+        "X-Velum-Seconds": {"description": "Length of a video or a sound.", "schema": {"type": "number"}},
     },
 }
 
@@ -174,18 +185,20 @@ def routes(job_service: JobService, previews: Previews, access: Authenticator) -
         operation_id="previewed_v1_jobs__job__preview_post",  # generated clients name their calls after it
         **_JSON,
     )  # fmt: skip
-    def prepare_preview(job: JobId, caller: Reviewing, request: Request, of: Of = "source") -> Response:
+    def prepare_preview(
+        job: JobId, caller: Reviewing, request: Request, of: Of = "source", member: Member = ""
+    ) -> Response:
         """Render a preview of the source or result that any browser plays, and return its progress. Takes review.
 
         Repeat the request until it is ready. It is kept for a quarter of an hour after the last access, and no longer
-        than the file.
+        than the file. Of an archive or a document, it is that of a `member` of the report, a video or a sound.
         """
         key, name, fetch = shown_file(owned_job(job, caller, request), of)
-        return JSONResponse(previews.ask(key, name, fetch), headers={"cache-control": "no-store"})
+        return JSONResponse(previews.ask(key, name, fetch, member), headers={"cache-control": "no-store"})
 
-    def preview_response(job: str, caller: Principal, request: Request, of: Which) -> Response:
+    def preview_response(job: str, caller: Principal, request: Request, of: Which, member: str) -> Response:
         record = owned_job(job, caller, request)
-        file = previews.file(shown_file(record, of)[0])
+        file = previews.file(shown_file(record, of)[0], member)
         if file is None:
             raise Problem(
                 409, "there is no preview yet; send POST to this address to render one", state=record.state.value
@@ -195,23 +208,25 @@ def routes(job_service: JobService, previews: Previews, access: Authenticator) -
     filmed: dict[str, Any] = {"responses": {**RANGES, **problems(404, 409, 410, 416)}, "response_class": Response}
 
     @router.get("/{job}/preview", **filmed)
-    def preview(job: JobId, caller: Reviewing, request: Request, of: Of = "source") -> Response:
+    def preview(job: JobId, caller: Reviewing, request: Request, of: Of = "source", member: Member = "") -> Response:
         """Fetch the preview, or a range of it. Takes the scope review."""
-        return preview_response(job, caller, request, of)
+        return preview_response(job, caller, request, of, member)
 
     @router.head("/{job}/preview", **filmed)
-    def preview_head(job: JobId, caller: Reviewing, request: Request, of: Of = "source") -> Response:
+    def preview_head(
+        job: JobId, caller: Reviewing, request: Request, of: Of = "source", member: Member = ""
+    ) -> Response:
         """Return the headers of the preview. Takes the scope review."""
-        return preview_response(job, caller, request, of)
+        return preview_response(job, caller, request, of, member)
 
     @router.get("/{job}/still", responses={200: dict(_STILL), **problems(404, 409, 410)}, response_class=Response)
     def still(
         job: JobId, caller: Asking, request: Request, *, of: Of = "result",
         page: Annotated[int, Query(ge=0, le=1 << 20, description="Page of the file, from 0.")] = 0,
         side: Annotated[int, Query(ge=0, le=1 << 16, description="Longest side in pixels; 0: as it is.")] = 0,
-        member: Annotated[str, Query(max_length=4096, description="Member of an archive or document.")] = "",
+        member: Member = "",
     ) -> Response:  # fmt: skip
-        """Render a page of the result or the source, or a frame of a video, as JPEG, which any browser shows.
+        """Render a page of the result or the source, a frame of a video, or how loud a sound is, as JPEG.
 
         Of an archive or a document, it is that of a `member` of the report, or of its first picture. The source takes
         the scope review.

@@ -5,6 +5,9 @@ import { t } from '../i18n.mjs';
 
 /** Remarks that the page says in the reader's language; of others it says that they are there, and shows them as they are. @type {[string, RegExp][]} */
 const KNOWN = [
+  ['voice', /^voices are changed, which is weak/], ['nospeech', /^audio track \d+: no speech was found/], ['short', /^the file is truncated/], ['cover', /^left out: (a cover|a stream of )/],
+  ['coded', /^audio track \d+: .*(cannot be encoded here|channels were mixed)/], ['damaged', /^audio track \d+: .*(are muted or changed|could not be decoded)/],
+  ['audio', /^audio is kept as it was/], ['subtitles', /^subtitles are kept as they were/],
   ['nothing', /^nothing was found to hide/], ['shown', /^nothing is hidden: the plan shows/], ['destroy', / does not destroy what it hides/],
   ['kept', /^metadata kept: (?<kinds>.+)$/], ['metadata', /^metadata not kept/], ['quality', /^the source's quality is not known/],
   ['colours', /^(colours approximated|colour information not kept|\d+ bits per sample are reduced)/],

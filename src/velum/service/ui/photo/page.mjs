@@ -21,6 +21,8 @@ import { hiddenOnPages, idsByPage, keysByPlace, placesOfPages } from '../gallery
 import { mayGroup, peopleNote } from '../gallery/people_note.mjs';
 import { VelumGallery } from '../gallery/panel.mjs';
 import { drawnLabels } from './labels.mjs';
+import { isSoundReport } from '../sound/spans.mjs';
+import { VelumSound } from '../sound/view.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
 /** @typedef {import('../api.mjs').Regions} Regions */
@@ -105,6 +107,7 @@ class VelumPhoto extends HTMLElement {
     const report = await getJson(`v1/jobs/${this.#id}/report`, this.#gone.signal);
     this.#actions.replaceChildren(h('button', { type: 'button', class: this.hasAttribute('queue') ? '' : 'primary', onclick: () => this.#download() }, icon(ICONS.download), t('download')));
     await loadFileTypes(this.#gone.signal);
+    if (isSoundReport(report)) return this.#sound(job, report);
     if (isVideo(job.name)) {
       this.#actions.prepend(h('a', { class: 'button', href: `#/review/${this.#id}` }, t('photo.video')));
       this.#state.replaceChildren(h('p', { class: 'note' }, t('photo.isvideo')));
@@ -127,6 +130,25 @@ class VelumPhoto extends HTMLElement {
       if (view.whole) this.#approve.view(this.#id);
     });
     this.#body.replaceChildren(...peopleNote(report), view);
+    view.open(`v1/jobs/${this.#id}`, report, job.source_kept);
+    const comments = /** @type {VelumComments} */ (document.createElement('velum-comments'));
+    view.querySelector('aside')?.append(comments);
+    comments.open(this.#id, this.#gone.signal);
+  }
+
+  /** A sound file, which is listened to. @param {Job} job @param {any} report */
+  async #sound(job, report) {
+    const view = /** @type {VelumSound} */ (document.createElement('velum-sound'));
+    this.#actions.prepend(this.#approve);
+    this.#approve.disabled = true;
+    this.#approve.title = t('sound.heardfirst');
+    if (this.hasAttribute('queue')) await this.#approve.renew(this.#id, this.#gone.signal);
+    view.addEventListener('heard', () => {
+      this.#approve.disabled = false;
+      this.#approve.title = '';
+      this.#approve.view(this.#id);
+    });
+    this.#body.replaceChildren(view);
     view.open(`v1/jobs/${this.#id}`, report, job.source_kept);
     const comments = /** @type {VelumComments} */ (document.createElement('velum-comments'));
     view.querySelector('aside')?.append(comments);

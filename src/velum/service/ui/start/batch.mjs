@@ -4,7 +4,8 @@ import { ended, getBlob, getJson, Problem, send, upload } from '../api.mjs';
 import { errorDetail, errorText } from '../parts/error_text.mjs';
 import { t } from '../i18n.mjs';
 import { hiddenText } from '../photo/labels.mjs';
-import { isMedia, isVideo, refusal } from './file_types.mjs';
+import { soundOf } from '../sound/spans.mjs';
+import { isMedia, isSound, isVideo, refusal } from './file_types.mjs';
 import { apart, zip } from './zip.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
@@ -38,8 +39,8 @@ class Batch extends EventTarget {
   #sending = 0;
   #polling = false;
   #resumed = false;
-  /** @type {object} */
-  #plan = {};
+  /** The plan for a file. @type {(name: string) => object} */
+  #plan = () => ({});
   /** @type {People | null} */
   #people = null;
   /** What names the uploaded photos of people in a request. @type {Promise<Record<string, Record<string, string[]>>> | null} */
@@ -50,7 +51,7 @@ class Batch extends EventTarget {
    * @returns {{ path: string, why: string }[]} those that are left out, and why
    */
   add(files) {
-    const media = files.filter(({ file }) => isMedia(file.name) || (/^(image|video)\//.test(file.type) && !refusal(file.name)));
+    const media = files.filter(({ file }) => isMedia(file.name) || (/^(image|video|audio)\//.test(file.type) && !refusal(file.name)));
     this.left.push(...files.filter((file) => !media.includes(file)).map(({ file, path }) => ({ path, why: refusal(file.name) || 'other' })));
     for (const { file, path } of media) {
       this.items.push({ id: this.#next, file, path, state: 'ready', sent: 0, job: null, hidden: null, error: '', stop: new AbortController() });
@@ -75,7 +76,7 @@ class Batch extends EventTarget {
     this.#poll();
   }
 
-  /** @param {object} plan for all that have not been sent @param {People | null} [people] */
+  /** @param {(name: string) => object} plan for each that has not been sent @param {People | null} [people] */
   start(plan, people = null) {
     this.#plan = plan;
     this.#people = people;
@@ -150,8 +151,8 @@ class Batch extends EventTarget {
         item.sent = share;
         this.#changed();
       }, item.stop.signal);
-      const named = await (this.#photos ??= this.#sendPhotos());
-      item.job = await send('POST', 'v1/jobs', { upload: id, name: item.file.name, plan: this.#plan, ...named });
+      const { name } = item.file, named = isSound(name) ? {} : await (this.#photos ??= this.#sendPhotos());
+      item.job = await send('POST', 'v1/jobs', { upload: id, name, plan: this.#plan(name), ...named });
       item.state = /** @type {Job} */ (item.job).state;
       this.#poll();
     } catch (error) {
@@ -228,6 +229,12 @@ class Batch extends EventTarget {
     const report = await getJson(`v1/jobs/${item.job?.id}/report`).catch(() => null);
     // A report that could not be read says nothing: what is unknown is not nothing.
     item.hidden = report && (report.tracks?.length || report.hidden?.length || 0);
+    if (report?.sound?.length && !report.frames) {
+      const { action, spans } = soundOf(report);
+      item.hidden = action === 'silence' ? 1 : spans.length;
+      item.what = t(`sound.done.${action}`, { n: spans.length });
+      return;
+    }
     item.what = report?.tracks?.length ? t('video.count', { n: report.tracks.length }) : hiddenText((report?.hidden ?? []).map((/** @type {{ label: string }} */ { label }) => label));
   }
 }

@@ -8,12 +8,11 @@ import { errorNote, failure } from '../parts/error_text.mjs';
 import { keptText } from '../parts/kept.mjs';
 import { thumbnail } from '../parts/thumbnail.mjs';
 import { tell, tellError } from '../parts/toast.mjs';
-import { mayGroup } from '../gallery/people_note.mjs';
 import { labelText } from '../photo/labels.mjs';
 import { left, t } from '../i18n.mjs';
 import { batch, dropped } from './batch.mjs';
-import { accepted, isVideo, loadFileTypes } from './file_types.mjs';
-import { COMMON, EFFORTS, finders, planOf, SOUNDS, TECHNIQUES } from './plan.mjs';
+import { accepted, isSound, isVideo, loadFileTypes } from './file_types.mjs';
+import { COMMON, EFFORTS, finders, planOf, planOfSound, SOUNDS, TECHNIQUES, VOICES } from './plan.mjs';
 import { samplePicture } from './sample_picture.mjs';
 import { sharedFiles } from './shared_files.mjs';
 import { sample } from './technique_preview.mjs';
@@ -21,9 +20,9 @@ import { sample } from './technique_preview.mjs';
 /** @typedef {import('./batch.mjs').Item} Item */
 
 /** What was chosen stays while other pages are looked at. */
-const choice = { labels: new Set(['face']), technique: 'blacken', effort: 'balanced', audio: 'copy', /** @type {Record<string, number>} */ degrees: Object.fromEntries(TECHNIQUES.map(({ name, usual }) => [name, usual])), people: /** @type {import('./batch.mjs').People} */ ({ mode: 'keep', persons: [] }) };
-/** @type {{ labels: import('./plan.mjs').Label[], models: import('./plan.mjs').Model[], people: boolean }} */
-const offered = { labels: [], models: [], people: false };
+const choice = { labels: new Set(['face']), technique: 'blacken', effort: 'balanced', audio: 'copy', voices: 'speech-mute', /** @type {Record<string, number>} */ degrees: Object.fromEntries(TECHNIQUES.map(({ name, usual }) => [name, usual])), people: /** @type {import('./batch.mjs').People} */ ({ mode: 'keep', persons: [] }) };
+/** @type {{ labels: import('./plan.mjs').Label[], models: import('./plan.mjs').Model[], people: boolean, speech: boolean }} */
+const offered = { labels: [], models: [], people: false, speech: true };
 
 class VelumStart extends HTMLElement {
   #list = h('section', { 'aria-label': t('start.files') });
@@ -31,6 +30,10 @@ class VelumStart extends HTMLElement {
   #what = h('fieldset', { class: 'panel' });
   #how = h('fieldset', { class: 'panel' });
   #go = h('button', { type: 'button', class: 'primary big', onclick: () => this.#start() });
+  /** What is looked for in what can be seen. */
+  #seen = h('div');
+  /** What becomes of sound files, while there are some. */
+  #forSounds = h('div', { hidden: true });
   #pick = h('input', { type: 'file', multiple: true, hidden: true, 'aria-hidden': 'true', tabIndex: -1 });
   #zone = this.#dropZone();
   /** @type {Map<Item, HTMLElement>} */
@@ -66,8 +69,9 @@ class VelumStart extends HTMLElement {
     if (!offered.labels.length) {
       this.#what.replaceChildren(h('legend', {}, t('start.what')), h('p', { class: 'quiet' }, '…'));
       try {
-        const [{ labels }, { models }, people] = await Promise.all([getJson('v1/labels'), getJson('v1/models'), mayGroup(this.#gone.signal), loadFileTypes()]);
-        Object.assign(offered, { labels, models, people });
+        const [{ labels }, { models }, { people, speech }] = await Promise.all([getJson('v1/labels'), getJson('v1/models'), getJson('v1/plans'), loadFileTypes()]);
+        Object.assign(offered, { labels, models, people, speech });
+        if (!speech) choice.voices = 'silence';
       } catch (error) {
         this.#what.replaceChildren(h('legend', {}, t('start.what')), errorNote(error), h('button', { type: 'button', onclick: () => this.#load() }, t('start.retry')));
         return;
@@ -165,13 +169,14 @@ class VelumStart extends HTMLElement {
       const sought = search.value.trim().toLowerCase();
       for (const pill of all) pill.hidden = !(pill.textContent ?? '').toLowerCase().includes(sought);
     } });
-    this.#what.replaceChildren(
-      h('legend', {}, t('start.what')), h('div', { class: 'pills' }, ...usual.map(box)),
+    this.#seen.replaceChildren(
+      h('div', { class: 'pills' }, ...usual.map(box)),
       more.length ? h('details', {}, h('summary', {}, t('start.more', { n: more.length })), search, h('div', { class: 'pills many' }, ...all)) : '',
       this.#unknown() || !missed.length ? '' : h('p', { class: 'quiet small' }, t('start.cannot', { labels: missed.map(({ label }) => labelText(label)).join(', ') })),
       had.every((label) => finders(label, offered.models).here) ? '' : h('p', { class: 'quiet small away-note', id: 'away' }, t('start.nothere')),
       h('div', { class: 'two' }, h('label', { class: 'field effort' }, h('span', {}, t('start.effort')), effort), h('label', { class: 'field effort' }, h('span', {}, t('sound')), sound)),
       offered.people ? this.#who() : '');
+    this.#what.replaceChildren(h('legend', {}, t('start.what')), this.#seen, this.#forSounds);
   }
 
   /** Choose people by photos: who stays visible, or who alone is hidden. @param {boolean} [open] */
@@ -196,6 +201,22 @@ class VelumStart extends HTMLElement {
         } }, icon(ICONS.close))))),
       h('div', { class: 'row' }, name, h('button', { type: 'button', onclick: () => pick.click() }, t('start.who.photo'))), pick);
     return place;
+  }
+
+  /** What becomes of sound files; shown with the first of them. */
+  #showSounds() {
+    const place = this.#forSounds;
+    place.hidden = !batch.items.some(({ state, file }) => state === 'ready' && isSound(file.name));
+    if (place.hidden || place.firstChild || !offered.labels.length) return;
+    const note = h('p', { class: 'small', 'aria-live': 'polite' });
+    const say = () => {
+      note.className = choice.voices === 'voice' || !offered.speech ? 'small note warn' : 'small quiet';
+      note.textContent = !offered.speech ? t('sound.nospeech') : choice.voices === 'voice' ? t('sound.weak') : choice.voices === 'silence' ? '' : t('sound.files.how');
+    };
+    const voices = h('select', { name: 'voices', onchange: () => { choice.voices = voices.value; say(); } },
+      ...VOICES.map((name) => h('option', { value: name, selected: name === choice.voices, disabled: !offered.speech && name !== 'silence' }, t(name === 'silence' ? 'sound.silence.all' : `sound.${name}`))));
+    place.replaceChildren(h('label', { class: 'field effort' }, h('span', {}, t('sound.files')), voices), note);
+    say();
   }
 
   #showHow() {
@@ -236,16 +257,22 @@ class VelumStart extends HTMLElement {
 
   #start() {
     const degree = choice.degrees[choice.technique];
-    batch.start(planOf({ labels: [...choice.labels], technique: choice.technique, degree, effort: choice.effort, audio: choice.audio }, offered.labels, offered.models), offered.people ? choice.people : null);
+    const plan = planOf({ labels: [...choice.labels], technique: choice.technique, degree, effort: choice.effort, audio: choice.audio }, offered.labels, offered.models);
+    const ofSound = planOfSound(choice.voices);
+    batch.start((name) => (isSound(name) ? ofSound : plan), offered.people ? choice.people : null);
     this.#list.scrollIntoView({ block: 'nearest' });
   }
 
   #showGo() {
-    const ready = batch.items.filter(({ state }) => state === 'ready').length;
-    this.#go.disabled = !ready || !choice.labels.size || !offered.labels.length;
+    const waiting = batch.items.filter(({ state }) => state === 'ready'), ready = waiting.length;
+    // In sound, nothing is looked for that can be seen.
+    this.#seen.hidden = this.#how.hidden = ready > 0 && waiting.every(({ file }) => isSound(file.name));
+    const named = choice.labels.size > 0 || this.#how.hidden;
+    this.#go.disabled = !ready || !named || !offered.labels.length;
+    this.#showSounds();
     this.#go.parentElement?.classList.toggle('ready', ready > 0);
     this.#go.hidden = !ready && batch.items.length > 0;
-    this.#go.textContent = !choice.labels.size ? t('start.nothing') : ready ? t('start.go', { n: ready }) : t('start.first');
+    this.#go.textContent = !named ? t('start.nothing') : ready ? t('start.go', { n: ready }) : t('start.first');
   }
 
   #showFiles() {
@@ -317,7 +344,7 @@ class VelumStart extends HTMLElement {
       image.addEventListener('load', () => URL.revokeObjectURL(image.src), { once: true });
       image.addEventListener('error', () => image.remove(), { once: true });
     }
-    return h('span', { class: 'picture' }, icon(ICONS.box), image.src ? image : '');
+    return h('span', { class: 'picture' }, icon(isSound(file.name) ? ICONS.sound : ICONS.box), image.src ? image : '');
   }
 
   /** @param {Item} item @param {boolean} working */
@@ -326,7 +353,7 @@ class VelumStart extends HTMLElement {
     if (item.state === 'ready') return h('span', { class: 'quiet small' }, t('state.ready'));
     if (item.state !== 'done') return h('div', { class: 'small bad' }, item.job?.error ? failure(item.job.error) : [item.error || t(`state.${item.state}`), item.detail ? h('details', {}, h('summary', {}, t('error.more')), h('p', { lang: 'en' }, item.detail)) : '']);
     if (item.hidden === null) return h('span', { class: 'badge warn' }, t('result.unread'));
-    return item.hidden ? h('div', { class: 'row' }, h('span', { class: 'badge good' }, item.what ?? ''), item.job ? h('span', { class: 'small quiet kept' }, keptText(item.job)) : '') : h('span', { class: 'badge warn' }, t('start.none'));
+    return item.hidden ? h('div', { class: 'row' }, h('span', { class: 'badge good' }, item.what ?? ''), item.job ? h('span', { class: 'small quiet kept' }, keptText(item.job)) : '') : h('span', { class: 'badge warn' }, t(isSound(item.file.name) ? 'sound.done.none' : 'start.none'));
   }
 
   /** @param {Item} item */

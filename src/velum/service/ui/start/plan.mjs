@@ -18,6 +18,9 @@ export const EFFORTS = ['fast', 'balanced', 'thorough'];
 /** What becomes of the sound of videos (docs/sound.md). */
 export const SOUNDS = ['copy', 'speech-mute', 'voice', 'silence', 'drop'];
 
+/** What becomes of sound files, of which no voice is passed on as it was. */
+export const VOICES = ['speech-mute', 'voice', 'silence'];
+
 /** Labels that most people look for, in this order. */
 export const COMMON = ['face', 'license_plate', 'person', 'vehicle', 'text'];
 
@@ -39,6 +42,12 @@ export function finders(label, models) {
   const had = [...label.chosen, ...label.others].find((name) => models.find((model) => model.name === name)?.obtainable);
   return { use: had ? [had] : [], here: false };
 }
+
+/**
+ * The plan for a sound file: in it, nothing is looked for that can be seen.
+ * @param {string} audio one of `VOICES`
+ */
+export const planOfSound = (audio) => ({ video: { audio } });
 
 /**
  * @param {Choice} choice @param {Label[]} labels @param {Model[]} models

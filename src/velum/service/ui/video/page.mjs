@@ -145,7 +145,8 @@ class VelumVideo extends HTMLElement {
     this.#tell(job);
     if (job.state !== 'done') return this.#state.replaceChildren(h('div', { class: 'note bad' }, job.error ? failure(job.error) : t(`state.${job.state}`)));
     await loadFileTypes(signal);
-    if (!isVideo(job.name)) {
+    // Of a film without pictures, its sound is left.
+    if (!isVideo(job.name) || (!job.regions && !job.frames.total)) {
       location.replace(`#/jobs/${this.#id}`);
       return;
     }
