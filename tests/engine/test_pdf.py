@@ -192,6 +192,20 @@ def test_all_that_no_page_shows_is_gone(tmp_path: Path) -> None:
         assert any(what in warning for warning in report.warnings)
 
 
+def test_entries_that_the_standard_does_not_name_are_left_out(tmp_path: Path) -> None:
+    source = document(
+        tmp_path / "in.pdf", photo, XXPage=lambda _: Array([String("Jane"), Dictionary(A=Name("/Jane Roe"))])
+    )
+    with pikepdf.open(source, allow_overwriting_input=True) as pdf:
+        pdf.Root.XXNotes = pdf.make_stream(b"Jane Roe")
+        pdf.Root.XXName = Name("/Jane")
+        pdf.save(source)
+    assert everything(source).count(b"Jane") > 3
+    report, target = hide(source)
+    assert b"Jane" not in everything(target)
+    assert any("entries that the standard does not name" in warning for warning in report.warnings)
+
+
 def test_properties_stay_as_the_plan_keeps_kinds_of_metadata(tmp_path: Path) -> None:
     _, target = hide(crowded(tmp_path / "in.pdf"), replace(PLAN, metadata=("description",)))
     with pikepdf.open(target) as pdf:

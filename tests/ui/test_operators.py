@@ -65,7 +65,7 @@ def test_with_a_key_a_video_streams_and_results_are_saved(
         page.get_by_role("button", name=re.compile("Hide in 1 file")).click()
         page.get_by_role("heading", name="1 of 1 done").wait_for()
         page.get_by_role("link", name="Review").click()
-        page.get_by_role("link", name="clip.webm").click()
+        page.get_by_role("link", name="clip.webm", exact=True).click()
         page.get_by_role("heading", name="1 track hidden").wait_for()
         shows_brightness(page, 20)
         assert page.evaluate("document.querySelector('velum-stage video').src").startswith(locked.address)

@@ -81,7 +81,7 @@ def test_samples_outside_of_regions_stay_and_those_inside_are_black(name: str, e
     outside[BOX.slices] = False
     assert np.array_equal(before[:, outside], after[:, outside])
     inside = after[:, ~outside].reshape(-1, after.shape[-1])
-    assert len(np.unique(inside, axis=0)) == 1
+    assert len(np.unique(inside, axis=0)) == (inside.size > 0)  # one picture of 3 x 3 pixels has none inside
     assert before.dtype.itemsize == after.dtype.itemsize
     assert leaks(engine, target, against=source) == []
 

@@ -25,6 +25,19 @@ _UNSHOWN = {
 }  # fmt: skip
 """Entries that no page shows, and what they are."""
 
+_CATALOG_KEYS = frozenset({
+    "/Type", "/Version", "/Extensions", "/Pages", "/PageLabels", "/Names", "/Dests", "/ViewerPreferences",
+    "/PageLayout", "/PageMode", "/Outlines", "/Threads", "/OpenAction", "/URI", "/AcroForm", "/StructTreeRoot",
+    "/MarkInfo", "/Lang", "/OutputIntents", "/OCProperties", "/NeedsRendering", "/DPartRoot",
+})  # fmt: skip
+_PAGE_KEYS = frozenset({
+    "/Type", "/Parent", "/Resources", "/MediaBox", "/CropBox", "/BleedBox", "/TrimBox", "/ArtBox",
+    "/BoxColorInfo", "/Contents", "/Rotate", "/Group", "/B", "/Dur", "/Trans", "/Annots", "/StructParents",
+    "/Tabs", "/UserUnit", "/VP", "/ID", "/PZ", "/SeparationInfo", "/TemplateInstantiated", "/PresSteps",
+    "/DPart", "/OutputIntents",
+})  # fmt: skip
+"""Entries of the catalog and of a page (ISO 32000-2, tables 29 and 31), but for those that no page shows."""
+
 _LINK_KEYS = {
     "/Type",
     "/Subtype",
@@ -61,7 +74,9 @@ def clean(pdf: Any, metadata: frozenset[str]) -> tuple[str, ...]:
     if "/OpenAction" in root and isinstance(root.OpenAction, Dictionary) and root.OpenAction.get("/S") not in _ACTIONS:
         del root["/OpenAction"]
         kinds["scripts and actions"] = None
+    _keep_entries(root, _CATALOG_KEYS, kinds)
     for page in pdf.pages:
+        _keep_entries(page.obj, _PAGE_KEYS, kinds)
         _clean_annotations(page.obj, kinds)
     form = root.get("/AcroForm")
     if isinstance(form, Dictionary):
@@ -71,6 +86,13 @@ def clean(pdf: Any, metadata: frozenset[str]) -> tuple[str, ...]:
     for value in pdf.objects:
         _clean_value(value, 0, kinds)
     return tuple(kinds)
+
+
+def _keep_entries(value: Any, known: Collection[str], kinds: dict[str, None]) -> None:
+    """Remove entries of the catalog or of a page that are not `known`: programs put anything into them."""
+    for key in [key for key in value.keys() if key not in known and key not in _UNSHOWN]:  # noqa: SIM118 - it is no dict
+        del value[key]
+        kinds["entries that the standard does not name"] = None
 
 
 def _clean_value(value: Any, depth: int, kinds: dict[str, None]) -> None:
