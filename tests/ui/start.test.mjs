@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseEvent } from '../../src/velum/service/ui/api.mjs';
 import { accepted, isMedia, isVideo, loadFileTypes, refusal } from '../../src/velum/service/ui/start/file_types.mjs';
+import { planOfPdf } from '../../src/velum/service/ui/start/document_choices.mjs';
 import { finders, planOf } from '../../src/velum/service/ui/start/plan.mjs';
 import { apart, crc32, zip } from '../../src/velum/service/ui/start/zip.mjs';
 
@@ -40,6 +41,15 @@ test('a plan has a rule for each label and model', () => {
     rules: ['face: a -> blur(degree=0.8)', 'face: b -> blur(degree=0.8)', 'text: text -> blur(degree=0.8)'],
     effort: 'thorough',
   });
+});
+
+test('kinds of text belong to the rule for text alone', () => {
+  const choice = { labels: ['face', 'text'], technique: 'blacken', degree: 1, effort: 'balanced', kinds: ['email', 'iban'] };
+  assert.deepEqual(planOf(choice, LABELS, []).rules, ['face: a -> blacken(degree=1)', 'face: b -> blacken(degree=1)', "text: text(match='email|iban') -> blacken(degree=1)"]);
+});
+
+test('pages of PDFs are rendered where that was chosen, with a number of pixels that is not the usual one', () => {
+  assert.deepEqual([{ render: false, dpi: 300 }, { render: true, dpi: 200 }, { render: true, dpi: 300 }].map(planOfPdf), [{}, { pdf_pages: 'render' }, { pdf_pages: 'render', pdf_dpi: 300 }]);
 });
 
 test('the service says which files are pictures and videos, and is asked once', async () => {

@@ -60,6 +60,28 @@ def test_the_pictures_of_a_pdf_are_named_by_page(page: Any) -> None:
 
 
 @pytest.mark.exhaustive
+def test_pages_of_a_pdf_are_made_pictures(page: Any) -> None:
+    pytest.importorskip("pikepdf")
+    data = io.BytesIO()
+    Image.new("RGB", (300, 200), "white").save(data, "PDF", resolution=100)
+    page.goto("/")
+    page.locator(".drop input").first.set_input_files(
+        [{"name": "scan.pdf", "mimeType": "application/pdf", "buffer": data.getvalue()}]
+    )
+    page.get_by_label("Pixels an inch").wait_for(state="hidden")
+    page.get_by_label("Pages of PDFs").select_option(label="As pictures")
+    page.get_by_text("text can no longer be selected or searched").wait_for()
+    page.get_by_label("Pixels an inch").select_option(label="300")
+    page.get_by_role("button", name="Hide in 1 file").click()
+    page.get_by_role("link", name="View scan.pdf").click()
+    page.get_by_role("button", name="page 1").wait_for()
+    page.locator("li.seen").wait_for()
+    report = page.request.get(f"/v1/jobs/{page.url.rpartition('/')[2]}/report").json()
+    sizes = [(member["width"], member["height"]) for member in report["members"] if member["name"] == "page 1"]
+    assert sizes == [pytest.approx((900, 600), abs=2)]
+
+
+@pytest.mark.exhaustive
 def test_what_cannot_be_hidden_is_refused_with_the_name_of_the_member(page: Any) -> None:
     page.goto("/")
     page.locator(".drop input").first.set_input_files([archive(drawing_emf=b"\1\0\0\0")])

@@ -32,7 +32,7 @@ export function shownMembers({ members, hidden, tracks }) {
 }
 
 /** Pictures of PDFs have no names: the report numbers them. @param {string} name */
-export const memberName = (name) => name.replace(/page (\d+), image (\d+)$/, (_, page, image) => t('document.image', { page, image }));
+export const memberName = (name) => name.replace(/page (\d+), image (\d+)$/, (_, page, image) => t('document.image', { page, image })).replace(/(^|\/)page (\d+)$/, (_, before, at) => before + t('document.page', { at }));
 
 /** Event: `page` when another picture is shown. */
 export class VelumDocument extends HTMLElement {

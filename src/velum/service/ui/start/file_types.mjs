@@ -22,6 +22,9 @@ export const isSound = (name) => known.sounds.includes(suffix(name));
 /** @param {string} name whether it is an archive or a document */
 export const isContainer = (name) => known.containers.some((end) => name.toLowerCase().endsWith(end));
 
+/** @param {string} name */
+export const isPdf = (name) => isContainer(name) && suffix(name) === '.pdf';
+
 /** @param {string} name whether velum hides in it, as far as its name says; true while the service was not asked */
 export const isMedia = (name) => !known.images.length || isVideo(name) || isContainer(name) || isSound(name) || known.images.includes(suffix(name));
 

@@ -11,7 +11,8 @@ import { tell, tellError } from '../parts/toast.mjs';
 import { labelText } from '../photo/labels.mjs';
 import { left, t } from '../i18n.mjs';
 import { batch, dropped } from './batch.mjs';
-import { accepted, isSound, isVideo, loadFileTypes } from './file_types.mjs';
+import { pdfChoice, planOfPdf, textChoice } from './document_choices.mjs';
+import { accepted, isContainer, isPdf, isSound, isVideo, loadFileTypes } from './file_types.mjs';
 import { COMMON, EFFORTS, finders, planOf, planOfSound, SOUNDS, TECHNIQUES, VOICES } from './plan.mjs';
 import { samplePicture } from './sample_picture.mjs';
 import { sharedFiles } from './shared_files.mjs';
@@ -20,7 +21,7 @@ import { sample } from './technique_preview.mjs';
 /** @typedef {import('./batch.mjs').Item} Item */
 
 /** What was chosen stays while other pages are looked at. */
-const choice = { labels: new Set(['face']), technique: 'blacken', effort: 'balanced', audio: 'copy', voices: 'speech-mute', /** @type {Record<string, number>} */ degrees: Object.fromEntries(TECHNIQUES.map(({ name, usual }) => [name, usual])), people: /** @type {import('./batch.mjs').People} */ ({ mode: 'keep', persons: [] }) };
+const choice = { labels: new Set(['face']), technique: 'blacken', effort: 'balanced', audio: 'copy', voices: 'speech-mute', pdf: { render: false, dpi: 200 }, kinds: /** @type {Set<string>} */ (new Set()), /** @type {Record<string, number>} */ degrees: Object.fromEntries(TECHNIQUES.map(({ name, usual }) => [name, usual])), people: /** @type {import('./batch.mjs').People} */ ({ mode: 'keep', persons: [] }) };
 /** @type {{ labels: import('./plan.mjs').Label[], models: import('./plan.mjs').Model[], people: boolean, speech: boolean }} */
 const offered = { labels: [], models: [], people: false, speech: true };
 
@@ -34,6 +35,9 @@ class VelumStart extends HTMLElement {
   #seen = h('div');
   /** What becomes of sound files, while there are some. */
   #forSounds = h('div', { hidden: true });
+  /** What becomes of the pages of PDFs, while there are some, and which text is hidden, where that is. */
+  #forPdfs = h('div', { hidden: true }, pdfChoice(choice.pdf));
+  #forText = h('div', { hidden: true }, textChoice(choice.kinds));
   #pick = h('input', { type: 'file', multiple: true, hidden: true, 'aria-hidden': 'true', tabIndex: -1 });
   #zone = this.#dropZone();
   /** @type {Map<Item, HTMLElement>} */
@@ -172,11 +176,11 @@ class VelumStart extends HTMLElement {
     this.#seen.replaceChildren(
       h('div', { class: 'pills' }, ...usual.map(box)),
       more.length ? h('details', {}, h('summary', {}, t('start.more', { n: more.length })), search, h('div', { class: 'pills many' }, ...all)) : '',
-      this.#unknown() || !missed.length ? '' : h('p', { class: 'quiet small' }, t('start.cannot', { labels: missed.map(({ label }) => labelText(label)).join(', ') })),
+      this.#forText, this.#unknown() || !missed.length ? '' : h('p', { class: 'quiet small' }, t('start.cannot', { labels: missed.map(({ label }) => labelText(label)).join(', ') })),
       had.every((label) => finders(label, offered.models).here) ? '' : h('p', { class: 'quiet small away-note', id: 'away' }, t('start.nothere')),
       h('div', { class: 'two' }, h('label', { class: 'field effort' }, h('span', {}, t('start.effort')), effort), h('label', { class: 'field effort' }, h('span', {}, t('sound')), sound)),
       offered.people ? this.#who() : '');
-    this.#what.replaceChildren(h('legend', {}, t('start.what')), this.#seen, this.#forSounds);
+    this.#what.replaceChildren(h('legend', {}, t('start.what')), h('div', {}, this.#seen, this.#forPdfs, this.#forSounds));
   }
 
   /** Choose people by photos: who stays visible, or who alone is hidden. @param {boolean} [open] */
@@ -208,9 +212,9 @@ class VelumStart extends HTMLElement {
     const place = this.#forSounds;
     place.hidden = !batch.items.some(({ state, file }) => state === 'ready' && isSound(file.name));
     if (place.hidden || place.firstChild || !offered.labels.length) return;
-    const note = h('p', { class: 'small', 'aria-live': 'polite' });
+    const note = h('p', { class: 'small under', 'aria-live': 'polite' });
     const say = () => {
-      note.className = choice.voices === 'voice' || !offered.speech ? 'small note warn' : 'small quiet';
+      note.className = choice.voices === 'voice' || !offered.speech ? 'small note warn under' : 'small quiet under';
       note.textContent = !offered.speech ? t('sound.nospeech') : choice.voices === 'voice' ? t('sound.weak') : choice.voices === 'silence' ? '' : t('sound.files.how');
     };
     const voices = h('select', { name: 'voices', onchange: () => { choice.voices = voices.value; say(); } },
@@ -257,9 +261,9 @@ class VelumStart extends HTMLElement {
 
   #start() {
     const degree = choice.degrees[choice.technique];
-    const plan = planOf({ labels: [...choice.labels], technique: choice.technique, degree, effort: choice.effort, audio: choice.audio }, offered.labels, offered.models);
-    const ofSound = planOfSound(choice.voices);
-    batch.start((name) => (isSound(name) ? ofSound : plan), offered.people ? choice.people : null);
+    const plan = planOf({ labels: [...choice.labels], technique: choice.technique, degree, effort: choice.effort, audio: choice.audio, kinds: [...choice.kinds] }, offered.labels, offered.models);
+    const ofSound = planOfSound(choice.voices), ofDocument = this.#forPdfs.hidden ? plan : { ...plan, ...planOfPdf(choice.pdf) };
+    batch.start((name) => (isSound(name) ? ofSound : isContainer(name) ? ofDocument : plan), offered.people ? choice.people : null);
     this.#list.scrollIntoView({ block: 'nearest' });
   }
 
@@ -270,6 +274,8 @@ class VelumStart extends HTMLElement {
     const named = choice.labels.size > 0 || this.#how.hidden;
     this.#go.disabled = !ready || !named || !offered.labels.length;
     this.#showSounds();
+    this.#forPdfs.hidden = !offered.labels.length || !waiting.some(({ file }) => isPdf(file.name));
+    this.#forText.hidden = !choice.labels.has('text');
     this.#go.parentElement?.classList.toggle('ready', ready > 0);
     this.#go.hidden = !ready && batch.items.length > 0;
     this.#go.textContent = !named ? t('start.nothing') : ready ? t('start.go', { n: ready }) : t('start.first');

@@ -3,7 +3,7 @@
 
 /** @typedef {{ label: string, chosen: string[], others: string[], instead?: string[], here?: boolean, obtainable?: boolean | null }} Label */
 /** @typedef {{ name: string, here: boolean, obtainable?: boolean | null }} Model */
-/** @typedef {{ labels: string[], technique: string, degree: number, effort: string, audio?: string }} Choice */
+/** @typedef {{ labels: string[], technique: string, degree: number, effort: string, audio?: string, kinds?: string[] }} Choice `kinds`: of text, all where there are none */
 
 /** Degrees that hide well, and from where on a technique hides too little. */
 export const TECHNIQUES = [
@@ -56,7 +56,8 @@ export const planOfSound = (audio) => ({ video: { audio } });
 export function planOf(choice, labels, models) {
   const rules = choice.labels.flatMap((name) => {
     const label = labels.find((candidate) => candidate.label === name);
-    return label ? finders(label, models).use.map((model) => `${name}: ${model} -> ${choice.technique}(degree=${choice.degree})`) : [];
+    const which = choice.kinds?.length ? `(match='${choice.kinds.join('|')}')` : '';
+    return label ? finders(label, models).use.map((model) => `${name}: ${model}${model === 'text' ? which : ''} -> ${choice.technique}(degree=${choice.degree})`) : [];
   });
   return { rules, effort: choice.effort, ...(choice.audio && choice.audio !== 'copy' ? { video: { audio: choice.audio } } : {}) };
 }
