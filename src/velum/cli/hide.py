@@ -13,6 +13,7 @@ from velum.cli import evidence as signed
 from velum.cli.common import Messages, NoProgress, Quiet, Reports, Verbose
 from velum.cli.hide_bag import arrange_bag, hide_bag
 from velum.cli.hide_folder import FolderRun, say_hidden
+from velum.cli.preview import Preview, check_options, hide_preview
 from velum.errors import printable
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def hide(
     verify: Verify = False,
     verify_identity: VerifyIdentity = False,
     dry_run: DryRun = False,
+    preview: Preview = None,
     resume: Resume = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -188,7 +190,13 @@ def hide(
         evidence, key, passphrase_file, overwrite=overwrite or resume, folder=folder, others=others(),
         evaluation=evaluation, reviewers=reviewer,
     )  # fmt: skip
-    if dry_run:
+    if preview is not None:
+        check_options({
+            "--dry-run": dry_run, "--resume": resume, "--json": json, "--report": report, "--evidence": evidence,
+            "--regions": regions, "--transcript": transcript, "a stream": stream, "a folder of DICOM or a log": bag,
+        })  # fmt: skip
+        hide_preview(preview, jobs, chosen_plan, messages, folder=folder, overwrite=overwrite)
+    elif dry_run:
         _print_dry_run([stream] if stream else jobs, chosen_plan, json=json)
     elif folder is None:
         with reports:

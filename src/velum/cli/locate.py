@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from velum.cli import common, options
+from velum.cli.preview import is_preview
 from velum.errors import VelumError, printable
 
 if TYPE_CHECKING:
     from velum.verify.result import CheckResult, LeakRun
+
+PREVIEW = "its name says that it is a preview (velum hide --preview), not the whole; hide and check the whole source"
 
 
 def locate(
@@ -98,7 +101,7 @@ def check(
     from velum.cli.progress import frame_progress
     from velum.settings import Settings
     from velum.verify.leak_check import Check
-    from velum.verify.result import write_contact_sheet
+    from velum.verify.result import Leak, write_contact_sheet
 
     _check_arguments(files, {"--against": against, "--regions": regions, "--sheet": sheet, "--transcript": transcript})
     chosen_plan = options.PlanOptions(
@@ -129,6 +132,8 @@ def check(
                 continue
             if sheet is not None and not checked.is_clean:
                 write_contact_sheet(sheet, file, checked, settings.limits())
+            if is_preview(file):
+                checked = replace(checked, leaks=(*checked.leaks, Leak("frames", PREVIEW)))
             _print_result(checked, json=json)
             any_leak = any_leak or not checked.is_clean
     if any_leak or failure:

@@ -60,6 +60,7 @@ EXAMPLES = {
         "velum hide photos/ -o safe/ --exclude '*_thumb.jpg' --report safe.jsonl",
         "velum hide photos/ -o safe/ --resume",
         "velum hide clip.mp4 --audio drop --verify",
+        "velum hide clip.mp4 --preview 3s",
     ),
     "batch run": (
         "velum batch s3://raw/2026 -o s3://safe/2026 --plan plan.toml",
