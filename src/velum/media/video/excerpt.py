@@ -72,7 +72,7 @@ def _copy(
             with suppress(ValueError):  # a track that this format cannot hold is not in the preview
                 copies[stream.index] = muxer.add_stream_from_template(stream)
     reached = 0.0
-    for packet, at in _timed(container, streams):
+    for packet, at in _packets_with_seconds(container, streams):
         if packet.stream is streams[0]:
             if at > seconds + _LATE_SECONDS:
                 break
@@ -84,7 +84,9 @@ def _copy(
     return min(reached, seconds)
 
 
-def _timed(container: "InputContainer", streams: "list[Stream]") -> "Iterator[tuple[Packet[Any], float]]":
+def _packets_with_seconds(
+    container: "InputContainer", streams: "list[Stream]"
+) -> "Iterator[tuple[Packet[Any], float]]":
     """Yield packets in the order of the file, each with its seconds after the first packet of the video."""
     start: Fraction | None = None
     for packet in container.demux(*streams):
