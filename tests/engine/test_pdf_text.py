@@ -148,6 +148,10 @@ CASES: dict[str, tuple[bytes, Any, Any, str]] = {
     "a form drawn twice": (b"q 1 0 0 1 10 200 cm /Fm0 Do Q q 0 1 -1 0 200 20 cm /Fm0 Do Q", None, form,
                            "by form to nowby form to now"),
     "hyphenated": (T + b"14 TL (to ada.love-) Tj (lace@example.org) ' (now) ' ET", None, None, "to now"),
+    "broken between letters": (T + b"14 TL (to ada@exam) Tj (ple.org now) ' ET", None, None, "to now"),
+    "a name broken between letters": (
+        T + b"14 TL (to ada.love) Tj (lace@example.org) ' (now) ' ET", None, None, "to now",
+    ),
     "a number over two lines": (T + b"14 TL (pay DE89 3704 0044) Tj (0532 0130 00 now) ' ET", None, None, "pay now"),
     "codes of two bytes": (
         b"BT /F2 14.2 Tf 20.3 200 Td " + codes_of(b"to ada@example.org now") + b" Tj ET",

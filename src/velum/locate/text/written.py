@@ -4,6 +4,7 @@ What `velum.locate.pii` finds in each line is found here, too, and what goes on 
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from velum.errors import BadPlan
@@ -13,12 +14,17 @@ from velum.plan import Rule
 Find = Callable[[str], list[tuple[int, int]]]
 """Returns the places, from and to before, of what a plan hides of a text of several lines."""
 
+MOST_ADDRESS = 254
+"""Characters of the longest e-mail address (RFC 5321, 4.5.3.1.3)."""
+
 _BREAK = re.compile(
     r"(?<=\w)[-\u2010\u2011]\n[ \t]*(?=\w)|(?<=[-@._/+])\n[ \t]*|\n[ \t]*(?=[@._])|"
     r"[\u00ad\u200b-\u200d\u2060\ufeff]+\n?[ \t]*"
 )
 """A break within a word: after a hyphen, which may belong to the word or not, beside a sign of addresses, or where a
 sign without width allows it."""
+
+_LINE_END = re.compile(r"(?<=\w)\n[ \t]*(?=\w)")
 
 _LETTER_SPACE = re.compile(r"(?<=(?<!\S)\S)[ \t](?=\S(?!\S))")
 """A space between two letters that stand alone, as between all those of a word that is set wide."""
@@ -59,25 +65,50 @@ def find_in_lines(text: str, kinds: frozenset[str], pattern: re.Pattern[str] | N
         is_sure = match.checked if match.kind != "phone" else part.startswith("+")
         if "\n" in part and is_sure:
             found.add((match.start, match.end))
+    breaks = [gap.span() for gap in _BREAK.finditer(text)]
     for keeps_hyphen in (True, False):
-        found |= _found_in_joined(text, kinds, pattern, _BREAK, keeps_hyphen=keeps_hyphen)
+        found |= _found_in_joined(text, kinds, pattern, breaks, keeps_hyphen=keeps_hyphen)
+    found |= _found_in_joined(text, kinds & {"email"}, None, _address_breaks(text), keeps_hyphen=False)
     # Digits that stand alone are often a scale or a table, and no phone number.
-    found |= _found_in_joined(text, kinds - {"phone"}, pattern, _LETTER_SPACE, keeps_hyphen=False)
+    wide = [gap.span() for gap in _LETTER_SPACE.finditer(text)]
+    found |= _found_in_joined(text, kinds - {"phone"}, pattern, wide, keeps_hyphen=False)
     return sorted(found)
 
 
+def _address_breaks(text: str) -> list[tuple[int, int]]:
+    """Return the ends of lines that may part an address between two letters.
+
+    The first part has an @ and no dot after it, the second one a dot (`ada@exam`, `ple.org`); or the second part has
+    the @, and the first one is no plain word (`ada.love`, `lace@example.org`).
+    """
+    breaks = []
+    for gap in _LINE_END.finditer(text):
+        first = text[max(0, gap.start() - MOST_ADDRESS) : gap.start()].rsplit(maxsplit=1)[-1]
+        second = text[gap.end() : gap.end() + MOST_ADDRESS].split(maxsplit=1)[0]
+        at = first.rfind("@")
+        if (at >= 0 and ("." not in first[at:] or "." in second[:-1])) or ("@" in second and not first.isalpha()):
+            breaks.append(gap.span())
+    return breaks
+
+
 def _found_in_joined(
-    text: str, kinds: frozenset[str], pattern: re.Pattern[str] | None, gaps: re.Pattern[str], *, keeps_hyphen: bool
+    text: str,
+    kinds: frozenset[str],
+    pattern: re.Pattern[str] | None,
+    gaps: Sequence[tuple[int, int]],
+    *,
+    keeps_hyphen: bool,
 ) -> set[tuple[int, int]]:
-    """Return the places of matches that gaps within words part."""
+    """Return the places of matches that gaps within words, from and to before, part."""
+    if not gaps:
+        return set()
     places: list[int] = []
     end = 0
-    for gap in gaps.finditer(text):
-        places += range(end, gap.start() + (keeps_hyphen and gap[0].startswith("-")))
-        end = gap.end()
-    if not end:
-        return set()
+    for begin, stop in gaps:
+        places += range(end, begin + (keeps_hyphen and text[begin] == "-"))
+        end = stop
     places += range(end, len(text))
     joined = "".join(text[place] for place in places)
     spans = ((places[match.start], places[match.end - 1] + 1) for match in pii.find(joined, kinds, pattern))
-    return {(start, stop) for start, stop in spans if gaps.search(text, start, stop)}
+    begins = [begin for begin, _ in gaps]
+    return {(start, stop) for start, stop in spans if bisect_left(begins, start) < bisect_left(begins, stop)}
