@@ -1,4 +1,4 @@
-"""The first layers of a network give the same, strip by strip, and are left alone where strips would not."""
+"""The large layers of a network give the same, strip by strip, and are left alone where strips would not."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,6 +28,10 @@ def convolution(values: Any, outputs: int, kernel: int, stride: int = 1, padding
     return ops.relu(ops.add(work, weights(1, outputs, 1, 1)))
 
 
+PLAIN = [1, 1], [0, 0], [0, 0], [1, 1]
+ONE_BIAS = weights(1, CHANNELS, 1, 1)
+
+
 def depthwise(values: Any, stride: int) -> Any:
     channels = values.output(0).get_shape()[1]
     return ops.group_convolution(values, weights(channels, 1, 1, 3, 3), [stride] * 2, [1, 1], [1, 1], [1, 1])
@@ -46,6 +50,14 @@ def dilated(image: Any) -> Any:
     return convolution(convolution(image, CHANNELS, 5, padding=2), 3, 3, padding=4, dilation=4)
 
 
+def residual(image: Any) -> Any:
+    """A branch whose ways meet again in a sum, as in CenterFace's blocks, and a narrow layer after it."""
+    first = convolution(image, CHANNELS, 3, padding=1)
+    way = depthwise(convolution(first, CHANNELS * 2, 1), 1)
+    joined = ops.add(first, ops.add(ops.convolution(way, weights(CHANNELS, CHANNELS * 2, 1, 1), *PLAIN), ONE_BIAS))
+    return convolution(joined, 2, 3, 2, 1)
+
+
 def network(layers: Any) -> ov.Model:
     """Return a network of these layers for 8-bit images, with two outputs after a branch."""
     image = ops.parameter([1, HEIGHT, WIDTH, 3], np.uint8, name="image")
@@ -60,7 +72,7 @@ def outputs(model: ov.Model) -> Sequence[np.ndarray]:
     return [np.array(values) for values in compiled(image // 16).values()]
 
 
-@pytest.mark.parametrize("layers", [centerface_like, no_padding, dilated])
+@pytest.mark.parametrize("layers", [centerface_like, no_padding, dilated, residual])
 @pytest.mark.parametrize("values", [SEVERAL, SEVERAL // 3])
 def test_strips_give_what_the_whole_gives(layers: Any, values: int) -> None:
     divided = network(layers)
@@ -74,6 +86,11 @@ def branch(image: Any) -> Any:
     return ops.add(first, convolution(first, CHANNELS, 3, padding=1))
 
 
+def sum_of_two_ways(image: Any) -> Any:
+    """Two wide layers that meet: rows of each belong to one of them only."""
+    return ops.add(convolution(image, CHANNELS, 3, padding=1), convolution(image, CHANNELS, 5, padding=2))
+
+
 def bias_by_row(image: Any) -> Any:
     rows = ops.add(convolution(image, CHANNELS, 3, padding=1), weights(1, HEIGHT, 1))
     return convolution(rows, 2, 3, padding=1)
@@ -84,7 +101,7 @@ def pooled(image: Any) -> Any:
     return convolution(first, 2, 1)
 
 
-@pytest.mark.parametrize("layers", [branch, bias_by_row, pooled])
+@pytest.mark.parametrize("layers", [branch, sum_of_two_ways, bias_by_row, pooled])
 def test_layers_that_need_the_whole_stay_whole(layers: Any) -> None:
     model = network(layers)
     assert divide_into_strips(model, SEVERAL) == 0
