@@ -118,6 +118,8 @@ class Video:
     voices, all else stays. Plans of earlier versions have `mute` for `silence`."""
     mute: str | None = None
     """What is muted where a transcript says it: `phone|card`, or `text(match='phone|card', names='Jane Roe|Roe')`."""
+    bleep: bool = False
+    """A tone sounds where sound is muted."""
     subtitles: Literal["copy", "drop"] = "copy"
     every: int | None = None
     """Localizers run on every n-th frame; in between, objects are tracked. None: as the plan's effort says."""
@@ -140,7 +142,9 @@ class Video:
                 raise BadPlan(f"video.{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
         if self.audio == "voice" and self.mute is not None:
             raise BadPlan("video.audio is voice, with which words of video.mute would be heard; choose one of the two")
-        for name in ("track", "two_pass", "smart"):
+        if self.bleep is True and (self.audio == "voice" or not self.mutes_spans):
+            raise BadPlan("video.bleep is true, but nothing is muted; add video.mute, or video.audio = speech-mute")
+        for name in ("track", "two_pass", "smart", "bleep"):
             if not isinstance(getattr(self, name), bool):
                 raise BadPlan(f"video.{name} is {getattr(self, name)!r}; it must be true or false")
         if self.size not in (None, "like-source"):
@@ -164,7 +168,7 @@ class Video:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return values if self.mute else {name: value for name, value in values.items() if name != "mute"}
+        return {name: value for name, value in values.items() if value or name not in {"mute", "bleep"}}
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
@@ -176,6 +180,10 @@ class Video:
 
 
 _MEMBER_FIELDS = ("drop_members", "copy_members", "topics")
+_PLAN_FIELDS = {
+    "rules", "metadata", "quality", "keep_out", "video", "effort", "verify", "people", "pdf_pages", "pdf_dpi",
+    *_MEMBER_FIELDS,
+}  # fmt: skip
 DEFAULT_RULE = Rule("face", PartSpec("centerface"), PartSpec("blacken"))
 
 
@@ -276,14 +284,7 @@ class Plan:
         """Return the plan of JSON or TOML values; rules may be strings. Raises `BadPlan`."""
         if not isinstance(value, Mapping):
             raise BadPlan(f"a plan is an object with rules, not {value!r}")
-        refuse_unknown(
-            value,
-            {
-                "rules", "metadata", "quality", "keep_out", "video", "effort", "verify", "people", "pdf_pages",
-                "pdf_dpi", *_MEMBER_FIELDS,
-            },
-            "a plan",
-        )  # fmt: skip
+        refuse_unknown(value, _PLAN_FIELDS, "a plan")
         rules, metadata = value.get("rules", [str(DEFAULT_RULE)]), value.get("metadata", [])
         if not isinstance(rules, list | tuple):
             raise BadPlan(f"rules are {rules!r}; they must be a list")

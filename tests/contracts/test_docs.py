@@ -306,7 +306,8 @@ def test_plans_in_the_docs_are_valid() -> None:
     assert (members.pdf_pages, members.render_dpi) == ("render", 300)
     assert plan.metadata == ("datetime",)
     assert video.video == Video(
-        codec="h264", crf=20, preset="veryfast", size="like-source", audio="drop", mute="phone|card", every=3
+        codec="h264", crf=20, preset="veryfast", size="like-source", audio="speech-mute", mute="phone|card",
+        bleep=True, every=3,
     )  # fmt: skip
 
 

@@ -124,6 +124,7 @@ def hide(
     audio: options.Audio = None,
     transcript: Transcript = None,
     mute: options.Mute = None,
+    bleep: options.Bleep = None,
     subtitles: options.Subtitles = None,
     on_damage: options.OnDamage = None,
     drop_member: options.DropMember = [],

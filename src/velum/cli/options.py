@@ -183,6 +183,10 @@ Mute = Annotated[
         help="Mute what is said, by --transcript: 'phone|card', or text(match='phone', names='Jane Roe', regex='...').",
     ),
 ]  # fmt: skip
+Bleep = Annotated[
+    bool | None,
+    typer.Option("--bleep", help="A tone sounds where --mute or --audio speech-mute mutes.", rich_help_panel="Video"),
+]
 OnDamage = Annotated[
     str | None,
     typer.Option(
@@ -229,7 +233,7 @@ Dpi = Annotated[
 
 _VIDEO_FIELDS = (
     "every", "two_pass", "smart", "track", "codec", "crf", "preset", "size", "audio", "mute",
-    "subtitles", "on_damage",
+    "bleep", "subtitles", "on_damage",
 )  # fmt: skip
 """Names of the arguments above, which are those of the fields of `velum.plan.Video`."""
 

@@ -85,7 +85,7 @@ def sound_file_leaks(
             before = stack.enter_context(open_sound(source, its_format, limits))
         if plan.video.audio == "silence":
             whole: dict[int, list[Span]] = {index: [WHOLE] for index in _audio_tracks(after)}
-            found, notes = _loud(after, whole, "should be silent but is not"), list[str]()
+            found, notes = _loud(after, whole, "should be silent but is not", but_tone=False), list[str]()
         elif plan.video.audio == "voice":
             found, notes = [], [CHANGED_WARNING]
         elif plan.video.audio == "copy" and plan.video.mute is not None:
@@ -120,10 +120,10 @@ def _track_leaks(
     return leaks + _loud(after, spans, "is not silent where its source has speech"), []
 
 
-def _loud(source: TrackSource, spans: Mapping[int, Sequence[Span]], what: str) -> list[Leak]:
+def _loud(source: TrackSource, spans: Mapping[int, Sequence[Span]], what: str, *, but_tone: bool = True) -> list[Leak]:
     return [
         Leak("audio", f"stream {index} {what} ({100 * loudness:.2f} % of full scale)")
-        for index, loudness in loudness_in(source, spans).items()
+        for index, loudness in loudness_in(source, spans, but_tone=but_tone).items()
         if loudness > SILENCE_LEVEL
     ]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.media.video.factories import Clip, made
+from tests.rows import exhaustive
 from typer.testing import CliRunner
 
 from velum import Engine, Plan
@@ -327,9 +328,59 @@ def test_plans_write_it_as_rules_of_text_are_written() -> None:
     assert plan.video.mute == "text(match='phone|card')"
     assert Plan.from_toml(plan.to_toml()) == plan
     assert Plan.from_json(plan.to_json()) == plan
-    assert "mute" not in Plan().to_json()["video"]
+    assert not {"mute", "bleep"} & set(Plan().to_json()["video"])
+    assert Plan.from_toml(replace(plan, video=Video(mute="phone", bleep=True)).to_toml()).video.bleep
     with pytest.raises(BadPlan, match=r"video\.mute is 3"):
         Plan.from_json({"video": {"mute": 3}})
+
+
+def test_a_tone_sounds_in_place_of_words(engine: Engine, source: Path) -> None:
+    plan = replace(ZONE, video=Video(mute=RULE, bleep=True), verify=True)
+    report, _ = hide(engine, source, VTT, plan=plan)
+    assert report.check
+    assert report.check["passed"]
+    (start, end), _ = report.sound[0]["muted"]
+    bleeped = [decode_sound(source.with_name("out.wav"))[1]]
+    assert np.array_equal(
+        decode_sound(source)[1][:, : round(start * RATE) - 1], bleeped[0][:, : round(start * RATE) - 1]
+    )
+    write_sound(source, [noise(9, RATE, level=0.3, seed=5)], "pcm_s16le", rate=RATE)
+    hide(engine, source, VTT, plan=plan)
+    bleeped.append(decode_sound(source.with_name("out.wav"))[1])
+    here, there = (wave[0, round(start * RATE) : round(end * RATE)] / 32_768 for wave in bleeped)
+    assert np.array_equal(here, there)
+    spectrum = np.abs(np.fft.rfft(here))
+    assert np.argmax(spectrum) * RATE / len(here) == pytest.approx(1000, abs=1)
+    assert np.abs(here).max() == pytest.approx(0.1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "suffix"), [("adpcm_ms", ".wav"), *exhaustive([("libopus", ".ogg"), ("pcm_mulaw", ".wav")])]
+)
+def test_the_check_tells_a_tone_from_words(engine: Engine, tmp_path: Path, encoder: str, suffix: str) -> None:
+    source = write_sound(tmp_path / f"a{suffix}", [noise(9, RATE, level=0.1)], encoder, rate=RATE)
+    _, written = hide(engine, source, VTT, plan=replace(ZONE, video=Video(mute=RULE, bleep=True), verify=True))
+    assert "[muted]" in written
+    check = Check(engine, RuntimeConfig(offline=True), engine.limits)
+    tone = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(9 * RATE) / RATE)
+    for wave, is_clean in ((tone, True), (tone + noise(9, RATE, level=0.01), False), (5 * tone, False)):
+        other = write_sound(tmp_path / f"c{suffix}", [wave], encoder, rate=RATE)
+        assert check(other, ZONE, transcript=source.with_name("out.vtt")).is_clean == is_clean
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "nothing is muted; add video.mute, or video.audio = speech-mute"),
+        ({"audio": "silence"}, "nothing is muted"),
+        ({"audio": "voice"}, "nothing is muted"),
+        ({"audio": "drop", "mute": "phone"}, "nothing is muted"),
+        ({"audio": "speech-mute", "bleep": "yes"}, "must be true or false"),
+    ],
+)
+def test_a_tone_needs_what_is_muted(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadPlan, match=message):
+        Video(**{"bleep": True, **settings})
 
 
 def test_the_check_finds_words_that_are_left(engine: Engine, source: Path) -> None:
@@ -347,7 +398,7 @@ def test_by_the_command_line(source: Path) -> None:
     transcript = source.with_suffix(".srt")
     transcript.write_bytes(SRT.encode())
     arguments = ["--transcript", str(transcript), "--mute", "card"]
-    result = CliRunner().invoke(app, ["hide", str(source), *arguments])
+    result = CliRunner().invoke(app, ["hide", str(source), *arguments, "--bleep"])
     assert result.exit_code == 0, result.output
     assert "1 card muted in 3.3 s of sound" in result.output
     hidden = source.with_name("talk.hidden.wav")

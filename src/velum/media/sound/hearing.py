@@ -7,8 +7,10 @@ from itertools import chain
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from velum.errors import BadInput
-from velum.media.sound.samples import TrackDecoder, format_of_track, normalize_samples
+from velum.media.sound.samples import Block, TrackDecoder, format_of_track, is_tone, normalize_samples
 from velum.media.sound.speech import (
     DETECTOR_RATE,
     GAP_SECONDS,
@@ -31,6 +33,7 @@ from velum.report import say_count
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.packet import Packet
+    from numpy.typing import NDArray
 
     from velum.limits import Limits
 
@@ -51,6 +54,9 @@ CHANGED_WARNING = (
     "voices are changed, which is weak: what is said stays, and with recordings of a few people it may be told who "
     "speaks; speech-mute and silence are safe"
 )
+
+_MEASURED_SECONDS = 0.02
+"""Sound that is measured at a time, or more."""
 
 MENTIONED_SECONDS = 0.1
 """Overlap that is mentioned; less is the unevenness of clocks. Encoders have a delay that is shorter."""
@@ -192,13 +198,24 @@ def _add_words(heard: Mapping[int, HeardTrack], words: WordSpans, name: object) 
     }
 
 
-def loudness_in(video: TrackSource, spans: Mapping[int, Sequence[Span]]) -> dict[int, float]:
+def loudness_in(video: TrackSource, spans: Mapping[int, Sequence[Span]], *, but_tone: bool = False) -> dict[int, float]:
     """Return the largest swing of samples in the spans of each track, as a share of full scale: half of high less low.
 
-    A constant is no sound: telephone codecs have no code for zero. Raises as `hear_tracks` does.
+    A constant is no sound: telephone codecs have no code for zero. With `but_tone`, neither is the tone that velum puts
+    in place of words. Raises as `hear_tracks` does.
     """
-    source = video.file.open_side_streams(video.limits)
     loudest = dict.fromkeys(spans, 0.0)
+    for index, rate, samples in _samples_in(video, spans):
+        swing = float((samples.max(axis=1) - samples.min(axis=1)).max()) / 2
+        if swing > loudest[index] and not (but_tone and is_tone(samples, rate)):
+            loudest[index] = swing
+    return loudest
+
+
+def _samples_in(video: TrackSource, spans: Mapping[int, Sequence[Span]]) -> "Iterator[tuple[int, int, NDArray[Any]]]":
+    """Yield the samples in the spans of each track, of some hundredths of a second at a time, with their rate."""
+    source = video.file.open_side_streams(video.limits)
+    waiting: dict[int, list[Block]] = {index: [] for index in spans}
     with closing(source), translate_read_errors(video.info.source):
         decoders = {
             stream.index: (format_of_track(stream).rate, _decoder(stream, video))
@@ -212,9 +229,15 @@ def loudness_in(video: TrackSource, spans: Mapping[int, Sequence[Span]]) -> dict
             for block in decoder.decode(packet):
                 samples = normalize_samples(block.samples)
                 for part in cut_spans(spans[index], block.start, samples.shape[1], rate):
-                    swing = samples[:, part].max(axis=1) - samples[:, part].min(axis=1)
-                    loudest[index] = max(loudest[index], float(swing.max()) / 2)
-    return loudest
+                    parts = waiting[index]
+                    is_next = not parts or parts[-1].end == block.start + part.start
+                    if not is_next or sum(each.samples.shape[1] for each in parts) >= _MEASURED_SECONDS * rate:
+                        yield index, rate, np.concatenate([each.samples for each in parts], axis=1)
+                        parts.clear()
+                    parts.append(Block(block.start + part.start, samples[:, part]))
+    for index, parts in waiting.items():
+        if parts:
+            yield index, decoders[index][0], np.concatenate([each.samples for each in parts], axis=1)
 
 
 def _decoder(stream: "AudioStream", video: TrackSource) -> TrackDecoder:

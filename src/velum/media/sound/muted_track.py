@@ -10,11 +10,12 @@ import numpy as np
 
 from velum.media.sound.encoder import TrackEncoder
 from velum.media.sound.hearing import HeardTrack
-from velum.media.sound.samples import Block, TrackDecoder, mute
-from velum.media.sound.speech import cut_spans
+from velum.media.sound.samples import Block, TrackDecoder, add_tone, mute
+from velum.media.sound.speech import cut_spans, spans_in
 from velum.media.sound.voice import MAX_PIECE_SAMPLES, PIECE_SECONDS, VoiceChange, change_voice
 from velum.media.video.info import TrackSource
 from velum.media.video.probe import to_fraction
+from velum.plan import Video
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -23,24 +24,25 @@ if TYPE_CHECKING:
 
 
 class MutedTrack:
-    """A track that is decoded, muted in spans or given other voices there, and encoded again, each sample at its time.
+    """A track that is decoded, muted or changed in spans, and encoded again, each sample at its time.
 
-    With `to_zero`, the first sample comes to time 0, in formats that know no times.
+    Its spans get silence, a tone or other voices. With `to_zero`, the first sample comes to time 0, in formats that
+    know no times.
     """
 
     def __init__(
         self, stream: "AudioStream", target: "OutputContainer", format: str, video: TrackSource, heard: HeardTrack,
-        audio: str, *, to_zero: bool = False, block_bytes: int = 0,
+        settings: Video, *, to_zero: bool = False, block_bytes: int = 0,
     ) -> None:  # fmt: skip
         self._encoder = TrackEncoder(
-            stream, target, format, setting=audio, bit_rate=heard.bit_rate, block_bytes=block_bytes
+            stream, target, format, setting=settings.audio, bit_rate=heard.bit_rate, block_bytes=block_bytes
         )
         made = self._encoder.made
         self._decoder = TrackDecoder(stream, video.info.source, made, video.limits, cover_damage=video.cover_damage)
         self._spans, self._rate = heard.spans, made.rate
-        self._is_changed, self._waiting, self._waiting_samples = audio == "voice", list[Block](), 0
+        self._is_changed, self._waiting, self._waiting_samples = settings.audio == "voice", list[Block](), 0
         self._most = max(1, min(round(PIECE_SECONDS * made.rate), MAX_PIECE_SAMPLES // made.channels))
-        self._to_zero, self._first = to_zero, 0
+        self._bleep, self._to_zero, self._first = settings.bleep, to_zero, 0
         self._block_bytes = block_bytes if self._encoder.block_samples else 0
         self._blocks: dict[int, bytes] = {}
         self.note = self._encoder.note
@@ -124,6 +126,8 @@ class MutedTrack:
         samples = block.samples.copy() if where else block.samples
         for part in where:
             mute(samples, part)
+        for span in spans_in(self._spans, block.start, samples.shape[1], self._rate) if self._bleep else ():
+            add_tone(samples, block.start, span, self._rate)
         return samples
 
 

@@ -35,6 +35,12 @@ _LARGEST = {"flt": 1e30, "dbl": 1e290}
 _LOUD, _FAR_BEYOND, _THROUGHOUT = 2.0, 100.0, 0.9
 """Samples beyond full scale, those far beyond it, and the share of the former in sound that is too loud throughout."""
 
+TONE_HERTZ, TONE_LEVEL, _TONE_FADE_SECONDS = 1000, 0.1, 0.03
+"""The tone that sounds in place of what is muted: its level is a share of full scale (-20 dBFS)."""
+
+_TONE_NOISE = 0.2
+"""Noise of encoders beside the tone, as a share of its level: ADPCM has up to 15 %, others have less than 4 %."""
+
 _TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 
 
@@ -175,6 +181,30 @@ def samples_of(frame: AudioFrame, channels: int) -> "NDArray[Any]":
 def mute(samples: "NDArray[Any]", where: slice) -> None:
     """Set samples to silence in place; that of unsigned samples is the middle value."""
     samples[:, where] = 1 << (8 * samples.itemsize - 1) if samples.dtype.kind == "u" else 0
+
+
+def add_tone(samples: "NDArray[Any]", start: int, span: tuple[int, int], rate: int) -> None:
+    """Put a tone of fixed level in place of the samples of a span; `start` is the number of the first sample.
+
+    It does not depend on what was there, and begins and ends softly.
+    """
+    numbers = np.arange(max(start, span[0]), min(start + samples.shape[1], span[1]))
+    gain = np.minimum(numbers - span[0], span[1] - 1 - numbers) / (_TONE_FADE_SECONDS * rate)
+    wave = TONE_LEVEL * np.clip(gain, 0, 1) * np.sin(2 * np.pi * TONE_HERTZ * numbers / rate)
+    if samples.dtype.kind != "f":
+        full = float(1 << (8 * samples.itemsize - 1))
+        wave = np.round(wave * full) + (full if samples.dtype.kind == "u" else 0)
+    samples[:, numbers - start] = wave
+
+
+def is_tone(samples: "NDArray[Any]", rate: int) -> bool:
+    """Tell whether normalized samples are the tone of `add_tone` alone, up to the noise of encoders."""
+    turns = 2 * np.pi * TONE_HERTZ * np.arange(samples.shape[1]) / rate
+    parts = np.stack([np.ones_like(turns), np.sin(turns), np.cos(turns)], axis=1)
+    shares = np.linalg.lstsq(parts, samples.T, rcond=None)[0]
+    levels = np.hypot(shares[1], shares[2])
+    rest = np.abs(samples - (parts @ shares).T).max(axis=1)
+    return bool((levels <= 1.5 * TONE_LEVEL).all() and (rest <= _TONE_NOISE * levels).all())
 
 
 def normalize_samples(samples: "NDArray[Any]") -> "NDArray[Any]":

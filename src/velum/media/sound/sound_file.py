@@ -28,7 +28,7 @@ from velum.media.video.packets import start_seconds
 from velum.media.video.probe import codec_of, to_fraction
 from velum.media.video.side_streams import Kind, metadata_entries
 from velum.media.video.stream_selection import VOICE_WARNING, add_copy
-from velum.plan import Plan
+from velum.plan import Plan, Video
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -149,7 +149,7 @@ def write_sound(source: SoundSource, part: Path, plan: Plan, words: WordSpans | 
     kind = SOUND_CONTAINERS[source.info.format]
     try:
         with open_muxer(str(part), kind, dict(kind.options) | {"fflags": "+bitexact"}) as target:
-            tracks, reached = _write_tracks(source, target, heard, plan.video.audio)
+            tracks, reached = _write_tracks(source, target, heard, plan.video)
     except VelumError:
         raise
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -199,7 +199,7 @@ def mono_samples(path: Path, limits: Limits, rate: int) -> "NDArray[np.float32]"
 
 
 def _write_tracks(
-    source: SoundSource, target: "OutputContainer", heard: Mapping[int, HeardTrack], audio: str
+    source: SoundSource, target: "OutputContainer", heard: Mapping[int, HeardTrack], video: Video
 ) -> tuple[dict[int, MutedTrack], Fraction]:
     """Write all tracks; return those that were encoded again, and where the last packet ends, in seconds."""
     info, demuxer = source.info, source.file.open_side_streams(source.limits)
@@ -216,7 +216,7 @@ def _write_tracks(
                 continue
             to_zero = not SOUND_CONTAINERS[info.format].stores_pts
             values = cast("AudioStream", stream), target, info.format, source, track
-            encoded[stream.index] = MutedTrack(*values, audio, to_zero=to_zero, block_bytes=block_bytes)
+            encoded[stream.index] = MutedTrack(*values, video, to_zero=to_zero, block_bytes=block_bytes)
         for packet in packets_of(source, demuxer, codecs, info.format):
             reached = max(reached, start_seconds(packet) + (packet.duration or 0) * to_fraction(packet.time_base))
             if muted := encoded.get(packet.stream.index):

@@ -1,6 +1,8 @@
 """Finds speech: a voice activity detector over the mix and over each channel, and the spans of time that it gives."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
@@ -208,10 +210,19 @@ def merge_spans(spans: Iterable[Span], *, gap: float, guard: float) -> list[Span
 
 def cut_spans(spans: Sequence[Span], start: int, count: int, rate: int) -> Iterator[slice]:
     """Yield which of the `count` samples from number `start` on lie in the spans, which are in order."""
-    for begin, end in spans:
-        first, last = max(floor(begin * rate) - start, 0), min(ceil(end * rate) - start, count)
-        if first < last:
-            yield slice(first, last)
+    for first, last in spans_in(spans, start, count, rate):
+        yield slice(max(first - start, 0), min(last - start, count))
+
+
+def spans_in(spans: Sequence[Span], start: int, count: int, rate: int) -> Iterator[tuple[int, int]]:
+    """Yield the spans, which are in order, that touch the `count` samples from number `start` on, in samples."""
+    at = max(bisect_left(spans, start / rate, key=lambda span: span[1]) - 1, 0)
+    for begin, end in islice(spans, at, None):
+        first, last = floor(begin * rate), ceil(end * rate)
+        if first >= start + count:
+            return
+        if first < last and last > start:
+            yield first, last
 
 
 def shrink_spans(spans: Iterable[Span], by: float) -> list[Span]:

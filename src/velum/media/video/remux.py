@@ -137,7 +137,7 @@ class PassthroughStreams:
                 self._silences[stream.index] = SilentTrack(cast("AudioStream", stream), self._target, format)
             elif (heard := self._heard.get(stream.index)) and not self._is_copied(heard, stream.index, choice):
                 values = cast("AudioStream", stream), self._target, format, self._video, heard
-                self._muted[stream.index] = MutedTrack(*values, video.audio)
+                self._muted[stream.index] = MutedTrack(*values, video)
             else:
                 rate = choice.bit_rates.get(stream.index)
                 self._streams[stream.index] = add_copy(self._target, stream, rate)
