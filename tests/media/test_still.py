@@ -12,6 +12,7 @@ from PIL import Image
 from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media.still import render_still
+from velum.media.video.proxy import write_preview
 
 
 def png(colour: str) -> bytes:
@@ -61,3 +62,15 @@ def test_a_still_of_a_video_tells_its_length(tmp_path: Path) -> None:
         container.mux(stream.encode())
     still = render_still(tmp_path / "clip.mp4", Limits(), 0, 0)
     assert still.seconds == pytest.approx(1.5, abs=0.05)
+
+
+def test_the_images_of_a_topic_are_shown_as_a_video(tmp_path: Path) -> None:
+    pytest.importorskip("rosbags", reason="pip install rosbags")
+    logs = pytest.importorskip("tests.media.archive.logs", reason="pip install mcap")
+    source = logs.mcap(tmp_path / "drive.mcap", logs.drive(4))
+    still = render_still(source, Limits(), 0, 0, "/front/compressed", tmp_path)
+    assert still.seconds == pytest.approx(0.4)
+    assert list(write_preview(source, tmp_path / "p.mp4", Limits(), "/front/compressed", tmp_path))[-1] == (4, 4)
+    with av.open(str(tmp_path / "p.mp4")) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([0, 0.1, 0.2, 0.3], abs=0.01)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { shownMembers, tracksAt } from '../../src/velum/service/ui/photo/members.mjs';
 import * as edits from '../../src/velum/service/ui/photo/edits.mjs';
 import { maskOf, polygon, resized, runsOf, stroke } from '../../src/velum/service/ui/photo/masks.mjs';
 import { drawnLabels, hiddenText } from '../../src/velum/service/ui/photo/labels.mjs';
@@ -100,4 +101,21 @@ test('what is hidden is counted as people say it', () => {
   assert.equal(hiddenText(labels, 'de'), '3 Gesichter und 2 Kennzeichen unkenntlich');
   assert.equal(hiddenText(['person', 'fire hydrant'], 'de'), '1 Mensch und 1 × fire hydrant unkenntlich');
   assert.equal(hiddenText([], 'de'), 'Nichts unkenntlich');
+});
+
+test('members of an archive are shown as pages, videos and sounds, with the tracks of each', () => {
+  const members = [
+    { name: 'a.tif', action: 'hidden', first_frame: 0, frames: 2, format: 'TIFF' },
+    { name: 'clip.bin', action: 'hidden', first_frame: 2, frames: 10, format: 'MP4' },
+    { name: '/camera', action: 'hidden', first_frame: 12, frames: 5, messages: 5 },
+    { name: 'a.wav', action: 'hidden', first_frame: 17, frames: 0, format: 'WAV', sound: [{ stream: 0, action: 'silence' }] },
+    { name: 'notes.txt', action: 'copied' },
+  ];
+  const tracks = [{ label: 'face', first_frame: 3, last_frame: 5 }, { label: 'person', first_frame: 12, last_frame: 16 }];
+  const shown = shownMembers({ members, tracks, hidden: [{ label: 'text', frame: 1 }], warnings: [] });
+  assert.deepEqual(shown.map(({ member, kind, page, labels }) => [member.name, kind, page, labels]), [
+    ['a.tif', 'page', 0, []], ['a.tif', 'page', 1, ['text']], ['clip.bin', 'film', 0, ['face']], ['/camera', 'film', 0, ['person']], ['a.wav', 'sound', 0, []],
+  ]);
+  assert.deepEqual(shown[2].tracks, [{ label: 'face', first_frame: 1, last_frame: 3 }]);
+  assert.deepEqual([0, 1, 3, 4].map((frame) => tracksAt(shown[2].tracks, frame).length), [0, 1, 1, 0]);
 });

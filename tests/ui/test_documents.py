@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +58,30 @@ def test_the_pictures_of_a_pdf_are_named_by_page(page: Any) -> None:
     page.get_by_text("2 of 2").wait_for()
     if AXE.exists():
         checked(page)
+
+
+@pytest.mark.exhaustive
+def test_a_video_in_an_archive_is_played_beside_its_original_and_then_approved(page: Any, clip: Path) -> None:
+    hidden_in(page, archive(clip_webm=clip.read_bytes()))
+    page.get_by_role("link", name="View trip.zip").click()
+    page.get_by_role("heading", name="1 face hidden").wait_for()
+    page.goto(f"{page.url}/queue")
+    approve, play = page.get_by_role("button", name=re.compile("^Approve")), page.get_by_label("Play", exact=True)
+    approve.wait_for()
+    page.locator("velum-film button.primary:not([disabled])").wait_for()
+    page.wait_for_function("() => [...document.querySelectorAll('velum-film video')].every((e) => e.readyState > 1)")
+    page.get_by_text("Frame 1 of 20. Hidden here: Face").wait_for()
+    page.get_by_role("button", name="Original", exact=True).click()
+    play.click()
+    page.wait_for_function("() => document.querySelectorAll('velum-film video')[1].ended")
+    assert approve.is_disabled(), "the result was not seen"
+    page.get_by_role("button", name="Side by side").click()
+    page.get_by_label("Position").fill("7")
+    page.get_by_text("Frame 8 of 20").wait_for()
+    if AXE.exists():
+        checked(page)
+    play.click()
+    page.wait_for_function("() => !document.querySelector('velum-approve button').disabled")
 
 
 @pytest.mark.exhaustive

@@ -14,6 +14,7 @@ from velum.limits import Limits
 from velum.media import archive, kind_of, open_source, sound_format_of
 from velum.media.image.info import ImageInfo, ImagePage
 from velum.media.image_sequence import SequenceInfo
+from velum.media.sequence_file import is_sequence
 
 LARGEST_SIDE = 12_000
 """Longest side of a still, in pixels; larger pictures are scaled down to it."""
@@ -107,13 +108,18 @@ def _unpack(
                 continue
             archive.unpack_member(container, member, file)
             kind = archive.container_of(file)
-            if kind is None and not inside and (kind_of(file) or (wanted and sound_format_of(file))):
+            if kind is None and not inside and _is_shown(file, sound=wanted != ""):
                 return file
             if kind is not None and (inside or not wanted):
                 rest = wanted.removeprefix(f"{member.name}/")
                 if found := _unpack(file, kind, budget, rest, folder, depth + 1):
                     return found
     return None
+
+
+def _is_shown(file: Path, *, sound: bool) -> bool:
+    """Tell whether a member is a picture, a video, the images of a topic, or, where that is asked for, a sound."""
+    return kind_of(file) is not None or is_sequence(file) or (sound and sound_format_of(file) is not None)
 
 
 def _jpeg_of(frame: Frame, side: int) -> bytes:

@@ -12,10 +12,10 @@ import av
 
 from velum.errors import BadInput
 from velum.limits import Limits
-from velum.media import open_source, sound_format_of
+from velum.media import Reader, open_source, sound_format_of
+from velum.media.image.info import ImageInfo
 from velum.media.sound.preview import write_sound_preview
 from velum.media.still import unpack_shown
-from velum.media.video.reader import VideoReader
 
 LARGEST_SIDE = 1280
 TIME_BASE = Fraction(1, 90_000)
@@ -30,8 +30,8 @@ def write_preview(
 ) -> Iterator[tuple[int, int | None]]:
     """Write the proxy of a video or sound to `target`; yield (frames done, frames in all or None) after each frame.
 
-    Frames keep their order and, to 1/90,000 of a second, their times; seconds count for frames of sound. Of an archive
-    or a document, it is that of a `member`, by its name in the report, which is unpacked into `folder`. Raises
+    Frames keep their order and, to 1/90,000 of a second, their times; seconds count for frames of sound. Of an archive,
+    a document or a log, it is that of a `member`, by its name in the report, which is unpacked into `folder`. Raises
     `BadInput` and `LimitExceeded` as reading does. The file is complete only when the iterator is exhausted.
     """
     source = unpack_shown(source, limits, member, folder)
@@ -39,12 +39,12 @@ def write_preview(
         yield from write_sound_preview(source, target, limits)
         return
     with open_source(source, limits) as reader:
-        if not isinstance(reader, VideoReader):
+        if isinstance(reader.info, ImageInfo):
             raise BadInput(f"{source} is an image, which needs no preview; give a video or a sound file")
         yield from _encode_proxy(reader, target)
 
 
-def _encode_proxy(reader: VideoReader, target: Path) -> Iterator[tuple[int, int | None]]:
+def _encode_proxy(reader: Reader, target: Path) -> Iterator[tuple[int, int | None]]:
     with av.open(str(target), "w", options={"movflags": "faststart"}) as container:
         info = reader.info
         scale = min(1.0, LARGEST_SIDE / max(info.width, info.height))

@@ -1,35 +1,22 @@
 // @ts-check
-/** An archive or a document: what was done with each of its members, and its pictures before and after. */
+/** An archive, a document or a log: what was done with each of its members, and its pictures, videos and sounds before and after. */
 import { getBlob } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { remarks } from '../parts/remarks.mjs';
 import { VelumViewer } from '../parts/viewer.mjs';
-import { isVideo } from '../start/file_types.mjs';
+import { soundOf } from '../sound/spans.mjs';
+import { VelumSound } from '../sound/view.mjs';
 import { t } from '../i18n.mjs';
+import { VelumFilm } from './film.mjs';
 import { hiddenText } from './labels.mjs';
+import { shownMembers } from './members.mjs';
 
-/**
- * @typedef {{ name: string, action: 'hidden' | 'copied' | 'edited' | 'removed' | 'emptied' | 'covered' | 'container', first_frame?: number, frames?: number, reason?: string }} Member
- * @typedef {{ members: Member[], hidden: { label: string, frame: number }[], tracks: { label: string, first_frame: number }[], warnings: string[] }} DocumentReport
- * @typedef {{ member: Member, page: number, labels: string[] }} Shown a page of a picture, or a video
- */
+/** @typedef {import('./members.mjs').Member} Member */
+/** @typedef {import('./members.mjs').Shown} Shown */
 
 /** What was done with members that are not shown, in this order. */
 const OTHERS = /** @type {const} */ (['edited', 'removed', 'emptied', 'copied']);
 const MOST_NAMED = 200;
-
-/**
- * The pictures and videos of a report, a page each, and what was hidden in them.
- * @param {DocumentReport} report
- * @returns {Shown[]}
- */
-export function shownMembers({ members, hidden, tracks }) {
-  return members.filter(({ action }) => action === 'hidden' || action === 'covered').flatMap((member) => {
-    const { name, first_frame: first = 0, frames = 1 } = member, video = isVideo(name);
-    if (video) return [{ member, page: 0, labels: tracks.filter(({ first_frame: at }) => at >= first && at < first + frames).map(({ label }) => label) }];
-    return Array.from({ length: frames }, (_, page) => ({ member, page, labels: hidden.filter(({ frame }) => frame === first + page).map(({ label }) => label) }));
-  });
-}
 
 /** Pictures of PDFs have no names: the report numbers them. @param {string} name */
 export const memberName = (name) => name.replace(/page (\d+), image (\d+)$/, (_, page, image) => t('document.image', { page, image })).replace(/(^|\/)page (\d+)$/, (_, before, at) => before + t('document.page', { at }));
@@ -47,23 +34,25 @@ export class VelumDocument extends HTMLElement {
   /** @type {'before' | 'after' | 'compare'} */
   #view = 'compare';
   viewer = /** @type {VelumViewer} */ (document.createElement('velum-viewer'));
+  /** Where videos and sounds are played. */
+  #player = h('div', { class: 'player', hidden: true });
   #bar = h('div', { class: 'row tools', role: 'toolbar', 'aria-label': t('photo.tools') });
   #note = h('div', { 'aria-live': 'polite' });
   #list = h('ul', { class: 'regions members' });
 
   /** Whether all was shown that can be: then it may be approved. */
   get whole() {
-    return this.#seen.size === this.#all.length && !this.#all.some(({ member }) => isVideo(member.name));
+    return this.#seen.size === this.#all.length;
   }
 
-  /** @param {string} path of the job @param {DocumentReport} report @param {boolean} original whether it may be seen */
+  /** @param {string} path of the job @param {import('./members.mjs').DocumentReport} report @param {boolean} original whether it may be seen */
   open(path, report, original) {
     [this.#path, this.#original, this.#all] = [path, original, shownMembers(report)];
     if (!original) this.#view = 'after';
-    const labels = this.#all.flatMap((shown) => shown.labels), videos = this.#all.some(({ member }) => isVideo(member.name));
+    const labels = this.#all.flatMap((shown) => shown.labels), played = this.#all.some(({ kind }) => kind !== 'page');
     const side = h('aside', { class: 'panel stack', 'aria-label': t('document.members') }, h('div', {}, h('h2', {}, hiddenText(labels)), h('p', { class: 'quiet' }, t('document.pictures', { n: this.#all.length }))),
-      videos ? h('p', { class: 'note' }, t('document.video')) : '', remarks(report.warnings), this.#list, ...OTHERS.map((action) => others(report.members, action)));
-    this.replaceChildren(h('div', { class: 'stage' }, this.#bar, this.#all.length ? this.viewer : h('p', { class: 'empty' }, t('document.none')), this.#note), side);
+      played ? h('p', { class: 'note' }, t('document.video')) : '', remarks(report.warnings), this.#list, ...OTHERS.map((action) => others(report.members, action)));
+    this.replaceChildren(h('div', { class: 'stage' }, this.#bar, ...(this.#all.length ? [this.viewer, this.#player] : [h('p', { class: 'empty' }, t('document.none'))]), this.#note), side);
     this.#list.append(...this.#all.map((shown, i) => this.#row(shown, i)));
     this.#list.addEventListener('keydown', (event) => {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -80,11 +69,11 @@ export class VelumDocument extends HTMLElement {
   }
 
   /** @param {Shown} shown @param {number} i */
-  #row({ member, page, labels }, i) {
-    const many = (member.frames ?? 1) > 1 && !isVideo(member.name);
+  #row({ member, page, labels, kind }, i) {
+    const many = (member.frames ?? 1) > 1 && kind === 'page';
     return h('li', {}, h('button', { type: 'button', class: 'plain', onclick: () => this.#show(i) },
       h('span', { class: 'member-name' }, many ? `${memberName(member.name)}, ${t('document.page', { at: page + 1 })}` : memberName(member.name)),
-      h('span', { class: 'small quiet' }, member.action === 'covered' ? t('document.covered') : hiddenText(labels))));
+      h('span', { class: 'small quiet' }, member.action === 'covered' ? t('document.covered') : kind === 'sound' ? soundText(member) : hiddenText(labels))));
   }
 
   /** @param {number} at @param {boolean} [focus] */
@@ -102,6 +91,10 @@ export class VelumDocument extends HTMLElement {
     if (aside && aside.scrollHeight > aside.clientHeight) rows[at].scrollIntoView({ block: 'nearest' });
     if (focus) /** @type {HTMLElement} */ (rows[at].firstElementChild).focus();
     this.#tools();
+    this.#player.replaceChildren();
+    this.viewer.hidden = shown.kind !== 'page';
+    this.#player.hidden = shown.kind === 'page';
+    if (shown.kind !== 'page') return this.#play(shown, at);
     const query = new URLSearchParams({ member: shown.member.name, page: String(shown.page) });
     /** @param {'source' | 'result'} of */
     const picture = async (of) => createImageBitmap(await getBlob(`${this.#path}/still?of=${of}&${query}`, signal));
@@ -110,18 +103,38 @@ export class VelumDocument extends HTMLElement {
       if (at !== this.#at) return;
       this.viewer.mode = before ? this.#view : 'after';
       await this.viewer.show(before, after);
-      this.#note.replaceChildren();
-      this.#seen.add(at);
-      rows[at].classList.add('seen');
-      this.dispatchEvent(new Event('page'));
+      this.#saw(at);
     } catch (error) {
       if (!signal.aborted && at === this.#at) this.#note.replaceChildren(h('p', { class: 'note warn' }, t('document.cannot', { name: memberName(shown.member.name) })));
     }
   }
 
+  /** All of a member was shown. @param {number} at */
+  #saw(at) {
+    this.#note.replaceChildren();
+    this.#seen.add(at);
+    this.#list.children[at].classList.add('seen');
+    this.dispatchEvent(new Event('page'));
+  }
+
+  /** A video or a sound is shown once its result was played. @param {Shown} shown @param {number} at */
+  #play({ member, kind, tracks }, at) {
+    this.#note.replaceChildren();
+    if (kind === 'sound') {
+      const sound = /** @type {VelumSound} */ (document.createElement('velum-sound'));
+      this.#player.append(sound);
+      sound.addEventListener('heard', () => this.#saw(at));
+      return sound.open(this.#path, { frames: 0, sound: member.sound, warnings: [] }, this.#original, member.name);
+    }
+    const film = /** @type {VelumFilm} */ (document.createElement('velum-film'));
+    this.#player.append(film);
+    film.addEventListener('played', () => this.#saw(at));
+    film.open(this.#path, member.name, member.frames ?? 1, tracks, this.#original);
+  }
+
   #tools() {
     const at = this.#at, all = this.#all.length;
-    const views = this.#original ? /** @type {const} */ (['before', 'compare', 'after']) : [];
+    const pages = this.#all[at].kind === 'page', views = this.#original && pages ? /** @type {const} */ (['before', 'compare', 'after']) : [];
     this.#bar.replaceChildren(
       ...views.map((view) => h('button', { type: 'button', 'aria-pressed': String(this.#view === view), onclick: () => {
         this.#view = this.viewer.mode = view;
@@ -131,13 +144,19 @@ export class VelumDocument extends HTMLElement {
       h('button', { type: 'button', 'aria-label': t('document.back'), title: t('document.back'), disabled: at === 0, onclick: () => this.#show(at - 1) }, icon(ICONS.back)),
       h('span', { class: 'small number' }, t('document.at', { at: at + 1, all })),
       h('button', { type: 'button', 'aria-label': t('document.on'), title: t('document.on'), disabled: at === all - 1, onclick: () => this.#show(at + 1) }, icon(ICONS.on)),
-      h('span', { class: 'gap' }),
+      h('span', { class: 'gap' }), ...(pages ? [
       h('button', { type: 'button', 'aria-label': t('photo.out'), title: t('photo.out'), onclick: () => this.viewer.zoom(0.8) }, icon(ICONS.minus)),
       h('button', { type: 'button', 'aria-label': t('photo.in'), title: t('photo.in'), onclick: () => this.viewer.zoom(1.25) }, icon(ICONS.add)),
-      h('button', { type: 'button', onclick: () => this.viewer.fit() }, t('photo.fit')));
+      h('button', { type: 'button', onclick: () => this.viewer.fit() }, t('photo.fit'))] : []));
   }
 }
 customElements.define('velum-document', VelumDocument);
+
+/** @param {Member} member a sound */
+function soundText({ sound }) {
+  const { action, spans } = soundOf({ sound });
+  return t(spans.length || action === 'silence' ? `sound.done.${action}` : 'sound.done.none', { n: spans.length });
+}
 
 /** Members that something else was done with. @param {Member[]} members @param {typeof OTHERS[number]} action */
 function others(members, action) {

@@ -17,6 +17,7 @@ export class VelumSound extends HTMLElement {
   /** Whether the result was played: then it may be approved. */
   heard = false;
   #path = '';
+  #member = '';
   #gone = new AbortController();
   #seconds = 0;
   /** @type {import('./spans.mjs').Sound} */
@@ -39,9 +40,12 @@ export class VelumSound extends HTMLElement {
     return this.#players[this.#of];
   }
 
-  /** @param {string} path of the job @param {import('./spans.mjs').SoundReport} report @param {boolean} original whether it may be heard */
-  open(path, report, original) {
-    [this.#path, this.#sound] = [path, soundOf(report)];
+  /**
+   * @param {string} path of the job @param {import('./spans.mjs').SoundReport} report @param {boolean} original whether it may be heard
+   * @param {string} [member] of an archive, beside whose list it is shown
+   */
+  open(path, report, original, member = '') {
+    [this.#path, this.#sound, this.#member] = [path, soundOf(report), member];
     const { spans, action, tracks } = this.#sound;
     const files = original ? /** @type {const} */ (['source', 'result']) : /** @type {const} */ (['result']);
     this.#choice.replaceChildren(...(original ? files.map((of) => h('button', { type: 'button', 'data-of': of, 'aria-pressed': String(of === this.#of), onclick: () => this.#listen(of) }, t(of === 'source' ? 'photo.view.before' : 'photo.view.after'))) : []));
@@ -55,7 +59,13 @@ export class VelumSound extends HTMLElement {
       action === 'voice' ? h('p', { class: 'note warn' }, t('sound.weak')) : '',
       tracks > 1 ? h('p', { class: 'note warn' }, t('sound.tracks', { n: tracks })) : '',
       remarks(report.warnings), this.#list, h('p', { class: 'small quiet' }, t(action === 'silence' ? 'sound.all.how' : 'sound.missed')));
-    this.replaceChildren(stage, side, ...files.map((of) => this.#players[of]));
+    if (member) {
+      side.className = 'stack tight';
+      side.removeAttribute('aria-label');
+      stage.append(side);
+    }
+    this.classList.toggle('alone', !member);
+    this.replaceChildren(stage, member ? '' : side, ...files.map((of) => this.#players[of]));
     for (const of of files) this.#load(of);
     this.#players.result.addEventListener('playing', () => this.#wasHeard());
     addEventListener('keydown', (event) => this.#key(event), { signal: this.#gone.signal });
@@ -92,7 +102,7 @@ export class VelumSound extends HTMLElement {
 
   /** @param {'source' | 'result'} of @param {HTMLImageElement} picture @param {HTMLElement} box */
   async #draw(of, picture, box) {
-    const answer = await request(`${this.#path}/still?of=${of}&side=${SIDE}`, { signal: this.#gone.signal });
+    const answer = await request(`${this.#path}/still?${new URLSearchParams({ of, side: String(SIDE), member: this.#member })}`, { signal: this.#gone.signal });
     const seconds = Number(answer.headers.get('x-velum-seconds') ?? 0);
     picture.src = URL.createObjectURL(await answer.blob());
     picture.addEventListener('load', () => URL.revokeObjectURL(picture.src), { once: true });
@@ -119,7 +129,7 @@ export class VelumSound extends HTMLElement {
   async #load(of) {
     const player = this.#players[of], { signal } = this.#gone;
     try {
-      await play(player, this.#path, { of }, () => this.#note.replaceChildren(h('p', { class: 'note', role: 'status' }, t('sound.making'))), signal);
+      await play(player, this.#path, { of, member: this.#member }, () => this.#note.replaceChildren(h('p', { class: 'note', role: 'status' }, t('sound.making'))), signal);
     } catch (error) {
       if (!signal.aborted) this.#note.replaceChildren(h('div', { class: 'note warn' }, t(of === 'source' ? 'sound.cannot.source' : 'sound.cannot'), behind(error instanceof Error ? error.message : '')));
       return;
