@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -37,6 +38,38 @@ def hide(folder: Path, environ: Mapping[str, str] = MappingProxyType({})) -> Any
     )  # fmt: skip
     assert (folder / "photo.hidden.jpg").is_file()
     return json.loads(done.stdout.splitlines()[-1])
+
+
+NEVER = {
+    "av",
+    "email.parser",
+    "fastapi",
+    "httpx2",
+    "lap",
+    "onnxruntime",
+    "pydantic",
+    "pydicom",
+    "pypdfium2",
+    "rich",
+    "sqlalchemy",
+    "velum.engine.containers",
+    "velum.engine.gallery",
+    "velum.engine.people",
+    "velum.locate.pii",
+    "velum.locate.text",
+    "velum.media.archive.rosbag2_file",
+    "velum.media.archive.zip_file",
+    "velum.media.inventory.movie",
+    "velum.media.video",
+    "velum.service",
+    "velum.track.tracker",
+}
+"""Modules that one photograph does not need: for videos, documents, people, words, services and messages."""
+
+
+def test_nothing_is_loaded_that_one_photograph_does_not_need(tmp_path: Path) -> None:
+    assert [name for name in NEVER if name.startswith("velum.") and find_spec(name) is None] == []
+    assert set(hide(tmp_path)["modules"]) & NEVER == set()
 
 
 def test_no_garbage_is_looked_for_as_the_process_ends(tmp_path: Path) -> None:

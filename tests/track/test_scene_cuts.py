@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from velum.errors import BadInput
-from velum.track import Observation, Thumbnail
 from velum.track.scene_cuts import scenes
+from velum.track.template_matcher import Observation, Thumbnail
 
 
 def ground(seed: int, mean: float = 128, contrast: float = 40) -> Thumbnail:

@@ -16,7 +16,8 @@ from PIL import Image, ImageSequence
 from tests.rows import but_for, exhaustive
 
 from velum.region import Box, Region
-from velum.track import Observation, Thumbnail, track_observations
+from velum.track.template_matcher import Observation, Thumbnail
+from velum.track.tracker import track_observations
 
 WIDTH, HEIGHT, SCALE = 960, 540, 2
 PAD = 6

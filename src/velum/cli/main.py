@@ -4,10 +4,10 @@ import atexit
 import gc
 import os
 import sys
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
@@ -44,6 +44,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
 SERVERS = frozenset({"mcp", "serve", "serve-models", "watch", "worker"})
 """Commands that run for days: for them, Python collects garbage as usual."""
+
+HELP = ("-h", "--help")
 
 FIRST_GENERATION = 100_000
 """How many objects a command that starts up may make before Python looks for garbage among them: imports make none, and
@@ -167,7 +169,7 @@ def command_line(only: str = "") -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": [*HELP]},
     )
     line.callback()(_options)
     for name in [only] if only else COMMANDS:
@@ -179,6 +181,37 @@ def command_line(only: str = "") -> typer.Typer:
             line.command(name)(part)
     _add_examples(line)
     return line
+
+
+def _keep_fitting_values(command: Any) -> None:
+    """Have typer take values that already have their type, as text does, without a conversion.
+
+    It converts by pydantic, the loading of which takes an eighth of the time of hiding in one image.
+    """
+    for parameter in command.get_params(typer.Context(command, help_option_names=[*HELP])):  # that of help, too
+        if hasattr(parameter, "type_descriptor"):  # a version of typer that converts by pydantic
+            parameter.process_value = partial(_process_value, parameter, parameter.process_value)
+    for part in getattr(command, "commands", {}).values():
+        _keep_fitting_values(part)
+
+
+def _process_value(parameter: Any, convert: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
+    """Return the value of a parameter, as typer's `process_value` does, which is `convert`."""
+    several = parameter.multiple or parameter.nargs == -1
+    if value is not None and not _fits(value, parameter.type_descriptor.annotation):
+        return convert(context, value)
+    if value is None and several:
+        value = ()
+    if parameter.required and parameter.value_is_missing(value):
+        return convert(context, value)
+    return value if parameter.callback is None else parameter.callback(context, parameter, value)
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Tell whether a value, or each of a list, is exactly of the type that a parameter is to have."""
+    if get_origin(annotation) is list:
+        return isinstance(value, list | tuple) and all(_fits(item, get_args(annotation)[0]) for item in value)
+    return type(value) is annotation
 
 
 if TYPE_CHECKING:
@@ -202,7 +235,9 @@ def run() -> None:
     # Python looks for garbage among all objects as it ends, which takes a seventh of the time of hiding in one image.
     atexit.register(gc.freeze)
     try:
-        command_line(command if command in COMMANDS else "")()
+        line = typer.main.get_command(command_line(command if command in COMMANDS else ""))
+        _keep_fitting_values(line)
+        line()
     except VelumError as error:
         fail(str(error))
         sys.exit(error.exit_code)

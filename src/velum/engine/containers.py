@@ -20,7 +20,8 @@ from velum.errors import BadInput, LimitExceeded, NotHidden, VelumError, names_f
 from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.media import archive
-from velum.media.archive import ContainerWriter, Content, Document, MediaContainer, Member
+from velum.media.archive import ContainerWriter, Content, MediaContainer, Member
+from velum.media.archive.office import Document, external_pictures, is_relations
 from velum.plan import Plan
 from velum.region import Region
 from velum.report import Report
@@ -237,8 +238,8 @@ class _ContainerRun:
             raise BadInput(f"it has more than {MOST_EDITED_BYTES >> 20} MiB of XML")
         data = file.read_bytes()
         changed = document.edit(member.name, data)
-        if archive.is_relations(member.name):
-            self.notes += [(name, f"it shows what is elsewhere: {at}") for at in archive.external_pictures(data)]
+        if is_relations(member.name):
+            self.notes += [(name, f"it shows what is elsewhere: {at}") for at in external_pictures(data)]
         if changed == data:
             return False
         file.write_bytes(changed)

@@ -7,21 +7,17 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import cv2
 
 from velum import media
 from velum.annotations import Annotations
 from velum.engine import segments, sources
-from velum.engine.containers import ContainerJob, hide_container
-from velum.engine.face_groups import group_faces
-from velum.engine.gallery import GalleryTrack, SourceFaces, face_cutter, faces_of
 from velum.engine.part_cache import PartCache
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PreparedPlan, prepare, read_people
 from velum.engine.schedule import Schedule
-from velum.engine.sound_file import SoundJob, hide_sound
 from velum.engine.spoken_words import open_transcript
 from velum.engine.stages import OnRegions, Progress, encode, hide, locate_or_use, notify
 from velum.engine.tracking import MOST_SECONDS, TrackingWindow, decode, track, track_one_object
@@ -37,6 +33,9 @@ from velum.plugins import FaceEmbedder, RuntimeConfig
 from velum.region import Region
 from velum.report import Report
 from velum.spec import PartSpec
+
+if TYPE_CHECKING:
+    from velum.engine.gallery import GalleryTrack, SourceFaces
 
 DEFAULT_PLAN = Plan()
 
@@ -84,6 +83,8 @@ class Engine:
         goal = target if isinstance(target, media.StreamSink) else Path(target)
         with open_transcript(transcript, plan, origin, goal, self._limits, overwrite=overwrite) as said:
             if isinstance(origin, Path) and (container := archive.container_of(origin)):
+                from velum.engine.containers import ContainerJob, hide_container  # noqa: PLC0415 - loaded when it is used
+
                 place = sources.container_target(origin, container, goal, regions)
                 job = ContainerJob(origin, container, place, plan, overwrite, progress, on_regions)
                 return hide_container(job, self._run, self._check(plan) if plan.verify else None, self._limits)
@@ -112,6 +113,8 @@ class Engine:
         For videos and animations, each stage runs in a thread of its own, ahead of the next one.
         """
         if isinstance(source, Path) and (sound := media.sound_format_of(source)):
+            from velum.engine.sound_file import SoundJob, hide_sound  # noqa: PLC0415 - loaded when it is used
+
             sound_job = SoundJob(source, sound, target, plan, self._limits, overwrite, words)
             return hide_sound(sound_job, has_regions=regions is not None)
         sources.refuse_second_pass(source, plan)
@@ -178,7 +181,7 @@ class Engine:
     def group_faces(
         self, source: Path, annotations: Annotations, *, embedding: PartSpec = DEFAULT_EMBEDDING,
         progress: Progress | None = None,
-    ) -> tuple[GalleryTrack, ...]:  # fmt: skip
+    ) -> "tuple[GalleryTrack, ...]":  # fmt: skip
         """Return the faces of an annotation file by person, each with a small picture from `source`.
 
         Nothing is written. Raises any `VelumError`.
@@ -189,19 +192,23 @@ class Engine:
     def faces_of(
         self, source: Path, annotations: Annotations, *, embedding: PartSpec = DEFAULT_EMBEDDING,
         progress: Progress | None = None,
-    ) -> SourceFaces:  # fmt: skip
+    ) -> "SourceFaces":  # fmt: skip
         """Return the faces of an annotation file, to be grouped with those of other files by `group_faces_of`.
 
         The value has the vectors by which they are compared: biometric data. Nothing is written. Raises any
         `VelumError`.
         """
+        from velum.engine.gallery import face_cutter, faces_of  # noqa: PLC0415 - loaded when it is used
+
         embedder = self.face_embedder(embedding)
         return faces_of(annotations, embedder, face_cutter(source, self._limits, self._decoders), progress)
 
     def group_faces_of(
-        self, sources: Sequence[SourceFaces], *, embedding: PartSpec = DEFAULT_EMBEDDING
-    ) -> tuple[GalleryTrack, ...]:
+        self, sources: "Sequence[SourceFaces]", *, embedding: PartSpec = DEFAULT_EMBEDDING
+    ) -> "tuple[GalleryTrack, ...]":
         """Return the faces of several sources by person; `GalleryTrack.source` says of which each is."""
+        from velum.engine.face_groups import group_faces  # noqa: PLC0415 - loaded when it is used
+
         return group_faces(sources, self.face_embedder(embedding))
 
     def split(
@@ -279,9 +286,7 @@ class Engine:
         """Return the plan with its localizers and techniques. Raises `BadPlan` or `Unavailable` as `hide` does."""
         if plan.verify == "identity":
             self.face_embedder(plan.embedding)  # what lacks shows before the first pixel is read
-        return prepare(
-            plan, self._parts, self._limits, self._open_photo, locate=regions is None, regions=regions
-        )  # fmt: skip
+        return prepare(plan, self._parts, self._limits, self._open_photo, locate=regions is None, regions=regions)
 
     def check_people(self, people: People, plan: Plan) -> None:
         """Raise `BadInput` for photographs of people that cannot be used with a plan; nothing is kept of them.

@@ -12,7 +12,6 @@ from velum.engine.stand_ins import ChosenLocalizer
 from velum.errors import BadPlan
 from velum.limits import Limits
 from velum.locate.labels import covered_labels, covers, plain
-from velum.locate.spoken import SpokenRule
 from velum.locate.weights.missing_weights import call_for_all
 from velum.media.sound.speech import require_detector, threshold_for
 from velum.people import People
@@ -101,6 +100,8 @@ def prepare(
     if threshold_for(plan.video.audio) is not None:
         require_detector()
     if plan.video.mute is not None:
+        from velum.locate.spoken import SpokenRule  # noqa: PLC0415 - loaded when it is used
+
         SpokenRule.of(plan.video.mute)
     specs = list(dict.fromkeys(rule.locate for rule in plan.rules)) if locate else []
     limits.check("localizers", len({*plan.keep_out, *specs}), "the plan")

@@ -13,8 +13,8 @@ from velum.engine.prepare import PreparedPlan
 from velum.frame import Frame
 from velum.plan import Effort, Plan
 from velum.plugins import InVideo, Localizer, PerFrame
-from velum.track import Thumbnail, thumbnail_of
 from velum.track.scene_cuts import AHEAD, FrameSignature, changes_scene
+from velum.track.template_matcher import Thumbnail, thumbnail_of
 
 SECONDS_BETWEEN: Mapping[Effort, float] = {"fast": 0.4, "balanced": 0.3, "thorough": 0.1}
 """Longest time between two frames on which localizers run. An object that is visible for less can be missed."""

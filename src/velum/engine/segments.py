@@ -15,7 +15,6 @@ from velum.errors import BadInput, OutputFailed, Unavailable
 from velum.plan import Plan
 from velum.region import Region
 from velum.report import Report, TrackSummary
-from velum.track.association import pair_overlapping
 from velum.track.float_boxes import FloatBox, edges_of
 
 LEAST_OWN = 5
@@ -172,6 +171,8 @@ def _renumber(entry: Mapping[str, Any], ids: TrackIds) -> Mapping[str, Any]:
 
 def _pair_tracks(before: Sequence[Region], after: Sequence[Region]) -> Iterator[tuple[int, int]]:
     """Yield the ids of each object in the last frame of a segment and in the first of the next one."""
+    from velum.track.association import pair_overlapping  # noqa: PLC0415 - loaded when it is used
+
     for label in sorted({region.label for region in before} & {region.label for region in after}):
         (earlier, boxes), (later, other_boxes) = _tracks_of(before, label), _tracks_of(after, label)
         for row, column in pair_overlapping(boxes, other_boxes):

@@ -10,12 +10,12 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from velum import media
 from velum.annotations import Annotations
-from velum.engine.people import FaceObserver, decide_people
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PreparedPlan
 from velum.engine.schedule import EVERY_FRAME, Schedule
@@ -41,6 +41,9 @@ from velum.plan import Plan
 from velum.plugins import BeginsEarly
 from velum.region import Region
 from velum.report import Report
+
+if TYPE_CHECKING:
+    from velum.engine.people import FaceObserver
 
 
 @contextmanager
@@ -118,7 +121,7 @@ def locate_all(
 ) -> Annotations:  # fmt: skip
     """Return the regions of all frames, from one pass over the source; with people, those to show are ignored."""
     info = reader.info
-    observer = None if work.people is None else FaceObserver(work.people)
+    observer = _observer_of(work)
     stage = nullcontext if info.fps is None else prefetch
     # Whoever takes a kept person's place between two frames that are looked at would show.
     schedule = (
@@ -138,9 +141,20 @@ def locate_all(
     annotations = Annotations(info.width, info.height, regions, reader.sha256, work.models)
     if observer is None:
         return annotations
+    from velum.engine.people import decide_people  # noqa: PLC0415 - loaded when it is used
+
     outcome = decide_people(observer, annotations, None if info.fps is None else float(info.fps))
     stats.people, stats.people_warnings = outcome.report, outcome.warnings
     return outcome.annotations
+
+
+def _observer_of(work: PreparedPlan) -> "FaceObserver | None":
+    """Return what compares the faces of a source with the people of a plan; None where it names none."""
+    if work.people is None:
+        return None
+    from velum.engine.people import FaceObserver  # noqa: PLC0415 - loaded when it is used
+
+    return FaceObserver(work.people)
 
 
 def open_writer(
@@ -198,10 +212,12 @@ def decide_in_memory(
     located: Iterable[FrameRegions], work: PreparedPlan, limits: Limits, stats: RunStats
 ) -> Iterator[FrameRegions]:
     """Yield the frame of an image with its regions; those of people who are shown are ignored."""
-    if work.people is None:
+    observer = _observer_of(work)
+    if observer is None:
         yield from located
         return
-    observer = FaceObserver(work.people)
+    from velum.engine.people import decide_people  # noqa: PLC0415 - loaded when it is used
+
     (item,) = observer.observe(located)
     frame_regions = {item.frame.index: unique(hidden_by_rule(work, item))}
     outcome = decide_people(observer, Annotations(item.frame.width, item.frame.height, frame_regions), None)

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from velum import media
 from velum.atomic import ensure_free, keep_original, publish
 from velum.errors import BadPlan, NotHidden, OutputFailed
 from velum.file_hash import sha256_of
 from velum.limits import Limits
-from velum.locate.spoken import SpokenRule, count_name_parts, find_spoken
 from velum.media.sound.speech import Span, merge_spans
 from velum.media.sound.transcript import (
     GUARD_SECONDS,
@@ -24,6 +24,9 @@ from velum.media.sound.transcript import (
 )
 from velum.plan import Plan
 from velum.report import Report, say_count
+
+if TYPE_CHECKING:
+    from velum.locate.spoken import SpokenRule
 
 BRIDGE_SECONDS = 2.0
 """Pauses within what is muted that are muted with it: people hesitate between the digits of a number."""
@@ -64,8 +67,10 @@ class RedactedTranscript:
 NO_TRANSCRIPT = RedactedTranscript("", WordSpans())
 
 
-def find_words(transcript: Transcript, rule: SpokenRule) -> list[list[tuple[int, int, str]]]:
+def find_words(transcript: Transcript, rule: "SpokenRule") -> list[list[tuple[int, int, str]]]:
     """Return start, end and kind of what a rule mutes in each passage of a transcript."""
+    from velum.locate.spoken import find_spoken  # noqa: PLC0415 - loaded when it is used
+
     texts = (passage.text.replace(MARK, _NO_MARK) for passage in transcript.passages)
     return [
         [
@@ -77,7 +82,7 @@ def find_words(transcript: Transcript, rule: SpokenRule) -> list[list[tuple[int,
     ]
 
 
-def redact_transcript(transcript: Transcript, rule: SpokenRule) -> RedactedTranscript:
+def redact_transcript(transcript: Transcript, rule: "SpokenRule") -> RedactedTranscript:
     """Return a transcript without what a rule mutes, and when that is said.
 
     Raises `NotHidden` where something is found again in every redacted transcript.
@@ -124,9 +129,11 @@ def _count(transcript: Transcript, found: list[list[tuple[int, int, str]]]) -> t
 
 
 def _warnings(
-    transcript: Transcript, rule: SpokenRule, counts: Mapping[str, int], asides: int,
+    transcript: Transcript, rule: "SpokenRule", counts: Mapping[str, int], asides: int,
     found: list[list[tuple[int, int, str]]],
 ) -> tuple[str, ...]:  # fmt: skip
+    from velum.locate.spoken import count_name_parts, find_spoken  # noqa: PLC0415 - loaded when it is used
+
     first = transcript.passages[0]
     matches = find_spoken(first.text, rule) if rule.names else []
     alone = count_name_parts(first.text, rule, matches)
@@ -163,6 +170,8 @@ def open_transcript(
         )
     if media.sound_format_of(source) is None and not media.is_video(source):
         raise BadPlan(f"{source} is neither a video nor a sound file, so it has no transcript; leave --transcript out")
+    from velum.locate.spoken import SpokenRule  # noqa: PLC0415 - loaded when it is used
+
     redacted = redact_transcript(read_transcript(path, limits), SpokenRule.of(plan.video.mute))
     beside = target.with_name(f"{target.stem}{path.suffix}")
     if beside == target:

@@ -19,7 +19,7 @@ from velum.limits import Limits
 from velum.plugins import Localizer, LooksAgain, part_name
 from velum.region import Region
 from velum.report import HiddenRegion, TrackSummary
-from velum.track import Thumbnail
+from velum.track.template_matcher import Thumbnail
 
 OnRegions = Callable[[int, tuple[Region, ...]], None]
 """Called with the index of each frame, in order, and the regions that its rules name."""

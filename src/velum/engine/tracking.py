@@ -19,9 +19,8 @@ from velum.limits import Limits
 from velum.plan import Plan
 from velum.plugins import Localizer, LooksAgain, looks_to_track_of, track_threshold_of
 from velum.region import Region
-from velum.track import Observation, Thumbnail, thumbnail_of, track_object, track_observations
 from velum.track.scene_cuts import AHEAD
-from velum.track.tracker import BEHIND
+from velum.track.template_matcher import Observation, Thumbnail, thumbnail_of
 
 T = TypeVar("T")
 
@@ -75,6 +74,8 @@ class TrackingWindow:
     @property
     def context_frames(self) -> int:
         """Number of frames before and after a frame that can change what is hidden in it."""
+        from velum.track.tracker import BEHIND  # noqa: PLC0415 - loaded when it is used
+
         return (self.window_frames or 0) + self.pad_frames + BEHIND + AHEAD
 
 
@@ -108,6 +109,8 @@ def track_regions(
     The regions of each localizer are tracked apart. A frame is held back until its regions are final. A window over
     the whole video yields frames without planes.
     """
+    from velum.track.tracker import track_observations  # noqa: PLC0415 - loaded when it is used
+
     waiting: deque[tuple[FrameRegions, list[Region]]] = deque()
 
     def observe() -> Iterator[_ObservedFrame]:
@@ -170,6 +173,8 @@ def track_one_object(
     start = next((i for i, observation in enumerate(observations) if observation.index == at), None)
     if start is None:
         raise BadInput(f"the video has no frame {at}; frames are counted from 0")
+    from velum.track.tracker import track_object  # noqa: PLC0415 - loaded when it is used
+
     target = Region(box, region.label, origin="manual")
     tracked = track_object(observations, start, target, math.ceil(PAD_SECONDS * float(fps)))
     regions = {index: (tracked_region,) for index, tracked_region in sorted(tracked.items())}

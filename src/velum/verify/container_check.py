@@ -13,7 +13,8 @@ from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.locate.text.written import reads_text, text_finder
 from velum.media import SEQUENCE, archive, kind_of, sound_format_of
-from velum.media.archive import Content, Document, MediaContainer, Member
+from velum.media.archive import Content, MediaContainer, Member
+from velum.media.archive.office import Document
 from velum.plan import Plan
 from velum.report import say_count
 from velum.verify.result import CheckResult, Kind, Leak

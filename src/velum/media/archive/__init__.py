@@ -16,10 +16,6 @@ from velum.errors import BadInput, BadPlan, Unavailable
 from velum.limits import Limits
 from velum.media.archive.contents import DOCUMENTS, LOGS, SUFFIXES, Content, container_of, content_of
 from velum.media.archive.member import Budget, Member
-from velum.media.archive.office import Document, external_pictures, is_relations
-from velum.media.archive.rosbag2_file import Rosbag2Container
-from velum.media.archive.tar_file import TarContainer
-from velum.media.archive.zip_file import ZipContainer
 
 __all__ = [
     "DOCUMENTS",
@@ -28,16 +24,13 @@ __all__ = [
     "Budget",
     "ContainerWriter",
     "Content",
-    "Document",
     "MediaContainer",
     "Member",
     "black_image",
     "container_of",
     "content_of",
     "empty_member",
-    "external_pictures",
     "has_container_suffix",
-    "is_relations",
     "open_container",
     "refuse_alone",
     "refuse_target",
@@ -145,7 +138,11 @@ def open_container(
     if format in LOGS:
         return _open_log(path, format, budget, name, recover=recover)
     if format in {"TAR", "TGZ"}:
+        from velum.media.archive.tar_file import TarContainer  # noqa: PLC0415 - loaded when it is used
+
         return TarContainer(path, budget, name, packed=format == "TGZ")
+    from velum.media.archive.zip_file import ZipContainer  # noqa: PLC0415 - loaded when it is used
+
     return ZipContainer(path, budget, name)
 
 
@@ -180,6 +177,8 @@ def remove_text(
 
 def _open_log(path: Path, format: str, budget: Budget, name: str, *, recover: bool) -> MediaContainer:
     if format == "ROSBAG2":
+        from velum.media.archive.rosbag2_file import Rosbag2Container  # noqa: PLC0415 - loaded when it is used
+
         return Rosbag2Container(path, budget, name, recover=recover)
     try:
         from velum.media.archive.mcap_file import McapContainer  # noqa: PLC0415  # an extra

@@ -16,7 +16,6 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from velum.media.archive import written_pictures
 from velum.media.formats import (
     OTHER_SUFFIXES,
     READ_ONLY,
@@ -223,6 +222,8 @@ def why_drawn(text: bytes, head: bytes) -> str:
     for start, kind in _DRAWN_TEXT:
         if re.match(start, head):
             return kind
+    from velum.media.archive import written_pictures  # noqa: PLC0415 - loaded when it is used
+
     return written_pictures.why_refused(text)
 
 

@@ -2,30 +2,28 @@
 
 import mmap
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 
-from velum.media.inventory.bmp import bmp
-from velum.media.inventory.gif import gif
-from velum.media.inventory.items import items
-from velum.media.inventory.jpeg import jpeg
-from velum.media.inventory.jpeg2000 import jpeg2000
-from velum.media.inventory.matroska import matroska
-from velum.media.inventory.movie import movie
-from velum.media.inventory.mpeg import program, transport
-from velum.media.inventory.png import png
-from velum.media.inventory.riff import avi, webp
 from velum.media.inventory.surplus import Surplus
-from velum.media.inventory.tiff import tiff
 
 __all__ = ["Surplus", "image_surplus", "video_surplus"]
 
-_IMAGES: Mapping[str, Callable[[bytes], Iterator[Surplus]]] = {
-    "AVIF": items, "BMP": bmp, "GIF": gif, "HEIF": items, "JPEG": jpeg, "JPEG2000": jpeg2000, "PNG": png, "TIFF": tiff,
-    "WEBP": webp,
+_IMAGES: Mapping[str, tuple[str, str]] = {
+    "AVIF": ("items", "items"), "BMP": ("bmp", "bmp"), "GIF": ("gif", "gif"), "HEIF": ("items", "items"),
+    "JPEG": ("jpeg", "jpeg"), "JPEG2000": ("jpeg2000", "jpeg2000"), "PNG": ("png", "png"), "TIFF": ("tiff", "tiff"),
+    "WEBP": ("riff", "webp"),
 }  # fmt: skip
-_VIDEOS: Mapping[str, Callable[[bytes], Iterator[Surplus]]] = {
-    "AVI": avi, "MKV": matroska, "MPEG": program, "MOV": movie, "MP4": movie, "TS": transport, "WEBM": matroska,
+_VIDEOS: Mapping[str, tuple[str, str]] = {
+    "AVI": ("riff", "avi"), "MKV": ("matroska", "matroska"), "MPEG": ("mpeg", "program"), "MOV": ("movie", "movie"),
+    "MP4": ("movie", "movie"), "TS": ("mpeg", "transport"), "WEBM": ("matroska", "matroska"),
 }  # fmt: skip
+"""Format -> module of its walker, loaded when a file of that format is walked, and the walker's name there."""
+
+
+def _walker(place: tuple[str, str]) -> Callable[[bytes], Iterator[Surplus]]:
+    walker: Callable[[bytes], Iterator[Surplus]] = getattr(import_module(f"{__name__}.{place[0]}"), place[1])
+    return walker
 
 
 def image_surplus(data: bytes, format: str) -> Iterator[Surplus]:
@@ -34,7 +32,7 @@ def image_surplus(data: bytes, format: str) -> Iterator[Surplus]:
     The walk of a truncated or damaged file may end early: decoders decide whether such a file can be read.
     """
     try:
-        yield from _IMAGES[format](data) if format in _IMAGES else ()
+        yield from _walker(_IMAGES[format])(data) if format in _IMAGES else ()
     except IndexError:
         yield Surplus("a part that cannot be read", 0, len(data))
 
@@ -45,6 +43,6 @@ def video_surplus(path: Path, format: str) -> Iterator[Surplus]:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            yield from _VIDEOS[format](data)  # type: ignore[arg-type]  # it is sliced and searched as bytes are
+            yield from _walker(_VIDEOS[format])(data)  # type: ignore[arg-type]  # it is sliced and searched as bytes are
         except IndexError:
             yield Surplus("a part that cannot be read", 0, len(data))
