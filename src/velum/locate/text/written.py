@@ -5,7 +5,7 @@ What `velum.locate.pii` finds in each line is found here, too, and what goes on 
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from velum.errors import BadPlan
 from velum.locate import pii
@@ -57,7 +57,7 @@ def find_in_lines(text: str, kinds: frozenset[str], pattern: re.Pattern[str] | N
     figures would be numbers, too.
 
     >>> find_in_lines("to ada@exam-\nple.org", frozenset({"email"}), None)
-    [(3, 12), (3, 20)]
+    [(3, 20)]
     """
     found = {(match.start, match.end) for match in pii.find(text, kinds, pattern)}
     for match in pii.find(text.replace("\n", " "), kinds & {"iban", "card", "phone"}, pattern):
@@ -72,7 +72,16 @@ def find_in_lines(text: str, kinds: frozenset[str], pattern: re.Pattern[str] | N
     # Digits that stand alone are often a scale or a table, and no phone number.
     wide = [gap.span() for gap in _LETTER_SPACE.finditer(text)]
     found |= _found_in_joined(text, kinds - {"phone"}, pattern, wide, keeps_hyphen=False)
-    return sorted(found)
+    return _without_parts(found)
+
+
+def _without_parts(found: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the places in order, without those that lie within another one."""
+    kept: list[tuple[int, int]] = []
+    for start, stop in sorted(found, key=lambda place: (place[0], -place[1])):
+        if not kept or stop > kept[-1][1]:
+            kept.append((start, stop))
+    return kept
 
 
 def _address_breaks(text: str) -> list[tuple[int, int]]:
