@@ -21,7 +21,7 @@ import numpy.typing as npt
 from velum import media
 from velum.annotations import Annotations
 from velum.engine.known_people import embed
-from velum.engine.people import is_same_place
+from velum.engine.repeated_faces import is_same_place
 from velum.errors import BadInput
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.limits import Limits

@@ -1,6 +1,7 @@
 """The persons that a plan names, known by the vectors of their photographs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
@@ -35,6 +36,14 @@ FAULTS: Mapping[Fault, str] = {
     "small": "too small", "turned": "turned away", "blurred": "blurred", "hidden": "hidden already, or blurred,",
 }  # fmt: skip
 """What a face is that cannot be compared, for messages."""
+
+
+def say_faults(faults: Iterable[Fault | None]) -> str:
+    """Return why a face could not be compared, by the fault of each frame in which it was looked at."""
+    counts = Counter(FAULTS[fault] for fault in faults if fault is not None)
+    if not counts:
+        return "its landmarks are unknown"
+    return "its face is " + ", ".join(f"{fault} in {count}" for fault, count in counts.most_common()) + " of its frames"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ held. When the regions of the whole source are known, one decision is made for e
 of an image; faces that need not be hidden become regions that are `ignored`. A face in doubt is hidden.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.annotations import Annotations
-from velum.engine.known_people import FAULTS, KnownPeople
+from velum.engine.known_people import KnownPeople, say_faults
+from velum.engine.repeated_faces import is_same_place, repeated_places
 from velum.locate.embedding.face_quality import Fault, fault_of
 from velum.locate.labels import covers
-from velum.region import Points, Region, ious
+from velum.region import Points, Region
 
 if TYPE_CHECKING:
     from velum.engine.stages import FrameRegions
@@ -33,9 +34,6 @@ somebody else may have taken the place."""
 FADE_SECONDS = 0.5
 """Time around faces in doubt in which a track is hidden although its frames are sure: in a dissolve, the mixture of two
 faces looks like the first of them until a third to two thirds of it are the other one."""
-
-SAME_FACE_IOU = 0.3
-"""IoU from which two regions of a frame show one face."""
 
 Result = Literal["shown", "hidden"]
 Nearness = Literal["near", "in doubt", "far", "not compared"]
@@ -123,12 +121,13 @@ def decide_people(observer: FaceObserver, annotations: Annotations, fps: float |
     least = 1 if fps is None else LEAST_FACES
     decisions = [decide_face(people, [sight for _, sight in face.sights], least) for face in faces]
     decisions, alike = _hide_alike(people, faces, decisions)
-    shown = {
-        (frame, id(region))
-        for face, decision in zip(faces, decisions, strict=True)
-        if decision.result == "shown"
-        for frame, region in _sure_places(people, face, decision, fps)
-    }
+    shown, sure = _shown_places(observer, faces, decisions, fps)
+    for number, (face, decision) in enumerate(zip(faces, decisions, strict=True)):
+        if decision.nearness == "not compared" and (repeated := repeated_places(face.places, sure)):
+            decisions[number] = replace(decision, result="shown", why="it is part of a face that is shown")
+            shown |= {(frame, id(region)) for frame, region in repeated}
+    for place in () if fps is None else _single_places(observer, annotations):
+        shown |= {(frame, id(region)) for frame, region in repeated_places([place], sure)}
     frames = {
         frame: tuple(replace(region, ignored=True) if (frame, id(region)) in shown else region for region in regions)
         for frame, regions in annotations.frames.items()
@@ -139,12 +138,28 @@ def decide_people(observer: FaceObserver, annotations: Annotations, fps: float |
     return PeopleOutcome(replace(annotations, frames=frames), report, warnings)
 
 
+def _shown_places(
+    observer: FaceObserver, faces: Sequence[_Face], decisions: Sequence[FaceDecision], fps: float | None
+) -> tuple[set[tuple[int, int]], dict[int, list[Region]]]:
+    """Return the frame and id of each region that is shown, and by frame those of them that are sure by themselves."""
+    shown: set[tuple[int, int]] = set()
+    sure: dict[int, list[Region]] = defaultdict(list)
+    for face, decision in zip(faces, decisions, strict=True):
+        places = _sure_places(observer.known, face, decision, fps) if decision.result == "shown" else ()
+        for frame, region in places:
+            shown.add((frame, id(region)))
+            sight = observer.sight_of(frame, region)
+            if sight is not None and _is_sure(observer.known, sight, decision.person):
+                sure[frame].append(region)
+    return shown, sure
+
+
 def decide_face(people: KnownPeople, sights: Sequence[FaceSight], least: int) -> FaceDecision:
     """Decide about one face by its comparisons: it is shown only where it is surely the person to keep, or another."""
     compared = [sight.distances for sight in sights if sight.fault is None]
     count = len(compared)
     if not count:
-        return FaceDecision("hidden", "not compared", _say_faults(sights), 0)
+        return FaceDecision("hidden", "not compared", say_faults(sight.fault for sight in sights), 0)
     means = {name: float(np.mean([distance_of[name] for distance_of in compared])) for name in people.vectors}
     name = min(means, key=lambda person: means[person])
     farthest = max(distance_of[name] for distance_of in compared)
@@ -164,13 +179,6 @@ def decide_face(people: KnownPeople, sights: Sequence[FaceSight], least: int) ->
     return FaceDecision("shown", "far", "it is nobody whom the plan names", count)
 
 
-def _say_faults(sights: Sequence[FaceSight]) -> str:
-    counts = Counter(FAULTS[sight.fault] for sight in sights if sight.fault is not None)
-    if not counts:
-        return "its landmarks are unknown"
-    return "its face is " + ", ".join(f"{fault} in {count}" for fault, count in counts.most_common()) + " of its frames"
-
-
 def _faces_of(observer: FaceObserver, annotations: Annotations, *, tracked: bool) -> list[_Face]:
     """Return the faces: the regions of each track, or each region of an image; others are never shown."""
     faces: dict[object, _Face] = {}
@@ -183,6 +191,15 @@ def _faces_of(observer: FaceObserver, annotations: Annotations, *, tracked: bool
             if (sight := observer.sight_of(frame, region)) is not None:
                 face.sights.append((frame, sight))
     return list(faces.values())
+
+
+def _single_places(observer: FaceObserver, annotations: Annotations) -> Iterator[tuple[int, Region]]:
+    """Yield the finds of a video that are in no track and could not be compared."""
+    for frame, regions in annotations.frames.items():
+        for region in regions:
+            sight = observer.sight_of(frame, region)
+            if region.track is None and _is_comparable(region) and sight is not None and sight.fault is not None:
+                yield frame, region
 
 
 def _hide_alike(
@@ -214,12 +231,6 @@ def _hide_alike(
         "annotation file of velum locate"
         for name in sorted(twice)
     ]
-
-
-def is_same_place(first: Region, second: Region) -> bool:
-    """Tell whether two regions of a frame show one face."""
-    boxes = [np.array([region.box.xyxy], np.float64) for region in (first, second)]
-    return bool(ious(boxes[0], boxes[1])[0, 0] >= SAME_FACE_IOU)
 
 
 def _sure_places(
