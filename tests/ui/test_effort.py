@@ -50,8 +50,17 @@ def test_a_corrected_photo_takes_a_click_beside_the_correction(page: Any, photos
     assert clicks == photos + 2, "one for each photo, and twice for the tool"
 
 
-@pytest.mark.exhaustive
-def test_two_hundred_tracks_are_decided_by_a_key_each(page: Any, clip: Path) -> None:
+_COUNT_ROWS = """() => {
+    window.rows = 0;
+    new MutationObserver((all) => { window.rows += all.reduce((sum, { addedNodes }) => sum + addedNodes.length, 0); })
+        .observe(document.querySelector('velum-tracks > .regions'), { childList: true });
+}"""
+
+
+@pytest.mark.parametrize(("tracks", "single"), [(12, 4), *exhaustive([(160, 40)])])
+def test_a_track_is_decided_by_a_key_and_those_of_one_frame_together(
+    page: Any, clip: Path, tracks: int, single: int
+) -> None:
     hidden_in(page, clip)
     page.goto("/#/jobs")
     page.get_by_role("link", name=clip.name).first.click()
@@ -62,16 +71,21 @@ def test_two_hundred_tracks_are_decided_by_a_key_each(page: Any, clip: Path) -> 
     for frame in many["frames"]:
         frame["regions"] = [
             {"label": "face", "xyxy": [x, y, x + 9, y + 9], "score": 0.9, "found": "detected", "track": 1 + number}
-            for number in range(200)
-            if number % 10 <= frame["index"] < number % 10 + 10
+            for number in range(tracks + single)
+            if number % 10 <= frame["index"] < number % 10 + (10 if number < tracks else 1)
             for x, y in [(10 + 15 * (number % 20), 10 + 20 * (number // 20))]
         ]
     put = page.request.put(path, data=many, headers={"if-match": answer.headers["etag"]})
     assert put.ok, put.text()
     page.reload()
-    page.get_by_role("heading", name="200 tracks hidden").wait_for()
+    page.get_by_role("heading", name=f"{tracks + single} tracks hidden").wait_for()
     page.locator(".regions button").first.click()
-    for _ in range(200):
+    page.evaluate(_COUNT_ROWS)
+    for _ in range(tracks):
         page.keyboard.press("k")
+    page.get_by_text(f"{single} in single frames").wait_for()
+    assert page.locator("velum-tracks details[open]").count(), "the last key shows what is in single frames"
+    assert page.evaluate("window.rows") <= 2 * tracks, "a key makes two rows anew, however many there are"
+    page.keyboard.press("r")
     page.get_by_text("Every track is decided.").wait_for()
-    page.get_by_role("heading", name="200 tracks hidden, 200 decided").wait_for()
+    page.get_by_role("heading", name=f"{tracks + single} tracks hidden, {tracks + single} decided").wait_for()

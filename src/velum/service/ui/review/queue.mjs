@@ -10,6 +10,7 @@ import { t } from '../i18n.mjs';
 /** @typedef {{ job: import('../api.mjs').Job, result: string, risk: number, why: string[], approved: { who: string, at: number }[], undecided: number | null, assignee: string | null, sent_back: string | null }} Review */
 
 const MOST = 500;
+const PAUSE_MS = 600;
 
 /** Jobs that the present way through the queue is confined to; all, while there is none. @type {ReadonlySet<string>} */
 let confined = new Set();
@@ -42,6 +43,7 @@ export class VelumApprove extends HTMLElement {
   open = () => 0;
   #off = false;
   #told = '';
+  #timer = 0;
 
   /**
    * Be for the result that is there now; to be called before it is looked at: what comes later is not approved with it.
@@ -62,10 +64,12 @@ export class VelumApprove extends HTMLElement {
 
   /** Record that all of the result was seen, and what is left to decide. @param {string} id of the job */
   view(id) {
-    const undecided = this.open(), told = `${id} ${undecided}`;
+    const undecided = this.open(), told = `${id} ${undecided}`, first = !this.#told;
     if (told === this.#told) return;
     this.#told = told;
-    send('POST', 'v1/reviews/views', { job: id, undecided }).catch(() => { this.#told = ''; });
+    clearTimeout(this.#timer);
+    // Not after each of many keys: a little after the last one.
+    this.#timer = setTimeout(() => send('POST', 'v1/reviews/views', { job: id, undecided }).catch(() => { this.#told = ''; }), first ? 0 : PAUSE_MS);
   }
 
   /** @param {Review} review @param {Review | undefined} next */

@@ -19,6 +19,8 @@ export class FrameShots {
   #later = [];
   #busy = false;
   #ready = false;
+  /** The player that is looked at. @type {HTMLVideoElement | null} */
+  ahead = null;
 
   /** @param {AbortSignal} signal when they are wanted no more */
   constructor(signal) {
@@ -55,6 +57,8 @@ export class FrameShots {
     if (this.#busy || !this.#ready) return;
     this.#busy = true;
     for (let queue, next; this.#ready && (queue = this.#first.length ? this.#first : this.#later, next = queue.shift());) {
+      // What somebody waits for comes first.
+      if (this.ahead?.seeking) await new Promise((go) => { this.ahead?.addEventListener('seeked', go, { once: true }); setTimeout(go, LONGEST_MS); });
       if (await this.#seek(next.frame)) next.draw(this.#video);
       else if (next.tries > 1) queue.push({ ...next, tries: next.tries - 1 });
     }

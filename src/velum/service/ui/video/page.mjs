@@ -57,6 +57,8 @@ class VelumVideo extends HTMLElement {
   #doubts = [];
   /** @type {tracks.Doubt[][]} */
   #stops = [];
+  /** What doubts, and the choice of another track, were made from. @type {readonly unknown[]} */
+  #shown = [];
   /** @type {Draft | null} */
   #draft = null;
   #kept = h('div');
@@ -214,6 +216,7 @@ class VelumVideo extends HTMLElement {
     this.#stage.times = exact ? /** @type {number[]} */ (times) : evenly(this.#frames, video.duration);
     this.#note.replaceChildren(exact ? '' : h('p', { class: 'note warn' }, t('video.times')));
     this.#stage.go(this.#stage.frame);
+    this.#shots.ahead = video;
     this.#shots.open(address(path), this.#stage.times);
     this.#wasShown = true;
     this.#looked();
@@ -257,8 +260,7 @@ class VelumVideo extends HTMLElement {
     });
     this.#list.addEventListener('right', (event) => {
       for (const id of /** @type {CustomEvent<number[]>} */ (event).detail) this.#decided.add(id);
-      this.#edited();
-      this.#show();
+      this.#right();
     });
     const frame = h('div', { class: 'video-frame', 'data-mode': 'before' }, h('div', { class: 'video-half' }, stage), this.#result);
     this.#zoom = new PictureZoom(frame, stage, [this.#result.video]);
@@ -520,12 +522,17 @@ class VelumVideo extends HTMLElement {
     const { now, canUndo, canRedo } = this.#history, changed = this.#changed;
     if (!now.some(({ id }) => id === this.#chosen)) this.#chosen = 0;
     const { times } = this.#stage, rate = (times.length - 1) / Math.max(0.04, times[times.length - 1] - times[0]);
-    this.#doubts = tracks.doubtsOf(now, this.#frames);
-    this.#stops = tracks.stopsOf(this.#doubts, Math.max(1, Math.round(rate * NEAR_SECONDS)));
+    if (this.#shown[0] !== now || this.#shown[1] !== times) {
+      this.#shown = [now, times];
+      this.#doubts = tracks.doubtsOf(now, this.#frames);
+      this.#stops = tracks.stopsOf(this.#doubts, Math.max(1, Math.round(rate * NEAR_SECONDS)));
+      this.#other.replaceChildren(h('option', { value: '' }, t('video.merge')), ...now.map(({ id, label }) => h('option', { value: id }, `${named(label)} ${id}`)));
+      this.#gallery.show(hiddenTracks(now));
+    }
+    for (const option of this.#other.options) option.hidden = option.disabled = Number(option.value) === this.#chosen && this.#chosen > 0;
     Object.assign(this.#stage, { state: now, chosen: this.#chosen });
     this.#stage.draw();
     this.#timeline.show(now, this.#doubts, this.#frames, this.#chosen);
-    this.#gallery.show(hiddenTracks(now));
     this.#list.show(now, this.#chosen, this.#decided);
     const decided = now.filter(({ id }) => this.#decided.has(id)).length;
     const off = now.filter(({ on }) => !on).length;
@@ -537,7 +544,6 @@ class VelumVideo extends HTMLElement {
     right.disabled = !now.length;
     this.#approve.disabled = changed || !this.#wasShown;
     for (const button of [split, extend, remove, this.#other]) button.disabled = !this.#chosen;
-    this.#other.replaceChildren(h('option', { value: '' }, t('video.merge')), ...now.filter(({ id }) => id !== this.#chosen).map(({ id }) => h('option', { value: id }, this.#named(id))));
     [undo.disabled, redo.disabled, render.disabled, doubt.disabled] = [!canUndo, !canRedo, !changed, !this.#doubts.length];
   }
 
@@ -551,7 +557,7 @@ class VelumVideo extends HTMLElement {
       arrowleft: () => this.#stage.go(frame - (event.shiftKey ? second : 1)), arrowright: () => this.#stage.go(frame + (event.shiftKey ? second : 1)),
       home: () => this.#stage.go(0), end: () => this.#stage.go(this.#frames - 1), n: () => this.#next(1), p: () => this.#next(-1), k: () => (this.#stage.video.paused ? this.#right() : this.#playing()), j: () => this.#shuttle(-1), l: () => this.#shuttle(1),
       o: () => this.#result.use(this.#result.mode === 'before' ? 'after' : 'before'), g: () => this.#time.focus(), z: () => this.#zoom?.toggle(this.#box), '+': () => this.#timeline.zoom(1.5), '-': () => this.#timeline.zoom(1 / 1.5), m: () => this.#listen(),
-      x: () => this.#toggle(this.#chosen), delete: () => this.#chosen && this.#edit(tracks.removed),
+      x: () => this.#toggle(this.#chosen), r: () => this.#list.rest(), delete: () => this.#chosen && this.#edit(tracks.removed),
       b: () => this.#drawn([0.4, 0.4, 0.6, 0.6].map((share, i) => share * (i % 2 ? this.#file?.height ?? 1 : this.#file?.width ?? 1))),
       ...(at.closest('button, summary, a, input') ? {} : { ' ': () => this.#playing() }),
     };

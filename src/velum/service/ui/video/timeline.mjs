@@ -44,6 +44,8 @@ export class VelumTimeline extends HTMLElement {
   #pictures = new Map();
   #timer = 0;
   #soon = 0;
+  /** How wide a digit is. */
+  #digit = 6;
 
   connectedCallback() {
     if (this.firstChild) return;
@@ -156,6 +158,7 @@ export class VelumTimeline extends HTMLElement {
     paint.translate(-this.scrollLeft, 0);
     paint.font = `600 10px ${getComputedStyle(this).fontFamily}`;
     paint.textBaseline = 'middle';
+    this.#digit = paint.measureText('0').width;
     const scale = whole / this.#frames, from = this.scrollLeft / scale - 1, to = (this.scrollLeft + width) / scale + 1;
     for (const { at, why } of this.#doubts) {
       paint.fillStyle = why === 'start' || why === 'end' ? colour.line : colour.warn;
@@ -220,7 +223,7 @@ export class VelumTimeline extends HTMLElement {
    * @param {ReturnType<typeof colours>} colour
    */
   #number(paint, track, scale, y, colour) {
-    const text = String(track.id), room = paint.measureText(text).width + 6;
+    const text = String(track.id), room = text.length * this.#digit + 6;
     const x = Math.max(firstOf(track) * scale, this.scrollLeft);
     if ((lastOf(track) + 1) * scale - x < room + 8) return;
     paint.fillStyle = colour.panel;

@@ -16,7 +16,7 @@ export class VelumTracks extends HTMLElement {
   #filter = h('select', { 'aria-label': t('tracks.filter'), onchange: () => this.#list() }, ...FILTERS.map((name) => h('option', { value: name }, t(`tracks.${name}`))));
   #rows = h('ul', { class: 'regions' });
   #singles = h('ul', { class: 'regions' });
-  #group = h('details', {}, h('summary'), h('button', { type: 'button', 'data-key': 'rest', onclick: () => this.#tell('right', this.#alone.map(({ id }) => id)) }, t('tracks.rest')), this.#singles);
+  #group = h('details', {}, h('summary'), h('button', { type: 'button', 'data-key': 'rest', title: t('tracks.rest.how'), onclick: () => this.#confirm() }, t('tracks.rest')), this.#singles);
   /** @type {State} */
   #state = [];
   /** @type {Track[]} */
@@ -31,6 +31,10 @@ export class VelumTracks extends HTMLElement {
   #decided = new Set();
   /** The order stays while tracks are decided: what moves away under the pointer cannot be hit. @type {Map<number, number>} */
   #order = new Map();
+  /** Rows that were made: among hundreds of tracks, a key changes two of them. @type {Map<number, { row: HTMLElement, track: Track, look: string }>} */
+  #made = new Map();
+  /** The frame in the picture. */
+  #frame = 0;
 
   connectedCallback() {
     if (!this.firstChild) this.append(this.#filter, this.#rows, this.#group);
@@ -47,7 +51,18 @@ export class VelumTracks extends HTMLElement {
     }
     for (const track of state) if (!this.#order.has(track.id)) this.#order.set(track.id, doubtOf(track));
     this.#list();
-    if (moved) this.querySelector('.chosen')?.scrollIntoView({ block: 'nearest' });
+    if (moved) this.#made.get(chosen)?.row.scrollIntoView({ block: 'nearest' });
+  }
+
+  /** All tracks of a single frame that nobody has decided are right. They are shown first, if they are not in sight yet. */
+  rest() {
+    if (this.#group.hidden || this.#group.open) return this.#confirm();
+    this.#group.open = true;
+    this.#group.scrollIntoView({ block: 'start' });
+  }
+
+  #confirm() {
+    if (this.#alone.length) this.#tell('right', this.#alone.map(({ id }) => id));
   }
 
   /** In which order tracks are decided. @returns {Track[]} */
@@ -59,7 +74,8 @@ export class VelumTracks extends HTMLElement {
 
   /** Mark what is in the picture. @param {number} frame */
   follow(frame) {
-    for (const track of this.#state) this.querySelector(`[data-track="${track.id}"]`)?.classList.toggle('here', placeAt(track, frame) !== undefined);
+    this.#frame = frame;
+    for (const track of this.#state) this.#made.get(track.id)?.row.classList.toggle('here', placeAt(track, frame) !== undefined);
   }
 
   #list() {
@@ -72,19 +88,36 @@ export class VelumTracks extends HTMLElement {
     // A few need no group.
     const grouped = alone.length > 3 && filter !== 'single';
     this.#alone = alone.filter(open);
-    this.#rows.replaceChildren(...(grouped ? shown.filter(({ places }) => places.length > 1) : shown).map((track) => this.#row(track)));
+    this.#fill(this.#rows, grouped ? shown.filter(({ places }) => places.length > 1) : shown);
     this.#group.hidden = !grouped;
     if (grouped && alone.some(({ id }) => id === this.#chosen)) this.#group.open = true;
     /** @type {HTMLElement} */ (this.#group.firstElementChild).textContent = t('tracks.singles', { n: alone.length });
     /** @type {HTMLButtonElement} */ (this.#group.children[1]).disabled = !this.#alone.length;
-    this.#singles.replaceChildren(...(grouped ? alone : []).map((track) => this.#row(track)));
+    this.#fill(this.#singles, grouped ? alone : []);
     if (focused) /** @type {HTMLElement | null} */ (this.querySelector(`[data-key="${focused}"]`))?.focus();
+  }
+
+  /** Show these tracks, and leave the rows alone that are right. @param {HTMLElement} list @param {Track[]} tracks */
+  #fill(list, tracks) {
+    const before = [...list.children], rows = tracks.map((track) => this.#row(track));
+    const moved = rows.some((row, i) => row !== before[i] && before.includes(row));
+    if (moved || rows.length !== before.length) return list.replaceChildren(...rows);
+    rows.forEach((row, i) => { if (row !== before[i]) before[i].replaceWith(row); });
   }
 
   /** @param {Track} track */
   #row(track) {
+    const look = `${track.id === this.#chosen} ${this.#decided.has(track.id)} ${this.shots !== null}`, made = this.#made.get(track.id);
+    if (made?.track === track && made.look === look) return made.row;
+    const row = this.#build(track);
+    this.#made.set(track.id, { row, track, look });
+    return row;
+  }
+
+  /** @param {Track} track */
+  #build(track) {
     const { id, on, label } = track, name = `${oneText(label)} ${id}`, doubtful = (this.#order.get(id) ?? 0) >= DOUBTFUL && !this.#decided.has(id);
-    return h('li', { class: id === this.#chosen ? 'chosen' : '', 'data-track': id },
+    return h('li', { class: `${id === this.#chosen ? 'chosen' : ''} ${placeAt(track, this.#frame) ? 'here' : ''}`, 'data-track': id },
       h('input', { type: 'checkbox', checked: on, 'data-key': `on${id}`, 'aria-label': t('photo.hidename', { name }), onchange: () => this.#tell('flip', id) }),
       h('button', { type: 'button', 'data-key': `of${id}`, 'aria-pressed': String(id === this.#chosen), onclick: () => this.#tell('choose', id) },
         this.#crop(track), h('span', {}, name), h('span', { class: 'quiet small number' }, `${firstOf(track) + 1}–${lastOf(track) + 1}`),

@@ -112,12 +112,18 @@ export function placeAt({ places }, at) {
   return found?.at === at ? found : undefined;
 }
 
+/** Stretches that were found: nothing of a track is changed in place. @type {WeakMap<Track, Stretch[]>} */
+const stretches = new WeakMap();
+
 /**
  * What a track is made of; between two stretches that do not touch, it is not there, or switched off in these frames.
  * @param {Track} track
- * @returns {Stretch[]}
+ * @returns {readonly Stretch[]}
  */
-export function stretchesOf({ on, places }) {
+export function stretchesOf(track) {
+  const known = stretches.get(track);
+  if (known) return known;
+  const { on, places } = track;
   /** @type {Stretch[]} */
   const made = [];
   for (const { at, region } of on ? places.filter((place) => !place.region.off) : places) {
@@ -125,6 +131,7 @@ export function stretchesOf({ on, places }) {
     if (last && last.to === at - 1 && last.kind === kind) last.to = at;
     else made.push({ from: at, to: at, kind });
   }
+  stretches.set(track, made);
   return made;
 }
 

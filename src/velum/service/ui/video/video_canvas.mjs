@@ -153,7 +153,7 @@ export class VelumStage extends HTMLElement {
     }
     const paint = this.#canvas.getContext('2d');
     if (!paint) return;
-    const scale = (width * sharp) / this.size.width, { accent } = colours(this);
+    const scale = (width * sharp) / this.size.width;
     paint.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
     /** @param {number[]} box @param {string} colour @param {number} line */
     const frame = ([x0, y0, x1, y1], colour, line) => {
@@ -180,7 +180,7 @@ export class VelumStage extends HTMLElement {
         drawPoints(paint, pointsIn(region, [x0, y0, x1, y1])?.map(([x, y]) => [x * scale, y * scale]), (chosen ? 3 : 2) * thin);
       }
     }
-    if (this.#drag?.box && !this.#drag.start) frame(this.#drag.box, accent, 2);
+    if (this.#drag?.box && !this.#drag.start) frame(this.#drag.box, colours(this).accent, 2);
   }
 }
 customElements.define('velum-stage', VelumStage);
