@@ -47,8 +47,8 @@ test('what is counted in words has a text for one', () => {
 });
 
 test('remarks of a report are in the language of the page, and English only where it has no text for them', () => {
-  const known = ['nothing was found to hide; look at the result before you pass it on', 'blur(degree=0.2) does not destroy what it hides: whoever has photographs of them', "the source's quality is not known; written with quality 90"];
-  assert.deepEqual(remarkTexts(known, 'de'), { texts: ['nothing', 'destroy', 'quality'].map((name) => TEXTS.de[`remark.${name}`]), others: [] });
+  const known = ['nothing was found to hide; look at the result before you pass it on', 'blur(degree=0.2) does not destroy what it hides: whoever has photographs of them', "the source's quality is not known; written with quality 90", 'audio is kept as it was: voices and names can identify people'];
+  assert.deepEqual(remarkTexts(known, 'de'), { texts: ['nothing', 'destroy', 'quality', 'audio'].map((name) => TEXTS.de[`remark.${name}`]), others: [] });
   assert.deepEqual(remarkTexts(['metadata kept: gps', 'something else', 'something more'], 'de'), { texts: ['Das Ergebnis enthält Angaben des Originals: gps.', TEXTS.de['remark.other']], others: ['something else', 'something more'] });
 });
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { shownMembers, tracksAt } from '../../src/velum/service/ui/photo/members.mjs';
 import * as edits from '../../src/velum/service/ui/photo/edits.mjs';
 import { maskOf, polygon, resized, runsOf, stroke } from '../../src/velum/service/ui/photo/masks.mjs';
-import { drawnLabels, hiddenText } from '../../src/velum/service/ui/photo/labels.mjs';
+import { drawnLabels, hiddenText, tracksIn } from '../../src/velum/service/ui/photo/labels.mjs';
 
 const face = (xyxy, more = {}) => ({ label: 'face', xyxy, score: 0.9, found: 'detected', ...more });
 
@@ -118,4 +118,9 @@ test('members of an archive are shown as pages, videos and sounds, with the trac
   ]);
   assert.deepEqual(shown[2].tracks, [{ label: 'face', first_frame: 1, last_frame: 3 }]);
   assert.deepEqual([0, 1, 3, 4].map((frame) => tracksAt(shown[2].tracks, frame).length), [0, 1, 1, 0]);
+});
+
+test('a list counts as many tracks as the page of the video shows', () => {
+  assert.equal(tracksIn([{ track: 3, frames: 125 }, { track: 6, frames: 9 }, { track: null, frames: 166 }]), 168);
+  assert.equal(tracksIn([]), 0);
 });

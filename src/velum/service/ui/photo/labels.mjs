@@ -27,6 +27,12 @@ export function hiddenText(labels, inLanguage = language) {
   return t('hidden', { what: new Intl.ListFormat(inLanguage).format(parts) }, inLanguage);
 }
 
+/**
+ * How many tracks a report lists: what was in single frames is one line of it, and as many tracks.
+ * @param {{ track: number | null, frames: number }[]} tracks
+ */
+export const tracksIn = (tracks) => tracks.reduce((sum, { track, frames }) => sum + (track === null ? frames : 1), 0);
+
 /** What people draw, whatever the plan looked for. */
 const DRAWN = ['face', 'license_plate', 'person', 'text', 'other'];
 

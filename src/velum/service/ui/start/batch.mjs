@@ -3,7 +3,7 @@
 import { ended, getBlob, getJson, Problem, send, upload } from '../api.mjs';
 import { errorDetail, errorText } from '../parts/error_text.mjs';
 import { t } from '../i18n.mjs';
-import { hiddenText } from '../photo/labels.mjs';
+import { hiddenText, tracksIn } from '../photo/labels.mjs';
 import { soundOf } from '../sound/spans.mjs';
 import { isMedia, isSound, isVideo, refusal } from './file_types.mjs';
 import { apart, zip } from './zip.mjs';
@@ -228,14 +228,15 @@ class Batch extends EventTarget {
   async #count(item) {
     const report = await getJson(`v1/jobs/${item.job?.id}/report`).catch(() => null);
     // A report that could not be read says nothing: what is unknown is not nothing.
-    item.hidden = report && (report.tracks?.length || report.hidden?.length || 0);
+    const n = tracksIn(report?.tracks ?? []);
+    item.hidden = report && (n || report.hidden?.length || 0);
     if (report?.sound?.length && !report.frames) {
       const { action, spans } = soundOf(report);
       item.hidden = action === 'silence' ? 1 : spans.length;
       item.what = t(`sound.done.${action}`, { n: spans.length });
       return;
     }
-    item.what = report?.tracks?.length ? t('video.count', { n: report.tracks.length }) : hiddenText((report?.hidden ?? []).map((/** @type {{ label: string }} */ { label }) => label));
+    item.what = n ? t('video.count', { n }) : hiddenText((report?.hidden ?? []).map((/** @type {{ label: string }} */ { label }) => label));
   }
 }
 
