@@ -410,6 +410,12 @@ def test_doubtful_results_come_first_and_leave_the_list_when_approved(page: Any,
     job = reviewed(page, clip)
     page.keyboard.press("Delete")
     page.mouse.click(*spot(page, 20, 15))
+    page.get_by_text(re.compile("^Saved ")).wait_for()
+    page.get_by_role("link", name="Back to review").click()
+    row = page.get_by_role("row").filter(has=page.locator(f'a[href*="{job}"]'))
+    row.get_by_text("corrections not applied").wait_for()
+    assert not row.get_by_role("button", name=re.compile("^Approve")).count(), "corrections would be lost"
+    row.get_by_role("link", name="clip.webm", exact=True).click()
     rendered(page)
     page.get_by_role("link", name="Back to review").click()
     page.get_by_role("row").nth(1).get_by_text("nothing found").wait_for()

@@ -14,6 +14,12 @@ import { addressOf, approve, reviewOnly, waiting } from './queue.mjs';
 
 /** @typedef {import('./queue.mjs').Review} Review */
 
+/** Whether the result lacks corrections that somebody has made: who approved it would lose them. @param {Review} review */
+const lacks = ({ job }) => job.corrections_pending || job.drafted !== null;
+
+/** Whether it can be approved from the list: as it is, it was opened. @param {Review} review */
+const opened = (review) => review.undecided !== null && !lacks(review);
+
 class VelumReview extends HTMLElement {
   #gone = new AbortController();
   /** @type {Review[]} */
@@ -49,7 +55,7 @@ class VelumReview extends HTMLElement {
   #show() {
     const all = this.#reviews, reviews = this.#mine.checked ? all.filter(({ assignee }) => assignee === this.#caller) : all;
     /** @type {HTMLElement} */ (this.#mine.parentElement).hidden = !all.some(({ assignee }) => assignee);
-    const looked = reviews.filter(({ undecided }) => undecided !== null);
+    const looked = reviews.filter(opened);
     this.#all.hidden = !looked.length;
     this.#all.textContent = t('review.all', { n: looked.length });
     const first = reviews.find(({ undecided }) => undecided === null) ?? reviews[0];
@@ -81,16 +87,16 @@ class VelumReview extends HTMLElement {
       h('td', {}, h('div', { class: 'row' }, ...(why.length ? why.map((reason) => h('span', { class: `badge ${risk >= 0.35 ? 'bad' : 'warn'}` }, t(`review.why.${reason}`))) : [h('span', { class: 'badge good' }, t('review.fine'))]),
         approved.length ? h('span', { class: 'badge' }, t('review.eyes', { n: approved.length, all: this.#eyes, who: approved.map(({ who }) => who).join(', ') })) : '',
         back ? h('span', { class: 'badge bad', title: back }, t('review.sentback')) : '', assignee && assignee !== 'anonymous' ? h('span', { class: 'badge' }, t('review.assignee', { who: assignee })) : '',
-        undecided ? h('span', { class: 'badge warn' }, t('review.undecided', { n: undecided })) : undecided === 0 ? h('span', { class: 'badge' }, t('review.looked')) : ''),
+        lacks(review) ? h('span', { class: 'badge warn' }, t('review.lacks')) : undecided ? h('span', { class: 'badge warn' }, t('review.undecided', { n: undecided })) : undecided === 0 ? h('span', { class: 'badge' }, t('review.looked')) : ''),
         h('div', { class: 'small quiet' }, keptText(job))),
       h('td', {}, h('div', { class: 'row job-actions' },
         this.#caller === 'anonymous' ? '' : assign,
-        undecided === null ? h('a', { class: 'button', href: addressOf(review), 'aria-label': t('start.lookname', { name: job.name }) }, t('start.look'))
+        !opened(review) ? h('a', { class: 'button', href: addressOf(review), 'aria-label': t('start.lookname', { name: job.name }) }, t('start.look'))
           : h('button', { type: 'button', 'aria-label': t('review.approve.name', { name: job.name }), onclick: () => this.#sure([review]) }, t('review.approve')))));
   }
 
   #approveAll() {
-    return this.#sure(this.#reviews.filter(({ undecided }) => undecided !== null));
+    return this.#sure(this.#reviews.filter(opened));
   }
 
   /** Ask before several are approved, or one with open decisions. @param {Review[]} chosen */

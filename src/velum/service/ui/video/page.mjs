@@ -342,7 +342,7 @@ class VelumVideo extends HTMLElement {
   #looked() {
     this.#approve.disabled = !this.#wasShown || this.#changed;
     this.#approve.title = this.#wasShown ? '' : t('review.notshown');
-    if (this.#wasShown && !this.#changed) this.#approve.view(this.#id);
+    if (this.#wasShown) this.#approve.view(this.#id);
   }
 
   /** Hear the audio of what is seen, or not. @param {boolean} [on] */
