@@ -11,7 +11,7 @@ const KNOWN = [
   ['nothing', /^nothing was found to hide/], ['shown', /^nothing is hidden: the plan shows/], ['destroy', / does not destroy what it hides/],
   ['kept', /^metadata kept: (?<kinds>.+)$/], ['metadata', /^metadata not kept/], ['quality', /^the source's quality is not known/],
   ['colours', /^(colours approximated|colour information not kept|\d+ bits per sample are reduced)/],
-  ['broken', /^the video (broke off|is shorter)/], ['leftout', /^left out: .* of audio or subtitles/], ['text', /it has text of its own, which stays/], ['look', /^(the rotation|HDR metadata) .*was dropped|^interlaced video was written/], ['audio', /^audio is kept as it was/],
+  ['broken', /^the video (broke off|is shorter)/], ['leftout', /^left out: .* of audio or subtitles/], ['text', /it has text of its own, which stays/], ['look', /^(the rotation|HDR metadata) .*was dropped|^interlaced video was written/],
   ['dicom', /^left out: (\d+ attributes|overlay graphics|an icon, |bytes before the file's own header|\d+ bytes after the (last frame|pixel data))/], ['slices', /^a face can be rebuilt from slices/], ['burned', /^the source says that text is burned/],
 ];
 

@@ -44,6 +44,7 @@ export class VelumApprove extends HTMLElement {
   #off = false;
   #told = '';
   #timer = 0;
+  #paused = false;
 
   /**
    * Be for the result that is there now; to be called before it is looked at: what comes later is not approved with it.
@@ -62,10 +63,16 @@ export class VelumApprove extends HTMLElement {
     if (button) button.disabled = off;
   }
 
+  /** While a result is made anew, there is none that was seen. */
+  set paused(/** @type {boolean} */ paused) {
+    this.#paused = paused;
+    if (paused) clearTimeout(this.#timer);
+  }
+
   /** Record that all of the result was seen, and what is left to decide. @param {string} id of the job */
   view(id) {
     const undecided = this.open(), told = `${id} ${undecided}`, first = !this.#told;
-    if (told === this.#told) return;
+    if (told === this.#told || this.#paused) return;
     this.#told = told;
     clearTimeout(this.#timer);
     // Not after each of many keys: a little after the last one.

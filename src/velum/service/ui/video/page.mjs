@@ -585,7 +585,7 @@ class VelumVideo extends HTMLElement {
   async #render() {
     const file = this.#file, state = this.#history.now, path = `v1/jobs/${this.#id}`;
     if (!file) return false;
-    this.#buttons.render.disabled = true;
+    this.#buttons.render.disabled = this.#approve.paused = true;
     let stored = false;
     try {
       await this.#draft?.hold();
@@ -598,7 +598,7 @@ class VelumVideo extends HTMLElement {
       stored = false;
       if (!job || job.state !== 'done') throw jobProblem(job);
       this.#tell(job);
-      this.#unrendered = false;
+      this.#unrendered = this.#approve.paused = false;
       this.#audio = { now: job.audio, next: job.audio };
       this.#tag = (await request(`${path}/regions`, { signal: this.#gone.signal })).headers.get('etag') ?? '';
       await this.#draft?.applied({ decided: [...this.#decided] });
@@ -616,6 +616,7 @@ class VelumVideo extends HTMLElement {
       tellError(error, error instanceof Problem && error.status === 412 ? t('photo.others') : undefined);
       return false;
     } finally {
+      this.#approve.paused = false;
       this.#show();
     }
   }
