@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseEvent } from '../../src/velum/service/ui/api.mjs';
+import { metricsOf, parseEvent } from '../../src/velum/service/ui/api.mjs';
 import { accepted, isMedia, isVideo, loadFileTypes, refusal } from '../../src/velum/service/ui/start/file_types.mjs';
 import { planOfPdf } from '../../src/velum/service/ui/start/document_choices.mjs';
 import { finders, planOf } from '../../src/velum/service/ui/start/plan.mjs';
@@ -89,4 +89,10 @@ test('events of the service are read as the standard says', () => {
 
 test('files that are left out have a reason', () => {
   assert.deepEqual(['a.CR2', 'b.zip', 'c.pdf', 'd.xyz'].map(refusal), ['raw', 'archive', 'document', '']);
+});
+
+test('the state of the service is read from its metrics, as far as it tells them', () => {
+  const text = '# HELP velum_jobs Jobs\nvelum_jobs{state="waiting"} 2.0\nvelum_jobs{state="running"} 1.0\nvelum_jobs{state="failed"} 3.0\nvelum_jobs{state="dead"} 1.0\nvelum_jobs_longest_wait_seconds 75.5\nvelum_free_bytes{folder="jobs"} 6.01e+10\nvelum_free_bytes{folder="scratch"} 2e+09\n';
+  assert.deepEqual(metricsOf(text), { jobs: { waiting: 2, running: 1, failed: 4, wait: 75.5 }, free: 2e9 });
+  assert.deepEqual(metricsOf(''), { jobs: null, free: null });
 });

@@ -79,6 +79,8 @@ def test_with_a_key_a_video_streams_and_results_are_saved(
 @pytest.mark.exhaustive
 def test_without_required_credentials_the_page_says_how_to_begin(page: Any) -> None:
     page.goto("/#/settings")
+    page.get_by_role("row", name="Files in work").get_by_text(re.compile(r"\d+ waiting, \d+ running")).wait_for()
+    page.get_by_role("row", name="Free disk space").wait_for()
     page.get_by_text("No key is required").wait_for()
     page.get_by_text("velum keys add NAME").wait_for()
     assert page.get_by_role("button", name="Create a key").count() == 0

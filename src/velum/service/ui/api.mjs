@@ -285,3 +285,15 @@ export async function save(path, name) {
   link.download = name;
   link.click();
 }
+
+/**
+ * What metrics of the service, text for Prometheus, say of jobs (those that wait, and how many seconds the first of them has
+ * waited) and of the least free bytes of any folder; null for what they do not count.
+ * @param {string} text
+ */
+export function metricsOf(text) {
+  const values = new Map([...text.matchAll(/^([a-z_]+(?:\{[^}]*\})?) (\S+)$/gm)].map(([, name, value]) => [name, Number(value)]));
+  const jobs = (/** @type {string} */ state) => values.get(`velum_jobs{state="${state}"}`) ?? 0;
+  const free = [...values].flatMap(([name, value]) => (name.startsWith('velum_free_bytes{') ? [value] : []));
+  return { jobs: values.has('velum_jobs{state="waiting"}') ? { waiting: jobs('waiting'), running: jobs('running'), failed: jobs('failed') + jobs('dead'), wait: values.get('velum_jobs_longest_wait_seconds') ?? 0 } : null, free: free.length ? Math.min(...free) : null };
+}

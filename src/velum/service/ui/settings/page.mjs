@@ -1,11 +1,11 @@
 // @ts-check
-/** For operators: who may use the service, and which inference APIs it asks. */
-import { getJson, Problem, request, send } from '../api.mjs';
+/** For operators: how the service is, who may use it, and which inference APIs it asks. */
+import { getJson, metricsOf, Problem, request, send } from '../api.mjs';
 import { ask } from '../parts/dialog.mjs';
-import { h } from '../parts/dom.mjs';
+import { h, size } from '../parts/dom.mjs';
 import { errorNote } from '../parts/error_text.mjs';
 import { tell, tellError } from '../parts/toast.mjs';
-import { language, t } from '../i18n.mjs';
+import { language, lengthText, t } from '../i18n.mjs';
 
 /** @typedef {{ id: string, name: string, scopes: string[], state: string, created: number, expires: number | null }} Key */
 
@@ -17,13 +17,45 @@ const day = (seconds) => (seconds === null ? t('keys.never') : new Date(seconds 
 /** @param {unknown} error */
 const why = (error) => (error instanceof Problem && error.status === 403 ? t('settings.denied') : undefined);
 
+const PARTS = /** @type {const} */ (['model', 'disk', 'jobs', 'store']);
+const RENEWED_MS = 10_000;
+
 class VelumSettings extends HTMLElement {
+  #state = h('section', { class: 'panel', 'aria-labelledby': 'state-title' });
+  #timer = 0;
   #keys = h('section', { class: 'panel', 'aria-labelledby': 'keys-title' });
   #urls = h('section', { class: 'panel', 'aria-labelledby': 'urls-title' });
 
   async connectedCallback() {
-    this.append(h('h1', {}, t('nav.settings')), this.#keys, this.#urls);
-    await Promise.all([this.#showKeys(), this.#showUrls()]);
+    this.append(h('h1', {}, t('nav.settings')), this.#state, this.#keys, this.#urls);
+    await Promise.all([this.#showState(), this.#showKeys(), this.#showUrls()]);
+  }
+
+  disconnectedCallback() {
+    clearTimeout(this.#timer);
+  }
+
+  /** Whether it can work, what waits, and how much room is left; again after a while. */
+  async #showState() {
+    const title = h('h2', { id: 'state-title' }, t('ops.title'));
+    try {
+      // Where it is not ready, the service says so with 503.
+      const health = await getJson('health/ready').catch((error) => (error instanceof Problem && error.status === 503 ? error.body : Promise.reject(error)));
+      const counted = metricsOf(await request('metrics').then((answer) => answer.text())
+        .catch((error) => (error instanceof Problem ? '' : Promise.reject(error))));
+      const badge = (/** @type {string} */ text, /** @type {boolean} */ good) => h('span', { class: `badge ${good ? 'good' : 'bad'}` }, text);
+      const rows = PARTS.filter((part) => health[part] !== 'off').map((part) => {
+        const good = health[part] === 'ready' || health[part] === 'writable', known = good ? 'ready' : ['loading', 'unavailable'].includes(health[part]) ? health[part] : 'fault';
+        return [t(`ops.${part}`), [badge(t(`ops.is.${known}`), good || known === 'loading'), known === 'fault' ? h('span', { class: 'small quiet', lang: 'en' }, ` ${health[part]}`) : '']];
+      });
+      if (counted.jobs) rows.push([t('ops.queue'), [t('ops.queued', counted.jobs), counted.jobs.wait ? ` ${t('ops.wait', { time: lengthText(counted.jobs.wait) })}` : '']]);
+      if (counted.free !== null) rows.push([t('ops.free'), [size(counted.free)]]);
+      this.#state.replaceChildren(h('div', { class: 'row between' }, title, badge(t(health.ready ? 'ops.works' : 'ops.fails'), health.ready)),
+        h('table', {}, h('tbody', {}, ...rows.map(([name, what]) => h('tr', {}, h('th', { scope: 'row' }, name), h('td', {}, ...what))))));
+    } catch (error) {
+      this.#state.replaceChildren(title, errorNote(error));
+    }
+    if (this.isConnected) this.#timer = setTimeout(() => this.#showState(), RENEWED_MS);
   }
 
   /** @param {HTMLElement | null} secret that was made just now */
