@@ -9,9 +9,9 @@ import shutil
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -63,6 +63,27 @@ def publish(target: Path, *, overwrite: bool = False, mode: int | None = None) -
     finally:
         fresh.unlink(missing_ok=True)
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def keep_earlier(target: Path) -> Iterator[Callable[[], None]]:
+    """Hold the file at `target` for the length of a block; the function given puts it back, or removes a new one."""
+    fresh, held = _temporary_paths(target.parent, ".part")
+    try:
+        with ExitStack() as stack:
+            if target.is_file():
+                try:
+                    os.link(target, fresh)
+                except OSError:  # a file system without hard links
+                    shutil.copy2(target, fresh)
+                stack.enter_context(_lock(fresh))
+                fresh.rename(held)
+            yield partial(os.replace, held, target) if held.exists() else partial(target.unlink, missing_ok=True)
+    except OSError as error:
+        raise OutputFailed(f"cannot write {target}: {error.strerror or error}; nothing was published") from error
+    finally:
+        fresh.unlink(missing_ok=True)
+        held.unlink(missing_ok=True)
 
 
 @contextmanager

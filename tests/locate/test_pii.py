@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from velum.errors import BadPlan
-from velum.locate.pii import IBAN_LENGTH, KINDS, compile_pattern, find, luhn, mod97, parse_kinds
+from velum.locate.pii import HOST_START, IBAN_LENGTH, KINDS, compile_pattern, find, luhn, mod97, parse_kinds
 
 DIGITS = st.text(string.digits, min_size=1, max_size=40)
 
@@ -74,6 +74,8 @@ def grouped(text: str, size: int = 4) -> str:
         ("url", "see www.example.com/a?b=c now", ["www.example.com/a?b=c"]),
         ("url", "https://example.org", ["https://example.org"]),
         ("url", "example.de", ["example.de"]),
+        ("url", "..example.de, -sub.example.com", ["example.de", "-sub.example.com"]),
+        ("url", "-www.example.com/a?b", ["-www.example.com/a?b"]),
         ("url", "end. Next", []),
         ("date", "born 12.03.1984 in", ["12.03.1984"]),
         ("date", "1984-03-12", ["1984-03-12"]),
@@ -176,3 +178,9 @@ def test_kinds_and_regex_are_parsed_or_refused() -> None:
         parse_kinds("email|ssn")
     with pytest.raises(BadPlan, match="regex of text"):
         compile_pattern("(")
+
+
+def test_a_text_of_many_dots_is_searched_from_one_place() -> None:
+    text = "a." * 5000
+    assert len(re.findall(HOST_START, text)) == 1
+    assert find(text, frozenset({"url"})) == []

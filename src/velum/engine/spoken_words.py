@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from velum import media
-from velum.atomic import ensure_free, keep_original, publish
+from velum.atomic import ensure_free, keep_earlier, keep_original, publish
 from velum.errors import BadPlan, NotHidden, OutputFailed
 from velum.file_hash import sha256_of
 from velum.limits import Limits
@@ -186,13 +186,14 @@ def open_transcript(
 
 @contextmanager
 def _publish_both(beside: Path, target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a path for the transcript; where it cannot be published after the result, the result is removed again."""
+    """Give a path for the transcript; where it cannot be published after the result, the earlier result is put back."""
     is_hidden = False
-    try:
-        with publish(beside, overwrite=overwrite) as part:
-            yield part
-            is_hidden = True
-    except OutputFailed:
-        if is_hidden:
-            target.unlink(missing_ok=True)
-        raise
+    with keep_earlier(target) as put_back:
+        try:
+            with publish(beside, overwrite=overwrite) as part:
+                yield part
+                is_hidden = True
+        except OutputFailed:
+            if is_hidden:
+                put_back()
+            raise

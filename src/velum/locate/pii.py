@@ -117,9 +117,13 @@ def _everywhere(kind: str, pattern: str, flags: int = 0) -> Callable[[str], Iter
 
 _WORD = r"[\w+%'-]"
 _EMAIL = rf"{_WORD}+(?: ?\. ?{_WORD}+|\.)* ?@ ?[\w-]+(?: ?[.,] ?[\w-]+)*"
+HOST_START = r"(?<![\w-])(?<![\w-]\.)"
+"""Where the name of a host may begin: not within one, or a text of thousands of dots takes quadratic time."""
+
 _URL = (
-    r"\b(?:https?|ftp) ?: ?/ ?/ ?\S+|\bwww ?[.,] ?[\w-]+\S*(?: ?[.,] ?\w{2,})?|"
-    r"\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|info|edu|gov|biz|app|dev|shop|online|io|eu|[a-z]{2})\b(?:/\S*)?"
+    r"\b(?:https?|ftp) ?: ?/ ?/ ?\S+|(?<!-)-*\bwww ?[.,] ?[\w-]+\S*(?: ?[.,] ?\w{2,}[\w-]*(?:\.[\w-]+)*)?|"
+    + HOST_START
+    + r"[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|info|edu|gov|biz|app|dev|shop|online|io|eu|[a-z]{2})\b(?:/\S*)?"
 )
 _MONTH = (
     r"(?:jan|feb|f[eé]v|m[aäà]r|apr|avr|abr|ma[iy]|jun|juin|jul|juil|"

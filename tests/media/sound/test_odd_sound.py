@@ -91,6 +91,7 @@ LEVELS: list[tuple[str, str, Callable[[], Wave]]] = [
     ("clicks", "f8", lambda: put(0.2 * talk(), 1e20, 8000)),
     ("offset", "f4", lambda: 1000 + 0.1 * talk()),
     ("rumble", "f4", lambda: np.sin(2 * np.pi * 20 * AT) + 1e-3 * talk()),
+    ("hum", "f4", lambda: np.sin(2 * np.pi * 100 * AT) + 1e-2 * talk()),
     ("after loud noise", "f4", lambda: np.concatenate([noise(1, level=1e6), speech(1), noise(1, level=1e6)])),
 ]
 """Sounds with speech from second 1 to 2, and the NumPy type of their samples."""
@@ -137,6 +138,19 @@ def test_an_empty_wav_with_tags_behind_it_is_empty(tmp_path: Path, engine: Engin
     source.write_bytes(source.read_bytes() + b"LIST\x0c\0\0\0INFOICMT\0\0\0\0")
     with pytest.raises(BadInput, match="no samples"):
         engine.hide(source, tmp_path / "b.wav", MUTED)
+
+
+@pytest.mark.parametrize("count", [1, 70_000])
+def test_zeros_behind_an_mp3_are_no_sound(tmp_path: Path, engine: Engine, count: int) -> None:
+    source = write_sound(tmp_path / "a.mp3", [talk()], "libmp3lame", rate=16_000)
+    plain = engine.hide(source, tmp_path / "b.mp3", MUTED)
+    source.write_bytes(source.read_bytes() + bytes(count))
+    report = engine.hide(source, tmp_path / "c.mp3", MUTED)
+    assert report.sound == plain.sound
+    assert not any("truncated" in text for text in report.warnings)
+    (_, before), (_, after) = decode_sound(tmp_path / "b.mp3"), decode_sound(tmp_path / "c.mp3")
+    # FFmpeg does not cut off what the encoder has added at the end where a file is larger than it states.
+    assert 0 <= after.shape[1] - before.shape[1] < 1152
 
 
 TRUNCATED = [

@@ -290,6 +290,26 @@ def test_both_files_are_published_or_none(engine: Engine, source: Path) -> None:
     assert not target.exists()
 
 
+@pytest.mark.parametrize("has_earlier", [True, False])
+def test_the_earlier_result_stays_where_the_transcript_cannot_be_written(
+    engine: Engine, tmp_path: Path, has_earlier: bool
+) -> None:
+    source = made(tmp_path / "talk", Clip(suffix=".mkv", frames=50, audio=("aac",)))
+    transcript, target, beside = tmp_path / "talk.vtt", tmp_path / "out.mkv", tmp_path / "out.vtt"
+    transcript.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\n0171 2345678", encoding="utf-8")
+    if has_earlier:
+        target.write_bytes(b"earlier")
+
+    def take_name(*_: object) -> None:
+        beside.mkdir(exist_ok=True)
+
+    with pytest.raises(OutputFailed, match=r"out\.vtt"):
+        engine.hide(source, target, ZONE, transcript=transcript, overwrite=True, progress=take_name)
+    assert target.exists() == has_earlier
+    assert not has_earlier or target.read_bytes() == b"earlier"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
 @pytest.mark.parametrize("regex", ["o", ".", "muted|WEBVTT"])
 def test_an_odd_expression_leaves_a_transcript_that_can_be_read(engine: Engine, source: Path, regex: str) -> None:
     plan = replace(ZONE, video=Video(mute=f"text(regex='{regex}')"), verify=True)

@@ -256,6 +256,8 @@ def packets_of(
     """Yield the packets of these tracks with the times that they have in a result of that format."""
     order = AudioPtsOrder(format)
     for clocked in clocked_packets(video, source, indices):
+        if format == "MP3" and not any(bytes(clocked.packet)):
+            continue  # disks and programs that download fill files up with zeros, which are no frame
         if is_usable(video, clocked) and order.correct_times(clocked.packet):
             yield clocked.packet
 

@@ -50,7 +50,9 @@ _SILENT_WINDOWS = 32
 _TAPS, _CHUNK = 2047, 4096
 """Length of the high-pass filter and of the sound that it takes at once, in samples."""
 
-_LOWEST_HERTZ = 80
+_LOWEST_HERTZ = 200
+"""Below this is wind and the hum of mains, and of voices only the lowest tone, which the detector does without."""
+
 _ROUNDING = 1e-13
 """Share of the loudest sample below which the filter gives rounding errors."""
 
@@ -143,7 +145,7 @@ class SpeechDetector:
 
 
 def _high_pass() -> "NDArray[np.float64]":
-    """Return the response of a Butterworth filter of order 8, which takes away a constant, wind and hum, but no voice.
+    """Return the response of a Butterworth filter of order 8, which takes away a constant, wind and hum, but no speech.
 
     It sounds after a noise and not before: a detector that gets quiet sound louder would hear that.
     """
