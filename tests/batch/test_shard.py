@@ -1,10 +1,12 @@
 """Shards on this machine: stores that fail or change, disks that are full, and two runners at once."""
 
 import secrets
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +55,22 @@ def source(tmp_path: Path) -> ObjectTree:
 @pytest.fixture
 def target() -> ObjectTree:
     return open_tree(f"memory://{secrets.token_hex(4)}")
+
+
+def test_processes_start_side_by_side_before_the_first_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def popen(*arguments: Any, **options: Any) -> Any:
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with SubprocessPool(2, RuntimeConfig, Limits()) as pool:
+        pool.start()
+        pool.check(ZONE)
+        assert [process.poll() for process in started] == [None, None]
+    assert None not in [process.poll() for process in started]
 
 
 def begin(source: ObjectTree, target: ObjectTree) -> tuple[BatchRun, Listing]:

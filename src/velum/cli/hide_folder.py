@@ -79,6 +79,8 @@ class FolderRun:
 
         workers = min(workers, len(self.jobs))
         with common.engine_processes(workers) as (engines, fetching):
+            if not resume:  # most may be finished
+                engines.start()
             work = engines.check(self.plan, fetching)
             for warning in work.warnings:
                 self.messages.warn(warning)

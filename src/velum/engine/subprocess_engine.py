@@ -34,6 +34,9 @@ SILENT_SECONDS = 3600.0
 POLL_SECONDS = 0.1
 """Time between two looks at whether to stop."""
 
+_PROGRAM = "import gc, sys; gc.disable(); from velum.engine.subprocess_main import main; main(int(sys.argv[1]))"
+"""Imports make no garbage, and to look for it again and again takes a sixth of the start."""
+
 T = TypeVar("T")
 
 
@@ -140,10 +143,9 @@ class SubprocessEngine:
     ) -> Mapping[str, Any] | None:  # fmt: skip
         """Return the report as JSON values (or `spans`, a list); None when `stop` was set before the process was done.
 
-        Raises what the engine raises; `DecoderCrash` when the process crashes, `BadInput` when it is silent for too
-        long, and `Unavailable` when it is killed from outside.
+        Raises what the engine raises, `DecoderCrash`, `BadInput` for a long silence, and `Unavailable` when killed.
         """
-        self._ensure_started()
+        self.start()
         self._use_pipe(lambda pipe: pipe.send(request.values()))
         heard, silence = time.monotonic(), max(self._silent_seconds, START_SECONDS)
         while stop is None or not stop.is_set():
@@ -188,13 +190,14 @@ class SubprocessEngine:
 
         An `OSError` is caught only here: some errors of velum are an `OSError`, too.
         """
-        assert self._pipe is not None  # noqa: S101 - made by _ensure_started
+        assert self._pipe is not None  # noqa: S101 - made by start
         try:
             return how(self._pipe)
         except (EOFError, OSError) as error:
             raise self._death_error() from error
 
-    def _ensure_started(self) -> None:
+    def start(self) -> None:
+        """Start the process where none runs. Raises `Unavailable` on Windows."""
         if self._process is not None and self._process.poll() is not None:
             self.close()  # the process died while it was idle
         if self._pipe is None:
@@ -204,7 +207,7 @@ class SubprocessEngine:
             with theirs:
                 # Not with multiprocessing, which would run the main module of the embedding program again.
                 self._process = subprocess.Popen(  # noqa: S603 - our own module, in the running interpreter
-                    [sys.executable, "-m", "velum.engine.subprocess_main", str(theirs.fileno())],
+                    [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                     start_new_session=True,
                 )  # fmt: skip
@@ -256,6 +259,11 @@ class SubprocessPool:
         self._idle: LifoQueue[SubprocessEngine] = LifoQueue()  # the process that ran last has its models loaded
         for engine in reversed(self._engines):
             self._idle.put(engine)
+
+    def start(self) -> None:
+        """Start all processes, so that they load their libraries side by side."""
+        for engine in self._engines:
+            engine.start()
 
     def check(self, plan: Plan, fetching: Fetching | None = None, *, fingerprint: bool = False) -> CheckedPlan:
         """Load the models of a plan in one process; see `SubprocessEngine.check`."""

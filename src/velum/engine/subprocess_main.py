@@ -1,11 +1,10 @@
 """The process that hides one file after another, as requested through a pipe.
 
-It is started as `python -m velum.engine.subprocess_main DESCRIPTOR`.
-
 It keeps models loaded between images. When its parent ends, for whatever reason, it ends, too.
 """
 
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -51,6 +50,8 @@ UNREADABLE = frozenset(
 
 def main(descriptor: int) -> None:
     """Serve requests from the pipe until its other end is closed."""
+    gc.freeze()  # what was imported stays
+    gc.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(OSError):  # when memory runs out, the kernel should kill this process, not its parent
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
@@ -200,7 +201,3 @@ def _fetch_sender(pipe: "Connection[Any, Any]") -> Callable[[str, int, int | Non
         pipe.send(("fetching", (name, done, total)))
 
     return send_fetch_progress
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
