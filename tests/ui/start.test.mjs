@@ -4,6 +4,7 @@ import { metricsOf, parseEvent } from '../../src/velum/service/ui/api.mjs';
 import { accepted, isMedia, isVideo, loadFileTypes, refusal } from '../../src/velum/service/ui/start/file_types.mjs';
 import { planOfPdf } from '../../src/velum/service/ui/start/document_choices.mjs';
 import { finders, planOf } from '../../src/velum/service/ui/start/plan.mjs';
+import { planOfTopics } from '../../src/velum/service/ui/start/topics.mjs';
 import { apart, crc32, zip } from '../../src/velum/service/ui/start/zip.mjs';
 
 const LABELS = [{ label: 'face', chosen: ['a', 'b'], others: ['c'] }, { label: 'text', chosen: ['text'], others: [] }];
@@ -50,6 +51,15 @@ test('kinds of text belong to the rule for text alone', () => {
 
 test('pages of PDFs are rendered where that was chosen, with a number of pixels that is not the usual one', () => {
   assert.deepEqual([{ render: false, dpi: 300 }, { render: true, dpi: 200 }, { render: true, dpi: 300 }].map(planOfPdf), [{}, { pdf_pages: 'render' }, { pdf_pages: 'render', pdf_dpi: 300 }]);
+});
+
+test('a log has the chosen topics alone, and those that end with the name of one are left out by theirs', () => {
+  const topics = ['/front', '/rear', '/lidar[0]', '/odd'].map((name) => ({ name, type: '', messages: 1, kind: 'images', refused: null }));
+  assert.deepEqual(planOfTopics(topics, new Set(topics.map(({ name }) => name))), {});
+  assert.deepEqual(planOfTopics(topics, new Set()), {});
+  assert.deepEqual(planOfTopics(topics, new Set(['/front', '/lidar[0]'])), { topics: ['/front', '/lidar[[]0]'] });
+  const ends = ['image', '/rear/image', '/a#2'].map((name) => ({ ...topics[0], name }));
+  assert.deepEqual(planOfTopics(ends, new Set(['image'])), { topics: ['image'], drop_members: ['/rear/image'] });
 });
 
 test('the service says which files are pictures and videos, and is asked once', async () => {

@@ -113,3 +113,24 @@ def test_what_cannot_be_hidden_is_refused_with_the_name_of_the_member(page: Any)
     page.get_by_role("button", name="Hide in 1 file").click()
     page.locator(".files .bad summary").click()
     page.get_by_text("drawing.emf").wait_for()
+
+
+@pytest.mark.exhaustive
+def test_topics_of_a_log_are_chosen(page: Any, tmp_path: Path) -> None:
+    logs = pytest.importorskip("tests.media.archive.logs", reason="pip install mcap rosbags")
+    odd = logs.Told("/odd", "sensor_msgs/msg/Image", logs.START_NS, logs.raw(0, "bayer_rggb8"))
+    page.goto("/")
+    page.locator(".drop input").first.set_input_files([logs.mcap(tmp_path / "drive.mcap", [*logs.drive(3), odd])])
+    page.get_by_role("button", name="Choose topics of drive.mcap").click()
+    assert page.get_by_role("checkbox", name="/odd").is_disabled()
+    page.get_by_text("bayer_rggb8").wait_for()
+    page.get_by_role("checkbox", name="/rear/image").uncheck()
+    if AXE.exists():
+        checked(page)
+    page.get_by_role("button", name="Choose", exact=True).click()
+    page.get_by_role("button", name="Hide in 1 file").click()
+    page.get_by_role("link", name="View drive.mcap").click()
+    page.get_by_text("2 left out").click()
+    page.get_by_role("listitem").filter(has_text="/rear/image").wait_for()
+    page.get_by_role("listitem").filter(has_text="/odd").wait_for()
+    page.get_by_role("button", name="/front/compressed").wait_for()

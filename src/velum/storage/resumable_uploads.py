@@ -149,6 +149,14 @@ class Uploads:
                     return data.read_bytes()
             return b"".join(self._store.open(at.key))
 
+    @contextmanager
+    def hold_file(self, upload: str) -> Iterator[Path]:
+        """Give the path of the received bytes, which stay as they are meanwhile. Raises `BadInput`, `Occupied`."""
+        with self._lock_upload(upload) as (_, data):
+            if not data.exists():
+                raise Occupied(f"upload {upload} has no bytes, or a job is about to take it over; begin a new one")
+            yield data
+
     def discard(self, upload: str) -> str | None:
         """Delete the upload, if it exists; return its key in the store, if `offer` has put it there."""
         if self.get(upload) is None:

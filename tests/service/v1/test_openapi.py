@@ -16,6 +16,7 @@ ENDPOINTS = {
     ("POST", "/v1/images"), ("POST", "/v1/locate"),
     ("POST", "/v1/uploads"), ("GET", "/v1/uploads/{upload}"), ("HEAD", "/v1/uploads/{upload}"),
     ("PUT", "/v1/uploads/{upload}"), ("PATCH", "/v1/uploads/{upload}"), ("DELETE", "/v1/uploads/{upload}"),
+    ("GET", "/v1/uploads/{upload}/topics"),
     ("POST", "/v1/jobs"), ("GET", "/v1/jobs"), ("GET", "/v1/jobs/{job}"), ("DELETE", "/v1/jobs/{job}"),
     ("GET", "/v1/jobs/{job}/events"), ("POST", "/v1/jobs/{job}/cancel"), ("POST", "/v1/jobs/{job}/retry"),
     ("GET", "/v1/jobs/{job}/result"), ("HEAD", "/v1/jobs/{job}/result"), ("GET", "/v1/jobs/{job}/report"),

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from PIL import Image
 
@@ -16,6 +16,7 @@ from velum.errors import BadInput, BadPlan, Unavailable
 from velum.limits import Limits
 from velum.media.archive.contents import DOCUMENTS, LOGS, SUFFIXES, Content, container_of, content_of
 from velum.media.archive.member import Budget, Member
+from velum.media.image_sequence import SEQUENCE
 
 __all__ = [
     "DOCUMENTS",
@@ -31,6 +32,7 @@ __all__ = [
     "content_of",
     "empty_member",
     "has_container_suffix",
+    "list_topics",
     "open_container",
     "refuse_alone",
     "refuse_target",
@@ -189,6 +191,26 @@ def _open_log(path: Path, format: str, budget: Budget, name: str, *, recover: bo
         ) from error
     kind = McapContainer if format == "MCAP" else Rosbag1Container
     return kind(path, budget, name, recover=recover)
+
+
+def list_topics(source: Path, limits: Limits) -> list[dict[str, Any]]:
+    """Return name, type, number of messages and kind of each topic of a log, and why it is refused, as JSON values.
+
+    Raises `BadInput` for a file that is no sensor log, or a damaged one.
+    """
+    if (log_format := container_of(source)) not in LOGS:
+        raise BadInput(f"{source} is no sensor log, so it has no topics; give an MCAP file, a .db3 or a .bag")
+    topics = []
+    with open_container(source, log_format, Budget(limits), str(source)) as log:
+        for member in log.members():
+            if member.is_topic and member.content is not None:
+                kind, what = member.content.kind, member.content.what
+                images = "images" if what == SEQUENCE else "video"
+                topics.append({
+                    "name": member.name, **member.details, "kind": images if kind == "media" else "other",
+                    "refused": what if kind in {"unknown", "refused"} else None,
+                })  # fmt: skip
+    return topics
 
 
 def suffix_of_container(name: str) -> str:

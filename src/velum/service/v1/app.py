@@ -23,6 +23,7 @@ from velum.service.v1 import (
     jobs,
     previews,
     review,
+    topics,
     trainings,
     uploads,
 )
@@ -84,6 +85,7 @@ class V1:
         yield "/v1", self.image_routes
         yield "", panoramax.routes(self.street_images, access)
         yield "/v1", uploads.routes(self.upload_service, access)
+        yield "/v1", topics.routes(self.backend, self.previews.decoders, self.previews.limits, access)
         yield "/v1", jobs.routes(self.job_service, access, watchers=self.watchers, ending=self.ending)
         yield "/v1", review.routes(self.job_service, self.image_service, access)
         yield "/v1", previews.routes(self.job_service, self.previews, access)

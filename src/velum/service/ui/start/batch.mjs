@@ -6,6 +6,7 @@ import { t } from '../i18n.mjs';
 import { hiddenText, tracksIn } from '../photo/labels.mjs';
 import { soundOf } from '../sound/spans.mjs';
 import { isMedia, isSound, isVideo, refusal } from './file_types.mjs';
+import { planOfTopics } from './topics.mjs';
 import { apart, zip } from './zip.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
@@ -23,6 +24,9 @@ import { apart, zip } from './zip.mjs';
  * @property {string} error
  * @property {string} [detail] what the service says of it
  * @property {AbortController} stop
+ * @property {string} [upload] its id, where the file was sent before its job
+ * @property {import('./topics.mjs').Topic[]} [topics] of a log, once they were asked for
+ * @property {Set<string>} [chosen] those of them that the result has
  */
 
 const AT_A_TIME = 2;
@@ -96,6 +100,33 @@ class Batch extends EventTarget {
     this.#changed();
     // One from before the page was loaded is only taken off the list: it may be somebody else's.
     if (item.job && item.file.size) await send('DELETE', `v1/jobs/${item.job.id}`).catch(gone);
+    else if (item.upload) await send('DELETE', `v1/uploads/${item.upload}`).catch(gone);
+  }
+
+  /** Send a log, to learn its topics before its job is handed in. @param {Item} item */
+  async learnTopics(item) {
+    if (item.topics) return item.topics;
+    const { state } = item;
+    taken.add(item);
+    item.state = 'uploading';
+    try {
+      item.upload ??= await this.#upload(item);
+      item.topics = (await getJson(`v1/uploads/${item.upload}/topics`, item.stop.signal)).topics;
+      return item.topics ?? [];
+    } catch (error) {
+      item.upload = undefined; // it may be gone
+      throw error;
+    } finally {
+      taken.delete(item);
+      item.state = state;
+      this.#changed();
+    }
+  }
+
+  /** Have the result of a log these topics and no others. @param {Item} item @param {Set<string>} chosen */
+  choose(item, chosen) {
+    Object.assign(item, { chosen, state: 'ready', error: '', detail: '', job: null });
+    this.#changed();
   }
 
   /** @param {Item} item */
@@ -147,20 +178,27 @@ class Batch extends EventTarget {
   /** @param {Item} item */
   async #send(item) {
     try {
-      const id = await upload(item.file, (share) => {
-        item.sent = share;
-        this.#changed();
-      }, item.stop.signal);
+      const id = item.upload ?? await this.#upload(item);
       const { name } = item.file, named = isSound(name) ? {} : await (this.#photos ??= this.#sendPhotos());
-      item.job = await send('POST', 'v1/jobs', { upload: id, name, plan: this.#plan(name), ...named });
+      item.job = await send('POST', 'v1/jobs', { upload: id, name, plan: { ...this.#plan(name), ...planOfTopics(item.topics ?? [], item.chosen ?? new Set()) }, ...named });
+      item.upload = undefined;
       item.state = /** @type {Job} */ (item.job).state;
       this.#poll();
     } catch (error) {
       if (item.stop.signal.aborted) return;
       item.state = 'failed';
+      item.upload = undefined;
       [item.error, item.detail] = [errorText(error), errorDetail(error)];
     }
     this.#changed();
+  }
+
+  /** @param {Item} item @returns {Promise<string>} the id of its upload */
+  #upload(item) {
+    return upload(item.file, (share) => {
+      item.sent = share;
+      this.#changed();
+    }, item.stop.signal);
   }
 
   /** Upload the photos of people, once for all files. @returns {Promise<Record<string, Record<string, string[]>>>} */

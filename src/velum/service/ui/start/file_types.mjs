@@ -22,6 +22,9 @@ export const isSound = (name) => known.sounds.includes(suffix(name));
 /** @param {string} name whether it is an archive or a document */
 export const isContainer = (name) => known.containers.some((end) => name.toLowerCase().endsWith(end));
 
+/** @param {string} name whether it is a recording of sensors, of which topics are chosen */
+export const isLog = (name) => isContainer(name) && ['.mcap', '.bag', '.db3'].includes(suffix(name));
+
 /** @param {string} name */
 export const isPdf = (name) => isContainer(name) && suffix(name) === '.pdf';
 

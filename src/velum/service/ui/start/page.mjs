@@ -12,11 +12,12 @@ import { labelText } from '../photo/labels.mjs';
 import { left, t } from '../i18n.mjs';
 import { batch, dropped } from './batch.mjs';
 import { pdfChoice, planOfPdf, textChoice } from './document_choices.mjs';
-import { accepted, isContainer, isPdf, isSound, isVideo, loadFileTypes } from './file_types.mjs';
+import { accepted, isContainer, isLog, isPdf, isSound, isVideo, loadFileTypes } from './file_types.mjs';
 import { COMMON, EFFORTS, finders, planOf, planOfSound, SOUNDS, TECHNIQUES, VOICES } from './plan.mjs';
 import { samplePicture } from './sample_picture.mjs';
 import { sharedFiles } from './shared_files.mjs';
 import { sample } from './technique_preview.mjs';
+import { chooseTopics } from './topics.mjs';
 
 /** @typedef {import('./batch.mjs').Item} Item */
 
@@ -328,8 +329,9 @@ class VelumStart extends HTMLElement {
     const bar = /** @type {VelumProgress | null} */ (row.querySelector('velum-progress'));
     const working = item.state === 'uploading' || item.state === 'waiting' || item.state === 'running';
     // The row is built anew when its state changes; in between only its bar moves, so that focus stays.
-    if (row.dataset.state !== item.state + item.error) {
-      row.dataset.state = item.state + item.error;
+    const told = item.state + item.error + (item.chosen?.size ?? '');
+    if (row.dataset.state !== told) {
+      row.dataset.state = told;
       row.replaceChildren(h('div', { class: 'file-name with-picture' }, item.state === 'done' && item.job ? thumbnail(item.job) : this.#own(item), h('div', { class: 'file-name' }, h('span', {}, item.path), h('span', { class: 'quiet small number' }, item.file.size ? size(item.file.size) : ''))), this.#outcome(item, working), this.#acts(item));
       return this.#showRow(item, row);
     }
@@ -356,7 +358,7 @@ class VelumStart extends HTMLElement {
   /** @param {Item} item @param {boolean} working */
   #outcome(item, working) {
     if (working) return h('div', {}, document.createElement('velum-progress'), item.error ? h('p', { class: 'small note warn' }, t('error.retrying')) : '');
-    if (item.state === 'ready') return h('span', { class: 'quiet small' }, t('state.ready'));
+    if (item.state === 'ready') return h('span', { class: 'quiet small' }, item.chosen ? t('topics.count', { n: item.chosen.size, all: item.topics?.length ?? 0 }) : t('state.ready'));
     if (item.state !== 'done') return h('div', { class: 'small bad' }, item.job?.error ? failure(item.job.error) : [item.error || t(`state.${item.state}`), item.detail ? h('details', {}, h('summary', {}, t('error.more')), h('p', { lang: 'en' }, item.detail)) : '']);
     if (item.hidden === null) return h('span', { class: 'badge warn' }, t('result.unread'));
     return item.hidden ? h('div', { class: 'row' }, h('span', { class: 'badge good' }, item.what ?? ''), item.job ? h('span', { class: 'small quiet kept' }, keptText(item.job)) : '') : h('span', { class: 'badge warn' }, t(isSound(item.file.name) ? 'sound.done.none' : 'start.none'));
@@ -372,7 +374,18 @@ class VelumStart extends HTMLElement {
         h('button', { type: 'button', 'aria-label': t('start.downloadname', { name }), title: t('download'), onclick: () => saveResult(job.id) }, icon(ICONS.download)), drop);
     }
     const again = ['failed', 'dead', 'cancelled'].includes(item.state) ? h('button', { type: 'button', onclick: () => batch.again(item) }, t('start.retry')) : '';
-    return h('div', { class: 'row end' }, again, drop);
+    const topics = isLog(name) && item.file.size && ['ready', 'failed'].includes(item.state) ? h('button', { type: 'button', 'aria-label': t('topics.name', { name }), onclick: () => this.#topics(item) }, icon(ICONS.list), t('topics')) : '';
+    return h('div', { class: 'row end' }, topics, again, drop);
+  }
+
+  /** Choose which topics of a log the result has. @param {Item} item */
+  async #topics(item) {
+    try {
+      const chosen = await chooseTopics(await batch.learnTopics(item), item.chosen ?? null);
+      if (chosen) batch.choose(item, chosen);
+    } catch (error) {
+      if (!item.stop.signal.aborted) tellError(error);
+    }
   }
 
   /** @param {Event} event */
