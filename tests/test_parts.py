@@ -35,8 +35,8 @@ HOST = RuntimeConfig(techniques={"tinted": Tinted})
 
 
 def test_parts_of_velum_are_registered_like_those_of_others() -> None:
-    assert names(GROUP) == ["blacken", "blur", "fill", "pixelate"]
-    assert names(GROUP, HOST) == ["blacken", "blur", "fill", "pixelate", "tinted"]
+    assert names(GROUP) == ["blacken", "blur", "fill", "pixelate", "plate", "replace"]
+    assert names(GROUP, HOST) == ["blacken", "blur", "fill", "pixelate", "plate", "replace", "tinted"]
     assert make(GROUP, PartSpec.parse("blur(degree=0.5)"), RuntimeConfig()) == Blur(0.5)
 
 
@@ -55,7 +55,7 @@ def test_options_of_the_right_type_are_accepted(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("blurr", "'blurr' is unknown; installed are blacken, blur, fill, pixelate"),
+        ("blurr", "'blurr' is unknown; installed are blacken, blur, fill, pixelate, plate, replace"),
         ("blur(strength=1)", "no option strength; it has degree"),
         ("blur(degree='1')", "option degree of technique blur is '1'; it must be a number"),
         ("blur(degree=true)", "must be a number"),

@@ -45,7 +45,7 @@ class _Base:
         for plane in patch.planes:
             plane.pixels[...] = 0
 
-class Plate(_Base):
+class Tag(_Base):
     '''For plates.'''
     labels = frozenset({"license_plate"})
 
@@ -65,11 +65,21 @@ def folder(path: Path, **files: str) -> Path:
 
 def test_a_file_provides_its_techniques_by_the_names_of_their_classes(tmp_path: Path) -> None:
     host = RuntimeConfig(techniques=FolderTechniques(folder(tmp_path, one=PAINT, two=SPECIAL)))
-    assert names("velum.techniques", host) == ["anything", "blacken", "blur", "fill", "paint", "pixelate", "plate"]
+    assert names("velum.techniques", host) == [
+        "anything",
+        "blacken",
+        "blur",
+        "fill",
+        "paint",
+        "pixelate",
+        "plate",
+        "replace",
+        "tag",
+    ]
     paint = make("velum.techniques", PartSpec.parse("paint(level=high)"), host)
     assert isinstance(paint, Technique)
     check_technique(paint)
-    check_technique(make("velum.techniques", PartSpec("plate"), host), "license_plate")
+    check_technique(make("velum.techniques", PartSpec("tag"), host), "license_plate")
 
 
 def test_the_bmw_interface_lists_them_for_the_right_labels(tmp_path: Path) -> None:
@@ -79,7 +89,7 @@ def test_the_bmw_interface_lists_them_for_the_right_labels(tmp_path: Path) -> No
         return [one.name for one in list_techniques(host) if one.suits(label) and one.own in host.techniques]
 
     assert listed("face") == ["anything", "paint"]
-    assert listed("license_plate") == ["anything", "paint", "plate"]
+    assert listed("license_plate") == ["anything", "paint", "tag"]
 
 
 def test_options_are_checked_with_postponed_annotations_too(tmp_path: Path) -> None:
@@ -94,8 +104,8 @@ def test_a_special_technique_is_refused_for_other_labels(tmp_path: Path) -> None
         localizers={"fake": lambda: FakeLocalizer([Region(Box(0, 0, 4, 4), "face")])},
     )
     with Engine(host=host) as engine:
-        with pytest.raises(BadPlan, match="plate hides only license_plate, not 'face'"):
-            engine.hide_pixels(np.full((8, 8, 3), 9, np.uint8), Plan.of("face: fake -> plate"))
+        with pytest.raises(BadPlan, match="tag hides only license_plate, not 'face'"):
+            engine.hide_pixels(np.full((8, 8, 3), 9, np.uint8), Plan.of("face: fake -> tag"))
         hidden, _ = engine.hide_pixels(np.full((8, 8, 3), 9, np.uint8), Plan.of("face: fake -> anything"))
     assert hidden[0, 0, 0] == 0
 
@@ -113,7 +123,7 @@ def test_a_file_runs_only_when_a_plan_names_it_and_leaves_no_module_behind(tmp_p
     text = f"{PAINT}\nfrom pathlib import Path\nPath({str(marker)!r}).touch()"
     before, path = set(sys.modules), list(sys.path)
     mounted = FolderTechniques(folder(tmp_path, one=text, two=SPECIAL))
-    assert sorted(mounted) == ["anything", "paint", "plate"]
+    assert sorted(mounted) == ["anything", "paint", "tag"]
     assert "paint" in mounted
     assert not marker.exists()
     kind = mounted["paint"]
@@ -153,7 +163,7 @@ WRONG_FOLDERS = [
         r"one\.py: technique 'blur' is installed",
     ),
     ("twice", {"one": PAINT, "two": PAINT}, r"two\.py: technique 'paint' is in .*one\.py too"),
-    ("twice in a file", {"one": SPECIAL + "class PLATE(Plate): ..."}, r"one\.py: class PLATE cannot be .*'plate'"),
+    ("twice in a file", {"one": SPECIAL + "class TAG(Tag): ..."}, r"one\.py: class TAG cannot be .*'tag'"),
     ("no plain name", {"one": PAINT.replace("Paint", "Übermalt")}, r"one\.py: class Übermalt cannot be"),
 ]
 
@@ -185,9 +195,9 @@ WRONG_FILES: list[tuple[str, str, type[Exception], str]] = [
         r"one\.py needs a library .*no_such_library",
     ),
     ("fails", f"{SPECIAL}\n1 / 0", PluginFault, r"one\.py cannot be run: ZeroDivisionError"),
-    ("replaced by something else", f"{SPECIAL}\nPlate = 3", PluginFault, r"one\.py: Plate is no class"),
-    ("removed again", f"{SPECIAL}\ndel Plate", PluginFault, r"one\.py: Plate is no class"),
-    ("keeps silent", "class Plate:\n def hide(self, patch): ...", PluginFault, r"no destroys and no labels"),
+    ("replaced by something else", f"{SPECIAL}\nTag = 3", PluginFault, r"one\.py: Tag is no class"),
+    ("removed again", f"{SPECIAL}\ndel Tag", PluginFault, r"one\.py: Tag is no class"),
+    ("keeps silent", "class Tag:\n def hide(self, patch): ...", PluginFault, r"no destroys and no labels"),
 ]
 
 
@@ -198,6 +208,6 @@ def test_a_file_that_fails_is_reported_when_a_plan_names_it(
     tmp_path: Path, text: str, kind: type[Exception], message: str
 ) -> None:
     host = RuntimeConfig(techniques=FolderTechniques(folder(tmp_path, one=text)))
-    assert "plate" in names("velum.techniques", host)
+    assert "tag" in names("velum.techniques", host)
     with pytest.raises(kind, match=message):
-        load("velum.techniques", "plate", host)
+        load("velum.techniques", "tag", host)

@@ -203,6 +203,9 @@ class Patch:
     """No pixel lies in more regions than this: regions that overlap are hidden as one."""
     objects: int = 1
     """Sum over those regions of the number of regions that the rule of each hides in the frame."""
+    subjects: tuple[tuple[str, Points], ...] = ()
+    """For a technique that draws: of each of those regions, a name that is the same wherever its track is, and its four
+    corners in pixels of the patch, clockwise from the one that is top left when the frame is upright."""
 
 
 @runtime_checkable
@@ -222,6 +225,13 @@ class Technique(Protocol):
     def hide(self, patch: Patch) -> None:
         """Write over the samples of the patch, in place. Samples outside the masks are put back afterwards."""
         ...
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """A technique that covers a region with a drawing of several colours, which depends on `Patch.subjects`."""
+
+    draws: bool
 
 
 @runtime_checkable
@@ -304,7 +314,8 @@ class RuntimeConfig:
     bundles: Path | None = None
     """Folder of wheels that 'velum models bundle' made; their weights are used without fetching."""
     uid_key: Path | None = None
-    """File with the secret for new UIDs of DICOM; None: one in the user's data folder, made when it is needed."""
+    """File with the secret for new UIDs of DICOM and for characters that are drawn in the place of others; None: one in
+    the user's data folder, made when it is needed."""
     progress: Progress | None = None
     peers: "HttpClient | None" = None
     """HTTP client shared by all localizers on remote services; None: each has its own, without a network policy."""

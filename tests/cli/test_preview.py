@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from tests.cli.conftest import Command
 from tests.media.video.factories import Clip, made
+from tests.rows import exhaustive
 
 RULE = ("--rule", "face: fake -> blacken with grow=0")
 
@@ -23,8 +24,12 @@ def frames_of(path: Path) -> list[Any]:
     ("clip", "suffix"),
     [
         (Clip(suffix=".mp4", frames=30, audio=("aac",)), ".mp4"),
-        (Clip("mpeg2video", suffix=".ts", frames=30, base=Fraction(1, 25), audio=("mp2",)), ".ts"),
-        (Clip("mpeg4", suffix=".avi", frames=30, base=Fraction(1, 25)), ".avi"),
+        *exhaustive(
+            [
+                (Clip("mpeg2video", suffix=".ts", frames=30, base=Fraction(1, 25), audio=("mp2",)), ".ts"),
+                (Clip("mpeg4", suffix=".avi", frames=30, base=Fraction(1, 25)), ".avi"),
+            ]
+        ),
     ],
 )
 def test_the_first_seconds_are_hidden_into_a_file_that_says_preview(

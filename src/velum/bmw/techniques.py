@@ -63,8 +63,8 @@ def repeat_technique(use: PartSpec, times: int) -> PartSpec:
     return PartSpec(use.name, {**use.options, **passes})
 
 
-NOT_LISTED = frozenset({"fill"})
-"""Techniques of velum for which a configuration of the API has no options: it has a degree, and no colour."""
+NOT_LISTED = frozenset({"fill", "plate", "replace"})
+"""Techniques of velum for which a configuration of the API has no options: it has a degree, no colour and no kind."""
 
 
 def list_techniques(host: RuntimeConfig) -> tuple[ListedTechnique, ...]:

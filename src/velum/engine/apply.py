@@ -15,8 +15,8 @@ from velum.engine.prepare import PreparedPlan
 from velum.errors import PluginFault, VelumError
 from velum.frame import Frame, Plane, Touched
 from velum.plan import Rule
-from velum.plugins import Patch, Technique, part_name
-from velum.region import Box, Mask, Region
+from velum.plugins import Drawing, Patch, Technique, part_name
+from velum.region import Box, Mask, Points, Region
 
 MASK_SHARE = 0.2
 """A mask grows by this share of the growth of a box, since it follows the outline of the object."""
@@ -35,6 +35,8 @@ class Area:
     """Upper bound of the number of areas that a pixel belongs to: above 1 where areas were merged."""
     objects: int = 1
     """Upper bound of the number of objects that a pixel belongs to: how often the BMW API would process it."""
+    subjects: tuple[tuple[str, Points], ...] = ()
+    """Name and corners of each region in it, in pixels of the upright frame, where a technique draws; see `Patch`."""
 
     def clip(self, width: int, height: int) -> Self | None:
         """Return the part inside a frame of `width` x `height` pixels, None when there is none."""
@@ -95,8 +97,37 @@ def merge(areas: Sequence[Area]) -> list[Area]:
             touching = np.flatnonzero(unseen & near)
             unseen[touching] = False
             members.extend(map(int, touching))
-        merged.append(replace(_join([areas[i] for i in members]), overlaps=overlaps, objects=objects))
+        subjects = tuple(subject for i in sorted(members) for subject in areas[i].subjects)
+        joined = _join([areas[i] for i in members])
+        merged.append(replace(joined, overlaps=overlaps, objects=objects, subjects=subjects))
     return merged
+
+
+def subject_of(region: Region) -> tuple[str, Points]:
+    """Return a name that is the same wherever the track of a region is, and its corners, clockwise from the top left.
+
+    In a video the corners are those of the box: a network sees others only in the frames in which it looks.
+    """
+    box = region.box
+    corners: Points = ((box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1))
+    if region.track is not None:
+        return f"{region.label} {region.track}", corners
+    name = f"{region.label} at {box.xyxy}"
+    if region.points is not None and len(region.points) == len(corners):
+        return name, _clockwise(region.points)
+    if region.mask is not None and region.mask.any():
+        rows, columns = np.nonzero(region.mask)
+        edges = np.column_stack((columns + box.x0 + 0.5, rows + box.y0 + 0.5)).astype(np.float32)
+        return name, _clockwise(tuple(map(tuple, cv2.boxPoints(cv2.minAreaRect(edges)).tolist())))
+    return name, corners
+
+
+def _clockwise(points: Points) -> Points:
+    """Return four points clockwise, that at the top left first."""
+    middle_x, middle_y = (sum(values) / len(points) for values in zip(*points, strict=True))
+    turned = sorted(points, key=lambda point: math.atan2(point[1] - middle_y, point[0] - middle_x))
+    first = min(range(len(turned)), key=lambda place: sum(turned[place]))
+    return tuple(turned[first:] + turned[:first])
 
 
 def paint(
@@ -114,8 +145,9 @@ def paint(
         for region in rule_regions:
             area = outline(region, rule.rule, frame.width, frame.height)
             if area is not None:
-                _, areas = tasks[id(work.technique(rule, region))]
-                areas.append(replace(area, objects=len(rule_regions)))
+                technique, areas = tasks[id(work.technique(rule, region))]
+                subjects = (subject_of(region),) if isinstance(technique, Drawing) and technique.draws else ()
+                areas.append(replace(area, objects=len(rule_regions), subjects=subjects))
     done = [Area(region.box, region.mask) for region in exclusions]
     touched: list[tuple[Box, Mask | None]] = []
     for technique, areas in sorted(tasks.values(), key=lambda task: not task[0].destroys):
@@ -133,8 +165,13 @@ def _apply(technique: Technique, frame: Frame, area: Area) -> tuple[Box, Mask | 
     covers = [plane.cover(box) for plane in frame.planes]
     masks = _mask_per_plane(frame.planes, mask, box)
     planes = tuple(map(_cut_patch, frame.planes, covers, masks))
+    subjects = tuple(
+        (name, tuple((x - box.x0, y - box.y0) for x, y in points))
+        for name, corners in area.subjects
+        for points in (frame.orientation.stored_points(corners, frame.width, frame.height),)
+    )
     try:
-        technique.hide(Patch(planes, masks, box.width, box.height, area.overlaps, area.objects))
+        technique.hide(Patch(planes, masks, box.width, box.height, area.overlaps, area.objects, subjects))
     except VelumError:
         raise
     except Exception as error:

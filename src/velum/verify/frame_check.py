@@ -14,6 +14,7 @@ from velum.engine.prepare import PreparedPlan
 from velum.frame import Frame, Rgb
 from velum.locate.labels import covers
 from velum.plan import Plan
+from velum.plugins import Drawing
 from velum.region import Box, Mask, Region, ious
 from velum.verify import residual_detail
 from velum.verify.alignment import FramePair
@@ -203,7 +204,11 @@ class FrameCheck:
             return None
         self.verified += 1
         after, source, should = pictures.after, pictures.source, pictures.should
-        reason = None if source is None or should is None else _why_left(box, after, source, should)
+        if self._is_drawn(region) and should is not None:
+            remains, ground = residual_detail.without_drawing(after, should)
+            reason = None if source is None else _why_left(box, remains, source, ground)
+        else:
+            reason = None if source is None or should is None else _why_left(box, after, source, should)
         return reason or self._why_not_settled(region, box, after, again, source)
 
     def _hide_again(self, picture: Rgb, regions: tuple[Region, ...]) -> Rgb:
@@ -216,7 +221,8 @@ class FrameCheck:
 
     def _why_not_settled(self, region: Region, box: Box, after: Rgb, again: Rgb, source: Rgb | None) -> str | None:
         levels = residual_detail.rehiding_change(after, again, box, fine=not self._leaves_nothing(region))
-        if levels <= residual_detail.MOST_UNSETTLED:
+        drawn = residual_detail.coding_of_drawing(again, box) if self._is_drawn(region) else 0
+        if levels <= residual_detail.MOST_UNSETTLED + drawn:
             return None
         # Another grid or order gives other cells and blurs: that is not a leak. A region without any change is a leak.
         if (
@@ -226,6 +232,9 @@ class FrameCheck:
         ):
             return None
         return f"it is not hidden as the plan says; hiding it once more changes it by {levels:.0f} levels"
+
+    def _is_drawn(self, region: Region) -> bool:
+        return any(isinstance(technique, Drawing) for technique in self.work.techniques_for(region))
 
     def _leaves_nothing(self, region: Region) -> bool:
         """Tell whether every technique of a region destroys what it hides."""

@@ -16,6 +16,7 @@ from velum.media import ImageInfo, SequenceInfo
 from velum.media.image.palette import SIZE as PALETTE_SIZE
 from velum.media.image.palette import Indexed
 from velum.media.video.info import VideoInfo
+from velum.plugins import Drawing
 from velum.region import Mask, Region
 
 Plane32 = npt.NDArray[np.float32]
@@ -66,7 +67,7 @@ def find_residues(
 ) -> Iterator[tuple[Region, str]]:
     """Yield each region that should show nothing of the source but does, with the reason.
 
-    Only regions whose techniques destroy are judged: hiding them once more gives what they should be.
+    Only regions whose techniques leave one colour are judged: hiding them once more gives what they should be.
     """
     flat = [region for region in regions if _is_destroyed(work, region)]
     if not flat:
@@ -85,7 +86,7 @@ def find_residues(
 
 def _is_destroyed(work: PreparedPlan, region: Region) -> bool:
     techniques = work.techniques_for(region)
-    return bool(techniques) and all(technique.destroys for technique in techniques)
+    return bool(techniques) and all(part.destroys and not isinstance(part, Drawing) for part in techniques)
 
 
 def excluded_areas(frame: Frame, work: PreparedPlan) -> list[Area]:

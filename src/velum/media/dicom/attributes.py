@@ -5,25 +5,20 @@ Everything else is left out, so that an attribute which nobody thought of does n
 
 import hmac
 import re
-import secrets
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, Self
 
-from platformdirs import user_data_path
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from velum import __version__
-from velum.atomic import publish
-from velum.errors import OutputFailed, Unavailable
 from velum.media.dicom.header import DAMAGE
 
 PROFILE, PIXELS, FEATURES = "113100", "113101", "113102"
@@ -35,7 +30,6 @@ MOST_DEPTH = 4
 UID_ROOT = "2.25."
 """Beginning of UIDs that are a random number (PS3.5, B.2)."""
 
-_KEY_ADVICE = "name a file of 64 hexadecimal digits in the setting dicom_uid_key, such as 'openssl rand -hex 32' writes"
 _STANDARD = "1.2.840.10008."
 _TEXTS = {"LO", "SH", "LT", "ST", "UT", "UC"}
 _BINARY = {"OB", "OW", "US", "SS", "UL", "SL", "FD", "FL", "AT"}
@@ -102,34 +96,6 @@ class UidMap:
         """Return the UID that takes the place of another one."""
         number = int.from_bytes(hmac.digest(self.key, uid.encode(), "sha256")[:16])
         return UID(f"{UID_ROOT}{number}")
-
-
-def read_uid_key(path: Path | None) -> bytes:
-    """Return the secret in a file of 64 hexadecimal digits. Without a path, it is made when there is none.
-
-    Raises `Unavailable` where the file cannot be read or made, or holds anything else.
-    """
-    file = path or user_data_path("velum", appauthor=False) / "dicom-uid-key"
-    try:
-        if path is None and not file.exists():
-            _make_uid_key(file)
-        text = file.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text of hexadecimal digits"
-        raise Unavailable(f"cannot read the secret for UIDs {file}: {reason}; {_KEY_ADVICE}") from error
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        raise Unavailable(f"the secret for UIDs {file} has {len(text)} characters that are no 64 digits; {_KEY_ADVICE}")
-    return bytes.fromhex(text)
-
-
-def _make_uid_key(file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with publish(file, mode=0o600) as part:
-            part.write_text(secrets.token_hex(32), encoding="ascii")
-    except OutputFailed:
-        if not file.exists():  # another process may have made it meanwhile
-            raise
 
 
 def reduce_attributes(source: Dataset, table: AttributeTable, uids: UidMap) -> Dataset:

@@ -21,7 +21,6 @@ from velum.media.dicom.attributes import (
     PIXELS,
     AttributeTable,
     UidMap,
-    read_uid_key,
     record,
     reduce_attributes,
     removed_attributes,
@@ -33,6 +32,7 @@ from velum.media.dicom.side_content import COPIED, without_metadata
 from velum.media.formats import DICOM_SUFFIXES, is_suffix_of
 from velum.media.image.info import ImageInfo
 from velum.plan import Plan, Rule
+from velum.secret_key import read_secret_key
 
 IMPLEMENTATION = UID("2.25.231408129733716350464104329480107061413")
 """Names velum as the program that wrote a file (PS3.7, D.3.3.2). A random number."""
@@ -75,7 +75,7 @@ class DicomWriter(AtomicWriter):
         super().__init__()
         self._target, self._info, self._plan, self._overwrite = target, info, plan, overwrite
         self._searched = searched
-        self._uids = UidMap(read_uid_key(uid_key))
+        self._uids = UidMap(read_secret_key(uid_key))
         self._table = AttributeTable.load().of(frozenset(plan.metadata))
         self._count = 0
         self._photometric = info.form.photometric
