@@ -99,16 +99,21 @@ OTHER_SUFFIXES = frozenset({
 """Further suffixes of images and videos, which velum does not write."""
 
 SOUND_SUFFIXES = frozenset({
-    ".aa", ".aac", ".aax", ".flac", ".m4a", ".m4b", ".m4p", ".m4r", ".mka", ".mks", ".mp3", ".oga", ".opus", ".spx",
-    ".wav", ".weba", ".wma",
+    ".aa", ".aac", ".aax", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".m4b", ".m4p", ".m4r", ".mka",
+    ".mks", ".mp3", ".oga", ".opus", ".snd", ".spx", ".w64", ".wav", ".weba", ".wma",
 })  # fmt: skip
 """Suffixes of audio files, although their containers could hold video."""
 
 SOUND_FORMAT_SUFFIXES = {
     "WAV": (".wav",), "FLAC": (".flac",), "MP3": (".mp3",), "OGA": (".ogg", ".oga", ".opus", ".spx"),
     "M4A": (".m4a", ".m4b", ".m4r", ".mp4"), "MKA": (".mka", ".mkv"), "WEBA": (".weba", ".webm"),
+    "AIFF": (".aiff", ".aif", ".aifc"), "AU": (".au", ".snd"), "CAF": (".caf",), "W64": (".w64",),
 }  # fmt: skip
 """Suffixes of each format of sound files that velum reads and writes, the usual one first."""
+
+_SOUND_STARTS = {
+    b"fLaC": "FLAC", b".snd": "AU", b"caff\0\1": "CAF", b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0": "W64",
+}  # fmt: skip
 
 _USUAL = {
     "HEIF": ".heic", "JPEG": ".jpg", "JPEG2000": ".jp2", "TIFF": ".tif", "MPEG": ".mpg", "TS": ".ts", "MP4": ".mp4",
@@ -190,8 +195,10 @@ def sound_format_of_head(head: bytes) -> str | None:
     """Return the format of a sound file by its first bytes; None for other files, and for containers of videos."""
     if head[:4] in {b"RIFF", b"RF64"} and head[8:12] == b"WAVE":
         return "WAV"
-    if head.startswith(b"fLaC"):
-        return "FLAC"
+    if head[:4] == b"FORM" and head[8:12] in {b"AIFF", b"AIFC"}:
+        return "AIFF"
+    if known := next((name for start, name in _SOUND_STARTS.items() if head.startswith(start)), None):
+        return known
     if head.startswith(b"OggS") and video_format_of(head) is None:
         return "OGA"
     # ISO/IEC 11172-3, 2.4.2.3: eleven bits, the layer, and codes of rates of which some are reserved.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _FALLBACKS = {
     "WAV": ("pcm_s16le",), "FLAC": ("flac",), "MP3": ("libmp3lame",), "OGA": ("libopus",), "WEBA": ("libopus",),
     "WEBM": ("libopus",), "MPEG": ("mp2",), "AVI": ("libmp3lame", "mp2"),
+    "AIFF": (), "AU": (), "CAF": (), "W64": (),
 }  # fmt: skip
 _ENCODER_OF = {
     "opus": "libopus", "mp3": "libmp3lame", "amr_nb": "libopencore_amrnb", "adpcm_g722": "g722", "adpcm_g726": "g726",
@@ -75,6 +76,8 @@ def encoder_for(codec: str, format: str, *, setting: str) -> str:
     for name in (*own, *_FALLBACKS.get(format, ("aac",))):
         if _exists(name) and supported_codecs(format) & {name, Codec(name, "w").canonical_name}:
             return name
+    if format in SOUND_CONTAINERS:
+        raise BadPlan(f"velum cannot write {codec} as {format}; convert the sound to WAV, FLAC or M4A first")
     raise BadPlan(f"video.audio is {setting}, but no audio track can be encoded for {format}; set video.audio to drop")
 
 

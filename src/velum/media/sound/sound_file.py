@@ -155,7 +155,7 @@ def write_sound(source: SoundSource, part: Path, plan: Plan, words: WordSpans | 
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise OutputFailed(f"cannot write {part}: {reason}; nothing was published") from error
-    if not part.stat().st_size:
+    if not part.stat().st_size or (not reached and not SOUND_CONTAINERS[source.info.format].stores_pts):
         raise BadInput(f"cannot read {source.info.source}: it has no samples; copy the file again")
     notes = [track.note for track in tracks.values() if track.note]
     notes += [f"left out: {what}" for what in source.info.extras]

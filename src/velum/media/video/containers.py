@@ -37,6 +37,12 @@ class Container:
     """True to write a codec that the muxer claims not to support."""
 
 
+_PCM = frozenset({
+    "pcm_alaw", "pcm_mulaw", "pcm_s8", "pcm_u8",
+    *(f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")),
+})  # fmt: skip
+"""Samples without compression. FFmpeg's muxers of older sound formats lose samples of other codecs."""
+
 SOUND_CONTAINERS = {
     "WAV": Container("wav", stores_pts=False),
     "FLAC": Container("flac", stores_pts=False),
@@ -45,6 +51,12 @@ SOUND_CONTAINERS = {
     "M4A": Container("ipod", (("movflags", "+faststart"),)),
     "MKA": Container("matroska"),
     "WEBA": Container("webm"),
+    "AIFF": Container("aiff", stores_pts=False, holds=_PCM),
+    "AU": Container(
+        "au", stores_pts=False, holds=_PCM - {"pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le"}
+    ),
+    "CAF": Container("caf", stores_pts=False, holds=_PCM),
+    "W64": Container("w64", stores_pts=False, holds=_PCM),
 }
 """Formats of sound files."""
 

@@ -38,6 +38,7 @@ DEMUXERS = {
 
 SOUND_DEMUXERS = {
     "WAV": "wav", "FLAC": "flac", "MP3": "mp3", "OGA": "ogg", "M4A": "mov", "MKA": "matroska", "WEBA": "matroska",
+    "AIFF": "aiff", "AU": "au", "CAF": "caf", "W64": "w64",
 }  # fmt: skip
 """FFmpeg's demuxer of each format of sound files."""
 

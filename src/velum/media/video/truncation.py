@@ -13,6 +13,9 @@ from velum.media.sound.stated_length import find_wave_truncation
 
 _MAX_PARTS = 100_000
 """Parts that are read at most: a hostile file may consist of very many tiny ones."""
+_UNKNOWN_BYTES = 0xFFFFFF00
+"""Lengths above this stand for an unknown one, in files that were written into a pipe."""
+
 _LARGEST_INDEX = 256 << 20
 _HANDLER = re.compile(rb"hdlr.{8}auxv", re.DOTALL)
 _LETTERS = re.compile(rb"[ -~]{4}")
@@ -43,6 +46,12 @@ def find_truncation(file: io.RawIOBase, size: int, format: str) -> str | None:
             return None if _ends_with_flv_tag(file, size) else "its last tag is incomplete"
         case "OGG" | "OGA":
             return None if _ends_with_ogg_page(file, size) else "its last page is incomplete"
+        case "AIFF":
+            end = 8 + int.from_bytes(_read(file, 4, 4))
+            end = 0 if end > _UNKNOWN_BYTES else end
+        case "AU":
+            end = sum(int.from_bytes(_read(file, at, 4)) for at in (4, 8))
+            end = 0 if end > _UNKNOWN_BYTES else end
         case "WAV":
             return find_wave_truncation(FileBytes(file), size)
         case _:

@@ -38,9 +38,10 @@ VIDEO_KINDS = {
 """Suffix of a video file -> media type."""
 
 SOUND_KINDS = {
+    ".aif": "audio/aiff", ".aifc": "audio/aiff", ".aiff": "audio/aiff", ".au": "audio/basic", ".caf": "audio/x-caf",
     ".flac": "audio/flac", ".m4a": "audio/mp4", ".m4b": "audio/mp4", ".m4r": "audio/mp4", ".mka": "audio/x-matroska",
     ".mp3": "audio/mpeg", ".oga": "audio/ogg", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".spx": "audio/ogg",
-    ".wav": "audio/wav", ".weba": "audio/webm",
+    ".snd": "audio/basic", ".w64": "audio/x-w64", ".wav": "audio/wav", ".weba": "audio/webm",
 }  # fmt: skip
 """Suffix of a sound file -> media type."""
 
