@@ -107,7 +107,8 @@ export class Draft extends EventTarget {
       this.#tell(this.#wanted ? 'saving' : 'saved');
     } catch (error) {
       if (error instanceof Problem && error.status === 412) {
-        this.who = error.body.who ?? null;
+        // Where no keys are used, nobody has a name.
+        this.who = error.body.who === 'anonymous' ? null : error.body.who ?? null;
         this.#tell('conflict');
         this.dispatchEvent(new Event('conflict'));
       } else {

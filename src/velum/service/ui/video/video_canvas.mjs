@@ -63,7 +63,7 @@ export class VelumStage extends HTMLElement {
   sized(width, height) {
     this.size = { width, height };
     this.style.aspectRatio = `${width} / ${height}`;
-    this.style.maxWidth = `calc(50vh * ${width / height})`;
+    this.style.maxWidth = `calc(var(--stage-high, 50vh) * ${width / height})`;
   }
 
   /** @param {number} frame */
