@@ -21,6 +21,28 @@ def test_models_are_listed(page: Any) -> None:
 
 
 @pytest.mark.exhaustive
+def test_a_missing_model_is_fetched_by_a_button(page: Any) -> None:
+    listed = page.request.get("/v1/models").json()
+    (model,) = (model for model in listed["models"] if model["name"] == "yunet")
+    model |= {"here": False, "obtainable": True}
+    asked = list[str]()
+
+    def locate(route: Any) -> None:
+        asked.append(route.request.post_data_buffer.decode("latin-1"))
+        model["here"] = True
+        route.fulfill(json={"frames": [{"index": 0, "regions": []}]})
+
+    page.route("**/v1/models", lambda route: route.fulfill(json=listed))
+    page.route("**/v1/locate", locate)
+    page.goto("/#/models")
+    page.get_by_role("button", name="Fetch yunet").click()
+    page.get_by_text("yunet is on the server now.").wait_for()
+    page.get_by_role("row", name="yunet").get_by_text("yes", exact=True).wait_for()
+    (body,) = asked
+    assert '"locate":"yunet"' in body
+
+
+@pytest.mark.exhaustive
 def test_only_existing_pages_are_linked(page: Any) -> None:
     page.goto("/")
     links = page.get_by_role("navigation").get_by_role("link")

@@ -4,12 +4,14 @@ import { getJson, request, send } from '../api.mjs';
 import { h } from '../parts/dom.mjs';
 import { errorNote } from '../parts/error_text.mjs';
 import { oneText } from '../photo/labels.mjs';
+import { VelumProgress } from '../parts/progress.mjs';
 import { tell, tellError } from '../parts/toast.mjs';
+import { samplePicture } from '../start/sample_picture.mjs';
 import { language, t } from '../i18n.mjs';
 import { GOOD_FOR } from './good_for.mjs';
 import './trainings.mjs';
 
-/** @typedef {{ name: string, labels: string[], good_for: string | null, licence: string | null, here: boolean, default: boolean, former: boolean }} Model */
+/** @typedef {{ name: string, labels: string[], good_for: string | null, licence: string | null, here: boolean, obtainable: boolean | null, default: boolean, former: boolean }} Model */
 
 const MOST_NAMED = 60;
 
@@ -37,8 +39,23 @@ class VelumModels extends HTMLElement {
       h('td', { 'data-name': t('models.finds') }, named(model.labels)),
       h('td', { class: 'small', 'data-name': t('models.good') }, GOOD_FOR[language]?.[model.name] ?? model.good_for ?? ''), h('td', { class: 'small', 'data-name': t('models.licence') }, model.licence ?? ''),
       h('td', { 'data-name': t('models.here') }, h('span', { class: `badge ${model.here ? 'good' : ''}` }, t(model.here ? 'models.yes' : 'models.no')),
+        !model.here && model.obtainable && model.labels.length ? h('button', { type: 'button', 'aria-label': t('models.fetch.name', { name: model.name }), onclick: (/** @type {Event} */ event) => this.#fetch(model, /** @type {HTMLElement} */ (event.currentTarget)) }, t('models.fetch')) : null,
         model.former ? h('button', { type: 'button', 'aria-label': t('models.former.name', { name: model.name }), onclick: () => this.#switchBack(model.name) }, t('models.former')) : null))));
     return models;
+  }
+
+  /** Have the service fetch a model, as it does when one is used first: by looking through a picture that was drawn. @param {Model} model @param {HTMLElement} button */
+  async #fetch(model, button) {
+    const bar = /** @type {VelumProgress} */ (document.createElement('velum-progress'));
+    button.replaceWith(bar);
+    bar.set(null, t('models.fetching'), model.name);
+    try {
+      await this.#found(model, await samplePicture(t('start.sample')));
+      tell(t('models.fetched', { name: model.name }));
+    } catch (error) {
+      tellError(error);
+    }
+    if (this.isConnected) await this.#list();
   }
 
   /** @param {string} name */
