@@ -41,6 +41,8 @@ class VelumModels extends HTMLElement {
       h('td', { 'data-name': t('models.here') }, h('span', { class: `badge ${model.here ? 'good' : ''}` }, t(model.here ? 'models.yes' : 'models.no')),
         !model.here && model.obtainable && model.labels.length ? h('button', { type: 'button', 'aria-label': t('models.fetch.name', { name: model.name }), onclick: (/** @type {Event} */ event) => this.#fetch(model, /** @type {HTMLElement} */ (event.currentTarget)) }, t('models.fetch')) : null,
         model.former ? h('button', { type: 'button', 'aria-label': t('models.former.name', { name: model.name }), onclick: () => this.#switchBack(model.name) }, t('models.former')) : null))));
+    // The service is finding out what it could fetch: ask again soon.
+    if (models.some(({ here, obtainable }) => !here && obtainable === null)) setTimeout(() => { if (this.isConnected) this.#list().catch(() => {}); }, 1500);
     return models;
   }
 
