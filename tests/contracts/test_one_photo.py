@@ -60,7 +60,7 @@ NEVER = {
     "velum.media.archive.rosbag2_file",
     "velum.media.archive.zip_file",
     "velum.media.inventory.movie",
-    "velum.media.video",
+    "velum.media.video.reader",
     "velum.service",
     "velum.track.tracker",
 }

@@ -56,7 +56,7 @@ def test_the_files_of_the_wire_words_contain_them() -> None:
     ("statement", "never"),
     [
         ("import velum", {"fastapi", "httpx2", "openvino", "numpy"}),
-        ("import velum.engine.engine", {"fastapi", "starlette", "httpx2", "httpcore2", "openvino"}),
+        ("import velum.engine.subprocess_main", {"av", "fastapi", "starlette", "httpx2", "httpcore2", "openvino"}),
         ("from velum.cli.main import command_line; command_line('hide')", {"numpy", "rich"}),
         *exhaustive(
             [

@@ -17,8 +17,8 @@ from av.video.stream import VideoStream
 
 from velum import media
 from velum.limits import Limits
-from velum.media.video import VideoReader
 from velum.media.video.pixel_formats import KEPT_LAYOUTS, kept_layout, views
+from velum.media.video.reader import VideoReader
 from velum.media.video.writer import VideoWriter
 from velum.plan import Plan, Video
 

@@ -9,7 +9,7 @@ from tests.rows import but_for
 
 from velum import media
 from velum.limits import Limits
-from velum.media.video import VideoInfo
+from velum.media.video.info import VideoInfo
 from velum.plan import Plan, Video
 
 from .factories import decoded, packets, times

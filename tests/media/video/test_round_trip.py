@@ -12,7 +12,9 @@ from velum import media
 from velum.errors import BadInput, BadPlan
 from velum.frame import Role
 from velum.limits import Limits
-from velum.media.video import VideoFrame, VideoInfo, VideoReader
+from velum.media.video.info import VideoInfo
+from velum.media.video.pixel_formats import VideoFrame
+from velum.media.video.reader import VideoReader
 from velum.plan import Plan, Video
 
 from .factories import FRAMES, HEIGHT, WIDTH, Clip, copy, decoded, made, packets, times
