@@ -98,7 +98,7 @@ test('events of the service are read as the standard says', () => {
 });
 
 test('files that are left out have a reason', () => {
-  assert.deepEqual(['a.CR2', 'b.zip', 'c.pdf', 'd.xyz'].map(refusal), ['raw', 'archive', 'document', '']);
+  assert.deepEqual(['a.CR2', 'b.zip', 'c.pdf', 'd.WMA', 'e.xyz'].map(refusal), ['raw', 'archive', 'document', 'sound', '']);
 });
 
 test('the state of the service is read from its metrics, as far as it tells them', () => {

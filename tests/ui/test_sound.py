@@ -93,3 +93,17 @@ def test_changed_voices_are_said_to_be_weak_before_and_after(page: Any, tmp_path
     page.get_by_role("link", name="View talk.wav").click()
     page.get_by_role("heading", name="Voices changed in 1 place").wait_for()
     assert page.get_by_text("named three of four speakers").is_visible()
+
+
+@pytest.mark.exhaustive
+def test_sound_in_the_container_of_a_video_is_heard_on_the_way_through_the_queue(page: Any, tmp_path: Path) -> None:
+    page.goto("/")
+    page.get_by_label("Sound of videos").select_option(label="Mute")
+    file = write_sound(tmp_path / "call.mp4", [noise(1, rate=48_000)], "aac")
+    page.locator(".drop input").first.set_input_files([file])
+    page.get_by_role("button", name="Hide in 1 file").click()
+    href = page.get_by_role("link", name="View call.mp4").get_attribute("href")
+    page.goto(f"/{href}/queue")
+    page.get_by_role("heading", name="All of it is muted").wait_for()
+    page.locator("button[aria-label=Play]:not([disabled])").click()
+    page.wait_for_function("() => !document.querySelector('velum-approve button').disabled")

@@ -55,7 +55,7 @@ class Batch extends EventTarget {
    * @returns {{ path: string, why: string }[]} those that are left out, and why
    */
   add(files) {
-    const media = files.filter(({ file }) => isMedia(file.name) || (/^(image|video|audio)\//.test(file.type) && !refusal(file.name)));
+    const media = files.filter(({ file }) => isMedia(file.name) || (/^(image|video)\//.test(file.type) && !refusal(file.name)));
     this.left.push(...files.filter((file) => !media.includes(file)).map(({ file, path }) => ({ path, why: refusal(file.name) || 'other' })));
     for (const { file, path } of media) {
       this.items.push({ id: this.#next, file, path, state: 'ready', sent: 0, job: null, hidden: null, error: '', stop: new AbortController() });

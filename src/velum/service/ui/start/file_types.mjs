@@ -35,12 +35,14 @@ export const isMedia = (name) => !known.images.length || isVideo(name) || isCont
 const RAW = ['.3fr', '.arw', '.cr2', '.cr3', '.crw', '.dng', '.erf', '.kdc', '.mef', '.mrw', '.nef', '.nrw', '.orf', '.pef', '.raf', '.raw', '.rw2', '.srw', '.x3f'];
 const ARCHIVES = ['.7z', '.bz2', '.gz', '.rar', '.tar', '.tgz', '.xz', '.zip', '.zst'];
 const DOCUMENTS = ['.doc', '.docx', '.key', '.numbers', '.odt', '.pages', '.pdf', '.ppt', '.pptx', '.pub', '.rtf', '.xls', '.xlsx'];
+/** Sounds that are no source of velum. */
+const SOUNDS = ['.aac', '.ac3', '.aif', '.aiff', '.amr', '.ape', '.au', '.caf', '.mid', '.ra', '.wma', '.wv'];
 
 /** Why a file is left out that velum does not hide in, as far as its name says; empty for others. @param {string} name */
 export function refusal(name) {
   const end = suffix(name);
   if (known.images.includes(end) || isVideo(name) || isContainer(name) || isSound(name)) return '';
-  return RAW.includes(end) ? 'raw' : ARCHIVES.includes(end) ? 'archive' : DOCUMENTS.includes(end) ? 'document' : '';
+  return RAW.includes(end) ? 'raw' : ARCHIVES.includes(end) ? 'archive' : DOCUMENTS.includes(end) ? 'document' : SOUNDS.includes(end) ? 'sound' : '';
 }
 
 /** What a field for files accepts. */

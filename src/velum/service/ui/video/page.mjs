@@ -149,7 +149,7 @@ class VelumVideo extends HTMLElement {
     await loadFileTypes(signal);
     // Of a film without pictures, its sound is left.
     if (!isVideo(job.name) || (!job.regions && !job.frames.total)) {
-      location.replace(`#/jobs/${this.#id}`);
+      location.replace(`#/jobs/${this.#id}${this.hasAttribute('queue') ? '/queue' : ''}`);
       return;
     }
     await this.#approvable();
