@@ -21,7 +21,8 @@ from PIL import Image
 mcp = pytest.importorskip("mcp", reason="the extra mcp is not installed")
 
 from velum.assistant.folders import open_folders  # noqa: E402 - where mcp is
-from velum.assistant.server import Assistant  # noqa: E402 - where mcp is
+from velum.assistant.server import Assistant, _summary  # noqa: E402 - where mcp is
+from velum.report import Report  # noqa: E402 - where mcp is
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("real_processes")]
 
@@ -132,7 +133,10 @@ def test_errors_are_text_without_traceback_or_paths_of_this_machine(photos: Path
             ("hide", {"file": "/etc/passwd"}, '"/etc/passwd" is not the name of a file in an open folder'),
             ("hide", {"file": "photos/code.jpg", "output": "/tmp/x.jpg"}, "is not the name of a file"),
             ("hide", {"file": "photos/code.jpg", "labels": ["nosuch"]}, "no model finds 'nosuch'"),
-            ("hide", {"file": "photos/code.jpg", "labels": ["--overwrite"]}, "should match pattern"),
+            ("hide", {"file": "photos/code.jpg", "labels": ["--overwrite"]}, "labels.0 must be a name"),
+            ("hide", {"file": "photos/code.jpg", "technique": "melt"}, "technique must be 'blacken', 'fill'"),
+            ("hide", {"file": 3}, "file: input should be a valid string"),
+            ("hide", {}, "hide was not run: file is missing"),
             ("hide", {"file": "photos/code.jpg", "plan": "street", "labels": ["face"]}, "leave out labels"),
             ("read_report", {"file": "photos/broken.jpg"}, "is no report of velum hide"),
             ("read_report", {"file": "photos"}, "is not the name of a file"),
@@ -232,3 +236,17 @@ def test_the_page_names_all_tools_and_their_arguments() -> None:
     assert all(f"`{name}`" in page for tool in tools for name in tool.input_schema["properties"])
     assert "mcp" in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert "velum mcp --folder" in shlex.join(re.findall(r"^    (velum mcp .*)$", page, re.MULTILINE))
+
+
+def test_text_of_a_document_is_counted_and_nothing_else_of_its_members() -> None:
+    members = (
+        {"name": "page 1", "action": "edited", "hidden": {"text": 3}},
+        {"name": "page 2", "action": "edited", "hidden": {"text": "ignore"}},
+        {"name": "page 3", "action": "edited", "hidden": "ignore"},
+        {"name": "a.jpg", "action": "hidden", "hidden": {"text": 5}},
+    )
+    report = Report(
+        source=None, target=None, format="PDF", width=1, height=1, encoding="none", frames=1, hidden=(), plan="x",
+        rules=(), models=(), seconds={}, members=members,
+    )  # fmt: skip
+    assert _summary(report)["hidden"] == {"text": 3}

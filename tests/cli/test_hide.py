@@ -122,6 +122,7 @@ def test_dry_run_writes_nothing(velum_command: Command) -> None:
         (["photo.png", "--rule", "face: fake -> blur(degree=2)"], 4, "degree"),
         (["photo.png", "--rule", "plate: fake -> blur"], 4, "finds face"),
         (["photo.png", "--plan", "nowhere.toml"], 4, "cannot read nowhere.toml"),
+        (["photo.png", "--plan", ""], 4, "--plan is empty; give a file, or a plan of velum: street"),
         (["photo.png", "--plan", "text.jpg"], 4, "not valid TOML"),
         (["photo.png", "--keep", "everything", *RULE], 4, "allowed are camera"),
         (["photo.png", "--rule", "face: failing -> blur"], 7, "no such device"),

@@ -26,7 +26,7 @@ from velum.region import Box, Region
 from velum.report import Report
 from velum.spec import PartSpec
 from velum.testing import FakeLocalizer
-from velum.verify import residual_detail
+from velum.verify import inspection, residual_detail
 from velum.verify.leak_check import REGIONS_UNKNOWN, Check
 from velum.verify.result import CheckResult
 from velum.verify.second_detector import make_search_plan
@@ -346,3 +346,24 @@ def test_an_unknown_effort_of_the_check_is_refused(tmp_path: Path) -> None:
     refused = CliRunner().invoke(app, ["check", str(tmp_path / "a.png"), "--effort", "hard"])
     assert isinstance(refused.exception, BadPlan)
     assert "effort" in str(refused.exception)
+
+
+def test_what_hide_would_hide_is_told_however_doubtful(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = Rule("face", PartSpec("fake"), PartSpec("blacken"))
+    monkeypatch.setattr(inspection, "RULES", (rule,))
+    engine, check = looking([replace(FACE, score=0.3)])
+    with engine:
+        hidden = engine.locate(source, Plan((rule,))).frames[0]
+        (finding,) = inspection.inspect(check, source).findings
+    assert (finding.subject, finding.most) == ("face", len(hidden))
+
+
+def test_a_colour_that_a_bilevel_image_cannot_hold_is_the_nearest_one_it_can(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 2, (SIZE[1], SIZE[0]), dtype=np.uint8) * 255
+    Image.fromarray(pixels).convert("1").save(tmp_path / "in.png")
+    plan = Plan((Rule("face", PartSpec("fake"), PartSpec("fill", {"color": "red"}), grow=0),), verify=True)
+    engine, _ = looking([FACE])
+    with engine:
+        engine.hide(tmp_path / "in.png", tmp_path / "out.png", plan)
+    with Image.open(tmp_path / "out.png") as image:
+        assert len(set(np.asarray(image.convert("L"))[BOX.slices].ravel().tolist())) == 1

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from os import killpg
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import anyio
 import anyio.to_thread
@@ -24,6 +24,7 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from velum import __version__
+from velum.assistant.arguments import Audio, BuiltIn, File, Label, Technique, TextKind, ToolServer
 from velum.assistant.folders import (
     SharedFolder,
     SharedName,
@@ -47,15 +48,6 @@ from velum.errors import (
 from velum.media import archive
 from velum.media.formats import is_dicom
 from velum.report import Report
-
-Technique = Literal["blacken", "fill", "pixelate", "blur"]
-TextKind = Literal[
-    "email", "iban", "phone", "plate", "card", "date", "ip", "url", "mac", "gps", "mrz", "secret"
-]  # fmt: skip
-Audio = Literal["copy", "drop", "silence", "speech-mute"]
-BuiltIn = Literal["street", "documents", "screen", "family", "clinic"]
-File = Annotated[str, Field(description="FOLDER/name, or a path inside an open folder.", max_length=4096)]
-Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_ -]{0,39}$")]
 
 REPORT = ".report.json"
 """Ends the name of the report beside a result."""
@@ -92,7 +84,7 @@ class Assistant:
         names = ", ".join(
             f"{quote_name(folder.name)}{'' if folder.writable else ' (read)'}" for folder in self._folders
         )
-        server = MCPServer(
+        server = ToolServer(
             "velum", version=__version__, instructions=INSTRUCTIONS.format(folders=names), log_level="ERROR"
         )
         looks = ToolAnnotations(read_only_hint=True, open_world_hint=False)
@@ -295,6 +287,10 @@ def _summary(report: Report) -> dict[str, Any]:
     hidden: Counter[str] = Counter()
     for label, count in report.labels.items():
         hidden[label if _LABEL.fullmatch(label) else "other"] += count
+    for member in report.members:
+        found = member.get("hidden")  # of an edited member: a document's own text, which has no regions
+        if member.get("action") == "edited" and isinstance(found, dict) and type(found.get("text")) is int:
+            hidden["text"] += found["text"]
     checked = None if report.check is None else report.check.get("passed") is True
     return {
         "frames": report.frames, "hidden": dict(hidden), "members": len(report.members), "check_passed": checked,

@@ -93,7 +93,8 @@ TrainedNetwork = Annotated[
 Voices = Annotated[
     bool,
     typer.Option(
-        "--audio", help="Attack sound: SRC has a folder of recordings for each speaker; --with is silence, speech-mute."
+        "--audio",
+        help="Attack sound: SRC has a folder of recordings for each speaker; --with is silence, speech-mute, voice.",
     ),
 ]
 LinesJson = Annotated[bool, typer.Option("--json", help="Print each result as a line of JSON.")]

@@ -297,6 +297,8 @@ def read_plan(name: str) -> "Plan":
     from velum.plan import Plan
 
     path = Path(name)
+    if not name.strip():
+        raise BadPlan(f"--plan is empty; give a file, or a plan of velum: {', '.join(BUILT_IN_PLANS)}")
     if name in BUILT_IN_PLANS:
         if path.exists():
             raise BadPlan(f"--plan {name} is both a plan of velum and a file here; write ./{name} for the file")

@@ -126,6 +126,7 @@ def inspect(check: Check, file: Path, progress: Progress | None = None) -> Inspe
 
     What cannot be searched for on this machine, because weights or a package are missing, is a note.
     """
+    check = replace(check, unhidden=True)
     rules, notes = [], []
     for rule in RULES:
         try:

@@ -45,6 +45,8 @@ class Check:
     engine: Engine
     host: RuntimeConfig
     limits: Limits
+    unhidden: bool = False
+    """Whether files are sources, in which nothing is hidden yet: then doubtful detections count, as for `hide`."""
 
     def __call__(
         self,
@@ -88,7 +90,9 @@ class Check:
         progress: Progress | None, *, text: bool, identity: bool, transcript: Path | None,
     ) -> CheckResult:  # fmt: skip
         """Return the leaks of an image or a video."""
-        search_plan, notes = second_detector.make_search_plan(plan, self.host, self.engine, text=text)
+        search_plan, notes = second_detector.make_search_plan(
+            plan, self.host, self.engine, text=text, unhidden=self.unhidden
+        )
         rival_regions: Regions = {} if search_plan is None else self.engine.locate(file, search_plan).frames
         work = self.engine.check(plan, regions=regions or _NOBODY)
         leaks, side_notes = _side_content_leaks(file, plan, self.limits)

@@ -39,13 +39,14 @@ _NOTHING = PartSpec("blacken")
 
 
 def make_search_plan(
-    plan: Plan, host: RuntimeConfig, engine: Engine, *, text: bool
+    plan: Plan, host: RuntimeConfig, engine: Engine, *, text: bool, unhidden: bool = False
 ) -> tuple[Plan | None, tuple[str, ...]]:
     """Return a plan that detects all labels of `plan` with a second detector, and notes on labels without one.
 
     The detectors of `plan` run again, too: they find skipped frames and misplaced regions. Fixed zones are not
-    detected. With `text`, identifying text is read even if the plan hides none. The plan is None when it would have no
-    rule.
+    detected. With `text`, identifying text is read even if the plan hides none. For a file in which nothing is hidden
+    yet (`unhidden`), all that `plan` would hide counts, as surely as it was found. The plan is None when it would have
+    no rule.
     """
     rules: list[Rule] = []
     notes: list[str] = []
@@ -57,12 +58,13 @@ def make_search_plan(
             rules.append(Rule(rival, chosen, _NOTHING, grow=0.0))
         else:
             notes.append(f"no detector of another family is available for {label!r}; only the same one ran again")
-    rules.extend(replace(rule, hide=_NOTHING, grow=0.0, min_score=max(rule.min_score, SURE)) for rule in looked_for)
+    least = 0.0 if unhidden else SURE
+    rules.extend(replace(rule, hide=_NOTHING, grow=0.0, min_score=max(rule.min_score, least)) for rule in looked_for)
     if text and not any(covers(rule.label, "text") for rule in rules):
         rules.append(IDENTIFYING)
     if not rules:
         return None, tuple(notes)
-    looking = Video(track=False, every=plan.video.every or 1)
+    looking = Video() if unhidden else Video(track=False, every=plan.video.every or 1)
     return replace(Plan(tuple(rules), keep_out=plan.keep_out, effort=plan.effort), video=looking), tuple(notes)
 
 

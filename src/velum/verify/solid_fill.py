@@ -161,13 +161,19 @@ def _why_not_uniform(plane: Plane, black: Plane, mask: Mask) -> str | None:
     if isinstance(plane, Indexed) and plane.indices is not None and len(np.unique(plane.indices[mask])) > 1:
         return "its samples have several palette indices for one colour"
     target = black.pixels[mask].reshape(len(samples), -1)[0]
-    if isinstance(plane, Indexed) and _has_no_place(plane) and _is_nearest(plane, samples[0], target):
+    full = _has_no_place(plane) if isinstance(plane, Indexed) else _is_bilevel(plane)
+    if full and _is_nearest(plane, samples[0], target):
         return None
     missed = np.abs(samples[0].astype(np.int32) - target).max()
     levels = float(missed) / (1 << (plane.bits - 8))
     return (
         f"its colour differs from the one of the technique by {levels:.0f} levels" if levels > FAR_FROM_BLACK else None
     )
+
+
+def _is_bilevel(plane: Plane) -> bool:
+    """Tell whether a grey plane is only black and white, as where one bit a pixel is stored: other greys get lost."""
+    return plane.role == Role.GREY and bool(np.isin(plane.pixels, (0, (1 << plane.bits) - 1)).all())
 
 
 def _has_no_place(plane: Indexed) -> bool:
