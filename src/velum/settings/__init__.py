@@ -5,7 +5,7 @@
     VELUM_COMPILED_CACHE   compiled_cache         false keeps no compiled networks there
     VELUM_MODELS           models                 folder of the models that were added with 'velum models add'
     VELUM_BUNDLES          bundles                folder of wheels that 'velum models bundle' made
-    VELUM_DICOM_UID_KEY    dicom_uid_key          file with the secret for new UIDs of DICOM: 64 hexadecimal digits
+    VELUM_DICOM_UID_KEY    dicom_uid_key          file of 64 hexadecimal digits: secret for UIDs of DICOM, drawn plates
     VELUM_OFFLINE          offline                true forbids downloads
     VELUM_PRECISION        precision              auto, f32, bf16 or f16
     VELUM_THREADS          threads                threads of local inference; 0: one per core
