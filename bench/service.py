@@ -44,7 +44,9 @@ PATCH, SHARE = 32, 0.09
 SERVER = """
 import sys, uvicorn
 from velum.bmw.app import create_app
+from velum.service.process import reuse_memory
 from velum.settings import Settings
+reuse_memory()
 uvicorn.run(create_app(Settings.load()), port=int(sys.argv[1]), log_level="warning", access_log=False)
 """
 

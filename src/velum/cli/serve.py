@@ -59,7 +59,7 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
 
         from velum.bmw.app import create_app
         from velum.service.auth.middleware import check_entrance
-        from velum.service.process import lines_of_libraries, log_to_stderr
+        from velum.service.process import lines_of_libraries, log_to_stderr, reuse_memory
         from velum.service.timed_protocol import timed_protocol
     except ImportError as error:
         raise Unavailable(
@@ -70,6 +70,7 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
     address = host or settings.service.listen_host
     check_entrance(settings, address)
     log_to_stderr()
+    reuse_memory()
     app = create_app(settings)
     options = uvicorn.Config(
         app,
