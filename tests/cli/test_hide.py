@@ -151,7 +151,7 @@ def test_each_mistake_has_one_message_and_an_exit_code(
 
 def test_lists_the_techniques(velum_command: Command) -> None:
     lines = velum_command("techniques", "--json").stdout.splitlines()
-    assert [json.loads(line)["name"] for line in lines] == ["blacken", "blur", "fill", "pixelate"]
+    assert [json.loads(line)["name"] for line in lines] == ["blacken", "blur", "fill", "pixelate", "plate", "replace"]
     assert json.loads(lines[0])["options"]["degree"] == 1.0
     assert "pixelate(degree=0.2" in velum_command("techniques").stdout
 
