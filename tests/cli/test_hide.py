@@ -156,6 +156,12 @@ def test_lists_the_techniques(velum_command: Command) -> None:
     assert "pixelate(degree=0.2" in velum_command("techniques").stdout
 
 
+@pytest.mark.parametrize("call", [("",), ("photo.png", ""), ("photo.png", "-o", "")])
+def test_an_empty_name_is_not_taken_for_this_folder(velum_command: Command, call: tuple[str, ...]) -> None:
+    assert "SRC or DST is empty" in velum_command("hide", *call, "--rule", "face: fake -> blacken", code=4).stderr
+    assert [path.name for path in velum_command.folder.iterdir()] == ["photo.png"]
+
+
 def test_prints_the_version(velum_command: Command) -> None:
     assert velum_command("--version").stdout.strip() == f"velum {velum.__version__}"
 

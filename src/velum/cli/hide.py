@@ -14,7 +14,7 @@ from velum.cli.common import Messages, NoProgress, Quiet, Reports, Verbose
 from velum.cli.hide_bag import arrange_bag, hide_bag
 from velum.cli.hide_folder import FolderRun, say_hidden
 from velum.cli.preview import Preview, check_options, hide_preview
-from velum.errors import printable
+from velum.errors import BadPlan, printable
 
 if TYPE_CHECKING:
     from velum.batch.arrange import BatchItem
@@ -160,6 +160,8 @@ def hide(
         pdf_dpi=dpi or chosen_plan.pdf_dpi,
     )
     chosen_plan = options.with_people(chosen_plan, keep_person, only_person)
+    if "" in sources or output == "":
+        raise BadPlan("SRC or DST is empty; name a file or a folder, such as . for this one")
     stream = stream_options.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
     bag = None if stream else arrange_bag(paths, place, selects=bool(include or exclude), resume=resume)
