@@ -190,7 +190,9 @@ def _candidate_codecs(coding: VideoFormat, video: Video, format: str, possible: 
     else:
         reason = f"velum has no encoder for {coding.codec}"
     exact = ("ffv1",) if coding.codec in possible and ENCODERS[coding.codec].lossless and format != "MOV" else ()
-    yield from ((codec, reason) for codec in (*exact, "h264", "vp9", "mpeg2video") if codec in possible)
+    # A program stream has no time stamp for frames of H.264 that share a packet.
+    others = ("mpeg2video", "h264") if format == "MPEG" else ("h264", "vp9", "mpeg2video")
+    yield from ((codec, reason) for codec in (*exact, *others) if codec in possible)
 
 
 def _encoder_target(codec: str, name: str, format: str) -> EncoderTarget:
