@@ -276,3 +276,12 @@ def test_a_signal_after_two_networks_reaches_its_handler(tmp_path: Path) -> None
     command = [sys.executable, "-c", _SIGNAL_AFTER_NETWORKS, str(saved(tmp_path))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's list of threads is that of Linux")
+def test_threads_of_inference_may_run_on_every_core(tmp_path: Path, picture: np.ndarray) -> None:
+    """Bound to cores, those of all processes that work on a folder would share the first ones."""
+    network = OpenvinoNetwork(saved(tmp_path), Input(), replace(F32, threads=2))
+    network.infer(picture)
+    threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
+    assert {frozenset(os.sched_getaffinity(thread)) for thread in threads} == {frozenset(os.sched_getaffinity(0))}

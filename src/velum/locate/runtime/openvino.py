@@ -275,6 +275,7 @@ def _has_batch(output: Any) -> bool:
 
 def _settings(host: RuntimeConfig) -> dict[str, Any]:
     chosen: dict[str, Any] = {"PERFORMANCE_HINT": host.mode.upper(), "CPU_RUNTIME_CACHE_CAPACITY": KERNELS}
+    chosen["ENABLE_CPU_PINNING"] = False  # OpenVINO would bind the threads of all processes to the same, first cores
     if host.precision != "auto":
         chosen["INFERENCE_PRECISION_HINT"] = host.precision
     if host.threads:
